@@ -1,0 +1,35 @@
+# On a fresh machine with Python 3.11 and make: `make demo` or `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test setup format check clean
+
+demo: $(STAMP)  ## From nothing to music: prepare, train, sample, evaluate
+	$(BIN)/ostinato demo --output demo
+
+test: $(STAMP)  ## The default test suite
+	$(BIN)/pytest
+
+setup: $(STAMP)  ## The environment alone
+
+# pip reads requirements.lock first, so that everybody runs the versions that CI runs.
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: $(STAMP)  ## Format, lint and types, as CI does it
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
