@@ -1,0 +1,202 @@
+"""Every knob of Ostinato, as frozen dataclasses; the command line is built from them.
+
+Only the standard library is imported here, so that `ostinato --help` opens at once. Paths are command-line arguments,
+not configuration: equal configurations mean equal runs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+CellName = Literal["lstm", "gru", "rnn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecConfig:
+    """How a piece of music becomes rows of integers."""
+
+    name: Literal["score", "notes"] = "score"
+    """score: one row per note with time, instrument, pitch, duration and loudness. notes: the paper's single integer per
+    note or chord."""
+    style: Literal["none", "folder"] = "none"
+    """folder: the name of a file's parent folder is its style, which the model learns to follow. none: one style."""
+    min_count: int = 2
+    """notes only: a note or chord that occurs less often in the training split becomes the 'unknown' integer."""
+    max_vocabulary: int = 8192
+    """notes only: at most this many different integers are kept, the most frequent first."""
+
+    def __post_init__(self) -> None:
+        if self.min_count < 1:
+            raise ValueError(f"min_count {self.min_count} must be at least 1")
+        if not 8 <= self.max_vocabulary <= 65_535:
+            raise ValueError(f"max_vocabulary {self.max_vocabulary} must be between 8 and 65535")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """How a collection of MIDI files becomes a dataset."""
+
+    codec: CodecConfig = field(default_factory=CodecConfig)
+    split: tuple[int, int, int] = (80, 10, 10)
+    """Per cent of the pieces for training, validation and test. Duplicates always share a split."""
+    num_shards: int = 0
+    """Files for the training split (the others get fewer, in proportion); 0 chooses by the number of inputs."""
+    min_notes: int = 16
+    """A piece with fewer notes is left out (and listed in rejects.jsonl)."""
+    max_notes: int = 200_000
+    """A piece with more notes is left out (and listed in rejects.jsonl)."""
+    max_file_mb: int = 16
+    """A larger file is left out without being opened (and listed in rejects.jsonl)."""
+    seed: int = 0
+    """Another seed gives another split."""
+
+    def __post_init__(self) -> None:
+        if sum(self.split) != 100 or min(self.split) < 0 or self.split[0] == 0:
+            raise ValueError(f"split {self.split} must be three percentages that add up to 100, the first above 0")
+        if not 1 <= self.min_notes <= self.max_notes:
+            raise ValueError(f"min_notes {self.min_notes} must be between 1 and max_notes {self.max_notes}")
+        if self.num_shards < 0 or self.max_file_mb < 1:
+            raise ValueError(
+                f"num_shards {self.num_shards} must be at least 0, max_file_mb {self.max_file_mb} at least 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The shape of the network. The size of each field comes from the dataset's codec."""
+
+    cell: CellName = "lstm"
+    """The recurrent cell: lstm, gru, or a plain (tanh) rnn."""
+    inputs: Literal["embedding", "normalized"] = "embedding"
+    """embedding: each field of a note is looked up in a table. normalized: each field is a number from 0 to 1 (the paper)."""
+    embedding_size: int = 128
+    """Width of the embedding of a note."""
+    hidden_size: int = 256
+    """Units in each recurrent layer."""
+    num_layers: int = 2
+    """Recurrent layers, one on top of the other."""
+    head_size: int = 128
+    """Hidden width of the head, for each field."""
+    dropout: float = 0.2
+    """Share of activations dropped between layers while training."""
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_size", "hidden_size", "num_layers", "head_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ValueError(f"dropout {self.dropout} must be at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How pieces become batches."""
+
+    order: Literal["streams", "windows"] = "streams"
+    """streams: each row of the batch plays whole pieces one after the other and keeps its memory from batch to batch.
+    windows: excerpts of sequence_length steps from random places (the paper)."""
+    batch_size: int = 32
+    """Rows in a batch, over all devices and hosts together."""
+    sequence_length: int = 128
+    """Steps in each row of a batch."""
+    max_transpose: int = 0
+    """Training pieces are moved up or down by at most this many semitones, anew each epoch. Drums stay."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.sequence_length < 1:
+            raise ValueError(
+                f"batch_size {self.batch_size} and sequence_length {self.sequence_length} must be at least 1"
+            )
+        if not 0 <= self.max_transpose <= 24:
+            raise ValueError(f"max_transpose {self.max_transpose} must be between 0 and 24 semitones")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam, its learning rate over time, and gradient clipping."""
+
+    learning_rate: float = 2e-3
+    """The highest learning rate."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """constant, or a cosine that falls to a hundredth of learning_rate at the last step."""
+    warmup_steps: int = 100
+    """Steps in which the learning rate rises from zero."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (AdamW); 0 is Adam."""
+    clip_norm: float = 1.0
+    """Gradients with a larger norm are scaled down to it."""
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0 or self.clip_norm <= 0:
+            raise ValueError(f"learning_rate {self.learning_rate} and clip_norm {self.clip_norm} must be above 0")
+        if self.warmup_steps < 0 or self.weight_decay < 0:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} and weight_decay {self.weight_decay} must not be negative"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A training run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    num_epochs: int = 50
+    """Passes over the training split, unless num_steps says otherwise or early stopping ends the run."""
+    num_steps: int = 0
+    """Optimizer steps in the whole run; 0 leaves it to num_epochs."""
+    evaluate_every: int = 0
+    """Steps between measurements on the validation split; 0 is once an epoch."""
+    patience: int = 5
+    """Stop after this many measurements in a row without a better validation loss; 0 never stops early."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints; 0 is at every validation."""
+    keep_checkpoints: int = 3
+    """Newest checkpoints that are kept, beside the best one."""
+    log_every: int = 20
+    """Steps between lines in metrics.jsonl."""
+    seed: int = 0
+    """Seed of the parameters, of dropout and of the order of the data."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_epochs", "keep_checkpoints", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        for name in ("num_steps", "evaluate_every", "patience", "checkpoint_every", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """How new music is drawn from a trained model."""
+
+    num_pieces: int = 8
+    """Pieces to write."""
+    seed: int = 0
+    """The same seed gives the same pieces; piece i does not depend on how many others are written."""
+    batch_size: int = 32
+    """Pieces computed at the same time; changes the speed, not the music."""
+    num_notes: int = 0
+    """Notes in each piece; 0 lets the model end a piece by itself (at most max_notes)."""
+    max_notes: int = 1024
+    """Notes after which a piece that does not end is cut."""
+    temperature: float = 1.0
+    """Below 1 is safer, above 1 is bolder."""
+    top_k: int = 0
+    """Choose only among the k likeliest values of each field; 0 is all."""
+    top_p: float = 1.0
+    """Choose only among the likeliest values that together have this probability; 1 is all."""
+    primer_notes: int = 32
+    """Notes taken from the start of each primer, when there is one."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_pieces", "batch_size", "max_notes", "primer_notes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.seed < 0 or self.num_notes < 0 or self.top_k < 0:
+            raise ValueError(f"seed {self.seed}, num_notes {self.num_notes}, top_k {self.top_k} must not be negative")
+        if self.temperature <= 0 or not 0 < self.top_p <= 1:
+            raise ValueError(
+                f"temperature {self.temperature} must be above 0, top_p {self.top_p} above 0 and at most 1"
+            )
