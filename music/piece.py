@@ -1,0 +1,170 @@
+"""A piece of music as arrays: what MIDI files are read into, what codecs encode, what samplers return."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+DRUMS = 128
+"""The program number that stands for the drum channel; 0 to 127 are the General MIDI programs."""
+
+DEFAULT_TEMPO_US = 500_000
+"""Microseconds per quarter note where a file says nothing: 120 beats per minute (Standard MIDI Files 1.0)."""
+
+_NO_LIMIT = np.iinfo(np.int64).max
+
+
+class Notes(NamedTuple):
+    """Notes as columns of equal length n, sorted by (onset, program, pitch)."""
+
+    onset: Int[np.ndarray, " n"]
+    """Ticks from the start of the piece."""
+    duration: Int[np.ndarray, " n"]
+    """Ticks, at least 1."""
+    pitch: Int[np.ndarray, " n"]
+    """MIDI note number, 0 to 127."""
+    velocity: Int[np.ndarray, " n"]
+    """1 to 127."""
+    program: Int[np.ndarray, " n"]
+    """0 to 127, or DRUMS."""
+
+
+class Tempos(NamedTuple):
+    """Tempo changes, sorted by strictly increasing tick."""
+
+    tick: Int[np.ndarray, " k"]
+    us_per_quarter: Int[np.ndarray, " k"]
+
+
+class Meters(NamedTuple):
+    """Time signatures, sorted by strictly increasing tick."""
+
+    tick: Int[np.ndarray, " m"]
+    numerator: Int[np.ndarray, " m"]
+    denominator: Int[np.ndarray, " m"]
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Notes, tempo changes and time signatures in ticks. Ticks are canonical; seconds are computed from them."""
+
+    notes: Notes
+    tempos: Tempos
+    meters: Meters
+    ticks_per_quarter: int
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Piece):
+            return NotImplemented
+        return self.ticks_per_quarter == other.ticks_per_quarter and all(
+            np.array_equal(ours, theirs)
+            for ours, theirs in zip(
+                self.notes + self.tempos + self.meters, other.notes + other.tempos + other.meters, strict=True
+            )
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]  # arrays can change, so pieces have no hash
+
+    @property
+    def num_notes(self) -> int:
+        return len(self.notes.onset)
+
+    @property
+    def end_tick(self) -> int:
+        """The tick at which the last note ends; 0 for a piece without notes."""
+        return int((self.notes.onset + self.notes.duration).max()) if self.num_notes else 0
+
+    def seconds(self, ticks: ArrayLike) -> Float[np.ndarray, "..."]:
+        """Returns the time of each tick in float64 seconds, by the piece's own tempo map."""
+        ticks = np.asarray(ticks, np.int64)
+        tick, us = self.tempos
+        if not len(tick) or tick[0] > 0:
+            tick, us = np.r_[0, tick], np.r_[DEFAULT_TEMPO_US, us]
+        seconds_per_tick = us.astype(np.float64) * 1e-6 / self.ticks_per_quarter
+        start_s = np.r_[0.0, np.cumsum(np.diff(tick) * seconds_per_tick[:-1])]
+        i = np.searchsorted(tick, ticks, side="right") - 1
+        return start_s[i] + (ticks - tick[i]) * seconds_per_tick[i]
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the start of the piece to the end of its last note."""
+        return float(self.seconds(self.end_tick))
+
+
+def integers(values: ArrayLike) -> Int[np.ndarray, " n"]:
+    """Returns a new one-dimensional int64 array, the only dtype a Piece holds."""
+    return np.array(values, np.int64).reshape(-1)
+
+
+def make_piece(
+    *,
+    onset: ArrayLike,
+    duration: ArrayLike,
+    pitch: ArrayLike,
+    velocity: ArrayLike,
+    program: ArrayLike,
+    tempos: tuple[ArrayLike, ArrayLike] = ((), ()),
+    meters: tuple[ArrayLike, ArrayLike, ArrayLike] = ((), (), ()),
+    ticks_per_quarter: int,
+) -> Piece:
+    """Returns a Piece with its notes sorted and its tempo and meter maps reduced to changes.
+
+    Args:
+        onset, duration, pitch, velocity, program: columns of equal length, in any order.
+        tempos: (tick, microseconds per quarter) in file order: of several at one tick, the last one holds.
+        meters: (tick, numerator, denominator) likewise.
+        ticks_per_quarter: resolution of all ticks.
+    """
+    notes = Notes(*(integers(column) for column in (onset, duration, pitch, velocity, program)))
+    return Piece(
+        notes=_sorted_notes(notes),
+        tempos=Tempos(*_changes(*map(integers, tempos))),
+        meters=Meters(*_changes(*map(integers, meters))),
+        ticks_per_quarter=int(ticks_per_quarter),
+    )
+
+
+def _sorted_notes(notes: Notes) -> Notes:
+    """Sorts by (onset, program, pitch), then duration and velocity; notes that are in order already cost no sorting."""
+    key = notes.onset << 15 | notes.program << 7 | notes.pitch
+    step = np.diff(key)
+    if np.all(step > 0):
+        return notes
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    if np.any(key[1:] == key[:-1]):
+        order = np.lexsort((notes.velocity, notes.duration, notes.onset << 15 | notes.program << 7 | notes.pitch))
+    return Notes(*(column[order] for column in notes))
+
+
+def _changes(tick: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Sorts by tick (stably), keeps the last entry of each tick, then drops entries that repeat the one before."""
+    if len(tick) < 2:
+        return tick, *values
+    columns = np.stack([tick, *values])[:, np.argsort(tick, kind="stable")]
+    columns = columns[:, np.append(columns[0, 1:] != columns[0, :-1], True)]
+    changed = np.any(columns[1:, 1:] != columns[1:, :-1], axis=0)
+    return tuple(columns[:, np.insert(changed, 0, True)])
+
+
+def without_overlaps(piece: Piece) -> Piece:
+    """Returns the piece as one MIDI channel per program can play it.
+
+    Of notes with equal onset, program and pitch the longest is kept (of those, the loudest). A note that still sounds
+    when the next one of the same program and pitch begins ends there.
+    """
+    notes = piece.notes
+    key = notes.program << 7 | notes.pitch
+    order = np.lexsort((notes.onset, key))  # stable: of equal onsets the longest, then loudest, stays last
+    onset, key = notes.onset[order], key[order]
+    room = np.where(key[1:] == key[:-1], np.diff(onset), _NO_LIMIT)
+    if np.all(notes.duration[order[:-1]] <= room):
+        return piece
+    limit = np.full(piece.num_notes, _NO_LIMIT)
+    limit[order[:-1]] = room
+    keep = limit > 0
+    duration = np.minimum(notes.duration, limit)
+    notes = Notes(*(column[keep] for column in notes._replace(duration=duration)))
+    return Piece(notes, piece.tempos, piece.meters, piece.ticks_per_quarter)
