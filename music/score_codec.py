@@ -1,0 +1,205 @@
+"""The `score` codec: one row per note with its time, instrument, pitch, duration and loudness.
+
+A row is (shift, instrument, pitch, duration, velocity):
+
+- shift: 24ths of a quarter note since the row before, 0 to 95.
+- instrument: program 0 to 127, DRUMS, or the kind of a control row (START, END, REST, TEMPO, METER, STYLE).
+- pitch: MIDI note number; METER: numerator; STYLE: number of the style.
+- duration: an index into DURATIONS; REST: the rest's length; TEMPO: beats per minute less MIN_BPM.
+- velocity: loudness in 32 bins of four; METER: log2 of the denominator.
+
+Fields that a row does not use are 0. A piece is START, STYLE, METER, TEMPO, then its rows, then END. Rows of one moment
+stand in the order METER, TEMPO, notes by (program, pitch). A gap of 96 or more is said by REST rows: as many of the
+longest as fit, at most one shorter, and the remainder is the shift of the row that follows.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from ostinato.music.codec import Field, Grammar, to_grid
+from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece, without_overlaps
+from ostinato.music.score_grammar import ScoreGrammar
+from ostinato.music.score_rows import (
+    DURATIONS,
+    END,
+    EXACT_DURATION,
+    GRID,
+    LONGEST_REST,
+    MAX_NUMERATOR,
+    METER,
+    MIN_BPM,
+    NUM_BPM,
+    NUM_DENOMINATORS,
+    NUM_INSTRUMENTS,
+    NUM_SHIFTS,
+    NUM_VELOCITIES,
+    REST,
+    START,
+    STYLE,
+    TEMPO,
+    VELOCITY_BIN,
+)
+
+_US_PER_MINUTE = 60_000_000
+
+
+@dataclass(frozen=True)
+class ScoreCodec:
+    """One row per note. Exact to a 24th of a quarter note, one beat per minute and four velocities."""
+
+    styles: tuple[str, ...] = ("",)
+
+    name = "score"
+    dtype = np.uint8
+    fields = (
+        Field("shift", NUM_SHIFTS),
+        Field("instrument", NUM_INSTRUMENTS),
+        Field("pitch", 128),
+        Field("duration", len(DURATIONS)),
+        Field("velocity", NUM_VELOCITIES),
+    )
+    start = (0, START, 0, 0, 0)
+    end = (0, END, 0, 0, 0)
+    end_choice = (1, END)
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.styles) <= 128:
+            raise ValueError(f"{len(self.styles)} styles found, at most 128 are allowed; use --codec.style none")
+
+    @cached_property
+    def note_counts(self) -> Int[np.ndarray, " v"]:
+        return (np.arange(NUM_INSTRUMENTS) < START).astype(np.int64)
+
+    @cached_property
+    def grammar(self) -> Grammar:
+        return ScoreGrammar(num_styles=len(self.styles))
+
+    def quantise(self, piece: Piece) -> Piece:
+        """Returns the piece on the codec's grid.
+
+        Onsets and ends are rounded to 24ths of a quarter; durations over 8 quarters to whole quarters, at most 64.
+        Overlapping notes of one program and pitch are resolved by `without_overlaps`. Tempos are whole beats per
+        minute from 16 to 263. Meters with more than 32 beats or a denominator that is not a power of two up to 32 are
+        left out. Tempos and meters after the last onset are left out; where a piece begins without one, 120 beats per
+        minute and 4/4 are written.
+        """
+        notes, tpq = piece.notes, piece.ticks_per_quarter
+        onset = to_grid(notes.onset, tpq, GRID)
+        length = np.maximum(to_grid(notes.onset + notes.duration, tpq, GRID) - onset, 1)
+        last_onset = onset.max(initial=0)
+
+        tempo_tick = to_grid(piece.tempos.tick, tpq, GRID)
+        bpm = np.rint(_US_PER_MINUTE / piece.tempos.us_per_quarter).astype(np.int64)
+        bpm = np.clip(bpm, MIN_BPM, MIN_BPM + NUM_BPM - 1)
+        in_time = tempo_tick <= last_onset
+        tempo_us = np.rint(_US_PER_MINUTE / bpm[in_time]).astype(np.int64)
+
+        meter_tick = to_grid(piece.meters.tick, tpq, GRID)
+        numerator, denominator = piece.meters.numerator, piece.meters.denominator
+        sayable = (numerator >= 1) & (numerator <= MAX_NUMERATOR) & (meter_tick <= last_onset)
+        sayable &= (denominator >= 1) & (denominator < 1 << NUM_DENOMINATORS) & (denominator & (denominator - 1) == 0)
+
+        on_grid = make_piece(
+            onset=onset,
+            duration=DURATIONS[_nearest_duration(length)],
+            pitch=notes.pitch,
+            velocity=np.clip(notes.velocity, 1, 127) // VELOCITY_BIN * VELOCITY_BIN + VELOCITY_BIN // 2,
+            program=notes.program,
+            tempos=(_after(0, tempo_tick[in_time]), _after(DEFAULT_TEMPO_US, tempo_us)),
+            meters=(
+                _after(0, meter_tick[sayable]),
+                _after(4, numerator[sayable]),
+                _after(4, denominator[sayable]),
+            ),
+            ticks_per_quarter=GRID,
+        )
+        resolved = without_overlaps(on_grid)
+        # A note that was cut short at the next one may have left the grid of long durations.
+        duration = DURATIONS[_longest_duration_within(resolved.notes.duration)]
+        return Piece(resolved.notes._replace(duration=duration), resolved.tempos, resolved.meters, GRID)
+
+    def encode(self, piece: Piece, style: int = 0) -> Int[np.ndarray, "n 5"]:
+        piece = self.quantise(piece)
+        notes, tempos, meters = piece.notes, piece.tempos, piece.meters
+        num_meters, num_tempos = len(meters.tick), len(tempos.tick)
+        events = np.zeros((num_meters + num_tempos + piece.num_notes, 5), np.int64)
+        rows = events[:num_meters]
+        rows[:, 1], rows[:, 2] = METER, meters.numerator
+        rows[:, 4] = np.log2(meters.denominator).astype(np.int64)
+        rows = events[num_meters : num_meters + num_tempos]
+        rows[:, 1], rows[:, 3] = TEMPO, np.rint(_US_PER_MINUTE / tempos.us_per_quarter) - MIN_BPM
+        rows = events[num_meters + num_tempos :]
+        rows[:, 1], rows[:, 2] = notes.program, notes.pitch
+        rows[:, 3], rows[:, 4] = _longest_duration_within(notes.duration), notes.velocity // VELOCITY_BIN
+
+        time = np.concatenate([meters.tick, tempos.tick, notes.onset])
+        order = np.argsort(time, kind="stable")  # stable: METER before TEMPO before notes
+        time, events = time[order], events[order]
+        gap = np.diff(time, prepend=0)
+        num_longest, rest = np.divmod(gap, LONGEST_REST)
+        has_shorter = rest >= NUM_SHIFTS
+        shorter = _longest_duration_within(rest)
+        events[:, 0] = np.where(has_shorter, rest - DURATIONS[shorter], rest)
+
+        head = 2  # START and STYLE stand before the first event
+        position = head + np.arange(len(events)) + np.cumsum(num_longest + has_shorter)
+        steps = np.zeros((position[-1] + 2, 5), self.dtype)
+        steps[head:] = (0, REST, 0, len(DURATIONS) - 1, 0)  # what no event overwrites is a longest rest
+        steps[position] = events
+        steps[position[has_shorter] - 1, 3] = shorter[has_shorter]
+        steps[0], steps[1], steps[-1] = self.start, (0, STYLE, style, 0, 0), self.end
+        return steps
+
+    def decode(self, steps: Int[np.ndarray, "n 5"]) -> Piece:
+        shift, instrument, pitch, duration, velocity = np.asarray(steps).astype(np.int64).T
+        time = np.cumsum(shift + np.where(instrument == REST, DURATIONS[duration], 0))
+        note, tempo, meter = instrument < START, instrument == TEMPO, instrument == METER
+        return make_piece(
+            onset=time[note],
+            duration=DURATIONS[duration[note]],
+            pitch=pitch[note],
+            velocity=velocity[note] * VELOCITY_BIN + VELOCITY_BIN // 2,
+            program=instrument[note],
+            tempos=(time[tempo], np.rint(_US_PER_MINUTE / (duration[tempo] + MIN_BPM))),
+            meters=(time[meter], pitch[meter], 1 << velocity[meter]),
+            ticks_per_quarter=GRID,
+        )
+
+    def count_notes(self, steps: Int[np.ndarray, "n 5"]) -> Int[np.ndarray, " n"]:
+        return self.note_counts[np.asarray(steps)[:, 1]]
+
+    def transpose(self, steps: Int[np.ndarray, "n 5"], semitones: int) -> Int[np.ndarray, "n 5"]:
+        pitched = steps[:, 1] < 128  # neither drums nor control rows
+        pitch = steps[pitched, 2].astype(np.int64) + semitones
+        if not semitones or not len(pitch) or pitch.min() < 0 or pitch.max() > 127:
+            return steps
+        moved = np.array(steps)
+        moved[pitched, 2] = pitch
+        return moved
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "styles": list(self.styles)}
+
+    @classmethod
+    def from_json(cls, description: dict[str, Any]) -> "ScoreCodec":
+        return cls(styles=tuple(description["styles"]))
+
+
+def _after(first: int, values: np.ndarray) -> np.ndarray:
+    return np.concatenate([[first], values])
+
+
+def _nearest_duration(ticks: np.ndarray) -> np.ndarray:
+    """Returns the index of the nearest of DURATIONS, the longer of two equally near."""
+    return _longest_duration_within(np.where(ticks > EXACT_DURATION, ticks + GRID // 2, ticks))
+
+
+def _longest_duration_within(ticks: np.ndarray) -> np.ndarray:
+    """Returns the index of the longest of DURATIONS that is not above `ticks`; 0 where there is none."""
+    quarters = np.minimum(ticks, LONGEST_REST) // GRID
+    exact = np.maximum(ticks, 1) - 1
+    return np.where(ticks > EXACT_DURATION, quarters + (EXACT_DURATION - 1 - EXACT_DURATION // GRID), exact)
