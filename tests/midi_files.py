@@ -1,0 +1,39 @@
+"""Small MIDI files of real shape for tests, made by the project's own writer."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ostinato.music import midi
+from ostinato.music.piece import Piece, make_piece
+
+SCALE = (0, 2, 4, 5, 7, 9, 11)
+
+
+def tune(seed: int, *, num_notes: int = 48, program: int = 0) -> Piece:
+    """Returns a melody that wanders over a scale, with a bass note under each fourth note."""
+    rng = np.random.default_rng(seed)
+    degree = 7 * 4 + np.cumsum(rng.integers(-2, 3, num_notes)) % 21
+    melody = np.array([12 * (d // 7) + SCALE[d % 7] for d in degree])
+    length = rng.choice([240, 480], num_notes)
+    onset = np.cumsum(length) - length
+    bass = melody[::4] - 12 - rng.integers(0, 5, len(melody[::4]))
+    return make_piece(
+        onset=np.r_[onset, onset[::4]],
+        duration=np.r_[length, length[::4]],
+        pitch=np.r_[melody, bass],
+        velocity=np.full(num_notes + len(bass), 80),
+        program=np.r_[np.full(num_notes, program), np.full(len(bass), 32)],
+        tempos=([0], [500_000]),
+        meters=([0], [4], [4]),
+        ticks_per_quarter=480,
+    )
+
+
+def write_tunes(folder: Path, count: int, *, first_seed: int = 0) -> list[Path]:
+    """Writes `count` different tunes as tune-000.mid and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"tune-{number:03d}.mid" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(midi.write(tune(first_seed + number)))
+    return paths
