@@ -1,0 +1,130 @@
+import io
+import itertools
+
+import jax
+import mido
+import numpy as np
+import pretty_midi
+import pytest
+import symusic
+
+from ostinato.configs.schema import ModelConfig, SampleConfig
+from ostinato.model.network import MusicModel, init_params
+from ostinato.music import midi
+from ostinato.music.notes_codec import NotesCodec, choose_vocabulary, count_events
+from ostinato.music.score_codec import ScoreCodec
+from ostinato.music.score_rows import END, START
+from ostinato.sample.generate import generate
+from tests.midi_files import tune
+
+CONFIG = ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8)
+SCORE = ScoreCodec()
+NOTES = NotesCodec(vocabulary=choose_vocabulary(count_events(tune(0)), min_count=1, max_vocabulary=100))
+
+
+def _model(codec):
+    model = MusicModel(config=CONFIG, field_sizes=tuple(field.size for field in codec.fields))
+    return model, init_params(model, jax.random.key(1))
+
+
+@pytest.fixture(scope="module")
+def score_model():
+    return _model(SCORE)
+
+
+def _generate(score_model, primers=(), **options):
+    return generate(*score_model, SCORE, SampleConfig(**options), primers)
+
+
+@pytest.fixture(scope="module")
+def eleven(score_model):
+    return _generate(score_model, num_pieces=11, num_notes=60, batch_size=8, temperature=2.0)
+
+
+def test_a_piece_has_as_many_notes_as_were_asked_for(eleven):
+    assert [int(SCORE.count_notes(piece.steps).sum()) for piece in eleven] == [60] * 11
+    assert all(tuple(piece.steps[0]) == SCORE.start and tuple(piece.steps[-1]) == SCORE.end for piece in eleven)
+    assert len({piece.steps.tobytes() for piece in eleven}) == 11
+
+
+@pytest.mark.parametrize(("num_pieces", "batch_size"), [(11, 16), (3, 1), (11, 1000)])
+def test_the_batch_size_does_not_change_the_music(score_model, eleven, num_pieces, batch_size):
+    pieces = _generate(score_model, num_pieces=num_pieces, num_notes=60, batch_size=batch_size, temperature=2.0)
+    for one, other in zip(pieces, eleven, strict=False):
+        np.testing.assert_array_equal(one.steps, other.steps)
+    assert len(pieces) == num_pieces
+
+
+def test_another_seed_gives_other_music(score_model, eleven):
+    other = _generate(score_model, num_pieces=2, num_notes=60, batch_size=8, temperature=2.0, seed=1)
+    assert not np.array_equal(other[0].steps, eleven[0].steps)
+
+
+def test_every_step_is_legal_so_that_decoding_repairs_nothing(eleven):
+    for piece in eleven:
+        np.testing.assert_array_equal(SCORE.encode(SCORE.decode(piece.steps), int(piece.steps[1, 2])), piece.steps)
+
+
+def test_independent_readers_find_the_same_notes(eleven):
+    for piece in eleven[:4]:
+        data = midi.write(SCORE.decode(piece.steps))
+        pretty = pretty_midi.PrettyMIDI(io.BytesIO(data))
+        assert sum(len(instrument.notes) for instrument in pretty.instruments) == 60
+        messages = itertools.chain.from_iterable(mido.MidiFile(file=io.BytesIO(data)).tracks)
+        assert sum(message.type == "note_on" and message.velocity > 0 for message in messages) == 60
+        assert symusic.Score.from_midi(data).note_num() == 60
+        assert midi.read(data).num_notes == 60
+
+
+def test_a_piece_goes_on_from_its_primer(score_model):
+    primers = [SCORE.encode(tune(seed))[:20] for seed in (1, 2)]
+    pieces = _generate(score_model, primers, num_pieces=3, num_notes=25, batch_size=8)
+    for number, piece in enumerate(pieces):
+        primer = primers[number % 2]
+        np.testing.assert_array_equal(piece.steps[:20], primer)
+        assert piece.num_primer_steps == 20
+        assert int(SCORE.count_notes(piece.steps[20:]).sum()) == 25
+    assert not np.array_equal(pieces[0].steps, pieces[2].steps)
+
+
+def test_a_primer_longer_than_a_chunk_is_kept_whole(score_model):
+    primer = SCORE.encode(tune(1, num_notes=160))[:-1]
+    (piece,) = _generate(score_model, [primer], num_pieces=1, num_notes=5, batch_size=8)
+    assert len(primer) > 128
+    np.testing.assert_array_equal(piece.steps[: len(primer)], primer)
+    assert int(SCORE.count_notes(piece.steps[len(primer) :]).sum()) == 5
+
+
+def test_the_model_may_end_a_piece_and_is_cut_at_max_notes(score_model):
+    model, params = score_model
+    # Untrained, it hardly ever ends; these biases make END one of the likeliest rows.
+    head = dict(params["head"])
+    head["output_bias_0"] = head["output_bias_0"].at[0].add(6.0)
+    head["output_bias_1"] = head["output_bias_1"].at[END].add(2.0)
+    pieces = _generate((model, {**params, "head": head}), num_pieces=11, max_notes=100, batch_size=16)
+    notes = [int(SCORE.count_notes(piece.steps).sum()) for piece in pieces]
+    assert max(notes) <= 100
+    assert any(piece.ended for piece in pieces)
+    for piece in pieces:
+        assert (piece.steps[:, 1] == END).sum() == 1
+        assert piece.steps[-2, 1] < START  # the last row before END is a note
+
+
+def test_pieces_of_the_notes_codec_are_legal_and_long_enough():
+    pieces = generate(*_model(NOTES), NOTES, SampleConfig(num_pieces=4, num_notes=30, batch_size=8))
+    for piece in pieces:
+        assert int(NOTES.count_notes(piece.steps).sum()) == 30
+        np.testing.assert_array_equal(NOTES.encode(NOTES.decode(piece.steps)), piece.steps)
+
+
+def test_a_primer_that_begins_elsewhere_is_refused(score_model):
+    with pytest.raises(ValueError, match="must begin with the START row"):
+        _generate(score_model, [SCORE.encode(tune(1))[3:9]])
+
+
+@pytest.mark.slow
+def test_ten_thousand_notes_at_temperature_two_are_legal(score_model):
+    pieces = _generate(score_model, num_pieces=20, num_notes=500, batch_size=32, temperature=2.0)
+    assert sum(int(SCORE.count_notes(piece.steps).sum()) for piece in pieces) == 10_000
+    for piece in pieces:
+        np.testing.assert_array_equal(SCORE.encode(SCORE.decode(piece.steps), int(piece.steps[1, 2])), piece.steps)
