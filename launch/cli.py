@@ -1,0 +1,270 @@
+"""The `ostinato` command: reads the flags and hands over to the stage that they name.
+
+A stage is imported only when its subcommand runs, so that `--help` opens without JAX or Beam. Exit codes: 0 when the
+work is whole, 2 for a mistake that the user can mend (one line says how), 1 for anything else.
+"""
+
+import contextlib
+import dataclasses
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from ostinato.configs.presets import PRESETS
+from ostinato.configs.schema import PrepareConfig, SampleConfig, TrainConfig
+
+_NO_PREFIX = tyro.conf.arg(name="")
+
+_TrainPreset = tyro.extras.subcommand_type_from_defaults(
+    {name: preset().train for name, preset in PRESETS.items()},
+    {name: (preset.__doc__ or "").split("\n\n")[0] for name, preset in PRESETS.items()},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Runs everything on real music: prepare, train, sample and evaluate; starts where an earlier demo stopped."""
+
+    output: Path = Path("demo")
+    """Folder for all that the demo makes."""
+    midi: tuple[str, ...] = ()
+    """Your own files, folders, globs or zip archives instead of the Bach chorales."""
+    preset: Literal["chorales", "debug", "paper", "lakh"] = "chorales"
+    """The configuration of prepare and train."""
+    num_pieces: int = 8
+    """Pieces to write."""
+    num_notes: int = 256
+    """Notes in each piece; 0 lets the model end it."""
+    temperature: float = 0.95
+    """Below 1 is safer, above 1 is bolder."""
+    seed: int = 0
+    """Seed of the new pieces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """Turns a collection of MIDI files into a dataset. Options of Apache Beam (--runner=FlinkRunner) go to it."""
+
+    midi: tuple[str, ...]
+    """Files, folders (searched through), globs, or zip archives of these."""
+    output: Path
+    """The dataset's folder; it must not exist yet."""
+    config: Annotated[PrepareConfig, _NO_PREFIX] = field(default_factory=PrepareConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Shows what a dataset holds, and one of its pieces decoded."""
+
+    dataset: tyro.conf.Positional[Path]
+    """A folder that `ostinato prepare` wrote."""
+    split: str = "train"
+    """Which split the piece is taken from."""
+    piece: int = 0
+    """Number of the piece within the split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Trains a model on a dataset, or goes on where an earlier run in the same workdir stopped."""
+
+    dataset: Path
+    """A folder that `ostinato prepare` wrote."""
+    workdir: Path
+    """Folder for checkpoints and metrics."""
+    config: Annotated[_TrainPreset, _NO_PREFIX]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsShow:
+    """Shows how far a run is."""
+
+    workdir: tyro.conf.Positional[Path]
+    """The folder of a training run."""
+    json: bool = False
+    """Print one line of JSON instead of a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsList:
+    """Lists the runs in a folder with their state and best loss."""
+
+    folder: tyro.conf.Positional[Path] = Path()
+    """Where to look, at any depth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """Looks at training runs."""
+
+    command: Annotated[RunsShow, tyro.conf.subcommand("show")] | Annotated[RunsList, tyro.conf.subcommand("list")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Writes new pieces with a trained model: MIDI, WAV and piano roll."""
+
+    workdir: Path
+    """The folder of a training run."""
+    output: Path
+    """Folder for the new pieces."""
+    primer: str = ""
+    """What the pieces begin with: a MIDI file, a folder of them, or a dataset (its training split, as in the paper)."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """best (lowest validation loss) or latest."""
+    audio: bool = True
+    """Write a WAV for each piece."""
+    soundfont: Path | None = None
+    """A SoundFont (.sf2) for the WAVs; the small TimGM6mb by default."""
+    config: Annotated[SampleConfig, _NO_PREFIX] = field(default_factory=SampleConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measures a trained model on held-out music beside baselines on the same notes."""
+
+    workdir: Path
+    """The folder of a training run."""
+    dataset: Path
+    """The dataset that it was trained on, or another with the same codec."""
+    output: Path
+    """Folder for report.json and report.html."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """best (lowest validation loss) or latest."""
+    batch_size: int = 32
+    """Pieces measured at the same time; changes the speed only."""
+
+
+_COMMANDS = {
+    "demo": Demo,
+    "prepare": Prepare,
+    "inspect": Inspect,
+    "train": Train,
+    "runs": Runs,
+    "sample": Sample,
+    "evaluate": Evaluate,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # Errors only from others: apache_beam warns at every import about clouds that nobody asked for.
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    logging.getLogger("ostinato").setLevel(logging.INFO)
+    try:
+        command, beam_arguments = _parse(arguments)
+        return _run(command, beam_arguments)
+    except (ValueError, FileNotFoundError, FileExistsError, PermissionError) as error:
+        if os.environ.get("OSTINATO_TRACEBACK"):
+            raise
+        print(f"ostinato: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ostinato: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+
+
+def _parse(arguments: list[str]) -> tuple[Any, list[str]]:
+    """Returns the command and, for prepare, the options meant for Beam.
+
+    Raises:
+        ValueError: the flags are wrong; in one line.
+    """
+    union: Any = None
+    for name, kind in _COMMANDS.items():
+        member = Annotated[kind, tyro.conf.subcommand(name)]
+        union = member if union is None else union | member
+    options: dict[str, Any] = {
+        "args": arguments,
+        "prog": "ostinato",
+        "description": "Prepare a MIDI collection, train an LSTM on it, sample and evaluate new music.",
+        "config": (tyro.conf.OmitSubcommandPrefixes,),
+    }
+    message = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(message):
+            if arguments[:1] == ["prepare"]:
+                return tyro.cli(union, return_unknown_args=True, **options)
+            return tyro.cli(union, **options), []
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(_one_line(message.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """Returns what tyro's box says, without its frame and the part that repeats the help."""
+    lines = [re.sub(r"[╭╮╰╯│]", " ", line).strip() for line in box.splitlines()]
+    said, _, rest = "\n".join(line for line in lines[1:]).partition("────")
+    hint = re.search(r"ostinato[a-z -]* --help", rest + said)
+    said = " ".join(said.replace("For full helptext, see", "").split())
+    return f"{said}; see '{hint.group(0) if hint else 'ostinato --help'}'"
+
+
+def _run(command: Any, beam_arguments: list[str]) -> int:
+    match command:
+        case Prepare():
+            from ostinato.beam_pipelines.prepare import prepare
+            from ostinato.launch.show import show_manifest
+
+            manifest = prepare(list(command.midi), command.output, command.config, beam_arguments)
+            show_manifest(command.output, manifest)
+        case Inspect():
+            from ostinato.launch.show import show_dataset
+
+            show_dataset(command.dataset, command.split, command.piece)
+        case Train():
+            from ostinato.launch.stages import run_training
+
+            assert isinstance(command.config, TrainConfig)
+            run_training(command.config, command.dataset, command.workdir)
+        case Runs():
+            from ostinato.launch.show import show_run, show_runs
+
+            if isinstance(command.command, RunsShow):
+                show_run(command.command.workdir, as_json=command.command.json)
+            else:
+                show_runs(command.command.folder)
+        case Sample():
+            from ostinato.launch.stages import run_sampling
+
+            run_sampling(
+                command.config,
+                command.workdir,
+                command.output,
+                primer=command.primer,
+                checkpoint=command.checkpoint,
+                audio=command.audio,
+                soundfont=command.soundfont,
+            )
+        case Evaluate():
+            from ostinato.launch.stages import run_evaluation
+
+            run_evaluation(
+                command.workdir,
+                command.dataset,
+                command.output,
+                checkpoint=command.checkpoint,
+                batch_size=command.batch_size,
+            )
+        case Demo():
+            from ostinato.launch.demo import demo
+
+            options = dataclasses.asdict(command)
+            demo(options.pop("output"), **options)
+        case _:
+            raise AssertionError(command)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
