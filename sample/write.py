@@ -8,8 +8,9 @@ from typing import Any
 from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.records import write_atomically
+from ostinato.sample.audio import write_wav
 from ostinato.sample.generate import Generated
-from ostinato.sample.render import draw_piano_roll, write_wav
+from ostinato.sample.piano_roll import draw_piano_roll
 
 
 def write_pieces(
