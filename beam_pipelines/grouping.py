@@ -63,8 +63,8 @@ class Assignment(NamedTuple):
 def assign(found: Iterable[Found], *, split: tuple[int, int, int], seed: int, num_shards: int) -> Assignment:
     """Assigns every piece to a split and a shard; depends on the contents and not on the order of `found`.
 
-    A piece is in the split that the hash of its group says. Where that leaves a wanted split empty, the group whose hash
-    is next to the split's range is moved into it; with fewer groups than splits, training comes first, then validation.
+    A piece is in the split that the hash of its group says. Where that leaves a wanted split empty, the group whose
+    hash is next to the split's range is moved into it; with fewer groups than splits, training comes first.
     """
     kept: dict[bytes, Found] = {}
     duplicates: list[tuple[str, bytes]] = []

@@ -4,8 +4,8 @@
 
 The pipeline is one line: locators -> scan (read, parse, fingerprint) -> one group of all findings -> split and shard of
 each piece -> one element writes one shard. Locators and fingerprints are shuffled, never music, and there are no side
-inputs, tags or bundle hooks: this shape gives the same bytes on every runner that was tried (FINDINGS 9). Files are read
-twice, which costs less than carrying their music through the shuffle.
+inputs, tags or bundle hooks: this shape gives the same bytes on every Beam runner. Files are read twice, which costs
+less than carrying their music through the shuffle.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.metrics.metric import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ostinato.beam_pipelines import sources
@@ -90,7 +91,7 @@ def check_beam_args(beam_args: list[str]) -> None:
     Raises:
         PrepareError: names them.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser: Any = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for group in PipelineOptions.__subclasses__():
         with contextlib.suppress(argparse.ArgumentError):  # two groups of Beam's may declare one option
             group._add_argparse_args(parser)
@@ -100,8 +101,8 @@ def check_beam_args(beam_args: list[str]) -> None:
 
 
 def local_beam_args(num_inputs: int) -> list[str]:
-    """Returns the options of the local runner: one process for a small collection, one for each core for a large one."""
-    # FnApiRunner is named because DirectRunner first tries to download another runner (FINDINGS 9).
+    """Returns the options of the local runner: one process for a small collection, one for each core otherwise."""
+    # FnApiRunner is named because DirectRunner first tries to download another runner.
     if num_inputs <= IN_MEMORY_INPUTS or (os.cpu_count() or 1) == 1:
         return ["--runner=FnApiRunner"]
     return ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", f"--direct_num_workers={os.cpu_count()}"]
@@ -127,7 +128,7 @@ def scan_all(locators: Iterable[Locator], config: PrepareConfig) -> Iterator[tup
     for locator in locators:
         result = scan(Locator(*locator), config)
         kind = "found" if isinstance(result, Found) else "rejected"
-        beam.metrics.Metrics.counter("prepare", kind).inc()
+        Metrics.counter("prepare", kind).inc()
         yield kind, tuple(result)
 
 
@@ -236,7 +237,7 @@ def _make_codec(inputs: list[Locator], partial: Path, config: PrepareConfig, opt
 
 def count_events(
     part: tuple[str, Iterable[list[tuple[Any, ...]]]], config: PrepareConfig
-) -> Iterator[tuple[tuple[int, int, tuple[int, ...]], int]]:
+) -> Iterator[tuple[tuple[Any, ...], int]]:
     """Yields how often each note or chord occurs in one training shard, for the vocabulary of the notes codec."""
     key, (rows,) = part[0], list(part[1])
     if not key.startswith("train/"):

@@ -15,8 +15,8 @@ class CodecConfig:
     """How a piece of music becomes rows of integers."""
 
     name: Literal["score", "notes"] = "score"
-    """score: one row per note with time, instrument, pitch, duration and loudness. notes: the paper's single integer per
-    note or chord."""
+    """score: one row per note with time, instrument, pitch, duration and loudness. notes: the paper's single integer
+    per note or chord."""
     style: Literal["none", "folder"] = "none"
     """folder: the name of a file's parent folder is its style, which the model learns to follow. none: one style."""
     min_count: int = 2
@@ -67,7 +67,8 @@ class ModelConfig:
     cell: CellName = "lstm"
     """The recurrent cell: lstm, gru, or a plain (tanh) rnn."""
     inputs: Literal["embedding", "normalized"] = "embedding"
-    """embedding: each field of a note is looked up in a table. normalized: each field is a number from 0 to 1 (the paper)."""
+    """embedding: each field of a note is looked up in a table. normalized: each field is a number from 0 to 1, as in
+    the paper."""
     embedding_size: int = 128
     """Width of the embedding of a note."""
     hidden_size: int = 256

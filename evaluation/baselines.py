@@ -36,7 +36,7 @@ class _Table(NamedTuple):
 
 
 class CountingModel:
-    """Interpolated counts over contexts of several lengths (Witten & Bell 1991, as in Chen & Goodman 1998, section 2.6).
+    """Interpolated counts over contexts of several lengths (Witten & Bell 1991, in the form of Chen & Goodman 1998).
 
     p(v | c) = (count(c, v) + kinds(c) * p(v | shorter c)) / (total(c) + kinds(c)); below the shortest context stand the
     field's own unigram and the uniform distribution. The likeliest value is the favourite of the longest known context.
