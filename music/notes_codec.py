@@ -82,18 +82,18 @@ class NotesCodec:
         if not self.vocabulary:
             raise ValueError("the notes codec has an empty vocabulary; lower --codec.min-count or add more music")
 
-    @cached_property
+    @property
     def fields(self) -> tuple[Field, ...]:
         return (Field("note", NUM_SPECIAL + len(self.vocabulary)),)
 
-    @cached_property
+    @property
     def note_counts(self) -> Int[np.ndarray, " v"]:
         """UNKNOWN counts as one note."""
         counts = self._tables[2].sum(1)
         counts[UNKNOWN] = 1
         return counts
 
-    @cached_property
+    @property
     def grammar(self) -> Grammar:
         gap = np.array([0] * NUM_SPECIAL + [event.gap for event in self.vocabulary])
         first = np.r_[np.zeros(NUM_SPECIAL, bool), np.ones(len(self.vocabulary), bool)]

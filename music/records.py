@@ -270,6 +270,7 @@ class TFRecordSource:
 def _write_tfds_description(folder: Path, name: str, codec: Codec, shards: Mapping[str, list[Shard]]) -> None:
     # Imported here: it takes half a second, patches builtins.__import__, and only the driver needs it.
     import tensorflow_datasets as tfds
+    from etils import epath
 
     features = tfds.features.FeaturesDict(
         {
@@ -286,7 +287,7 @@ def _write_tfds_description(folder: Path, name: str, codec: Codec, shards: Mappi
             shard_lengths=[len(shard.lengths) for shard in parts],
             num_bytes=sum(shard.num_bytes for shard in parts),
             filename_template=tfds.core.ShardedFileTemplate(
-                data_dir=folder,
+                data_dir=epath.Path(folder),
                 dataset_name=name,
                 split=split,
                 filetype_suffix="tfrecord",

@@ -14,7 +14,6 @@ longest as fit, at most one shorter, and the remainder is the shift of the row t
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,11 +69,11 @@ class ScoreCodec:
         if not 1 <= len(self.styles) <= 128:
             raise ValueError(f"{len(self.styles)} styles found, at most 128 are allowed; use --codec.style none")
 
-    @cached_property
+    @property
     def note_counts(self) -> Int[np.ndarray, " v"]:
         return (np.arange(NUM_INSTRUMENTS) < START).astype(np.int64)
 
-    @cached_property
+    @property
     def grammar(self) -> Grammar:
         return ScoreGrammar(num_styles=len(self.styles))
 

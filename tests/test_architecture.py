@@ -22,7 +22,7 @@ MAY_NOT_IMPORT = {
     "configs": {"numpy", "jax", "flax", "apache_beam", "tyro"},
     "music": {"jax", "flax", "apache_beam", "tensorflow"},
     "beam_pipelines": {"jax", "flax", "tensorflow", "tensorflow_datasets"},
-    **dict.fromkeys(("train", "sample", "evaluation", "launch"), {"flax", "tensorflow"}),
+    **{folder: {"flax", "tensorflow"} for folder in ("train", "sample", "evaluation", "launch")},
 }
 
 

@@ -60,7 +60,7 @@ def test_tfds_reads_what_we_write_and_we_read_what_it_writes(folder):
 
 def test_a_folder_without_manifest_is_not_a_dataset(folder):
     (folder / "manifest.json").unlink()
-    with pytest.raises(DatasetError, match="not a finished dataset .*run 'ostinato prepare' first"):
+    with pytest.raises(DatasetError, match=r"not a finished dataset .*run 'ostinato prepare' first"):
         Dataset.open(folder)
 
 
