@@ -1,0 +1,142 @@
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from ostinato.train.checkpoint import Checkpoints, load_params, make_model
+from ostinato.train.description import CheckpointError, describe_run, tree_sha256
+from ostinato.train.schedule import make_optimizer
+from ostinato.train.step import make_mesh, make_state_init, state_shardings
+from tests.train.conftest import replace
+
+
+@pytest.fixture(scope="module")
+def init(dataset, config):
+    return make_state_init(make_model(config.model, dataset.codec), make_optimizer(config.optimizer, 10), 4)
+
+
+@pytest.fixture(scope="module")
+def state(init):
+    """A state of random bits on four devices: no two arrays are alike, and on disk they cannot be compressed."""
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    values = jax.tree.map(lambda x: rng.integers(2**32, size=x.shape, dtype=np.uint32).view(x.dtype), shapes)
+    values = values._replace(step=np.int32(7))
+    return jax.jit(lambda x: x, out_shardings=state_shardings(make_mesh(4)))(values)
+
+
+@pytest.fixture
+def saved(state, dataset, config, tmp_path):
+    """A run with the checkpoint of step 7."""
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(state, describe_run(config, dataset), validation_loss=1.5)
+    return tmp_path
+
+
+def save_steps(workdir, state, description, losses):
+    with Checkpoints(workdir, keep=2) as checkpoints:
+        for step, loss in losses.items():
+            checkpoints.save(state._replace(step=np.int32(step)), description, validation_loss=loss)
+
+
+def kept(workdir):
+    return sorted(path.name for path in (workdir / "checkpoints").iterdir())
+
+
+def flip_bit_of(array: np.ndarray, folder: Path) -> None:
+    """Flips a bit of an array where a part of it lies in the files of a checkpoint."""
+    values = np.asarray(array)[3, :16].tobytes()
+    places = [(file, file.read_bytes().find(values)) for file in folder.rglob("*") if file.is_file()]
+    places = [(file, offset) for file, offset in places if offset >= 0]
+    assert places
+    for file, offset in places:
+        content = bytearray(file.read_bytes())
+        content[offset + len(values) // 2] ^= 1
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("batch_size", [4, 2, 1])
+def test_a_state_comes_back_exactly_on_any_number_of_devices(saved, state, init, batch_size):
+    shardings = state_shardings(make_mesh(batch_size))
+    with Checkpoints(saved) as checkpoints:
+        restored = checkpoints.restore_state(7, lambda: init(jax.random.key(9)), shardings)
+    assert jax.tree.structure(restored) == jax.tree.structure(state)
+    for ours, theirs in zip(jax.tree.leaves(restored), jax.tree.leaves(state), strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+        assert len(ours.sharding.device_set) == batch_size
+
+
+def test_parameters_load_with_configuration_and_codec_and_without_the_optimizer(saved, state, dataset, config):
+    for name in ("opt", "carry"):
+        shutil.rmtree(saved / "checkpoints" / "7" / name)
+    run = load_params(saved)
+    assert (run.step, run.config, run.codec) == (7, config, dataset.codec)
+    assert run.params_sha256 == tree_sha256(state.params) == tree_sha256(run.params)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(run.params)} == {1}
+
+
+def test_the_newest_and_the_best_are_kept_also_by_another_process(state, dataset, config, tmp_path):
+    description = describe_run(config, dataset)
+    save_steps(tmp_path, state, description, {1: 3.0, 2: 1.0, 3: 2.0})
+    assert kept(tmp_path) == ["2", "3"]
+    save_steps(tmp_path, state, description, {4: 2.0, 5: None, 6: 1.5})
+    assert kept(tmp_path) == ["2", "5", "6"]
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert (checkpoints.best_step, checkpoints.latest_step) == (2, 6)
+    assert (load_params(tmp_path).step, load_params(tmp_path, "latest").step) == (2, 6)
+
+
+def test_looking_at_a_run_changes_nothing_in_it(state, dataset, config, tmp_path):
+    description = describe_run(config, dataset)
+    save_steps(tmp_path, state, description, {1: 3.0, 2: 1.0, 3: 2.0, 4: 2.0})
+    (tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()  # another process is writing it
+    before = sorted(tmp_path.rglob("*"))
+    load_params(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_crash_left_behind_is_not_a_checkpoint_and_gives_way_to_the_next_one(saved, state, dataset, config):
+    folder = saved / "checkpoints"
+    unfinished = shutil.ignore_patterns("commit_success.txt")
+    shutil.copytree(folder / "7", folder / "8.orbax-checkpoint-tmp", ignore=unfinished)
+    shutil.copytree(folder / "7", folder / "todelete" / "6")
+    assert load_params(saved, "latest").step == 7
+    save_steps(saved, state, describe_run(config, dataset), {8: 1.0})
+    assert kept(saved) == ["7", "8"]
+
+
+def test_a_flipped_bit_in_a_parameter_is_noticed(saved, state, init):
+    flip_bit_of(state.params["layers_1"]["recurrent_kernel"], saved / "checkpoints" / "7" / "params")
+    message = r"checkpoints/7: the bytes of 'params' are not those that were saved"
+    with pytest.raises(CheckpointError, match=message):
+        load_params(saved)
+    shardings = state_shardings(make_mesh(4))
+    with Checkpoints(saved) as checkpoints, pytest.raises(CheckpointError, match=message):
+        checkpoints.restore_state(7, lambda: init(jax.random.key(0)), shardings)
+
+
+def test_a_flipped_bit_in_the_state_of_the_optimizer_is_noticed(saved, state, init):
+    flip_bit_of(state.opt_state[1][0].nu["layers_1"]["recurrent_kernel"], saved / "checkpoints" / "7" / "opt")
+    assert load_params(saved).step == 7  # the parameters are whole
+    shardings = state_shardings(make_mesh(4))
+    with Checkpoints(saved) as checkpoints, pytest.raises(CheckpointError, match="the bytes of 'opt'"):
+        checkpoints.restore_state(7, lambda: init(jax.random.key(0)), shardings)
+
+
+def test_arrays_of_another_shape_are_refused_with_their_names(saved, dataset, config):
+    config = replace(config, model={"hidden_size": 8})
+    init = make_state_init(make_model(config.model, dataset.codec), make_optimizer(config.optimizer, 10), 4)
+    shardings = state_shardings(make_mesh(4))
+    with Checkpoints(saved) as checkpoints, pytest.raises(CheckpointError) as caught:
+        checkpoints.restore_state(7, lambda: init(jax.random.key(0)), shardings)
+    assert "  carry/0/0: float32[4,16] in the checkpoint, float32[4,8] now" in str(caught.value).splitlines()
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="run 'ostinato train' first") as caught:
+        load_params(tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in str(caught.value)
+    assert not (tmp_path / "nowhere").exists()

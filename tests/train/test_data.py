@@ -1,0 +1,224 @@
+import itertools
+from collections import Counter
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from ostinato.configs.schema import DataConfig
+from ostinato.music.notes_codec import END, START
+from ostinato.music.piece import make_piece
+from ostinato.music.records import Dataset, DatasetError, Record, write_dataset
+from ostinato.music.score_codec import ScoreCodec
+from ostinato.train import data
+from ostinato.train.data import Batch, evaluation_batches, prefetch, training_batches
+from tests.train.conftest import TRAIN_LENGTHS, VALIDATION_LENGTHS, make_dataset
+
+ORDERS = pytest.mark.parametrize("order", ["streams", "windows"])
+B, T = 4, 8
+L = sum(TRAIN_LENGTHS)
+
+
+def batches_of(dataset, order="streams", *, seed=0, rows=slice(None), **changes):
+    config = DataConfig(**{"order": order, "batch_size": B, "sequence_length": T, **changes})
+    return training_batches(dataset.source("train"), config, seed=seed, rows=rows)
+
+
+def assert_equal(ours: Batch, theirs: Batch) -> None:
+    for name in Batch._fields:
+        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+
+
+@ORDERS
+def test_a_batch_has_the_stated_shapes_and_dtypes(dataset, order):
+    batch = batches_of(dataset, order)[0]
+    assert [(x.shape, x.dtype.name) for x in batch] == [
+        ((B, T, 1), "int32"),
+        ((B, T, 1), "int32"),
+        ((B, T), "bool"),
+        ((B, T), "float32"),
+    ]
+
+
+@ORDERS
+def test_batch_k_is_the_same_read_directly_in_sequence_or_prefetched(dataset, order):
+    in_sequence = [batches_of(dataset, order)[k] for k in range(20)]
+    assert_equal(batches_of(dataset, order)[17], in_sequence[17])
+    with closing(prefetch(batches_of(dataset, order), first_step=6)) as stream:
+        for batch, expected in zip(itertools.islice(stream, 14), in_sequence[6:], strict=True):
+            assert_equal(batch, expected)
+
+
+@ORDERS
+def test_another_seed_gives_other_batches(dataset, order):
+    assert not np.array_equal(batches_of(dataset, order)[0].inputs, batches_of(dataset, order, seed=1)[0].inputs)
+
+
+@ORDERS
+def test_two_hosts_read_the_halves_of_what_one_reads(dataset, order):
+    whole = batches_of(dataset, order)
+    halves = [batches_of(dataset, order, rows=rows) for rows in (slice(0, 2), slice(2, 4))]
+    for k in (0, 5, 13):
+        parts = [half[k] for half in halves]
+        assert_equal(Batch(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), whole[k])
+
+
+@ORDERS
+def test_a_cache_that_holds_next_to_nothing_changes_nothing(dataset, order, monkeypatch):
+    expected = [batches_of(dataset, order)[k] for k in range(9)]
+    monkeypatch.setattr(data, "CACHE_BYTES", 1)
+    small = batches_of(dataset, order)
+    for k in range(9):
+        assert_equal(small[k], expected[k])
+
+
+@pytest.mark.parametrize("lengths", [TRAIN_LENGTHS, (270,), (100, 90, 80), (2,) * 135])
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_streams_visit_each_step_once_an_epoch_except_less_than_a_batch(tmp_path, lengths, epoch):
+    batches = batches_of(make_dataset(tmp_path / "set", lengths))
+    steps = batches.steps_per_epoch
+    assert steps == 270 // (B * T)
+    seen = Counter(
+        np.concatenate([batches[k].inputs.ravel() for k in range(epoch * steps, (epoch + 1) * steps)]).tolist()
+    )
+    assert all(count == 1 for value, count in seen.items() if value not in (START, END))
+    assert seen[START] <= len(lengths)
+    assert sum(seen.values()) == steps * B * T > 270 - B * T
+
+
+def test_what_one_epoch_leaves_out_others_visit(tmp_path):
+    batches = batches_of(make_dataset(tmp_path / "set", (60,)))  # one piece, 32 of 60 steps an epoch
+    seen = {value for k in range(20) for value in batches[k].inputs.ravel().tolist()}
+    assert len(seen) == 60
+
+
+def test_rows_of_streams_go_on_where_the_batch_before_ended(dataset):
+    batches = batches_of(dataset)
+    steps = batches.steps_per_epoch
+    for k in range(steps, 2 * steps - 1):
+        np.testing.assert_array_equal(batches[k].targets[:, -1], batches[k + 1].inputs[:, 0])
+        np.testing.assert_array_equal(batches[k].targets[:, :-1], batches[k].inputs[:, 1:])
+
+
+def test_streams_reset_at_the_first_row_of_a_piece_and_do_not_score_it(dataset):
+    batches = batches_of(dataset)
+    for k in range(3 * batches.steps_per_epoch):
+        batch = batches[k]
+        anew = np.zeros((B, T), bool)
+        anew[:, 0] = k % batches.steps_per_epoch == 0
+        np.testing.assert_array_equal(batch.starts, (batch.inputs[..., 0] == START) | anew)
+        np.testing.assert_array_equal(batch.weights == 0, batch.targets[..., 0] == START)
+        assert set(np.unique(batch.weights)) <= {0.0, 1.0}
+
+
+def test_each_epoch_has_its_own_order(dataset):
+    batches = batches_of(dataset)
+    assert not np.array_equal(batches[0].inputs, batches[batches.steps_per_epoch].inputs)
+
+
+def test_a_corpus_smaller_than_a_batch_still_fills_it(tmp_path):
+    batch = batches_of(make_dataset(tmp_path / "set", (5,)))[0]
+    assert batch.inputs.shape == (B, T, 1)
+    assert {tuple(pair) for pair in np.c_[batch.inputs.ravel(), batch.targets.ravel()].tolist()} <= {
+        (START, 3), (3, 4), (4, 5), (5, END), (END, START)
+    }  # fmt: skip
+
+
+def test_windows_are_excerpts_of_one_piece_and_short_pieces_are_padded(dataset):
+    pieces = [dataset.source("train")[i].steps[:, 0].tolist() for i in range(len(TRAIN_LENGTHS))]
+    excerpts = {tuple(piece[i : i + T + 1]) for piece in pieces for i in range(max(1, len(piece) - T))}
+    batches = batches_of(dataset, "windows")
+    seen = set()
+    for k in range(150):
+        batch = batches[k]
+        np.testing.assert_array_equal(batch.starts, np.arange(T)[None] * np.ones((B, 1)) == 0)
+        for inputs, targets, weights in zip(batch.inputs, batch.targets, batch.weights, strict=True):
+            num_real = int(weights.sum())
+            np.testing.assert_array_equal(weights, np.arange(T) < num_real)
+            assert set(targets[num_real:, 0].tolist()) <= {END}
+            seen.add((int(inputs[0, 0]), *targets[:num_real, 0].tolist()))
+    assert seen <= excerpts
+    assert len(seen) > 0.85 * len(excerpts)  # 600 draws of 214: all but 1 in 16 on average
+
+
+@pytest.mark.parametrize(("batch_size", "sequence_length"), [(4, 8), (1, 8), (8, 64), (2, 1)])
+def test_evaluation_reads_every_step_of_every_piece_once(dataset, batch_size, sequence_length):
+    source = dataset.source("validation")
+    pairs = Counter()
+    for batch in evaluation_batches(source, batch_size, sequence_length):
+        assert batch.inputs.shape == (batch_size, sequence_length, 1)
+        real = batch.weights == 1
+        pairs.update(map(tuple, np.c_[batch.inputs[real], batch.targets[real]].tolist()))
+    expected = Counter()
+    for record in map(source.__getitem__, range(len(source))):
+        expected.update(map(tuple, np.c_[record.steps[:-1], record.steps[1:]].tolist()))
+    assert pairs == expected
+    assert sum(pairs.values()) == sum(VALIDATION_LENGTHS) - len(VALIDATION_LENGTHS)
+
+
+def test_evaluation_keeps_the_memory_within_a_group_of_pieces(dataset):
+    batches = list(evaluation_batches(dataset.source("validation"), 2, T))
+    starts = [bool(batch.starts[:, 0].all()) for batch in batches]
+    assert starts == [True, True, False, False, True, False, False, False]  # (3, 7), (12, 21), (30)
+    assert not any(batch.starts[:, 1:].any() for batch in batches)
+    assert all(batch.starts[:, 0].any() == batch.starts[:, 0].all() for batch in batches)
+
+
+def test_two_hosts_evaluate_the_halves_of_what_one_does(dataset):
+    source = dataset.source("validation")
+    whole = list(evaluation_batches(source, B, T))
+    halves = [list(evaluation_batches(source, B, T, rows=rows)) for rows in (slice(0, 2), slice(2, 4))]
+    for *parts, expected in zip(*halves, whole, strict=True):
+        assert_equal(Batch(*(np.concatenate(columns) for columns in zip(*parts, strict=True))), expected)
+
+
+@pytest.fixture(scope="module")
+def score_dataset(tmp_path_factory):
+    codec = ScoreCodec()
+    rng = np.random.default_rng(0)
+    pieces = [
+        make_piece(
+            onset=np.arange(30) * 12,
+            duration=np.full(30, 12),
+            pitch=rng.integers(40, 90, 30),
+            velocity=np.full(30, 80),
+            program=np.zeros(30),
+            ticks_per_quarter=24,
+        )
+        for _ in range(3)
+    ]
+    folder = tmp_path_factory.mktemp("data") / "score"
+    write_dataset(folder, {"train": [Record(str(i), "", codec.encode(p)) for i, p in enumerate(pieces)]}, codec)
+    return Dataset.open(folder)
+
+
+@ORDERS
+def test_transposition_moves_whole_pieces_by_at_most_the_stated_semitones(score_dataset, order):
+    plain = batches_of(score_dataset, order)
+    moved = batches_of(score_dataset, order, max_transpose=2)
+    names = [field.name for field in score_dataset.codec.fields]
+    pitch = names.index("pitch")
+    found = Counter()
+    for k in range(40):
+        difference = moved[k].inputs - plain[k].inputs
+        assert not np.delete(difference, pitch, axis=2).any()
+        found.update(np.unique(difference[..., pitch]).tolist())
+    assert set(found) == {-2, -1, 0, 1, 2}
+    assert_equal(moved[7], batches_of(score_dataset, order, max_transpose=2)[7])
+
+
+def test_a_codec_that_cannot_transpose_is_refused_at_once(dataset):
+    with pytest.raises(ValueError, match="cannot transpose"):
+        batches_of(dataset, max_transpose=2)
+
+
+def test_a_damaged_record_stops_the_stream_with_its_name(tmp_path):
+    shard = next(make_dataset(tmp_path / "set", (20, 20)).path.glob("*train.tfrecord*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    with (
+        closing(prefetch(batches_of(Dataset.open(tmp_path / "set")), first_step=0)) as stream,
+        pytest.raises(DatasetError, match=shard.name),
+    ):
+        list(itertools.islice(stream, 4))

@@ -1,0 +1,149 @@
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from ostinato.train.checkpoint import make_model
+from ostinato.train.data import evaluation_batches, training_batches
+from ostinato.train.schedule import make_optimizer
+from ostinato.train.step import (
+    count,
+    evaluate,
+    make_eval_step,
+    make_mesh,
+    make_state_init,
+    make_train_step,
+    means,
+    place,
+    rows_of_this_host,
+    state_shardings,
+)
+from tests.train.conftest import replace
+
+
+@pytest.fixture(scope="module")
+def parts(dataset, config):
+    return make_model(config.model, dataset.codec), make_optimizer(config.optimizer, config.num_steps)
+
+
+def mesh_of(num_devices):
+    return jax.make_mesh(
+        (num_devices,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:num_devices]
+    )
+
+
+@pytest.mark.parametrize(("batch_size", "num_devices"), [(4, 4), (32, 4), (6, 3), (5, 1), (2, 2), (1, 1)])
+def test_one_process_uses_as_many_devices_as_divide_the_batch(batch_size, num_devices):
+    mesh = make_mesh(batch_size)
+    assert mesh.shape == {"data": num_devices}
+    assert rows_of_this_host(mesh, batch_size) == slice(0, batch_size)
+
+
+def test_a_step_keeps_shapes_and_dtypes_of_the_state(dataset, config, parts):
+    model, optimizer = parts
+    state = jax.eval_shape(make_state_init(model, optimizer, 4), jax.random.key(0))
+    step = make_train_step(model, optimizer, make_mesh(4), jax.random.key(1))
+    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
+    after, metrics = jax.eval_shape(step, state, batch)
+
+    def types(tree):
+        return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+
+    assert types(after) == types(state)
+    assert metrics.loss.shape == metrics.grad_norm.shape == ()
+
+
+def test_totals_are_what_numpy_counts_over_real_steps():
+    rng = np.random.default_rng(0)
+    sizes = (5, 7)
+    logits = [rng.normal(size=(3, 4, size)).astype(np.float32) * 3 for size in sizes]
+    targets = np.stack([rng.integers(size, size=(3, 4)) for size in sizes], axis=-1).astype(np.int32)
+    targets[0, :2] = np.stack([logits[0], logits[1][..., :5]]).argmax(-1)[:, 0, :2].T  # some right ones
+    weights = (rng.random((3, 4)) < 0.6).astype(np.float32)
+    weights[0, 0] = 1.0
+
+    totals = count([jax.numpy.asarray(x) for x in logits], targets, weights)
+
+    probabilities = [np.exp(x.astype(np.float64)) / np.exp(x.astype(np.float64)).sum(-1, keepdims=True) for x in logits]
+    nll = np.zeros(2)
+    correct = np.zeros(2)
+    all_correct = 0
+    for b, t in itertools.product(range(3), range(4)):
+        if weights[b, t]:
+            right = [logits[f][b, t].argmax() == targets[b, t, f] for f in range(2)]
+            nll += [-np.log(probabilities[f][b, t, targets[b, t, f]]) for f in range(2)]
+            correct += right
+            all_correct += all(right)
+    np.testing.assert_allclose(totals.nll_f, nll, rtol=1e-5)
+    np.testing.assert_array_equal(totals.correct_f, correct)
+    assert (float(totals.all_correct), float(totals.weight)) == (all_correct, weights.sum())
+    assert correct.sum() > 0
+
+    shown = means(totals, ("a", "b"))
+    assert shown["loss"] == pytest.approx(nll.sum() / weights.sum(), rel=1e-5)
+    assert shown["loss/b"] == pytest.approx(nll[1] / weights.sum(), rel=1e-5)
+    assert shown["perplexity"] == pytest.approx(np.exp(nll.sum() / weights.sum()), rel=1e-4)
+    assert shown["accuracy"] == all_correct / weights.sum()
+
+
+def loss_curve(dataset, config, parts, mesh, num_steps):
+    model, optimizer = parts
+    batches = training_batches(dataset.source("train"), config.data, seed=0)
+    init = make_state_init(model, optimizer, config.data.batch_size)
+    state = jax.jit(init, out_shardings=state_shardings(mesh))(jax.random.key(0))
+    step = make_train_step(model, optimizer, mesh, jax.random.key(1))
+    losses = []
+    for k in range(num_steps):
+        state, metrics = step(state, place(batches[k], mesh, config.data.batch_size))
+        losses.append(float(metrics.loss))
+    return np.array(losses), state
+
+
+def test_four_devices_learn_what_one_does(dataset, config, parts):
+    four, state = loss_curve(dataset, config, parts, mesh_of(4), 20)
+    one, _ = loss_curve(dataset, config, parts, mesh_of(1), 20)
+    np.testing.assert_allclose(four, one, rtol=1e-5)
+    assert four[-1] < four[0] - 0.05  # it does learn
+    assert int(state.step) == 20
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state)} == {4}
+    assert state.carry[0][0].addressable_shards[0].data.shape == (1, 16)
+    assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves((state.params, state.opt_state)))
+
+
+def test_evaluation_does_not_depend_on_the_shape_of_the_batches(dataset, config, parts):
+    model, optimizer = parts
+    params = make_state_init(model, optimizer, 1)(jax.random.key(0)).params
+    source = dataset.source("validation")
+    found = []
+    for batch_size, sequence_length in ((4, 8), (3, 8), (1, 40)):
+        mesh = make_mesh(batch_size)
+        batches = evaluation_batches(source, batch_size, sequence_length)
+        totals = evaluate(
+            make_eval_step(model, mesh),
+            jax.device_put(params, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())),
+            model,
+            batches,
+            mesh=mesh,
+            batch_size=batch_size,
+        )
+        found.append(totals)
+    assert found[0].weight == found[1].weight == found[2].weight == int(source.lengths.sum()) - len(source)
+    for totals in found[1:]:
+        np.testing.assert_allclose(totals.nll_f, found[0].nll_f, rtol=1e-6)
+        np.testing.assert_array_equal(totals.correct_f, found[0].correct_f)
+
+
+def test_padding_and_the_next_start_row_do_not_count_in_the_loss(dataset, config, parts):
+    config = replace(config, model={"dropout": 0.0})
+    model, optimizer = make_model(config.model, dataset.codec), parts[1]
+    mesh = make_mesh(4)
+    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
+    assert (batch.weights == 0).any()
+    garbled = batch._replace(targets=np.where(batch.weights[..., None] == 0, 5, batch.targets).astype(np.int32))
+    step = make_train_step(model, optimizer, mesh, jax.random.key(1))
+    init = jax.jit(make_state_init(model, optimizer, 4), out_shardings=state_shardings(mesh))
+    results = [step(init(jax.random.key(0)), place(each, mesh, 4)) for each in (batch, garbled)]
+    assert float(results[0][1].loss) == float(results[1][1].loss)
+    for ours, theirs in zip(*(jax.tree.leaves(state.params) for state, _ in results), strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,271 @@
+"""The order of the data: batch k of a run as a pure function of (dataset, seed, k).
+
+There is no loader state. Resuming is asking for batch `state.step`; another number of hosts reads the same batches,
+each host its own rows. Axes: b batch, t time step, f field, n rows of a piece.
+"""
+
+import functools
+import os
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import grain
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Integer
+
+from ostinato.configs.schema import DataConfig
+from ostinato.music.codec import Codec
+from ostinato.music.records import TFRecordSource
+
+CACHE_BYTES = 256 * 2**20
+"""Decoded pieces kept in memory; a small corpus stays there whole."""
+
+MAX_THREADS = 4
+BATCHES_AHEAD = 8
+
+
+class Batch(NamedTuple):
+    """Teacher forcing: at each step the network sees `inputs` and is scored on `targets`, the row that follows."""
+
+    inputs: Int[Array | np.ndarray, "b t f"]
+    targets: Int[Array | np.ndarray, "b t f"]
+    starts: Bool[Array | np.ndarray, "b t"]
+    """True where the memory is reset before the step: at the first row of a piece, and where reading begins anew."""
+    weights: Float[Array | np.ndarray, "b t"]
+    """0 where the target is the START row of the next piece, or padding; 1 elsewhere."""
+
+
+@runtime_checkable  # for the check of types in tests
+class TrainingBatches(Protocol):
+    """Training batches by their number, without end."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def __getitem__(self, k: int) -> Batch: ...
+
+
+def training_batches(
+    source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice = slice(None)
+) -> TrainingBatches:
+    """Returns the training batches in the order that the configuration names.
+
+    Args:
+        source: the training split.
+        config: batch size, sequence length, order and transposition.
+        seed: the seed of the run.
+        rows: the rows of each batch that this host reads.
+
+    Raises:
+        ValueError: the split is empty, or pieces are to be transposed and the codec cannot.
+    """
+    if not len(source):
+        raise ValueError("the training split holds no pieces; prepare a larger collection")
+    if config.max_transpose:
+        codec = source.codec
+        codec.transpose(np.array([codec.start, codec.end]), 1)  # says so at once if this codec cannot
+    order = {"streams": StreamBatches, "windows": WindowBatches}[config.order]
+    return order(source, config, seed=seed, rows=rows)
+
+
+class StreamBatches:
+    """Whole pieces one after the other; the memory goes from batch to batch.
+
+    In each epoch all pieces, in a new random order, form one circular tape of L steps. Row r of the b rows begins at
+    position (offset + floor(r L / b)) mod L, the offset being random, and goes on for S chunks of t steps,
+    S = max(1, floor(L / (b t))). So each step of each piece is visited at most once in an epoch (if L >= b t) and fewer
+    than b t steps are left out, however long the pieces are. Where a row begins inside a piece its memory is
+    empty, which happens once in S batches.
+    """
+
+    def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice) -> None:
+        self._lengths = np.asarray(source.lengths, np.int64)
+        self._num_fields = len(source.codec.fields)
+        self._config = config
+        self._seed = seed
+        self._rows = range(config.batch_size)[rows]
+        self._pieces = _PieceCache(source, CACHE_BYTES)
+        self._tape = functools.lru_cache(maxsize=2)(self._make_tape)  # threads that prefetch straddle two epochs
+        self.steps_per_epoch = _steps_per_epoch(self._lengths, config)
+
+    def __getitem__(self, k: int) -> Batch:
+        epoch, chunk = divmod(k, self.steps_per_epoch)
+        tape = self._tape(epoch)
+        b, t = self._config.batch_size, self._config.sequence_length
+        steps = np.empty((len(self._rows), t + 1, self._num_fields), np.int32)
+        first = np.zeros((len(self._rows), t + 1), bool)
+        for i, row in enumerate(self._rows):
+            position = (tape.offset + row * tape.num_steps // b + chunk * t) % tape.num_steps
+            self._read(tape, position, steps[i], first[i])
+        starts = first[:, :-1].copy()
+        if chunk == 0:
+            starts[:, 0] = True
+        return Batch(steps[:, :-1], steps[:, 1:], starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
+
+    def _make_tape(self, epoch: int) -> "_Tape":
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(len(self._lengths))
+        ends = np.cumsum(self._lengths[order])
+        m = self._config.max_transpose
+        return _Tape(
+            pieces=order,
+            begins=ends - self._lengths[order],
+            num_steps=int(ends[-1]),
+            offset=int(rng.integers(ends[-1])),
+            semitones=rng.integers(-m, m + 1, len(order)),
+        )
+
+    def _read(
+        self, tape: "_Tape", position: int, steps_nf: Int[np.ndarray, "n f"], first_n: Bool[np.ndarray, " n"]
+    ) -> None:
+        """Fills `steps_nf` from a position of the tape on, and marks in `first_n` where pieces begin."""
+        filled = 0
+        while filled < len(steps_nf):
+            slot = int(np.searchsorted(tape.begins, position, side="right")) - 1
+            piece = self._pieces(int(tape.pieces[slot]), int(tape.semitones[slot]))
+            begin = position - int(tape.begins[slot])
+            part = piece[begin : begin + len(steps_nf) - filled]
+            steps_nf[filled : filled + len(part)] = part
+            first_n[filled] = begin == 0
+            filled += len(part)
+            position = (position + len(part)) % tape.num_steps
+
+
+class _Tape(NamedTuple):
+    """The pieces of one epoch, end to end: piece `pieces[i]` begins at step `begins[i]`."""
+
+    pieces: Int[np.ndarray, " p"]
+    begins: Int[np.ndarray, " p"]
+    num_steps: int
+    offset: int
+    semitones: Int[np.ndarray, " p"]
+
+
+class WindowBatches:
+    """Excerpts of t steps from random places, each read with an empty memory (the paper).
+
+    Every window of every piece is equally likely; a piece of n rows has max(1, n - t) of them. A piece that is shorter
+    than a window is filled up with END rows of weight 0.
+    """
+
+    def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice) -> None:
+        lengths = np.asarray(source.lengths, np.int64)
+        self._codec = source.codec
+        self._config = config
+        self._seed = seed
+        self._rows = range(config.batch_size)[rows]
+        self._pieces = _PieceCache(source, CACHE_BYTES)
+        self._window_ends = np.cumsum(np.maximum(1, lengths - config.sequence_length))
+        self.steps_per_epoch = _steps_per_epoch(lengths, config)
+
+    def __getitem__(self, k: int) -> Batch:
+        rng = np.random.default_rng([self._seed, k])
+        b, m = self._config.batch_size, self._config.max_transpose
+        windows = rng.integers(self._window_ends[-1], size=b)
+        semitones = rng.integers(-m, m + 1, size=b)
+        pieces = np.searchsorted(self._window_ends, windows, side="right")
+        begins = windows - np.r_[0, self._window_ends][pieces]
+        excerpts = [self._pieces(int(pieces[row]), int(semitones[row]))[begins[row] :] for row in self._rows]
+        return _padded(excerpts, self._config.sequence_length, self._codec, anew=True)
+
+
+def evaluation_batches(
+    source: TFRecordSource, batch_size: int, sequence_length: int, *, rows: slice = slice(None)
+) -> Iterator[Batch]:
+    """Yields every piece of a split exactly once, in batches of the same shape as in training.
+
+    Pieces are sorted by length and read b at a time in chunks of t steps; the memory goes from chunk to chunk and
+    `starts` resets it where the next b pieces begin. Rows that have nothing left to say have weight 0.
+    """
+    b, t = batch_size, sequence_length
+    lengths = np.asarray(source.lengths, np.int64)
+    by_length = np.argsort(lengths, kind="stable")
+    for group in range(0, len(by_length), b):
+        indices = by_length[group : group + b]
+        pieces = [source[int(indices[row])].steps if row < len(indices) else None for row in range(b)[rows]]
+        for begin in range(0, int(lengths[indices].max()) - 1, t):
+            excerpts = [None if piece is None else piece[begin:] for piece in pieces]
+            yield _padded(excerpts, t, source.codec, anew=begin == 0)
+
+
+def prefetch(batches: TrainingBatches, *, first_step: int) -> Generator[Batch]:
+    """Yields batch first_step, first_step + 1, … without end; grain's threads prepare them ahead of time.
+
+    An error of a thread, such as a damaged record, is raised here. The threads end with the generator's `close`.
+    """
+    dataset = grain.MapDataset.source(_From(batches, first_step))
+    threads = min(MAX_THREADS, os.cpu_count() or 1)
+    iterator = iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=BATCHES_AHEAD)))
+    try:
+        yield from iterator
+    finally:
+        iterator.close()
+
+
+class _From:
+    """A grain source whose element 0 is batch first_step."""
+
+    def __init__(self, batches: TrainingBatches, first_step: int) -> None:
+        self._batches = batches
+        self._first_step = first_step
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index: int) -> Batch:
+        return self._batches[self._first_step + index]
+
+
+class _PieceCache:
+    """Steps of pieces, transposed; the most recently used ones are kept. Safe to share between threads."""
+
+    def __init__(self, source: TFRecordSource, max_bytes: int) -> None:
+        self._source = source
+        self._max_bytes = max_bytes
+        self._num_bytes = 0
+        self._kept: OrderedDict[tuple[int, int], Integer[np.ndarray, "n f"]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, piece: int, semitones: int) -> Integer[np.ndarray, "n f"]:
+        key = (piece, semitones)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        # Read without the lock, so that threads read at the same time; now and then two read the same piece.
+        steps = self._source.codec.transpose(self(piece, 0), semitones) if semitones else self._source[piece].steps
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = steps
+                self._num_bytes += steps.nbytes
+            while self._num_bytes > self._max_bytes and len(self._kept) > 1:
+                self._num_bytes -= self._kept.popitem(last=False)[1].nbytes
+        return steps
+
+
+def _steps_per_epoch(lengths: Int[np.ndarray, " p"], config: DataConfig) -> int:
+    return max(1, int(lengths.sum()) // (config.batch_size * config.sequence_length))
+
+
+def _padded(
+    excerpts: Sequence[Integer[np.ndarray, "_ f"] | None], sequence_length: int, codec: Codec, *, anew: bool
+) -> Batch:
+    """Returns the first sequence_length steps of each excerpt; what is missing is END rows of weight 0.
+
+    The memory is reset before the first step if reading begins `anew`.
+    """
+    b, t = len(excerpts), sequence_length
+    steps = np.empty((b, t + 1, len(codec.fields)), np.int32)
+    steps[:] = np.array(codec.end, np.int32)[None, None]
+    weights = np.zeros((b, t), np.float32)
+    for row, excerpt in enumerate(excerpts):
+        if excerpt is not None and len(excerpt):
+            part = excerpt[: t + 1]
+            steps[row, : len(part)] = part
+            weights[row, : len(part) - 1] = 1.0
+    starts = np.zeros((b, t), bool)
+    starts[:, 0] = anew
+    return Batch(steps[:, :-1], steps[:, 1:], starts, weights)
