@@ -59,7 +59,9 @@ def paper() -> Preset:
     return Preset(
         prepare=PrepareConfig(codec=CodecConfig(name="notes"), split=(80, 20, 0)),
         train=TrainConfig(
-            model=ModelConfig(inputs="normalized", hidden_size=512, num_layers=3, head_size=256, dropout=0.3),
+            model=ModelConfig(
+                inputs="normalized", hidden_size=512, num_layers=3, residual=False, head_size=256, dropout=0.3
+            ),
             data=DataConfig(order="windows", batch_size=64, sequence_length=50),
             optimizer=OptimizerConfig(learning_rate=1e-3, schedule="constant", warmup_steps=0),
             num_epochs=100,

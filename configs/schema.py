@@ -75,6 +75,9 @@ class ModelConfig:
     """Units in each recurrent layer."""
     num_layers: int = 2
     """Recurrent layers, one on top of the other."""
+    residual: bool = True
+    """From the second layer on, a layer's output is added to its input, so that deep networks learn as fast as shallow
+    ones. False is the plain stack of the paper."""
     head_size: int = 128
     """Hidden width of the head, for each field."""
     dropout: float = 0.2

@@ -1,0 +1,190 @@
+"""The network: shapes, causality, sampling equals teacher forcing, devices, dropout, loss."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from ostinato.configs.schema import ModelConfig
+from ostinato.model.network import MusicModel, count_params, init_params, initial_carry, nll
+
+SIZES = (5, 7, 3)
+BATCH, LENGTH = 4, 6
+CONFIG = ModelConfig(embedding_size=4, hidden_size=8, num_layers=2, head_size=6, dropout=0.5)
+
+
+class Setup:
+    """A model, its parameters and one batch, for each (cell, inputs)."""
+
+    def __init__(self, config: ModelConfig, sizes: tuple[int, ...] = SIZES) -> None:
+        self.model = MusicModel(config, sizes)
+        self.params = init_params(self.model, jax.random.key(0))
+        rng = np.random.default_rng(0)
+        draw = lambda: jnp.asarray(rng.integers(0, sizes, (BATCH, LENGTH, len(sizes))), jnp.int32)  # noqa: E731
+        self.inputs, self.targets = draw(), draw()
+        self.starts = jnp.zeros((BATCH, LENGTH), bool).at[:2, 0].set(True).at[1, 3].set(True)
+        self.carry = jax.tree.map(lambda state: state + 0.3, initial_carry(config, BATCH))
+        self.apply = jax.jit(self.model.apply, static_argnames=("deterministic", "method", "field"))
+
+    def logits(self, *, inputs=None, targets=None):
+        inputs, targets = self.inputs if inputs is None else inputs, self.targets if targets is None else targets
+        return self.apply({"params": self.params}, inputs, targets, self.starts, self.carry)[0]
+
+
+@pytest.fixture(scope="module")
+def setup():
+    return Setup(CONFIG)
+
+
+@pytest.mark.parametrize("inputs", ["embedding", "normalized"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("sizes", [SIZES, (9,)])
+def test_shapes_and_dtypes_follow_the_configuration(cell, inputs, sizes):
+    config = replace(CONFIG, cell=cell, inputs=inputs)
+    model = MusicModel(config, sizes)
+    params = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
+    carry = initial_carry(config, BATCH)
+    row = jax.ShapeDtypeStruct((BATCH, LENGTH, len(sizes)), jnp.int32)
+    starts = jax.ShapeDtypeStruct((BATCH, LENGTH), jnp.bool)
+    logits, new_carry = jax.eval_shape(model.apply, {"params": params}, row, row, starts, carry)
+    assert [array.shape for array in logits] == [(BATCH, LENGTH, size) for size in sizes]
+    assert {array.dtype for array in [*logits, *jax.tree.leaves(params)]} == {jnp.dtype(jnp.float32)}
+    assert new_carry == jax.eval_shape(lambda: carry)
+    assert [len(state) for state in carry] == [2 if cell == "lstm" else 1] * 2
+
+
+def test_count_params_counts_what_the_docstring_of_the_module_lists(setup):
+    embeddings, heads = 4 * (5 + 7 + 3), 8 * 18 + 18 + 6 * (5 + 5 + 7) + (6 + 1) * (5 + 7 + 3)
+    layers = (4 + 8 + 1) * 32 + (8 + 8 + 1) * 32
+    assert count_params(setup.params) == embeddings + layers + heads
+
+
+def test_all_biases_start_at_zero_and_recurrent_blocks_are_orthogonal(setup):
+    layer = setup.params["layers_1"]
+    assert not layer["bias"].any()
+    for block in jnp.split(layer["recurrent_kernel"], 4, axis=1):
+        np.testing.assert_allclose(block.T @ block, np.eye(8), atol=1e-5)
+    assert np.abs(layer["recurrent_kernel"][:, :8] - layer["recurrent_kernel"][:, 8:16]).max() > 0.1
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_sampling_step_by_step_gives_the_logits_of_teacher_forcing(cell, setup):
+    setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell))
+    logits, last = setup.apply({"params": setup.params}, setup.inputs, setup.targets, setup.starts, setup.carry)
+    carry = setup.carry
+    for t in range(LENGTH):
+        features, carry = setup.apply(
+            {"params": setup.params}, setup.inputs[:, t : t + 1], setup.starts[:, t : t + 1], carry, method="features"
+        )
+        for field in range(len(SIZES)):
+            chosen = setup.targets[:, t].at[:, field:].set(0)  # what is not chosen yet must not be looked at
+            ours = setup.apply({"params": setup.params}, features[:, 0], chosen, field=field, method="field_logits")
+            np.testing.assert_allclose(ours, logits[field][:, t], rtol=1e-5, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), carry, last)
+
+
+def test_logits_depend_on_the_fields_before_theirs_and_on_no_other_target(setup):
+    before = setup.logits()
+    for changed, size in enumerate(SIZES):
+        targets = setup.targets.at[..., changed].set((setup.targets[..., changed] + 1) % size)
+        for field, (a, b) in enumerate(zip(before, setup.logits(targets=targets), strict=True)):
+            if field <= changed:
+                np.testing.assert_array_equal(a, b)
+            else:
+                assert (np.abs(a - b).max(axis=-1) > 1e-6).all()
+
+
+def test_logits_depend_on_this_and_earlier_steps_and_on_no_later_one(setup):
+    before = setup.logits()
+    step = 3
+    for changed, size in enumerate(SIZES):
+        column = setup.inputs[:, step, changed]
+        after = setup.logits(inputs=setup.inputs.at[:, step, changed].set((column + 1) % size))
+        for a, b in zip(before, after, strict=True):
+            np.testing.assert_array_equal(a[:, :step], b[:, :step])
+            assert (np.abs(a - b)[:, step:].max(axis=-1) > 1e-7).all()
+
+
+def test_targets_of_other_steps_do_not_matter(setup):
+    before, after = setup.logits(), setup.logits(targets=setup.targets.at[:, 3].set(0))
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_array_equal(np.delete(a, 3, axis=1), np.delete(b, 3, axis=1))
+
+
+def test_a_start_forgets_the_carry_and_its_absence_does_not(setup):
+    arguments = setup.inputs, setup.targets, setup.starts
+    with_carry = setup.apply({"params": setup.params}, *arguments, setup.carry)[0]
+    without = setup.apply({"params": setup.params}, *arguments, initial_carry(CONFIG, BATCH))[0]
+    for a, b in zip(with_carry, without, strict=True):
+        np.testing.assert_array_equal(a[:2], b[:2])  # rows that start at step 0
+        assert np.abs(a[2:, 0] - b[2:, 0]).max() > 1e-4
+
+
+def test_dropout_follows_its_key_and_is_off_when_deterministic(setup):
+    arguments = {"params": setup.params}, setup.inputs, setup.targets, setup.starts, setup.carry
+
+    def dropped(seed):
+        return setup.apply(*arguments, deterministic=False, rngs={"dropout": jax.random.key(seed)})[0][0]
+
+    np.testing.assert_array_equal(dropped(1), dropped(1))
+    assert np.abs(dropped(1) - dropped(2)).max() > 1e-3
+    np.testing.assert_array_equal(setup.logits()[0], setup.logits()[0])
+    assert np.abs(dropped(1) - setup.logits()[0]).max() > 1e-3
+
+
+def test_normalized_inputs_enter_as_numbers_from_0_to_1():
+    sizes = (5, 1)
+    model = MusicModel(replace(CONFIG, inputs="normalized"), sizes)
+    values = jnp.asarray([[[4, 0], [1, 0]]], jnp.int32)
+    bound = model.bind({"params": init_params(model, jax.random.key(0))})
+    np.testing.assert_array_equal(bound._input(values), [[[1.0, 0.0], [0.25, 0.0]]])
+
+
+def test_nll_equals_numpys_in_nats():
+    rng = np.random.default_rng(1)
+    logits = [rng.normal(scale=5, size=(2, 3, size)).astype(np.float32) for size in SIZES]
+    targets = rng.integers(0, SIZES, (2, 3, len(SIZES))).astype(np.int32)
+    ours = nll([jnp.asarray(field) for field in logits], jnp.asarray(targets))
+    for field, values in enumerate(logits):
+        exact = values.astype(np.float64)
+        probability = np.exp(exact) / np.exp(exact).sum(-1, keepdims=True)
+        chosen = np.take_along_axis(probability, targets[..., field, None], axis=-1)[..., 0]
+        np.testing.assert_allclose(ours[..., field], -np.log(chosen), rtol=1e-5, atol=1e-5)
+
+
+def test_nll_stays_finite_for_extreme_logits_and_its_gradient_is_softmax_minus_one_hot():
+    logits = jnp.asarray([[[1e4, -1e4, 0.0]]])
+    targets = jnp.asarray([[[1]]], jnp.int32)
+    value, gradient = jax.value_and_grad(lambda x: nll([x], targets).sum())(logits)
+    np.testing.assert_allclose(value, 2e4)
+    np.testing.assert_allclose(gradient, [[[1.0, -1.0, 0.0]]], atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_four_devices_give_the_loss_and_gradients_of_one(cell, setup):
+    setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell))
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    key = jax.random.key(7)
+
+    def loss(params, inputs, targets, starts, carry):
+        logits, carry = setup.model.apply(
+            {"params": params}, inputs, targets, starts, carry, deterministic=False, rngs={"dropout": key}
+        )
+        return nll(logits, targets).sum(axis=-1).mean(), carry
+
+    step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    batch = setup.inputs, setup.targets, setup.starts, setup.carry
+    one = step(setup.params, *batch)
+    rows, everywhere = NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
+    arguments = jax.device_put(setup.params, everywhere), *jax.device_put(batch, rows)
+    four = step(*arguments)
+    assert jax.tree.leaves(four)[-1].sharding.is_fully_replicated  # a gradient
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), one, four)
+    # Rows never travel between devices: only sums of gradients do.
+    program = step.lower(*arguments).compile().as_text() or ""
+    assert "all-reduce" in program
+    assert "all-gather" not in program
+    assert "all-to-all" not in program

@@ -1,0 +1,168 @@
+"""The recurrent core against flax's cells: values and all gradients, resets, carries."""
+
+from functools import cache
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from ostinato.model import convert
+from ostinato.model.recurrent import CELLS, LayerParams, project, recurrence, recurrent_layer
+
+FLAX_CELLS = {"lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell, "rnn": nn.SimpleCell}
+INPUT, HIDDEN = 3, 5
+CELL_NAMES = list(CELLS)
+
+
+def make_params(cell, rng, dtype: type = np.float32):
+    """Parameters with every entry drawn, biases too: zeros would hide a forgotten one."""
+    gates = CELLS[cell].num_gates * HIDDEN
+    draw = lambda *shape: jnp.asarray(0.5 * rng.normal(size=shape), dtype)  # noqa: E731
+    return LayerParams(draw(INPUT, gates), draw(HIDDEN, gates), draw(gates), draw(HIDDEN) if cell == "gru" else None)
+
+
+def make_inputs(cell, rng, length, batch, dtype: type = np.float32):
+    draw = lambda *shape: jnp.asarray(rng.normal(size=shape), dtype)  # noqa: E731
+    return draw(length, batch, INPUT), tuple(draw(batch, HIDDEN) for _ in range(CELLS[cell].num_states))
+
+
+def no_starts(length, batch):
+    return jnp.zeros((length, batch), bool)
+
+
+def flax_layer(cell, x_tbd, params, carry):
+    """The reference: flax's cell under nn.RNN."""
+    rnn = nn.RNN(FLAX_CELLS[cell](HIDDEN, param_dtype=x_tbd.dtype), time_major=True, return_carry=True)
+    variables = {"params": {"cell": convert.to_flax(cell, params)}}
+    carry, y_tbh = rnn.apply(variables, x_tbd, initial_carry=carry if cell == "lstm" else carry[0])
+    return y_tbh, carry if cell == "lstm" else (carry,)
+
+
+def flax_layer_with_starts(cell, x_tbd, params, starts_tb, carry):
+    """One step at a time, the carry zeroed by hand where a piece starts."""
+    outputs = []
+    for x_bd, start_b in zip(x_tbd, starts_tb, strict=True):
+        carry = tuple(jnp.where(start_b[:, None], 0, state) for state in carry)
+        y_bh, carry = flax_layer(cell, x_bd[None], params, carry)
+        outputs.append(y_bh)
+    return jnp.concatenate(outputs), carry
+
+
+@cache
+def values_and_gradients(cell, layer):
+    """Jits the outputs and their gradients by inputs, parameters and carry, for given cotangents of the outputs."""
+
+    def run(arguments, cotangents, *rest):
+        outputs, pull_back = jax.vjp(lambda x, params, carry: layer(cell, x, params, *rest, carry), *arguments)
+        return outputs, pull_back(cotangents)
+
+    return jax.jit(run)
+
+
+def assert_close(ours, theirs, tolerance):
+    ours, theirs = jax.tree.leaves(ours), jax.tree.leaves(theirs)
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == b.dtype
+        scale = max(1.0, float(np.abs(b).max()))  # gradients are sums over up to 50 steps
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+
+
+def compare(cell, reference, length, batch, dtype, tolerance, starts=None):
+    rng = np.random.default_rng(length)
+    x_tbd, carry = make_inputs(cell, rng, length, batch, dtype)
+    arguments = (x_tbd, make_params(cell, rng, dtype), carry)
+    cotangents = (
+        jnp.asarray(rng.normal(size=(length, batch, HIDDEN)), dtype),
+        make_inputs(cell, rng, 1, batch, dtype)[1],
+    )
+    starts_tb = no_starts(length, batch) if starts is None else starts
+    ours = values_and_gradients(cell, recurrent_layer)(arguments, cotangents, starts_tb)
+    theirs = values_and_gradients(cell, reference)(arguments, cotangents, *([] if starts is None else [starts]))
+    assert_close(ours, theirs, tolerance)
+
+
+@pytest.mark.parametrize(("length", "batch"), [(1, 1), (2, 3), (50, 7), (2, 65)])  # 65 is batch-major also on a CPU
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_values_and_gradients_equal_those_of_flax_in_float32(cell, length, batch):
+    compare(cell, flax_layer, length, batch, np.float32, 1e-5)
+
+
+@pytest.mark.parametrize(("length", "batch"), [(1, 3), (50, 7)])
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_values_and_gradients_equal_those_of_flax_in_float64(cell, length, batch):
+    with jax.enable_x64(True):
+        compare(cell, flax_layer, length, batch, np.float64, 1e-10)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_values_and_gradients_with_resets_equal_those_of_flax_cells_reset_by_hand(cell):
+    starts_tb = no_starts(4, 3).at[0, 0].set(True).at[2, :2].set(True).at[3, 1].set(True)
+    with jax.enable_x64(True):
+        compare(cell, flax_layer_with_starts, 4, 3, np.float64, 1e-10, starts_tb)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_a_reset_equals_starting_anew_even_from_a_broken_carry(cell):
+    rng = np.random.default_rng(1)
+    params = make_params(cell, rng)
+    x_tbd, carry = make_inputs(cell, rng, 6, 3)
+    starts_tb = no_starts(6, 3).at[2].set(True)
+    whole, last = recurrent_layer(cell, x_tbd, params, starts_tb, tuple(state * jnp.nan for state in carry))
+    zeros = tuple(map(jnp.zeros_like, carry))
+    anew, last_anew = recurrent_layer(cell, x_tbd[2:], params, no_starts(4, 3), zeros)
+    assert_close((whole[2:], last), (anew, last_anew), 1e-6)
+    assert np.isnan(whole[:2]).all()  # else the carry was not read at all
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_a_sequence_in_two_parts_with_the_carry_equals_the_whole(cell):
+    rng = np.random.default_rng(2)
+    params = make_params(cell, rng)
+    x_tbd, carry = make_inputs(cell, rng, 9, 3)
+    starts_tb = no_starts(9, 3).at[6, 1].set(True)
+    whole, last = recurrent_layer(cell, x_tbd, params, starts_tb, carry)
+    first, carry = recurrent_layer(cell, x_tbd[:4], params, starts_tb[:4], carry)
+    second, carry = recurrent_layer(cell, x_tbd[4:], params, starts_tb[4:], carry)
+    assert_close((jnp.concatenate([first, second]), carry), (whole, last), 1e-6)
+
+
+@pytest.mark.parametrize("feature_major", [True, False])
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_the_hand_written_gradient_is_the_derivative_in_both_layouts(cell, feature_major):
+    starts_tb = no_starts(4, 2).at[2, 0].set(True)
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(3)
+        gates = CELLS[cell].num_gates * HIDDEN
+        _, carry = make_inputs(cell, rng, 4, 2, np.float64)
+        x_tbg, kernel = jnp.asarray(rng.normal(size=(4, 2, gates))), jnp.asarray(rng.normal(size=(HIDDEN, gates)))
+        biases = jnp.asarray(rng.normal(size=gates)), jnp.asarray(rng.normal(size=gates)) if cell == "gru" else None
+        check_grads(
+            jax.jit(
+                lambda x, kernel, biases, carry: recurrence(cell, feature_major, x, kernel, *biases, starts_tb, carry)
+            ),
+            (x_tbg, kernel, biases, carry),
+            order=1,
+            modes=["rev"],
+        )
+
+
+def test_the_gradient_of_the_projection_is_its_derivative():
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(4)
+        arguments = tuple(jnp.asarray(rng.normal(size=shape)) for shape in [(2, 4, 3), (3, 5), (5,)])
+        check_grads(jax.jit(project), arguments, order=1, modes=["rev"])
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_saturated_gates_give_finite_values_and_gradients(cell):
+    rng = np.random.default_rng(5)
+    params = make_params(cell, rng)
+    x_tbd, carry = make_inputs(cell, rng, 50, 7)
+    arguments = (x_tbd * 1e6, params, tuple(100 * state for state in carry))
+    cotangents = jnp.ones((50, 7, HIDDEN)), tuple(map(jnp.ones_like, carry))
+    results = values_and_gradients(cell, recurrent_layer)(arguments, cotangents, no_starts(50, 7))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results))
