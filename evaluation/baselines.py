@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt64
+from jaxtyping import Bool, Int, Integer, UInt64
 
 from ostinato.evaluation.scores import Score
 from ostinato.music.codec import Codec
@@ -43,7 +43,7 @@ class CountingModel:
     """
 
     def __init__(
-        self, name: str, pieces: Sequence[Int[np.ndarray, "n f"]], codec: Codec, orders: tuple[int, ...]
+        self, name: str, pieces: Sequence[Integer[np.ndarray, "n f"]], codec: Codec, orders: tuple[int, ...]
     ) -> None:
         """Counts the pieces, which begin with their START rows."""
         self.name = name
@@ -56,7 +56,7 @@ class CountingModel:
             for field in range(rows.shape[1])
         ]
 
-    def score(self, pieces: Sequence[Int[np.ndarray, "n f"]]) -> Score:
+    def score(self, pieces: Sequence[Integer[np.ndarray, "n f"]]) -> Score:
         """Returns how well the counts predict every row of the pieces but START."""
         rows, position = _tape(pieces)
         real = position > 0
@@ -95,7 +95,7 @@ class CountingModel:
         return [*contexts, np.zeros(len(rows), np.uint64)]
 
 
-def uniform(pieces: Sequence[Int[np.ndarray, "n f"]], codec: Codec) -> Score:
+def uniform(pieces: Sequence[Integer[np.ndarray, "n f"]], codec: Codec) -> Score:
     """Returns the score of knowing nothing but the number of values of each field."""
     sizes = np.array([field.size for field in codec.fields])
     num_rows = sum(len(piece) - 1 for piece in pieces)
@@ -105,7 +105,7 @@ def uniform(pieces: Sequence[Int[np.ndarray, "n f"]], codec: Codec) -> Score:
     )
 
 
-def _tape(pieces: Sequence[np.ndarray]) -> tuple[Int[np.ndarray, "n f"], Int[np.ndarray, " n"]]:
+def _tape(pieces: Sequence[np.ndarray]) -> tuple[Integer[np.ndarray, "n f"], Int[np.ndarray, " n"]]:
     """Returns all rows one after the other, and the place of each in its piece."""
     rows = np.concatenate(pieces).astype(np.int64)
     position = np.concatenate([np.arange(len(piece)) for piece in pieces])

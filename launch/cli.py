@@ -1,7 +1,8 @@
 """The `ostinato` command: reads the flags and hands over to the stage that they name.
 
 A stage is imported only when its subcommand runs, so that `--help` opens without JAX or Beam. Exit codes: 0 when the
-work is whole, 2 for a mistake that the user can mend (one line says how), 1 for anything else.
+work is whole, 2 for a mistake that the user can mend (one line says how), 77 for a loss that is no longer a number,
+130 after Ctrl-C, 1 for anything else.
 """
 
 import contextlib
@@ -168,6 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"ostinato: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except FloatingPointError as error:
+        print(f"ostinato: {error}", file=sys.stderr)
+        return 77
     except KeyboardInterrupt:
         print("ostinato: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130

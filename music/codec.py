@@ -6,10 +6,10 @@ have to repair.
 """
 
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 
 from ostinato.music.piece import Piece
 
@@ -22,6 +22,7 @@ class Field(NamedTuple):
     """Values run from 0 to size - 1."""
 
 
+@runtime_checkable
 class Grammar(Protocol):
     """What may come next, for b sequences at once, in NumPy or (inside jit) in jax.numpy: the module is passed as `xp`.
 
@@ -42,6 +43,7 @@ class Grammar(Protocol):
         ...
 
 
+@runtime_checkable
 class Codec(Protocol):
     """Encodes pieces as steps and decodes them."""
 
@@ -85,19 +87,19 @@ class Codec(Protocol):
         """Returns the piece as the codec can say it: `decode(encode(p)) == quantise(p)`."""
         ...
 
-    def encode(self, piece: Piece, style: int = 0) -> Int[np.ndarray, "n f"]:
+    def encode(self, piece: Piece, style: int = 0) -> Integer[np.ndarray, "n f"]:
         """Returns the steps of a piece, from START to END."""
         ...
 
-    def decode(self, steps: Int[np.ndarray, "n f"]) -> Piece:
+    def decode(self, steps: Integer[np.ndarray, "n f"]) -> Piece:
         """Returns the piece that the steps say; START and END rows may be there or not."""
         ...
 
-    def count_notes(self, steps: Int[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
+    def count_notes(self, steps: Integer[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
         """Returns how many notes each row carries."""
         ...
 
-    def transpose(self, steps: Int[np.ndarray, "n f"], semitones: int) -> Int[np.ndarray, "n f"]:
+    def transpose(self, steps: Integer[np.ndarray, "n f"], semitones: int) -> Integer[np.ndarray, "n f"]:
         """Returns the steps some semitones higher; drums stay. Unchanged where a pitch would leave 0 to 127.
 
         Raises:

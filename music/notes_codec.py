@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from ostinato.music.codec import Field, Grammar, to_grid
 from ostinato.music.piece import DRUMS, Piece, make_piece
@@ -106,7 +106,7 @@ class NotesCodec:
         """
         return self.decode(self.encode(piece))
 
-    def encode(self, piece: Piece, style: int = 0) -> Int[np.ndarray, "n 1"]:
+    def encode(self, piece: Piece, style: int = 0) -> Integer[np.ndarray, "n 1"]:
         del style  # the paper's model is trained on one style at a time
         keys = _keys(_events(piece))
         sorted_keys, integers = self._index
@@ -115,7 +115,7 @@ class NotesCodec:
         steps = np.where(known, integers[position], UNKNOWN)
         return np.r_[START, steps, END].astype(self.dtype)[:, None]
 
-    def decode(self, steps: Int[np.ndarray, "n 1"]) -> Piece:
+    def decode(self, steps: Integer[np.ndarray, "n 1"]) -> Piece:
         step = np.asarray(steps)[:, 0].astype(np.int64)
         step = step[(step != START) & (step != END)]
         gap, duration, has_pitch = self._tables
@@ -130,10 +130,10 @@ class NotesCodec:
             ticks_per_quarter=GRID,
         )
 
-    def count_notes(self, steps: Int[np.ndarray, "n 1"]) -> Int[np.ndarray, " n"]:
+    def count_notes(self, steps: Integer[np.ndarray, "n 1"]) -> Int[np.ndarray, " n"]:
         return self.note_counts[np.asarray(steps)[:, 0]]
 
-    def transpose(self, steps: Int[np.ndarray, "n 1"], semitones: int) -> Int[np.ndarray, "n 1"]:
+    def transpose(self, steps: Integer[np.ndarray, "n 1"], semitones: int) -> Integer[np.ndarray, "n 1"]:
         if not semitones:
             return steps
         raise ValueError("the notes codec cannot transpose: its integers have no pitch; set --data.max-transpose 0")

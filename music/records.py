@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from ostinato.music import tfrecord
 from ostinato.music.codec import Codec, codec_from_json
@@ -40,7 +40,7 @@ class Record(NamedTuple):
     id: str
     """The SHA-256 of the MIDI file's bytes."""
     style: str
-    steps: Int[np.ndarray, "n f"]
+    steps: Integer[np.ndarray, "n f"]
 
 
 class Shard(NamedTuple):

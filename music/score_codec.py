@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 
 from ostinato.music.codec import Field, Grammar, to_grid
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece, without_overlaps
@@ -121,7 +121,7 @@ class ScoreCodec:
         duration = DURATIONS[_longest_duration_within(resolved.notes.duration)]
         return Piece(resolved.notes._replace(duration=duration), resolved.tempos, resolved.meters, GRID)
 
-    def encode(self, piece: Piece, style: int = 0) -> Int[np.ndarray, "n 5"]:
+    def encode(self, piece: Piece, style: int = 0) -> Integer[np.ndarray, "n 5"]:
         piece = self.quantise(piece)
         notes, tempos, meters = piece.notes, piece.tempos, piece.meters
         num_meters, num_tempos = len(meters.tick), len(tempos.tick)
@@ -153,7 +153,7 @@ class ScoreCodec:
         steps[0], steps[1], steps[-1] = self.start, (0, STYLE, style, 0, 0), self.end
         return steps
 
-    def decode(self, steps: Int[np.ndarray, "n 5"]) -> Piece:
+    def decode(self, steps: Integer[np.ndarray, "n 5"]) -> Piece:
         shift, instrument, pitch, duration, velocity = np.asarray(steps).astype(np.int64).T
         time = np.cumsum(shift + np.where(instrument == REST, DURATIONS[duration], 0))
         note, tempo, meter = instrument < START, instrument == TEMPO, instrument == METER
@@ -168,10 +168,10 @@ class ScoreCodec:
             ticks_per_quarter=GRID,
         )
 
-    def count_notes(self, steps: Int[np.ndarray, "n 5"]) -> Int[np.ndarray, " n"]:
+    def count_notes(self, steps: Integer[np.ndarray, "n 5"]) -> Int[np.ndarray, " n"]:
         return self.note_counts[np.asarray(steps)[:, 1]]
 
-    def transpose(self, steps: Int[np.ndarray, "n 5"], semitones: int) -> Int[np.ndarray, "n 5"]:
+    def transpose(self, steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.ndarray, "n 5"]:
         pitched = steps[:, 1] < 128  # neither drums nor control rows
         pitch = steps[pitched, 2].astype(np.int64) + semitones
         if not semitones or not len(pitch) or pitch.min() < 0 or pitch.max() > 127:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import Carry, MusicModel, initial_carry
@@ -32,7 +32,7 @@ MAX_STEPS_PER_NOTE = 16
 class Generated(NamedTuple):
     """One generated piece."""
 
-    steps: Int[np.ndarray, "n f"]
+    steps: Integer[np.ndarray, "n f"]
     """From START to END."""
     num_primer_steps: int
     """Rows at the beginning that were given."""
@@ -66,7 +66,7 @@ def generate(
     params: Any,
     codec: Codec,
     config: SampleConfig,
-    primers: Sequence[Int[np.ndarray, "n f"]] = (),
+    primers: Sequence[Integer[np.ndarray, "n f"]] = (),
 ) -> list[Generated]:
     """Returns `config.num_pieces` new pieces.
 
@@ -100,7 +100,7 @@ def _generate_batch(
     codec: Codec,
     config: SampleConfig,
     numbers: Int[np.ndarray, " p"],
-    primers: list[Int[np.ndarray, "n f"]],
+    primers: list[Integer[np.ndarray, "n f"]],
 ) -> list[Generated]:
     num_blocks, num_fields = len(numbers) // BLOCK, len(codec.fields)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), jnp.asarray(numbers))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from ostinato.music import midi
 from ostinato.music.codec import Codec
@@ -14,7 +14,7 @@ MIDI_SUFFIXES = (".mid", ".midi")
 
 def load_primers(
     path: str, codec: Codec, *, num_notes: int, num_pieces: int, seed: int
-) -> list[Int[np.ndarray, "n f"]]:
+) -> list[Integer[np.ndarray, "n f"]]:
     """Returns the beginnings of pieces, from START through their first `num_notes` notes; none for an empty path.
 
     Args:
@@ -54,7 +54,7 @@ def _read(file: Path) -> midi.Piece:
         raise ValueError(f"{file}: {error}") from error
 
 
-def _beginning(steps: Int[np.ndarray, "n f"], codec: Codec, num_notes: int) -> Int[np.ndarray, "m f"]:
+def _beginning(steps: Integer[np.ndarray, "n f"], codec: Codec, num_notes: int) -> Integer[np.ndarray, "m f"]:
     """Returns the steps through the first num_notes notes, never END."""
     enough = np.flatnonzero(np.cumsum(codec.count_notes(steps)) >= num_notes)
     return steps[: enough[0] + 1] if len(enough) else steps[:-1]

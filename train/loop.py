@@ -128,7 +128,7 @@ def train(
 
                 stopping = should_stop()
                 is_last = step == num_steps
-                log_due = step % config.log_every == 0 or is_last
+                log_due = step % config.log_every == 0 or step == 1 or is_last
                 evaluation_due = step % evaluate_every == 0 or is_last
                 save_due = step % config.checkpoint_every == 0 if config.checkpoint_every else evaluation_due
                 if not (log_due or evaluation_due or save_due or stopping):

@@ -1,0 +1,120 @@
+"""What must hold on real music: the seven corpora of OSTINATO_DATA (default: ../shared/data), read from their zips."""
+
+import json
+import os
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ostinato.beam_pipelines.prepare import prepare
+from ostinato.configs.schema import PrepareConfig
+from ostinato.music import midi
+from ostinato.music.notes_codec import UNKNOWN, NotesCodec, choose_vocabulary, count_events
+from ostinato.music.piece import DRUMS
+from ostinato.music.score_codec import ScoreCodec
+
+DATA = Path(os.environ.get("OSTINATO_DATA", Path(__file__).parents[2] / "shared/data")) / "midi"
+CORPORA = ("freedoom", "giantmidi", "groove", "jsfakes", "nottingham", "openmsx", "pop909")
+MIN_NOTES = 16
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"no corpora in {DATA}; set OSTINATO_DATA"),
+]
+
+
+def _files(corpus):
+    with zipfile.ZipFile(DATA / f"{corpus}.zip") as archive:
+        for name in archive.namelist():
+            if name.endswith(".mid"):
+                yield name, archive.read(name)
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_every_file_survives_encoding_and_decoding(corpus):
+    codec = ScoreCodec()
+    for name, data in _files(corpus):
+        piece = midi.read(data)
+        steps = codec.encode(piece)
+        decoded = codec.decode(steps)
+        assert decoded == codec.quantise(piece), name
+        np.testing.assert_array_equal(codec.encode(decoded), steps, err_msg=name)
+        # The grid is fine enough: onsets move by at most half a 24th of a quarter.
+        exact = piece.notes.onset * 24 / piece.ticks_per_quarter
+        nearest = np.clip(np.searchsorted(decoded.notes.onset, exact), 1, max(decoded.num_notes - 1, 1))
+        candidates = decoded.notes.onset[np.stack([nearest - 1, nearest % decoded.num_notes])]
+        assert np.abs(candidates - exact).min(axis=0).max() <= 0.5, name
+
+
+@pytest.mark.parametrize("corpus", ["nottingham", "giantmidi", "openmsx"])
+def test_every_file_survives_the_papers_integers(corpus):
+    pieces = [midi.read(data) for _, data in list(_files(corpus))[:400]]
+    counts = defaultdict(int)
+    for piece in pieces[:200]:
+        for event, count in count_events(piece):
+            counts[event] += count
+    codec = NotesCodec(vocabulary=choose_vocabulary(counts.items(), min_count=1, max_vocabulary=65_535))
+    for piece in pieces:
+        assert codec.decode(codec.encode(piece)) == codec.quantise(piece)
+    # Where nothing is unknown the integers come back whole.
+    known = [steps for steps in map(codec.encode, pieces) if UNKNOWN not in steps]
+    assert len(known) > 3
+    for steps in known:
+        np.testing.assert_array_equal(codec.encode(codec.decode(steps)), steps)
+
+
+def _melodic_shapes(data):
+    """Yields, for the whole piece and each track, its pitches above its first one: blind to key, time and loudness."""
+    reading = midi.read_reporting(data)
+    notes = reading.piece.notes
+    pitched = notes.program != DRUMS
+    parts = [(notes.onset[pitched], notes.pitch[pitched])] if pitched.any() else [(notes.onset, notes.pitch)]
+    parts += [(track.onset, track.pitch) for track in reading.tracks if track.program[0] != DRUMS]
+    for onset, pitch in parts:
+        if len(pitch) >= MIN_NOTES:
+            in_order = np.array(sorted(zip(onset.tolist(), pitch.tolist(), strict=True)))[:, 1]
+            yield tuple((in_order - in_order[0]).tolist())
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Returns the pieces (id, path, split, group) of a corpus after preparing it; each corpus once."""
+    known = {}
+
+    def pieces_of(corpus):
+        if corpus not in known:
+            folder = tmp_path_factory.mktemp("prepared") / corpus
+            config = PrepareConfig(min_notes=MIN_NOTES)
+            counts = prepare([str(DATA / f"{corpus}.zip")], folder, config, ["--runner=FnApiRunner"])["counts"]
+            assert counts["inputs"] == counts["accepted"] + counts["rejected"] + counts["duplicates"]
+            known[corpus] = [json.loads(line) for line in (folder / "pieces.jsonl").read_text().splitlines()]
+        return known[corpus]
+
+    return pieces_of
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_no_piece_has_a_duplicate_in_another_split(corpus, prepared):
+    pieces = prepared(corpus)
+    data_of = dict(_files(corpus))
+    splits_of_shape = defaultdict(set)
+    for piece in pieces:
+        for shape in _melodic_shapes(data_of[piece["path"].split("!")[1]]):
+            splits_of_shape[shape].add(piece["split"])
+    assert len(splits_of_shape) > 10
+    assert not [shape[:8] for shape, splits in splits_of_shape.items() if len(splits) > 1]
+    assert {piece["split"] for piece in pieces} == {"train", "validation", "test"}
+
+
+def test_a_nottingham_tune_its_melody_and_its_chords_share_a_split(prepared):
+    splits = defaultdict(set)
+    files = defaultdict(set)
+    for piece in prepared("nottingham"):
+        name = piece["path"].split("!")[1]
+        splits[os.path.basename(name)].add(piece["split"])
+        files[os.path.basename(name)].add(os.path.dirname(name))
+    assert sum(found == {"", "melody", "chords"} for found in files.values()) > 900
+    assert [name for name, found in splits.items() if len(found) > 1] == []
