@@ -42,10 +42,10 @@ def chorales() -> Preset:
         prepare=PrepareConfig(),
         train=TrainConfig(
             model=ModelConfig(embedding_size=128, hidden_size=256, num_layers=2, head_size=128, dropout=0.3),
-            data=DataConfig(batch_size=32, sequence_length=64, max_transpose=5),
+            data=DataConfig(batch_size=16, sequence_length=64, max_transpose=5),
             optimizer=OptimizerConfig(learning_rate=4e-3, warmup_steps=50),
-            num_epochs=24,
-            evaluate_every=100,
+            num_steps=2400,
+            evaluate_every=200,
             patience=5,
         ),
     )

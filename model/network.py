@@ -20,7 +20,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Bool, Float, Int
 
 from ostinato.configs.schema import CellName, ModelConfig
@@ -52,7 +52,6 @@ class MusicModel(nn.Module):
             for k in range(config.num_layers)
         ]
         self.head = FieldHead(self.field_sizes, config.hidden_size, config.head_size)
-        self.dropout = nn.Dropout(config.dropout)
 
     def __call__(
         self,
@@ -87,7 +86,8 @@ class MusicModel(nn.Module):
         states = []
         for layer, state in zip(self.layers, carry, strict=True):
             y, state = layer(x, starts_bt.T, state)
-            y = self.dropout(y, deterministic=deterministic)
+            if not deterministic and self.config.dropout > 0:
+                y = dropout(self.make_rng("dropout"), y, self.config.dropout)
             x = x + y if self.config.residual and states else y
             states.append(state)
         return jnp.swapaxes(x, 0, 1), tuple(states)
@@ -187,9 +187,22 @@ class FieldHead(nn.Module):
 
 
 def sum_rows(tables: Sequence[Array], values: Int[Array, "*n f"]) -> Float[Array, "*n s"]:
-    """Returns the sum over i of row values[..., i] of table i, each [v_i, s], for as many fields as there are tables."""
+    """Returns the sum over i of row values[..., i] of table i, [v_i, s], for as many fields as there are tables."""
     rows = [jnp.take(table, values[..., i], axis=0, mode="clip") for i, table in enumerate(tables)]
     return sum(rows[1:], start=rows[0])
+
+
+def dropout(key: Array, x: Float[Array, "*n h"], rate: float) -> Float[Array, "*n h"]:
+    """Returns x with about `rate` of its entries zero and the others scaled up, so that its mean stays.
+
+    One random byte decides each entry (flax draws four), so the rate is rounded to a multiple of 1/256. Measured on a
+    CPU, 2 million entries: 2.8 ms against 16.
+    """
+    hidden = x.shape[-1]
+    words = jax.random.bits(key, (*x.shape[:-1], -(-hidden // 4)))
+    draw = lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:-1], -1)[..., :hidden]
+    dropped = min(round(rate * 256), 255)
+    return jnp.where(draw >= dropped, x / (1 - dropped / 256), 0)
 
 
 def initial_carry(config: ModelConfig, batch_size: int) -> Carry:

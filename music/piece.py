@@ -129,19 +129,20 @@ def make_piece(
 def _sorted_notes(notes: Notes) -> Notes:
     """Sorts by (onset, program, pitch), then duration and velocity; notes that are in order already cost no sorting."""
     key = notes.onset << 15 | notes.program << 7 | notes.pitch
-    step = np.diff(key)
-    if np.all(step > 0):
+    if (key[1:] > key[:-1]).all():
         return notes
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    if np.any(key[1:] == key[:-1]):
-        order = np.lexsort((notes.velocity, notes.duration, notes.onset << 15 | notes.program << 7 | notes.pitch))
+    order = key.argsort(kind="stable")
+    sorted_key = key[order]
+    if (sorted_key[1:] == sorted_key[:-1]).any():
+        order = np.lexsort((notes.duration << 7 | notes.velocity, key))
     return Notes(*(column[order] for column in notes))
 
 
 def _changes(tick: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
     """Sorts by tick (stably), keeps the last entry of each tick, then drops entries that repeat the one before."""
     if len(tick) < 2:
+        return tick, *values
+    if (tick[1:] > tick[:-1]).all() and (values[0][1:] != values[0][:-1]).all():
         return tick, *values
     columns = np.stack([tick, *values])[:, np.argsort(tick, kind="stable")]
     columns = columns[:, np.append(columns[0, 1:] != columns[0, :-1], True)]
@@ -159,8 +160,8 @@ def without_overlaps(piece: Piece) -> Piece:
     key = notes.program << 7 | notes.pitch
     order = np.lexsort((notes.onset, key))  # stable: of equal onsets the longest, then loudest, stays last
     onset, key = notes.onset[order], key[order]
-    room = np.where(key[1:] == key[:-1], np.diff(onset), _NO_LIMIT)
-    if np.all(notes.duration[order[:-1]] <= room):
+    room = np.where(key[1:] == key[:-1], onset[1:] - onset[:-1], _NO_LIMIT)
+    if (notes.duration[order[:-1]] <= room).all():
         return piece
     limit = np.full(piece.num_notes, _NO_LIMIT)
     limit[order[:-1]] = room

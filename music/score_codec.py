@@ -108,12 +108,8 @@ class ScoreCodec:
             pitch=notes.pitch,
             velocity=np.clip(notes.velocity, 1, 127) // VELOCITY_BIN * VELOCITY_BIN + VELOCITY_BIN // 2,
             program=notes.program,
-            tempos=(_after(0, tempo_tick[in_time]), _after(DEFAULT_TEMPO_US, tempo_us)),
-            meters=(
-                _after(0, meter_tick[sayable]),
-                _after(4, numerator[sayable]),
-                _after(4, denominator[sayable]),
-            ),
+            tempos=_from_start(tempo_tick[in_time], (tempo_us, DEFAULT_TEMPO_US)),
+            meters=_from_start(meter_tick[sayable], (numerator[sayable], 4), (denominator[sayable], 4)),
             ticks_per_quarter=GRID,
         )
         resolved = without_overlaps(on_grid)
@@ -136,22 +132,12 @@ class ScoreCodec:
         rows[:, 3], rows[:, 4] = _longest_duration_within(notes.duration), notes.velocity // VELOCITY_BIN
 
         time = np.concatenate([meters.tick, tempos.tick, notes.onset])
-        order = np.argsort(time, kind="stable")  # stable: METER before TEMPO before notes
-        time, events = time[order], events[order]
-        gap = np.diff(time, prepend=0)
-        num_longest, rest = np.divmod(gap, LONGEST_REST)
-        has_shorter = rest >= NUM_SHIFTS
-        shorter = _longest_duration_within(rest)
-        events[:, 0] = np.where(has_shorter, rest - DURATIONS[shorter], rest)
-
-        head = 2  # START and STYLE stand before the first event
-        position = head + np.arange(len(events)) + np.cumsum(num_longest + has_shorter)
-        steps = np.zeros((position[-1] + 2, 5), self.dtype)
-        steps[head:] = (0, REST, 0, len(DURATIONS) - 1, 0)  # what no event overwrites is a longest rest
-        steps[position] = events
-        steps[position[has_shorter] - 1, 3] = shorter[has_shorter]
-        steps[0], steps[1], steps[-1] = self.start, (0, STYLE, style, 0, 0), self.end
-        return steps
+        if (time[1:] < time[:-1]).any():
+            order = time.argsort(kind="stable")  # stable: METER before TEMPO before notes
+            time, events = time[order], events[order]
+        events[1:, 0] = time[1:] - time[:-1]
+        head, end = np.array([self.start, (0, STYLE, style, 0, 0)], self.dtype), np.array([self.end], self.dtype)
+        return np.concatenate([head, _with_rests(events).astype(self.dtype), end])
 
     def decode(self, steps: Integer[np.ndarray, "n 5"]) -> Piece:
         shift, instrument, pitch, duration, velocity = np.asarray(steps).astype(np.int64).T
@@ -188,8 +174,28 @@ class ScoreCodec:
         return cls(styles=tuple(description["styles"]))
 
 
-def _after(first: int, values: np.ndarray) -> np.ndarray:
-    return np.concatenate([[first], values])
+def _with_rests(events: Int[np.ndarray, "n 5"]) -> Int[np.ndarray, "m 5"]:
+    """Returns the rows with REST rows before those whose shift is too long to be said."""
+    gap = events[:, 0]
+    if (gap < NUM_SHIFTS).all():
+        return events
+    num_longest, rest = np.divmod(gap, LONGEST_REST)
+    has_shorter = rest >= NUM_SHIFTS
+    shorter = _longest_duration_within(rest)
+    position = np.arange(len(events)) + np.cumsum(num_longest + has_shorter)
+    rows = np.empty((position[-1] + 1, 5), np.int64)
+    rows[:] = (0, REST, 0, len(DURATIONS) - 1, 0)  # what no event overwrites is a longest rest
+    rows[position] = events
+    rows[position, 0] = np.where(has_shorter, rest - DURATIONS[shorter], rest)
+    rows[position[has_shorter] - 1, 3] = shorter[has_shorter]
+    return rows
+
+
+def _from_start(tick: np.ndarray, *columns: tuple[np.ndarray, int]) -> Any:
+    """Returns ticks and values, with the default of each column at tick 0 where nothing is said there."""
+    if len(tick) and tick[0] == 0:
+        return tick, *(values for values, _ in columns)
+    return np.append(0, tick), *(np.append(default, values) for values, default in columns)
 
 
 def _nearest_duration(ticks: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ostinato.configs.schema import ModelConfig
-from ostinato.model.network import MusicModel, count_params, init_params, initial_carry, nll
+from ostinato.model.network import MusicModel, count_params, dropout, init_params, initial_carry, nll
 
 SIZES = (5, 7, 3)
 BATCH, LENGTH = 4, 6
@@ -133,6 +133,28 @@ def test_dropout_follows_its_key_and_is_off_when_deterministic(setup):
     assert np.abs(dropped(1) - dropped(2)).max() > 1e-3
     np.testing.assert_array_equal(setup.logits()[0], setup.logits()[0])
     assert np.abs(dropped(1) - setup.logits()[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.9])
+def test_dropout_drops_its_share_everywhere_and_keeps_the_mean(rate):
+    x = jnp.ones((400, 50, 6))  # 6 is no multiple of the four bytes in a word
+    kept = np.asarray(dropout(jax.random.key(0), x, rate))
+    share = (kept == 0).mean(axis=(0, 1))
+    np.testing.assert_allclose(share, rate, atol=5 * (rate * (1 - rate) / 20_000) ** 0.5 + 1 / 512)
+    np.testing.assert_allclose(kept[kept > 0], 1 / (1 - round(rate * 256) / 256), rtol=1e-6)
+    assert abs(np.corrcoef(kept[..., 0].ravel(), kept[..., 1].ravel())[0, 1]) < 0.05  # two bytes of one word
+
+
+def test_a_residual_layer_adds_its_input_to_its_output(setup):
+    arguments = setup.inputs, setup.starts, setup.carry
+    plain = MusicModel(replace(CONFIG, residual=False, num_layers=1), SIZES)
+    one_layer = {"params": {name: value for name, value in setup.params.items() if name != "layers_1"}}
+    below, _ = plain.apply(one_layer, setup.inputs, setup.starts, setup.carry[:1], method="features")
+    without, _ = setup.model.clone(config=replace(CONFIG, residual=False)).apply(
+        {"params": setup.params}, *arguments, method="features"
+    )
+    ours, _ = setup.apply({"params": setup.params}, *arguments, method="features")
+    np.testing.assert_allclose(ours, below + without, rtol=1e-5, atol=1e-6)
 
 
 def test_normalized_inputs_enter_as_numbers_from_0_to_1():
