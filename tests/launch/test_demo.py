@@ -1,0 +1,54 @@
+import json
+import time
+
+import pytest
+
+from ostinato.launch.cli import main
+from tests.midi_files import write_tunes
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, capsys):
+    write_tunes(tmp_path / "midi", 30)
+    arguments = ["demo", "--preset", "debug", "--output", str(tmp_path / "demo"), "--midi", str(tmp_path / "midi")]
+    assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == 0
+    shown = capsys.readouterr().out
+    for made in ("music/*.mid", "music/*.wav", "music/*.png", "report/report.html"):
+        assert str(tmp_path / "demo" / made).replace("\n", "") in shown.replace("\n", "")
+        assert list((tmp_path / "demo").glob(made))
+    for predictor in ("lstm", "unigram", "look-up", "uniform"):
+        assert predictor in shown
+    pieces = json.loads((tmp_path / "demo/music/pieces.json").read_text())["pieces"]
+    assert [piece["notes"] for piece in pieces] == [24, 24]
+
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*") if path.is_file()}
+    time.sleep(0.01)
+    assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*") if path.is_file()} == files
+    # Another wish is sampled anew from the same model.
+    assert main([*arguments, "--num-pieces", "3", "--num-notes", "24"]) == 0
+    assert len(list((tmp_path / "demo/music").glob("*.mid"))) == 3
+
+
+def test_the_paper_preset_runs_from_midi_to_music(tmp_path):
+    """The paper's codec, windows, inputs and split, with the network made small."""
+    write_tunes(tmp_path / "midi", 30)
+    data, run = str(tmp_path / "data"), str(tmp_path / "run")
+    prepare = ["prepare", "--midi", str(tmp_path / "midi"), "--output", data, "--codec.name", "notes"]
+    assert main([*prepare, "--codec.min-count", "1", "--split", "80", "20", "0"]) == 0
+    small = ["--model.hidden-size", "16", "--model.head-size", "8", "--data.batch-size", "8"]
+    assert main(["train", "--dataset", data, "--workdir", run, "paper", "--num-steps", "8", *small]) == 0
+    music = ["sample", "--workdir", run, "--output", str(tmp_path / "music"), "--primer", data]
+    assert main([*music, "--num-pieces", "2", "--num-notes", "30", "--primer-notes", "50", "--no-audio"]) == 0
+    pieces = json.loads((tmp_path / "music/pieces.json").read_text())["pieces"]
+    assert all(piece["primer_notes"] >= 50 and piece["notes"] == piece["primer_notes"] + 30 for piece in pieces)
+    assert main(["evaluate", "--workdir", run, "--dataset", data, "--output", str(tmp_path / "report")]) == 0
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    assert report["held_out"] == "validation"
+    assert [row["metric"] for row in report["paper_table"]] == [
+        "training loss",
+        "validation loss",
+        "validation accuracy",
+        "perplexity",
+    ]
