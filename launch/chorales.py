@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from ostinato.music import midi, musicxml
+from ostinato.music import midi, musicxml, musicxml_file
 
 VOICES = (73, 69, 71, 70)
 """Flute, English horn, clarinet, bassoon for soprano, alto, tenor, bass.
@@ -44,13 +44,13 @@ def write_chorales(folder: Path) -> int:
         unfinished.mkdir()
         for path in scores:
             try:
-                score = musicxml.parse(path.read_bytes())
+                score = musicxml_file.parse(path.read_bytes())
                 num_parts = musicxml.num_parts(score)
                 if num_parts != len(VOICES):
                     skipped[num_parts] += 1
                     continue
                 piece = musicxml.to_piece(score, programs=VOICES)
-            except musicxml.MusicXmlError as error:
+            except musicxml_file.MusicXmlError as error:
                 raise ValueError(f"{path}: {error}") from error
             (unfinished / f"{path.stem}.mid").write_bytes(midi.write(piece))
         os.rename(unfinished, folder)

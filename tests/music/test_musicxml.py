@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 
 from ostinato.music import midi
-from ostinato.music.musicxml import MAX_XML_BYTES, MusicXmlError, num_parts, parse, read
+from ostinato.music.musicxml import num_parts, read
+from ostinato.music.musicxml_file import MAX_XML_BYTES, MusicXmlError, parse
 from ostinato.music.piece import Piece
 
 FOUR_FOUR = "<time><beats>4</beats><beat-type>4</beat-type></time>"
