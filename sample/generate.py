@@ -6,6 +6,7 @@ Letters: p pieces, k blocks, b sequences of a block, t steps of a chunk, f field
 """
 
 import functools
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +19,8 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import Carry, MusicModel, initial_carry
 from ostinato.music.codec import Codec
 from ostinato.sample.choose import Knobs, choose
+
+logger = logging.getLogger(__name__)
 
 BLOCK = 8
 """Sequences that are computed together, always; a smaller batch is filled up."""
@@ -112,36 +115,47 @@ def _generate_batch(
         num_notes=jnp.int32(max_notes),
         may_end=jnp.bool_(config.num_notes == 0),
     )
-    longest_primer = max(map(len, primers))
-    given = np.zeros((len(numbers), -(-longest_primer // CHUNK) * CHUNK + 1, num_fields), np.int32)
-    is_given = np.zeros(given.shape[:2], bool)
-    for row, primer in enumerate(primers):
-        given[row, : len(primer) - 1] = primer[1:]  # START is the state's first row
-        is_given[row, : len(primer) - 1] = True
+    given_chunks = _given_chunks(primers, num_fields)
+    nothing = np.zeros((len(primers), CHUNK, num_fields), np.int32), np.zeros((len(primers), CHUNK), bool)
+    max_chunks = len(given_chunks) + -(-MAX_STEPS_PER_NOTE * max_notes // CHUNK)
 
     chunks: list[np.ndarray] = []
-    limit = longest_primer + MAX_STEPS_PER_NOTE * max_notes
-    while sum(chunk.shape[1] for chunk in chunks) < limit:
-        start = sum(chunk.shape[1] for chunk in chunks)
-        window = given[:, start : start + CHUNK], is_given[:, start : start + CHUNK]
-        padded = [np.zeros((len(numbers), CHUNK, *part.shape[2:]), part.dtype) for part in window]
-        for whole, part in zip(padded, window, strict=True):
-            whole[:, : part.shape[1]] = part
+    while len(chunks) < max_chunks and not (chunks and bool(jnp.all(state.done))):
+        given, is_given = given_chunks[len(chunks)] if len(chunks) < len(given_chunks) else nothing
         rows_kbtf, state = _chunk(
             model,
             codec,
             params,
             state,
             keys,
-            jnp.asarray(padded[0].reshape(num_blocks, BLOCK, CHUNK, num_fields)),
-            jnp.asarray(padded[1].reshape(num_blocks, BLOCK, CHUNK)),
+            jnp.asarray(given.reshape(num_blocks, BLOCK, CHUNK, num_fields)),
+            jnp.asarray(is_given.reshape(num_blocks, BLOCK, CHUNK)),
             wanted,
         )
-        chunks.append(np.asarray(rows_kbtf).reshape(len(numbers), CHUNK, num_fields))
-        if bool(jnp.all(state.done)):
-            break
+        chunks.append(np.asarray(rows_kbtf).reshape(len(primers), CHUNK, num_fields))
     steps = np.concatenate(chunks, axis=1)
-    return [_finished(codec, row, primer, max_notes) for row, primer in zip(steps, primers, strict=True)]
+    pieces = [_finished(codec, row, primer, max_notes) for row, primer in zip(steps, primers, strict=True)]
+    if config.num_notes and not bool(jnp.all(state.done)):
+        short = [int(number) for number, done in zip(numbers, np.ravel(state.done), strict=True) if not done]
+        logger.warning(
+            "pieces %s have fewer than %d notes: they were cut after %d rows", short, max_notes, steps.shape[1]
+        )
+    return pieces
+
+
+def _given_chunks(
+    primers: list[Integer[np.ndarray, "n f"]], num_fields: int
+) -> list[tuple[Int[np.ndarray, "p t f"], Bool[np.ndarray, "p t"]]]:
+    """Returns the rows that are given, and where they are, for each chunk that has any."""
+    num_chunks = -(-(max(map(len, primers)) - 1) // CHUNK)
+    given = np.zeros((len(primers), num_chunks * CHUNK, num_fields), np.int32)
+    is_given = np.zeros(given.shape[:2], bool)
+    for row, primer in enumerate(primers):
+        given[row, : len(primer) - 1] = primer[1:]  # START is the state's first row
+        is_given[row, : len(primer) - 1] = True
+    return (
+        list(zip(np.split(given, num_chunks, 1), np.split(is_given, num_chunks, 1), strict=True)) if num_chunks else []
+    )
 
 
 def _finished(codec: Codec, rows: np.ndarray, primer: np.ndarray, max_notes: int) -> Generated:

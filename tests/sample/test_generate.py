@@ -13,7 +13,7 @@ from ostinato.model.network import MusicModel, init_params
 from ostinato.music import midi
 from ostinato.music.notes_codec import NotesCodec, choose_vocabulary, count_events
 from ostinato.music.score_codec import ScoreCodec
-from ostinato.music.score_rows import END, START
+from ostinato.music.score_rows import END, REST, START
 from ostinato.sample.generate import generate
 from tests.midi_files import tune
 
@@ -108,6 +108,17 @@ def test_the_model_may_end_a_piece_and_is_cut_at_max_notes(score_model):
     for piece in pieces:
         assert (piece.steps[:, 1] == END).sum() == 1
         assert piece.steps[-2, 1] < START  # the last row before END is a note
+
+
+def test_a_model_that_only_rests_is_cut_and_reported(score_model, caplog):
+    model, params = score_model
+    head = dict(params["head"])
+    for field, value in ((0, 0), (1, REST), (3, -1)):  # rests of the longest kind may follow each other for ever
+        head[f"output_bias_{field}"] = head[f"output_bias_{field}"].at[value].add(60.0)
+    pieces = _generate((model, {**params, "head": head}), num_pieces=2, num_notes=8, batch_size=8)
+    assert all(int(SCORE.count_notes(piece.steps).sum()) < 8 for piece in pieces)
+    assert "pieces [0, 1" in caplog.text
+    assert "fewer than 8 notes" in caplog.text
 
 
 def test_pieces_of_the_notes_codec_are_legal_and_long_enough():
