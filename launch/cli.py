@@ -218,9 +218,10 @@ def _run(command: Any, beam_arguments: list[str]) -> int:
     match command:
         case Prepare():
             from ostinato.beam_pipelines.prepare import prepare
-            from ostinato.launch.show import show_manifest
+            from ostinato.launch.show import show_manifest, spinner
 
-            manifest = prepare(list(command.midi), command.output, command.config, beam_arguments)
+            with spinner(f"preparing {command.output}"):
+                manifest = prepare(list(command.midi), command.output, command.config, beam_arguments)
             show_manifest(command.output, manifest)
         case Inspect():
             from ostinato.launch.show import show_dataset

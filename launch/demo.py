@@ -15,7 +15,7 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.evaluation.report import score_rows
 from ostinato.launch import stages
 from ostinato.launch.chorales import write_chorales
-from ostinato.launch.show import print_table, show_manifest
+from ostinato.launch.show import print_table, show_manifest, spinner
 from ostinato.train.runs import show
 
 
@@ -47,7 +47,9 @@ def demo(
             count = write_chorales(output / "midi")
             console.print(f"{output / 'midi'}: {count} four-part chorales", highlight=False)
         console.rule("Prepare")
-        show_manifest(dataset, prepare(list(midi) or [str(output / "midi")], dataset, config.prepare, []))
+        with spinner(f"preparing {dataset}"):
+            manifest = prepare(list(midi) or [str(output / "midi")], dataset, config.prepare, [])
+        show_manifest(dataset, manifest)
     if not ((run / "checkpoints").is_dir() and show(run)["finished"]):
         console.rule("Train")
         stages.run_training(config.train, dataset, run)

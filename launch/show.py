@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
+
+
+def spinner(text: str) -> Status:
+    """Returns a context that shows on a terminal that work goes on, and says nothing elsewhere."""
+    return Console(stderr=True).status(text)
 
 
 def print_table(title: str, heading: list[str], cells: list[list[str]]) -> None:
