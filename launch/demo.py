@@ -16,6 +16,7 @@ from ostinato.evaluation.report import score_rows
 from ostinato.launch import stages
 from ostinato.launch.chorales import write_chorales
 from ostinato.launch.show import print_table, show_manifest, spinner
+from ostinato.train.description import CheckpointError
 from ostinato.train.runs import show
 
 
@@ -50,13 +51,13 @@ def demo(
         with spinner(f"preparing {dataset}"):
             manifest = prepare(list(midi) or [str(output / "midi")], dataset, config.prepare, [])
         show_manifest(dataset, manifest)
-    if not ((run / "checkpoints").is_dir() and show(run)["finished"]):
+    if not _is_trained(run):
         console.rule("Train")
         stages.run_training(config.train, dataset, run)
 
-    step = show(run)
+    params_sha256 = show(run)["best_params_sha256"]
     wanted = {
-        "params_sha256": step["best_params_sha256"],
+        "params_sha256": params_sha256,
         "num_pieces": num_pieces,
         "num_notes": num_notes,
         "temperature": temperature,
@@ -66,7 +67,7 @@ def demo(
         console.rule("Sample")
         sampling = SampleConfig(num_pieces=num_pieces, num_notes=num_notes, temperature=temperature, seed=seed)
         stages.run_sampling(sampling, run, music, primer="", checkpoint="best", audio=True, soundfont=None)
-    if not _made_before(report / "report.json", {"params_sha256": step["best_params_sha256"]}):
+    if not _made_before(report / "report.json", {"params_sha256": params_sha256}):
         console.rule("Evaluate")
         stages.run_evaluation(run, dataset, report, checkpoint="best", batch_size=config.train.data.batch_size)
 
@@ -81,6 +82,14 @@ def demo(
     ):
         console.print(f"{what:12} {where}", highlight=False, soft_wrap=True)
     return figures
+
+
+def _is_trained(run: Path) -> bool:
+    """Tells whether the run is complete; one that was stopped, even before its first checkpoint, goes on."""
+    try:
+        return show(run)["finished"]
+    except CheckpointError:
+        return False
 
 
 def _made_before(path: Path, wanted: dict[str, Any]) -> bool:

@@ -12,6 +12,8 @@ from ostinato.sample.audio import write_wav
 from ostinato.sample.generate import Generated
 from ostinato.sample.piano_roll import draw_piano_roll
 
+LIST = "pieces.json"
+
 
 def write_pieces(
     pieces: Sequence[Generated],
@@ -24,6 +26,8 @@ def write_pieces(
 ) -> list[Path]:
     """Writes piece-000.mid, .wav and .png, and so on, and pieces.json; returns the paths of the MIDI files.
 
+    What an earlier call has written into the folder is replaced. pieces.json is there once all of it is.
+
     Args:
         pieces: what was generated.
         codec: of the model.
@@ -33,6 +37,7 @@ def write_pieces(
         soundfont: for the WAVs; None is the default one.
     """
     output.mkdir(parents=True, exist_ok=True)
+    _remove_earlier(output)
     paths, entries = [], []
     for number, generated in enumerate(pieces):
         piece = codec.decode(generated.steps)
@@ -54,5 +59,16 @@ def write_pieces(
             }
         )
     document = {"origin": origin, "pieces": entries}
-    write_atomically(output / "pieces.json", (json.dumps(document, indent=1) + "\n").encode())
+    write_atomically(output / LIST, (json.dumps(document, indent=1) + "\n").encode())
     return paths
+
+
+def _remove_earlier(output: Path) -> None:
+    """Removes the list of an earlier call and the pieces that it names."""
+    if not (output / LIST).is_file():
+        return
+    earlier = json.loads((output / LIST).read_text())["pieces"]
+    (output / LIST).unlink()
+    for entry in earlier:
+        for suffix in (".mid", ".wav", ".png"):
+            (output / entry["file"]).with_suffix(suffix).unlink(missing_ok=True)

@@ -26,9 +26,18 @@ def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, capsy
     time.sleep(0.01)
     assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*") if path.is_file()} == files
-    # Another wish is sampled anew from the same model.
-    assert main([*arguments, "--num-pieces", "3", "--num-notes", "24"]) == 0
-    assert len(list((tmp_path / "demo/music").glob("*.mid"))) == 3
+    # Another wish is sampled anew from the same model and replaces what was there.
+    for count in (3, 1):
+        assert main([*arguments, "--num-pieces", str(count), "--num-notes", "24"]) == 0
+        assert len(list((tmp_path / "demo/music").iterdir())) == 3 * count + 1
+
+
+def test_the_demo_goes_on_where_it_was_killed_before_the_first_checkpoint(tmp_path):
+    write_tunes(tmp_path / "midi", 30)
+    (tmp_path / "demo/run/checkpoints").mkdir(parents=True)
+    arguments = ["demo", "--preset", "debug", "--output", str(tmp_path / "demo"), "--midi", str(tmp_path / "midi")]
+    assert main([*arguments, "--num-pieces", "1", "--num-notes", "24"]) == 0
+    assert (tmp_path / "demo/report/report.html").is_file()
 
 
 def test_the_paper_preset_runs_from_midi_to_music(tmp_path):
