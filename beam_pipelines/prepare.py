@@ -188,9 +188,8 @@ def write_part(
     split, shard, num_shards = key.split("/")
     file = records.shard_name(name, split, int(shard), int(num_shards))
     pieces = [Assigned(Locator(*locator), *rest) for locator, *rest in rows]
-    data, description = records.pack_shard(
-        file, _encode_all(pieces, codec_from_json(codec), config), codec_from_json(codec)
-    )
+    encoder = codec_from_json(codec)
+    data, description = records.pack_shard(file, _encode_all(pieces, encoder, config), encoder)
     records.write_atomically(Path(folder) / file, data)
     note = {
         "split": split,

@@ -20,12 +20,11 @@ def score_model(run: LoadedRun, source: TFRecordSource, *, batch_size: int, name
     )
     eval_step = make_eval_step(run.model, mesh)
     totals = evaluate(eval_step, run.params, run.model, batches, mesh=mesh, batch_size=batch_size)
-    num_notes = sum(int(source.codec.count_notes(source[i].steps).sum()) for i in range(len(source)))
     return Score(
         name,
         np.asarray(totals.nll_f),
         np.asarray(totals.correct_f),
         float(totals.all_correct),
         float(totals.weight),
-        float(num_notes),
+        float(source.num_notes),
     )

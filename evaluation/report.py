@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from ostinato.evaluation.baselines import LOOK_UP, UNIGRAM, CountingModel, uniform
 from ostinato.evaluation.likelihood import score_model
-from ostinato.evaluation.paper_table import PaperRow, paper_table
+from ostinato.evaluation.paper_table import paper_table
 from ostinato.music.records import Dataset, write_atomically
 from ostinato.train.checkpoint import load_params
 from ostinato.train.metrics import FILE
@@ -55,7 +55,6 @@ def evaluate_run(
             uniform(pieces[split], dataset.codec),
         ]
         splits[split] = [score.as_json(field_names) for score in scores]
-    table = paper_table(workdir)
     report = {
         "workdir": str(workdir),
         "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint},
@@ -63,11 +62,11 @@ def evaluate_run(
         "params_sha256": run.params_sha256,
         "held_out": next(split for split in (*HELD_OUT, "train") if split in splits),
         "splits": splits,
-        "paper_table": [{**row._asdict(), "improvement": row.improvement} for row in table],
+        "paper_table": [{**row._asdict(), "improvement": row.improvement} for row in paper_table(workdir)],
     }
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "report.json", (json.dumps(report, indent=1) + "\n").encode())
-    write_atomically(output / "report.html", _page(report, table, workdir).encode())
+    write_atomically(output / "report.html", _page(report, workdir).encode())
     return report
 
 
@@ -89,9 +88,12 @@ def score_rows(report: dict[str, Any], split: str) -> tuple[list[str], list[list
     return heading, cells
 
 
-def paper_rows(table: list[PaperRow]) -> tuple[list[str], list[list[str]]]:
+def paper_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Returns headings and cells of the paper's table."""
-    cells = [[row.metric, f"{row.initial:.4g}", f"{row.final:.4g}", f"{row.improvement:.1%}"] for row in table]
+    cells = [
+        [row["metric"], f"{row['initial']:.4g}", f"{row['final']:.4g}", f"{row['improvement']:.1%}"]
+        for row in report["paper_table"]
+    ]
     return ["metric", "initial", "final", "improvement"], cells
 
 
@@ -99,7 +101,7 @@ def _codec_line(codec: Any) -> str:
     return f"{codec.name} with " + ", ".join(f"{field.name} {field.size}" for field in codec.fields)
 
 
-def _page(report: dict[str, Any], table: list[PaperRow], workdir: Path) -> str:
+def _page(report: dict[str, Any], workdir: Path) -> str:
     """Returns one self-contained HTML page."""
     sections = [
         f"<h2>{html.escape(split)} split</h2>{_html_table(*score_rows(report, split))}" for split in report["splits"]
@@ -122,7 +124,7 @@ rows predicted whole. A field is predicted from the true fields before it. All p
 {"".join(sections)}
 <h2>The paper's table</h2>
 <p>From the run's own metrics; losses in nats per row.</p>
-{_html_table(*paper_rows(table))}
+{_html_table(*paper_rows(report))}
 <h2>Loss</h2>
 <p><img alt="Training and validation loss by step" src="data:image/png;base64,{curve}"></p>
 </html>

@@ -76,13 +76,12 @@ def run_evaluation(
     workdir: Path, dataset: Path, output: Path, *, checkpoint: Literal["best", "latest"], batch_size: int
 ) -> dict[str, Any]:
     """Measures a run and prints the tables."""
-    from ostinato.evaluation.paper_table import paper_table
     from ostinato.evaluation.report import evaluate_run, paper_rows, score_rows
 
     cache_compilations()
     report = evaluate_run(workdir, Dataset.open(dataset), output, checkpoint=checkpoint, batch_size=batch_size)
     for split in report["splits"]:
         print_table(f"{split} split", *score_rows(report, split))
-    print_table("The paper's table (losses in nats per row)", *paper_rows(paper_table(workdir)))
+    print_table("The paper's table (losses in nats per row)", *paper_rows(report))
     Console().print(f"{output / 'report.html'} holds the whole report", highlight=False)
     return report

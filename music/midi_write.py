@@ -58,6 +58,11 @@ def write(piece: Piece, *, text: str = "") -> bytes:
     return header + b"".join(struct.pack(">4sI", b"MTrk", len(track)) + track for track in tracks)
 
 
+def instrument_name(program: int) -> str:
+    """Returns the General MIDI name of a program, or 'Drums'."""
+    return "Drums" if program == DRUMS else INSTRUMENT_MAP[program]
+
+
 def _check_ranges(piece: Piece) -> None:
     notes, tempos, meters = piece.notes, piece.tempos, piece.meters
     for name, values, low, high in (
@@ -126,7 +131,7 @@ def _conductor_track(piece: Piece, text: str) -> bytes:
 def _part_track(part: _Part, has_ports: bool) -> bytes:
     """Returns the events of one part. On one tick note-offs come before note-ons."""
     notes = part.notes
-    name = "Drums" if part.program == DRUMS else INSTRUMENT_MAP[part.program]
+    name = instrument_name(part.program)
     kit_or_program = 0 if part.program == DRUMS else part.program
     head = _meta_event(_TRACK_NAME, name.encode())
     if has_ports:

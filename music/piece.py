@@ -93,7 +93,7 @@ class Piece:
         return float(self.seconds(self.end_tick))
 
 
-def integers(values: ArrayLike) -> Int[np.ndarray, " n"]:
+def _integers(values: ArrayLike) -> Int[np.ndarray, " n"]:
     """Returns a new one-dimensional int64 array, the only dtype a Piece holds."""
     return np.array(values, np.int64).reshape(-1)
 
@@ -117,11 +117,11 @@ def make_piece(
         meters: (tick, numerator, denominator) likewise.
         ticks_per_quarter: resolution of all ticks.
     """
-    notes = Notes(*(integers(column) for column in (onset, duration, pitch, velocity, program)))
+    notes = Notes(*(_integers(column) for column in (onset, duration, pitch, velocity, program)))
     return Piece(
         notes=_sorted_notes(notes),
-        tempos=Tempos(*_changes(*map(integers, tempos))),
-        meters=Meters(*_changes(*map(integers, meters))),
+        tempos=Tempos(*_changes(*map(_integers, tempos))),
+        meters=Meters(*_changes(*map(_integers, meters))),
         ticks_per_quarter=int(ticks_per_quarter),
     )
 

@@ -14,7 +14,6 @@ import mmap
 import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -233,6 +232,7 @@ class TFRecordSource:
         except (OSError, ValueError) as error:
             raise DatasetError(f"{index}: cannot be read ({error}); prepare the dataset again") from error
         num_pieces = dataset.manifest["splits"][split]["pieces"]
+        self.num_notes: int = dataset.manifest["splits"][split]["notes"]
         if rows.shape != (num_pieces, 3):
             raise DatasetError(
                 f"{index}: has shape {rows.shape}, the manifest says {num_pieces} pieces; prepare it again"
@@ -255,10 +255,6 @@ class TFRecordSource:
         if len(record.steps) != self.lengths[i]:
             raise DatasetError(f"{self._files[shard]}: record {i} has {len(record.steps)} steps, not {self.lengths[i]}")
         return record
-
-    @cached_property
-    def num_steps(self) -> int:
-        return int(self.lengths.sum())
 
     def _map(self, shard: int) -> memoryview:
         if shard not in self._maps:

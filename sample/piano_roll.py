@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from ostinato.music.piece import DRUMS, Piece
+from ostinato.music.midi_write import instrument_name
+from ostinato.music.piece import Piece
 from ostinato.music.records import write_atomically
 
 # Okabe and Ito's colours, which people with colour blindness can tell apart, without the yellow that white swallows.
@@ -83,15 +84,6 @@ def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tic
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomically(path, buffer.getvalue())
-
-
-def instrument_name(program: int) -> str:
-    """Returns the General MIDI name of a program, or 'Drums'."""
-    if program == DRUMS:
-        return "Drums"
-    from pretty_midi import program_to_instrument_name
-
-    return program_to_instrument_name(program)
 
 
 def _bar_ticks(piece: Piece) -> Float[np.ndarray, " m"]:

@@ -37,3 +37,12 @@ def write_tunes(folder: Path, count: int, *, first_seed: int = 0) -> list[Path]:
     for number, path in enumerate(paths):
         path.write_bytes(midi.write(tune(first_seed + number)))
     return paths
+
+
+def piece_of(*notes: tuple[int, int, int, int, int], us_per_quarter: int = 500_000) -> Piece:
+    """Rows of (onset, duration, pitch, velocity, program) at 480 ticks per quarter."""
+    onset, duration, pitch, velocity, program = np.array(notes, np.int64).reshape(-1, 5).T
+    return make_piece(
+        onset=onset, duration=duration, pitch=pitch, velocity=velocity, program=program,
+        tempos=([0], [us_per_quarter]), ticks_per_quarter=480,
+    )  # fmt: skip

@@ -12,7 +12,6 @@ import numpy as np
 
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.music.records import Dataset
-from ostinato.train.step import Params
 
 PACKAGES = ("ostinato", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 """Their versions are written down, since they decide about the last digits."""
@@ -139,8 +138,3 @@ def tree_sha256(tree: Any) -> str:
 
 def _name(entry: tuple[tuple[str, str], Any]) -> str:
     return entry[0][0]
-
-
-def params_sha256(params: Params) -> str:
-    """Returns the digest of the parameters that `ostinato runs show` prints: equal digests are equal models."""
-    return tree_sha256(params)

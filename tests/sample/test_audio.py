@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ostinato.music.piece import DRUMS, Piece, make_piece
+from ostinato.music.piece import DRUMS
 from ostinato.sample.audio import (
     MAX_AUDIO_S,
     TAIL_S,
@@ -14,15 +14,7 @@ from ostinato.sample.audio import (
     write_wav,
 )
 from ostinato.sample.audio import SAMPLE_RATE as RATE
-
-
-def piece_of(*notes: tuple[int, int, int, int, int], us_per_quarter: int = 500_000) -> Piece:
-    """Rows of (onset, duration, pitch, velocity, program) at 480 ticks per quarter."""
-    onset, duration, pitch, velocity, program = np.array(notes, np.int64).reshape(-1, 5).T
-    return make_piece(
-        onset=onset, duration=duration, pitch=pitch, velocity=velocity, program=program,
-        tempos=([0], [us_per_quarter]), ticks_per_quarter=480,
-    )  # fmt: skip
+from tests.midi_files import piece_of
 
 
 def rms(audio: np.ndarray, start_s: float, end_s: float) -> float:

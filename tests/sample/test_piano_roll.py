@@ -3,17 +3,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imread
 
-from ostinato.music.piece import DRUMS, Piece, make_piece
+from ostinato.music.piece import DRUMS
 from ostinato.sample.piano_roll import draw_piano_roll, instrument_name
-
-
-def piece_of(*notes: tuple[int, int, int, int, int], us_per_quarter: int = 500_000) -> Piece:
-    """Rows of (onset, duration, pitch, velocity, program) at 480 ticks per quarter."""
-    onset, duration, pitch, velocity, program = np.array(notes, np.int64).reshape(-1, 5).T
-    return make_piece(
-        onset=onset, duration=duration, pitch=pitch, velocity=velocity, program=program,
-        tempos=([0], [us_per_quarter]), ticks_per_quarter=480,
-    )  # fmt: skip
+from tests.midi_files import piece_of
 
 
 def test_instruments_have_their_general_midi_names() -> None:
