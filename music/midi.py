@@ -45,6 +45,9 @@ no sense. smpte_division: time is in film frames, not beats. zero_division: no t
 independent_tracks: format 2, several pieces in one file. too_many_tracks: above MAX_INSTRUMENTS. ticks_overflow: from
 MAX_TICKS on. no_notes: nothing sounds."""
 
+MIDI_SUFFIXES = (".mid", ".midi", ".rmi", ".kar")
+"""Endings, in any case, by which MIDI files are known in folders and archives."""
+
 MAX_TICKS = 2**31
 """symusic counts ticks in 32 bits and wraps around without a word."""
 

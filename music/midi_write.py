@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 from numpy.typing import ArrayLike
-from pretty_midi.constants import INSTRUMENT_MAP
 
 from ostinato.music.piece import DRUMS, Notes, Piece, without_overlaps
 
@@ -60,6 +59,9 @@ def write(piece: Piece, *, text: str = "") -> bytes:
 
 def instrument_name(program: int) -> str:
     """Returns the General MIDI name of a program, or 'Drums'."""
+    # Imported here: pretty_midi is half of what a parser process of prepare would load.
+    from pretty_midi.constants import INSTRUMENT_MAP
+
     return "Drums" if program == DRUMS else INSTRUMENT_MAP[program]
 
 

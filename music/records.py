@@ -13,9 +13,10 @@ import json
 import mmap
 import os
 import re
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import Integer
@@ -78,18 +79,35 @@ def shard_name(name: str, split: str, shard: int, num_shards: int) -> str:
     return f"{name}-{split}.tfrecord-{shard:05d}-of-{num_shards:05d}"
 
 
-def pack_shard(file: str, records: Iterable[Record], codec: Codec) -> tuple[bytes, Shard]:
-    """Returns the bytes of a shard file and what the manifest says of it."""
-    chunks, offsets, lengths, num_notes, end = [], [], [], 0, 0
-    for record in records:
-        chunk = tfrecord.frame(encode_record(record))
-        chunks.append(chunk)
-        offsets.append(end)
-        lengths.append(len(record.steps))
-        num_notes += int(codec.count_notes(record.steps).sum())
-        end += len(chunk)
-    data = b"".join(chunks)
-    return data, Shard(file, len(data), hashlib.sha256(data).hexdigest(), offsets, lengths, num_notes)
+def frame_record(record: Record) -> bytes:
+    """Returns a record as it stands in a shard."""
+    return tfrecord.frame(encode_record(record))
+
+
+class ShardWriter:
+    """Writes framed records to a file, one after the other, and describes what was written."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        """Takes the shard's name and the file it is written to, which the caller opens and closes."""
+        self._name = name
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._offsets: list[int] = []
+        self._lengths: list[int] = []
+        self._num_notes = self._end = 0
+
+    def add(self, frame: bytes, *, num_steps: int, num_notes: int) -> None:
+        """Appends what `frame_record` returned."""
+        self._file.write(frame)
+        self._digest.update(frame)
+        self._offsets.append(self._end)
+        self._lengths.append(num_steps)
+        self._num_notes += num_notes
+        self._end += len(frame)
+
+    def shard(self) -> Shard:
+        """Returns what the manifest says of the file."""
+        return Shard(self._name, self._end, self._digest.hexdigest(), self._offsets, self._lengths, self._num_notes)
 
 
 def dataset_name(folder: Path) -> str:
@@ -145,9 +163,13 @@ def write_dataset(folder: Path, records: Mapping[str, list[Record]], codec: Code
     for split, pieces in records.items():
         if not pieces:
             continue
-        data, shard = pack_shard(shard_name(name, split, 0, 1), pieces, codec)
-        (folder / shard.file).write_bytes(data)
-        shards[split] = [shard]
+        file_name = shard_name(name, split, 0, 1)
+        with (folder / file_name).open("wb") as file:
+            writer = ShardWriter(file_name, file)
+            for piece in pieces:
+                num_notes = int(codec.count_notes(piece.steps).sum())
+                writer.add(frame_record(piece), num_steps=len(piece.steps), num_notes=num_notes)
+        shards[split] = [writer.shard()]
     finish_dataset(folder, name, codec, shards, manifest)
 
 
@@ -177,6 +199,8 @@ class Dataset:
         Raises:
             DatasetError: the folder is not a finished dataset, of another version, or a shard is missing or cut.
         """
+        if re.match(r"\w+:/", str(path)):
+            raise DatasetError(f"{path}: copy the dataset to this machine first; it is read from a file system")
         path = Path(path)
         file = path / "manifest.json"
         if not file.is_file():
@@ -291,6 +315,12 @@ def _write_tfds_description(folder: Path, name: str, codec: Codec, shards: Mappi
         )
         for split, parts in shards.items()
     ]
-    tfds.folder_dataset.write_metadata(
-        data_dir=folder, features=features, split_infos=infos, version="1.0.0", check_data=False
-    )
+    # TFDS wants to see a shard beside its description. Here there may be none: those of an object store are not here.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="tfds-") as empty:
+        for parts in shards.values():
+            (Path(empty) / parts[0].file).touch()
+        tfds.folder_dataset.write_metadata(
+            data_dir=empty, features=features, split_infos=infos, version="1.0.0", check_data=False
+        )
+        for file_name in ("dataset_info.json", "features.json"):
+            (Path(empty) / file_name).replace(folder / file_name)

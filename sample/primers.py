@@ -7,9 +7,8 @@ from jaxtyping import Integer
 
 from ostinato.music import midi
 from ostinato.music.codec import Codec
+from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.records import Dataset
-
-MIDI_SUFFIXES = (".mid", ".midi")
 
 
 def load_primers(

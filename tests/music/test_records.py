@@ -58,10 +58,26 @@ def test_tfds_reads_what_we_write_and_we_read_what_it_writes(folder):
     np.testing.assert_array_equal(ours.steps, record.steps)
 
 
+@pytest.mark.filterwarnings("default")  # TensorFlow's own
+def test_tensorflow_yields_the_steps_that_our_reader_yields(folder):
+    pytest.importorskip("tensorflow", reason="needs the extra tf")
+    source = Dataset.open(folder).source("train")
+    examples = tfds.builder_from_directory(folder).as_dataset(split="train").as_numpy_iterator()
+    steps = {example["id"].decode(): example["steps"] for example in examples}
+    assert len(steps) == len(source) == 2
+    for i in range(2):
+        np.testing.assert_array_equal(steps[source[i].id], source[i].steps)
+
+
 def test_a_folder_without_manifest_is_not_a_dataset(folder):
     (folder / "manifest.json").unlink()
     with pytest.raises(DatasetError, match=r"not a finished dataset .*run 'ostinato prepare' first"):
         Dataset.open(folder)
+
+
+def test_a_dataset_in_a_bucket_is_copied_first():
+    with pytest.raises(DatasetError, match="copy the dataset to this machine first"):
+        Dataset.open("s3://bucket/music")
 
 
 def test_a_damaged_manifest_or_another_format_is_refused(folder):
