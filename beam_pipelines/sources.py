@@ -1,123 +1,306 @@
-"""Where MIDI files come from: files, folders, globs and zip archives, as locators that a worker can open."""
+"""A collection of MIDI files as units of work: the driver finds them, a worker reads one by itself.
 
-import glob
+Each input is read once, and each is yielded, with its bytes or with the reason why it has none.
+"""
+
+import functools
+import io
 import os
-import stat
-import zipfile
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import BinaryIO, Literal, NamedTuple, cast
 
-SUFFIXES = (".mid", ".midi", ".rmi", ".kar")
-"""Endings, in any case, by which MIDI files are found in folders and archives."""
+from ostinato.beam_pipelines import storage, tars, zips
+from ostinato.beam_pipelines.inflate import Inflated
+from ostinato.beam_pipelines.places import (
+    ARCHIVE_SUFFIXES,
+    STREAM_SUFFIXES,
+    TAR_SUFFIXES,
+    ZIP_SUFFIXES,
+    Place,
+    find_places,
+    folder_name,
+    has_suffix,
+    printable,
+    stem,
+)
+from ostinato.beam_pipelines.places import SourceError as SourceError
+from ostinato.beam_pipelines.storage import StorageError, is_remote
+from ostinato.beam_pipelines.tars import TarMember
+from ostinato.beam_pipelines.unreadable import READ_REASONS as READ_REASONS
+from ostinato.beam_pipelines.unreadable import ReadReason, UnreadableError
+from ostinato.beam_pipelines.zips import ZipMember
+from ostinato.music.midi import MIDI_SUFFIXES
+
+_BUFFER_BYTES = 1 << 17
 
 
-class SourceError(ValueError):
-    """Nothing usable where the user said the MIDI files are."""
+class Input(NamedTuple):
+    """One input as it comes off its source; its names hold no character that cannot be written as UTF-8."""
+
+    name: str
+    """For people: path, or archive!member, with #2 and so on behind it where an archive has a name more than once."""
+    key: str
+    """Path relative to the folder or archive that the user named; as the list writes it for a line of a list."""
+    folder: str
+    """Name of the folder it lies in; of the archive (without its ending) where it lies in no folder there."""
+    data: bytes
+    """Empty where it cannot be read."""
+    reason: ReadReason | Literal[""] = ""
+    detail: str = ""
 
 
-class UnreadableError(ValueError):
-    """An input that cannot be read; `reason` is one of READ_REASONS."""
+class Fault(NamedTuple):
+    """Why an archive cannot be read to its end."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        """Takes a reason of READ_REASONS and what was found."""
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
+    reason: ReadReason
+    detail: str
 
 
-READ_REASONS = ("not_a_file", "too_large", "unreadable")
+class Unit(NamedTuple):
+    """What one worker reads at a time."""
 
-
-class Locator(NamedTuple):
-    """One input: a file, or a member of a zip archive."""
-
-    path: str
-    member: str
-    """Name within the archive; empty for a file of its own."""
-    style: str
-    """Name of the folder it lies in."""
+    kind: Literal["files", "zip", "tar", "stream"]
+    base: str
+    """Folder to which paths on this machine are relative."""
+    path: str = ""
+    """Of the archive."""
+    key: str = ""
+    """Of the archive."""
+    named: bool = True
+    """Whether the user named the archive itself: the keys of its members are then their names."""
+    entries: tuple[Place | ZipMember | TarMember, ...] = ()
+    """The files, or the members with their places in the archive; empty for a stream."""
+    repeats: tuple[int, ...] = ()
+    """For each member, how many members of the same name stand before it."""
+    part: int = 0
+    parts: int = 1
+    """Of a stream: this unit has the inputs i with i % parts == part."""
+    fault: Fault | None = None
+    """What was found wrong with the archive; the archive itself is then the last input of the unit."""
 
     @property
-    def name(self) -> str:
-        """What people read in lists and messages."""
-        return f"{self.path}!{self.member}" if self.member else self.path
+    def num_inputs(self) -> int | None:
+        """None where only reading tells."""
+        return None if self.kind == "stream" and not self.fault else len(self.entries) + bool(self.fault)
 
 
-def find_inputs(patterns: Iterable[str]) -> list[Locator]:
-    """Returns every MIDI file that the patterns name, in sorted order, each once.
+def find_units(patterns: Iterable[str], *, inputs_per_unit: int = 1024, stream_parts: int = 1) -> list[Unit]:
+    """Returns units that together hold each input once; their order depends on names only.
 
     Args:
-        patterns: files (of any ending), folders (searched through, without following links to folders), zip archives
-            and globs (`**` means any depth) of these.
+        patterns: see `places.find_places`. Archives are .zip, .tar, .tar.gz, .tgz, .tar.zst and .tzst; their members
+            are known by their endings.
+        inputs_per_unit: at most so many files or members.
+        stream_parts: so many units read each compressed tar, all from beginning to end, and share its members out.
 
     Raises:
-        SourceError: a pattern matches nothing, or nothing at all was found.
+        SourceError: a pattern matches nothing, or a folder cannot be listed.
+        StorageError: an archive cannot be listed for a reason that may pass.
     """
-    found: set[Locator] = set()
-    for pattern in patterns:
-        paths = [pattern] if os.path.lexists(pattern) else glob.glob(pattern, recursive=True)
-        if not paths:
-            raise SourceError(f"{pattern}: no such file or folder")
-        inputs = [locator for path in paths for locator in _expand(path)]
-        if not inputs:
-            raise SourceError(f"{pattern}: holds no file ending in {', '.join(SUFFIXES)} and no zip archive")
-        found.update(inputs)
-    return sorted(found)
+    places = find_places(patterns)
+    base = os.getcwd()
+    files = [place for place in places if not has_suffix(place.path, ARCHIVE_SUFFIXES)]
+    units = [Unit("files", base, entries=tuple(files[start:stop])) for start, stop in _shares(files, inputs_per_unit)]
+    for place in places:
+        if has_suffix(place.path, ARCHIVE_SUFFIXES):
+            units += _archive_units(place, base, inputs_per_unit=inputs_per_unit, stream_parts=stream_parts)
+    if not units:
+        archives = ", ".join(place.path for place in places[:3])
+        raise SourceError(f"{archives}: no member ends in {', '.join(MIDI_SUFFIXES)}")
+    return units
 
 
-def read_bytes(locator: Locator, *, max_bytes: int) -> bytes:
-    """Returns the bytes of one input.
+def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
+    """Yields the inputs of a unit in an order of their own; several threads may read units at once.
+
+    Args:
+        unit: of `find_units`.
+        max_bytes: an input that has more is not read.
 
     Raises:
-        UnreadableError: not a regular file, larger than max_bytes, or the system refuses to read it.
+        StorageError: an archive that was there is gone, or the storage fails in a way that may pass.
     """
+    if unit.kind == "files":
+        yield from _read_files(unit, max_bytes)
+    elif unit.entries or not unit.fault:
+        try:
+            with storage.open_binary(_full_path(unit, unit.path)) as file:
+                yield from (_read_stream if unit.kind == "stream" else _read_members)(unit, file, max_bytes)
+        except OSError as error:
+            raise StorageError(unit.path, f"cannot be read ({error.strerror or error})") from error
+    if unit.fault:
+        yield _whole_archive(unit, unit.fault)
+
+
+def check_streams(units: Iterable[Unit], counts: Iterable[int]) -> None:
+    """Checks that the units which share an archive saw the same members.
+
+    Args:
+        units: all of a job.
+        counts: how many inputs each has yielded.
+
+    Raises:
+        SourceError: they did not; the archive changed while it was being read.
+    """
+    shares: dict[str, list[tuple[Unit, int]]] = {}
+    for unit, count in zip(units, counts, strict=True):
+        if unit.kind == "stream" and not unit.fault:
+            shares.setdefault(unit.path, []).append((unit, count))
+    for path, share in shares.items():
+        total = sum(count for _, count in share)
+        if any(count != len(range(unit.part, total, unit.parts)) for unit, count in share):
+            found = ", ".join(str(count) for _, count in share)
+            raise SourceError(f"{path}: changed while it was being read (shares of {found} inputs); run it again")
+
+
+def _shares(items: Sequence[object], size: int) -> Iterator[tuple[int, int]]:
+    return ((start, start + size) for start in range(0, len(items), size))
+
+
+def _full_path(unit: Unit, path: str) -> str:
+    return path if is_remote(path) else os.path.join(unit.base, path)
+
+
+def _archive_units(place: Place, base: str, *, inputs_per_unit: int, stream_parts: int) -> list[Unit]:
+    unit = Unit(_archive_kind(place.path), base, *place)
+    path = _full_path(unit, place.path)
     try:
-        if locator.member:
-            with zipfile.ZipFile(locator.path) as archive:
-                size = archive.getinfo(locator.member).file_size
-                if size > max_bytes:
-                    raise UnreadableError("too_large", f"{size} bytes, at most {max_bytes} are allowed")
-                with archive.open(locator.member) as member:
-                    data = member.read(max_bytes + 1)
-        else:
-            # Asked before opening: opening a FIFO waits for a writer, reading /dev/zero never ends.
-            status = os.stat(locator.path)
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableError("not_a_file", "not a regular file")
-            if status.st_size > max_bytes:
-                raise UnreadableError("too_large", f"{status.st_size} bytes, at most {max_bytes} are allowed")
-            with open(locator.path, "rb") as file:
-                data = file.read(max_bytes + 1)
-    except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, EOFError) as error:
-        # RuntimeError and NotImplementedError are zipfile's for encrypted members and unknown compression.
-        raise UnreadableError("unreadable", f"{type(error).__name__}: {error}") from error
-    if len(data) > max_bytes:
-        raise UnreadableError("too_large", f"more than the {max_bytes} bytes allowed")
-    return data
+        if unit.kind == "stream":
+            _check_readable(path)
+            return [unit._replace(part=part, parts=stream_parts) for part in range(stream_parts)]
+        with storage.open_binary(path) as file:
+            entries, error = zips.list_members(file) if unit.kind == "zip" else tars.list_members(file)
+    except OSError as error:
+        raise StorageError(place.path, f"cannot be read ({error.strerror or error})") from error
+    except StorageError as error:
+        if error.reason is None:
+            raise
+        return [unit._replace(fault=Fault(error.reason, error.detail))]
+    members = [member for member in entries if has_suffix(member.name, MIDI_SUFFIXES)]
+    repeats = _count_repeats(members)
+    units = [
+        unit._replace(entries=tuple(members[start:stop]), repeats=tuple(repeats[start:stop]))
+        for start, stop in _shares(members, inputs_per_unit)
+    ]
+    if error:
+        *units, last = units or [unit]
+        units.append(last._replace(fault=Fault(error.reason, error.detail)))
+    return units
 
 
-def _expand(path: str) -> Iterator[Locator]:
-    if os.path.isdir(path):
-        for folder, _, files in os.walk(path):
-            for file in files:
-                inside = os.path.join(folder, file)
-                if file.lower().endswith(SUFFIXES):
-                    yield Locator(inside, "", os.path.basename(folder))
-                elif file.lower().endswith(".zip"):
-                    yield from _members(inside)
-    elif path.lower().endswith(".zip"):
-        yield from _members(path)
-    else:
-        yield Locator(path, "", Path(path).resolve().parent.name)
+def _check_readable(path: str) -> None:
+    if not is_remote(path):
+        storage.open_binary(path).close()
+    elif not storage.is_file(path):  # opening it may mean to fetch all of it
+        raise StorageError(path, "no such file", reason="missing")
 
 
-def _members(path: str) -> Iterator[Locator]:
+def _archive_kind(path: str) -> Literal["zip", "tar", "stream"]:
+    if has_suffix(path, ZIP_SUFFIXES):
+        return "zip"
+    # A remote tar would have to be read to its end to know where its members lie.
+    return "tar" if has_suffix(path, TAR_SUFFIXES) and not is_remote(path) else "stream"
+
+
+def _count_repeats(members: Iterable[ZipMember | TarMember]) -> list[int]:
+    seen: Counter[str] = Counter()
+    repeats = []
+    for member in members:
+        repeats.append(seen[member.name])
+        seen[member.name] += 1
+    return repeats
+
+
+def _read_files(unit: Unit, max_bytes: int) -> Iterator[Input]:
+    places = iter(cast(tuple[Place, ...], unit.entries))
+    if not any(is_remote(place.path) for place in unit.entries if isinstance(place, Place)):
+        for place in places:
+            yield _read_file(unit, place, max_bytes)
+        return
+    # Servers answer slowly, but many questions at once.
+    with ThreadPoolExecutor(storage.REMOTE_READERS) as executor:
+        waiting: deque[Future[Input]] = deque()
+        while True:
+            free = 2 * storage.REMOTE_READERS - len(waiting)
+            waiting.extend(executor.submit(_read_file, unit, place, max_bytes) for place in islice(places, free))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+
+
+def _read_file(unit: Unit, place: Place, max_bytes: int) -> Input:
+    path = _full_path(unit, place.path)
+    shown = printable(place.path), printable(place.key), printable(folder_name(path))
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (OSError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{path}: not a readable zip archive ({error})") from error
-    for name in names:
-        if name.lower().endswith(SUFFIXES):
-            yield Locator(path, name, os.path.basename(os.path.dirname(name)) or Path(path).stem)
+        return Input(*shown, storage.read_bytes(path, max_bytes=max_bytes))
+    except StorageError as error:
+        if error.reason is None:
+            raise
+        return Input(*shown, b"", error.reason, printable(error.detail))
+
+
+def _read_members(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
+    for entry, repeat in zip(unit.entries, unit.repeats, strict=True):
+        member = cast(ZipMember | TarMember, entry)
+        yield _member(unit, member.name, repeat, lambda member=member: _read_at(file, member, max_bytes))
+
+
+def _read_at(file: BinaryIO, member: ZipMember | TarMember, max_bytes: int) -> bytes:
+    if isinstance(member, ZipMember):
+        return zips.read_member(file, member, max_bytes=max_bytes)
+    return tars.read_member(file, member, max_bytes=max_bytes)
+
+
+def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
+    seen: Counter[str] = Counter()
+    count = 0
+
+    def is_mine() -> bool:
+        return count % unit.parts == unit.part
+
+    def wanted(member: TarMember) -> bool:
+        return is_mine() and member.size <= max_bytes and has_suffix(member.name, MIDI_SUFFIXES)
+
+    compressed = has_suffix(unit.path, STREAM_SUFFIXES)
+    inflated = Inflated(file, zstd=has_suffix(unit.path, ("zst",))) if compressed else None
+    stream = cast(BinaryIO, io.BufferedReader(inflated, _BUFFER_BYTES)) if inflated else file
+    fault = None
+    try:
+        for member, data in tars.walk(stream, wanted=wanted):
+            if not has_suffix(member.name, MIDI_SUFFIXES):
+                continue
+            if is_mine():
+                check = functools.partial(tars.check_member, member, data, max_bytes=max_bytes)
+                yield _member(unit, member.name, seen[member.name], check)
+            seen[member.name] += 1
+            count += 1
+        while inflated and stream.read(_BUFFER_BYTES):
+            pass  # the checksum of a compressed stream stands at its end
+    except UnreadableError as error:
+        fault = error
+    fault = inflated.fault if inflated and inflated.fault else fault
+    if fault and is_mine():
+        yield _whole_archive(unit, Fault(fault.reason, fault.detail))
+
+
+def _member(unit: Unit, member: str, repeat: int, read: Callable[[], bytes]) -> Input:
+    name = member.removeprefix("./")
+    shown = (
+        printable(f"{unit.path}!{name}" + (f"#{repeat + 1}" if repeat else "")),
+        printable(name if unit.named else f"{unit.key}!{name}"),
+        printable(folder_name(name) or stem(unit.path)),
+    )
+    try:
+        return Input(*shown, read())
+    except UnreadableError as error:
+        return Input(*shown, b"", error.reason, printable(error.detail))
+
+
+def _whole_archive(unit: Unit, fault: Fault) -> Input:
+    folder = folder_name(_full_path(unit, unit.path))
+    return Input(
+        printable(unit.path), printable(unit.key), printable(folder), b"", fault.reason, printable(fault.detail)
+    )
