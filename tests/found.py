@@ -1,0 +1,69 @@
+"""What the scan finds, made from pieces or from numbers."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from ostinato.beam_pipelines.fingerprint import NUM_BANDS, fingerprint
+from ostinato.beam_pipelines.grouping import Assignment, Findings
+from ostinato.music import midi
+from ostinato.music.piece import Piece
+
+
+class Found(NamedTuple):
+    """One usable input."""
+
+    name: str
+    whole: int
+    parts: tuple[int, ...] = ()
+    """Those of its tracks."""
+    bands: tuple[tuple[int, ...], ...] = ()
+    num_notes: int = 100
+    data: bytes = b""
+    """Empty is the name."""
+    split: str = ""
+
+
+def found_piece(name: str, piece: Piece, *, split: str = "") -> Found:
+    """Returns what the scan finds in a piece once it is written as MIDI, with a track for each program."""
+    data = midi.write(piece)
+    reading = midi.read_reporting(data)
+    prints = fingerprint(reading.piece, reading.tracks)
+    parts, bands = tuple(prints.parts.tolist()), tuple(tuple(row) for row in prints.bands.tolist())
+    return Found(name, prints.whole, parts, bands, reading.piece.num_notes, data, split)
+
+
+def findings_of(rows: Iterable[Found], *, unit: int = 0) -> Findings:
+    """Returns them as the columns of one unit. Piece i lies at byte 1000 i of the spool and is 10 bytes long."""
+    rows = list(rows)
+    parts = [row.parts or (row.whole,) for row in rows]
+    return Findings(
+        unit=unit,
+        name=[row.name for row in rows],
+        style=["style of " + row.name for row in rows],
+        split=[row.split for row in rows],
+        sha256=np.array(
+            [list(hashlib.sha256(row.data or row.name.encode()).digest()) for row in rows], np.uint8
+        ).reshape(-1, 32),
+        num_notes=np.array([row.num_notes for row in rows], np.int32),
+        whole=np.array([row.whole for row in rows], np.uint64),
+        parts=np.array([part for found in parts for part in found], np.uint64),
+        num_parts=np.array([len(found) for found in parts], np.int32),
+        bands=np.array([band for row in rows for band in row.bands], np.uint32).reshape(-1, NUM_BANDS),
+        num_voices=np.array([len(row.bands) for row in rows], np.int32),
+        offset=np.arange(len(rows), dtype=np.int64) * 1000,
+        length=np.full(len(rows), 10, np.int64),
+        metadata=["" for _ in rows],
+    )
+
+
+def splits_of(assignment: Assignment) -> dict[str, str]:
+    """Returns the split of each piece that is in the dataset, by name."""
+    return {piece.name: split for (split, _, _), pieces in assignment.shards.items() for piece in pieces}
+
+
+def groups_of(assignment: Assignment) -> dict[str, str]:
+    """Returns the group of each piece that is in the dataset, by name."""
+    return {piece.name: piece.group for pieces in assignment.shards.values() for piece in pieces}
