@@ -37,9 +37,12 @@ def debug() -> Preset:
 
 
 def chorales() -> Preset:
-    """The demo: some hundred short pieces, minutes on two CPU cores."""
+    """The demo: some hundred short pieces, minutes on two CPU cores.
+
+    Bach set many tunes several times; all settings stay, those of one tune in one split.
+    """
     return Preset(
-        prepare=PrepareConfig(),
+        prepare=PrepareConfig(duplicates="variants"),
         train=TrainConfig(
             model=ModelConfig(embedding_size=128, hidden_size=256, num_layers=2, head_size=128, dropout=0.3),
             data=DataConfig(batch_size=16, sequence_length=64, max_transpose=5),

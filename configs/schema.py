@@ -17,8 +17,9 @@ class CodecConfig:
     name: Literal["score", "notes"] = "score"
     """score: one row per note with time, instrument, pitch, duration and loudness. notes: the paper's single integer
     per note or chord."""
-    style: Literal["none", "folder"] = "none"
-    """folder: the name of a file's parent folder is its style, which the model learns to follow. none: one style."""
+    style: Literal["auto", "none", "folder", "labels"] = "auto"
+    """What the model learns to tell apart and to follow. folder: the name of a file's parent folder. labels: the column
+    `style` of the file given by --labels. none: one style for all. auto: labels where there are any, else none."""
     min_count: int = 2
     """notes only: a note or chord that occurs less often in the training split becomes the 'unknown' integer."""
     max_vocabulary: int = 8192
@@ -46,6 +47,14 @@ class PrepareConfig:
     """A piece with more notes is left out (and listed in rejects.jsonl)."""
     max_file_mb: int = 16
     """A larger file is left out without being opened (and listed in rejects.jsonl)."""
+    max_parse_mb: int = 1024
+    """A file whose parsing takes more memory is left out (and listed in rejects.jsonl)."""
+    max_parse_s: int = 20
+    """A file whose parsing takes more seconds of CPU time is left out (and listed in rejects.jsonl)."""
+    duplicates: Literal["drop", "variants", "keep"] = "drop"
+    """drop: of pieces that hold the same or nearly the same music one is kept, that with the most notes. variants: of
+    those that hold the same music one is kept; other arrangements and endings stay, in one split. keep: all stay, in
+    one split."""
     seed: int = 0
     """Another seed gives another split."""
 
@@ -54,10 +63,12 @@ class PrepareConfig:
             raise ValueError(f"split {self.split} must be three percentages that add up to 100, the first above 0")
         if not 1 <= self.min_notes <= self.max_notes:
             raise ValueError(f"min_notes {self.min_notes} must be between 1 and max_notes {self.max_notes}")
-        if self.num_shards < 0 or self.max_file_mb < 1:
-            raise ValueError(
-                f"num_shards {self.num_shards} must be at least 0, max_file_mb {self.max_file_mb} at least 1"
-            )
+        if self.num_shards < 0:
+            raise ValueError(f"num_shards {self.num_shards} must not be negative")
+        if self.max_file_mb < 1 or self.max_parse_s < 1:
+            raise ValueError(f"max_file_mb {self.max_file_mb} and max_parse_s {self.max_parse_s} must be at least 1")
+        if self.max_parse_mb < 128:
+            raise ValueError(f"max_parse_mb {self.max_parse_mb} must be at least 128, or healthy files fail too")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +114,12 @@ class DataConfig:
     sequence_length: int = 128
     """Steps in each row of a batch."""
     max_transpose: int = 0
-    """Training pieces are moved up or down by at most this many semitones, anew each epoch. Drums stay."""
+    """Training pieces are moved up or down by at most this many semitones, anew each epoch. Drums stay, and
+    so does a piece that would leave the range of pitches."""
+    max_tempo_change: int = 0
+    """Training pieces are played faster or slower by at most this many per cent, anew each epoch."""
+    max_velocity_change: int = 0
+    """Training pieces are played louder or softer by at most this many of MIDI's 127 velocities, anew each epoch."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.sequence_length < 1:
@@ -112,6 +128,10 @@ class DataConfig:
             )
         if not 0 <= self.max_transpose <= 24:
             raise ValueError(f"max_transpose {self.max_transpose} must be between 0 and 24 semitones")
+        if not 0 <= self.max_tempo_change <= 50:
+            raise ValueError(f"max_tempo_change {self.max_tempo_change} must be between 0 and 50 per cent")
+        if not 0 <= self.max_velocity_change <= 64:
+            raise ValueError(f"max_velocity_change {self.max_velocity_change} must be between 0 and 64")
 
 
 @dataclass(frozen=True, kw_only=True)

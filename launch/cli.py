@@ -55,9 +55,15 @@ class Prepare:
     """Turns a collection of MIDI files into a dataset. Options of Apache Beam (--runner=FlinkRunner) go to it."""
 
     midi: tuple[str, ...]
-    """Files, folders (searched through), globs, or zip archives of these."""
-    output: Path
-    """The dataset's folder; it must not exist yet."""
+    """Files, folders (searched through), globs, archives (.zip, .tar, .tar.gz, .tar.zst), lists (.txt, one path or URL
+    a line); also in any store that Beam reads (s3://, gs://, hdfs://)."""
+    output: str
+    """The dataset's folder, here or in such a store; it must not exist yet."""
+    labels: str = ""
+    """A .csv or .jsonl file with the columns path, style, split (both optional) and any further ones, which are kept as
+    metadata."""
+    parsers: int = 0
+    """Parser processes of each worker; 0 is one for each core here, one on a cluster. Changes the speed only."""
     config: Annotated[PrepareConfig, _NO_PREFIX] = field(default_factory=PrepareConfig)
 
 
@@ -161,10 +167,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Errors only from others: apache_beam warns at every import about clouds that nobody asked for.
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
     logging.getLogger("ostinato").setLevel(logging.INFO)
+    if not os.environ.get("OSTINATO_TRACEBACK"):
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs each error that it raises, at length
     try:
         command, beam_arguments = _parse(arguments)
         return _run(command, beam_arguments)
-    except (ValueError, FileNotFoundError, FileExistsError, PermissionError) as error:
+    except (ValueError, OSError) as error:
         if os.environ.get("OSTINATO_TRACEBACK"):
             raise
         print(f"ostinato: {' '.join(str(error).split())}", file=sys.stderr)
@@ -173,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ostinato: {error}", file=sys.stderr)
         return 77
     except KeyboardInterrupt:
-        print("ostinato: interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("ostinato: interrupted; give the same command again", file=sys.stderr)
         return 130
 
 
@@ -218,11 +226,20 @@ def _run(command: Any, beam_arguments: list[str]) -> int:
     match command:
         case Prepare():
             from ostinato.beam_pipelines.prepare import prepare
-            from ostinato.launch.show import show_manifest, spinner
+            from ostinato.launch.progress import shown
+            from ostinato.launch.show import show_prepared
 
-            with spinner(f"preparing {command.output}"):
-                manifest = prepare(list(command.midi), command.output, command.config, beam_arguments)
-            show_manifest(command.output, manifest)
+            with shown() as watch:
+                manifest = prepare(
+                    list(command.midi),
+                    command.output,
+                    command.config,
+                    beam_arguments,
+                    labels=command.labels,
+                    num_parsers=command.parsers,
+                    watch=watch,
+                )
+            show_prepared(command.output, manifest)
         case Inspect():
             from ostinato.launch.show import show_dataset
 

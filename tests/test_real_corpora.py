@@ -80,24 +80,26 @@ def _melodic_shapes(data):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Returns the pieces (id, path, split, group) of a corpus after preparing it; each corpus once."""
+    """Returns the lines of pieces.jsonl of a corpus after preparing it; each corpus and policy once."""
     known = {}
 
-    def pieces_of(corpus):
-        if corpus not in known:
+    def pieces_of(corpus, duplicates="drop"):
+        if (corpus, duplicates) not in known:
             folder = tmp_path_factory.mktemp("prepared") / corpus
-            config = PrepareConfig(min_notes=MIN_NOTES)
-            counts = prepare([str(DATA / f"{corpus}.zip")], folder, config, ["--runner=FnApiRunner"])["counts"]
+            config = PrepareConfig(min_notes=MIN_NOTES, duplicates=duplicates)
+            counts = prepare([str(DATA / f"{corpus}.zip")], folder, config, [])["counts"]
             assert counts["inputs"] == counts["accepted"] + counts["rejected"] + counts["duplicates"]
-            known[corpus] = [json.loads(line) for line in (folder / "pieces.jsonl").read_text().splitlines()]
-        return known[corpus]
+            lines = (folder / "pieces.jsonl").read_text().splitlines()
+            known[corpus, duplicates] = [json.loads(line) for line in lines]
+        return known[corpus, duplicates]
 
     return pieces_of
 
 
+@pytest.mark.parametrize("duplicates", ["drop", "keep"])
 @pytest.mark.parametrize("corpus", CORPORA)
-def test_no_piece_has_a_duplicate_in_another_split(corpus, prepared):
-    pieces = prepared(corpus)
+def test_no_piece_has_a_duplicate_in_another_split(corpus, duplicates, prepared):
+    pieces = prepared(corpus, duplicates)
     data_of = dict(_files(corpus))
     splits_of_shape = defaultdict(set)
     for piece in pieces:
@@ -108,12 +110,22 @@ def test_no_piece_has_a_duplicate_in_another_split(corpus, prepared):
     assert {piece["split"] for piece in pieces} == {"train", "validation", "test"}
 
 
+def _nottingham(prepared, duplicates):
+    """Returns, for each tune, its files (by their folder) and their splits."""
+    files = defaultdict(dict)
+    for piece in prepared("nottingham", duplicates):
+        folder, _, tune = piece["path"].split("!")[1].rpartition("/")
+        files[tune][folder] = piece["split"]
+    return files
+
+
 def test_a_nottingham_tune_its_melody_and_its_chords_share_a_split(prepared):
-    splits = defaultdict(set)
-    files = defaultdict(set)
-    for piece in prepared("nottingham"):
-        name = piece["path"].split("!")[1]
-        splits[os.path.basename(name)].add(piece["split"])
-        files[os.path.basename(name)].add(os.path.dirname(name))
-    assert sum(found == {"", "melody", "chords"} for found in files.values()) > 900
-    assert [name for name, found in splits.items() if len(found) > 1] == []
+    files = _nottingham(prepared, "keep")
+    assert sum(found.keys() == {"", "melody", "chords"} for found in files.values()) > 900
+    assert [tune for tune, found in files.items() if len(set(found.values())) > 1] == []
+
+
+def test_of_a_nottingham_tune_its_melody_and_its_chords_one_is_kept(prepared):
+    files = _nottingham(prepared, "drop")
+    assert len(files) > 900
+    assert [tune for tune, found in files.items() if len(found) > 1] == []

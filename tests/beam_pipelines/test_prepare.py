@@ -1,12 +1,17 @@
 import dataclasses
+import fcntl
 import json
 import os
+import tarfile
 import zipfile
 
 import numpy as np
 import pytest
 
-from ostinato.beam_pipelines.prepare import PrepareError, check_beam_args, prepare
+from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.output import OutputError
+from ostinato.beam_pipelines.prepare import prepare
+from ostinato.beam_pipelines.runners import BeamOptionsError, complete_beam_args
 from ostinato.beam_pipelines.sources import SourceError
 from ostinato.configs.schema import CodecConfig, PrepareConfig
 from ostinato.music import midi
@@ -14,6 +19,7 @@ from ostinato.music.piece import Notes, make_piece
 from ostinato.music.records import Dataset
 from ostinato.music.score_codec import ScoreCodec
 from tests.midi_files import tune, write_tunes
+from tests.servers import make_bucket, s3_server
 
 CONFIG = PrepareConfig(min_notes=16)
 IN_MEMORY = ["--runner=FnApiRunner"]
@@ -106,7 +112,8 @@ def test_a_tune_its_melody_and_its_bass_share_a_split(tmp_path):
             (tmp_path / name).mkdir(exist_ok=True)
             file = tmp_path / name / f"{number}.mid"
             file.write_bytes(midi.write(make_piece(**part._asdict(), ticks_per_quarter=480)))
-    manifest = prepare([str(tmp_path)], tmp_path / "out", PrepareConfig(split=(34, 33, 33)), IN_MEMORY)
+    config = PrepareConfig(split=(34, 33, 33), duplicates="variants")
+    manifest = prepare([str(tmp_path)], tmp_path / "out", config, IN_MEMORY)
     assert manifest["counts"]["accepted"] == 36
     assert manifest["groups"] == 12
     splits = {}
@@ -116,6 +123,12 @@ def test_a_tune_its_melody_and_its_bass_share_a_split(tmp_path):
     assert len(splits) == 12
     assert all(len(found) == 1 for found in splits.values())
     assert set.union(*splits.values()) == {"train", "validation", "test"}
+
+    manifest = prepare([str(tmp_path)], tmp_path / "dropped", PrepareConfig(split=(34, 33, 33)), IN_MEMORY)
+    assert manifest["counts"] == {"inputs": 36, "accepted": 12, "rejected": 0, "duplicates": 24}
+    assert manifest["duplicates_by_kind"] == {"near": 24}
+    kept = [json.loads(line)["path"] for line in (tmp_path / "dropped/pieces.jsonl").read_text().splitlines()]
+    assert {os.path.basename(os.path.dirname(path)) for path in kept} == {"both"}  # they have the most notes
 
 
 def test_zip_archives_and_styles_by_folder(tmp_path):
@@ -162,28 +175,120 @@ def test_mistakes_are_told_in_a_line_and_leave_nothing_that_looks_finished(tmp_p
         prepare([str(tmp_path / "nowhere/*.mid")], tmp_path / "out", CONFIG, IN_MEMORY)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/a.mid").write_text("nothing")
-    with pytest.raises(PrepareError, match=r"none of 1 inputs can be used \(1 not_midi\)"):
+    with pytest.raises(ValueError, match=r"none of 1 inputs can be used \(1 not_midi\)"):
         prepare([str(tmp_path / "bad")], tmp_path / "out", CONFIG, IN_MEMORY)
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").mkdir()
-    with pytest.raises(PrepareError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         prepare([str(tmp_path / "bad")], tmp_path / "out", CONFIG, IN_MEMORY)
-    with pytest.raises(PrepareError, match=r"unknown options --codec\.nam notes"):
-        check_beam_args(["--runner=FnApiRunner", "--codec.nam", "notes"])
+    with pytest.raises(BeamOptionsError, match=r"unknown options --codec\.nam notes"):
+        complete_beam_args(["--runner=FnApiRunner", "--codec.nam", "notes"])
 
 
-def test_a_file_that_changes_while_it_is_prepared_ends_the_job(tmp_path, monkeypatch):
-    """The file is really changed, between the scan and the writing of its shard."""
-    from ostinato.beam_pipelines import prepare as module
+def test_labels_give_style_split_and_metadata(tmp_path):
+    write_tunes(tmp_path / "midi", 6)
+    rows = ["path,style,split,composer"]
+    rows += [f"tune-{n:03d}.mid,{('folk', 'rock')[n % 2]},{('train', 'test')[n == 5]},someone {n}" for n in range(6)]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    (tmp_path / "midi/broken.mid").write_bytes(b"MThd")
+    manifest = prepare(
+        [str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY, labels=str(tmp_path / "labels.csv")
+    )
+    assert manifest["codec"]["styles"] == ["folk", "rock"]
+    assert manifest["splits"]["train"]["pieces"] == 5
+    assert manifest["labels"] == {"labelled": 6, "moved": 0}
+    assert manifest["by_style"]["rock"] == {"accepted": 3, "rejected": 0, "duplicates": 0}
+    assert manifest["by_style"][""] == {"accepted": 0, "rejected": 1, "duplicates": 0}
+    lines = [json.loads(line) for line in (tmp_path / "out/pieces.jsonl").read_text().splitlines()]
+    (held_out,) = [line for line in lines if line["split"] == "test"]
+    assert held_out["path"].endswith("tune-005.mid")
+    assert held_out["style"] == "rock"
+    assert held_out["metadata"] == {"composer": "someone 5"}
 
-    (path, *_) = write_tunes(tmp_path / "midi", 4)
-    real = module.assign
 
-    def change_then_assign(*arguments, **options):
-        path.write_bytes(midi.write(tune(77)))
-        return real(*arguments, **options)
+def test_styles_from_labels_need_labels(tmp_path):
+    write_tunes(tmp_path / "midi", 2)
+    config = PrepareConfig(codec=CodecConfig(style="labels"))
+    with pytest.raises(ValueError, match="needs a file given by --labels with a column 'style'"):
+        prepare([str(tmp_path / "midi")], tmp_path / "out", config, IN_MEMORY)
 
-    monkeypatch.setattr(module, "assign", change_then_assign)
-    with pytest.raises(Exception, match="changed while it was being prepared"):
+
+def test_what_was_mended_is_counted(tmp_path):
+    paths = write_tunes(tmp_path / "midi", 4)
+    data = paths[0].read_bytes()
+    paths[0].write_bytes(
+        b"RIFF" + (len(data) + 12).to_bytes(4, "little") + b"RMIDdata" + len(data).to_bytes(4, "little") + data
+    )
+    data = bytearray(paths[1].read_bytes())
+    data[data.index(b"\x90") + 2] |= 0x80  # the loudness of the first note
+    paths[1].write_bytes(data)
+    manifest = prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY)
+    assert manifest["counts"]["accepted"] == 4
+    assert manifest["salvaged"] == {"riff_wrapper": 1, "stray_data_bytes": 1}
+
+
+def test_an_archive_gives_the_same_dataset_as_its_folder_however_many_workers_share_it(tmp_path, monkeypatch):
+    write_tunes(tmp_path / "midi", 20)
+    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "midi", "midi")
+    prepare([str(tmp_path / "midi")], tmp_path / "a/music", CONFIG, IN_MEMORY)
+    prepare([str(tmp_path / "all.tar.gz")], tmp_path / "b/music", CONFIG, IN_MEMORY)
+    # As on a cluster: parts of the stream and several worker processes.
+    processes = [*IN_MEMORY, "--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+    prepare([str(tmp_path / "all.tar.gz")], tmp_path / "c/music", CONFIG, processes)
+    assert _all_bytes(tmp_path / "b/music") == _all_bytes(tmp_path / "c/music")
+    one, other = (Dataset.open(tmp_path / name / "music") for name in "ab")
+    assert one.fingerprint == other.fingerprint
+
+
+def test_two_jobs_do_not_write_one_dataset(tmp_path):
+    write_tunes(tmp_path / "midi", 3)
+    (tmp_path / "out.partial").mkdir()
+    other = os.open(tmp_path / "out.partial", os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(OutputError, match="another prepare is writing it"):
         prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY)
-    assert not (tmp_path / "out").exists()
+    os.close(other)
+    (tmp_path / "out.partial/leftover").write_text("of a job that was killed")
+    prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY)
+    assert not (tmp_path / "out/leftover").exists()
+
+
+def test_progress_is_told_to_the_end(tmp_path):
+    write_tunes(tmp_path / "midi", 5)
+    (tmp_path / "midi/broken.mid").write_bytes(b"MThd")
+    told = []
+    prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY, watch=told.append)
+    last = told[-1]
+    assert (last.inputs, last.rejected, last.total) == (6, 1, 6)
+    assert last.shards == last.num_shards == 3
+
+
+def test_from_a_bucket_to_a_bucket_it_is_the_same_dataset(tmp_path):
+    paths = write_tunes(tmp_path / "midi", 12)
+    with s3_server() as options:
+        bucket = make_bucket(options, "music")
+        storage.configure(options)
+        for path in paths:
+            storage.write_bytes(f"{bucket}/midi/{path.name}", path.read_bytes())
+        prepare([f"{bucket}/midi"], f"{bucket}/out", CONFIG, options)
+        assert storage.list_files(f"{bucket}/out.partial") == []
+        names = [path.removeprefix(f"{bucket}/out/") for path in storage.list_files(f"{bucket}/out")]
+        for name in names:
+            file = tmp_path / "copy/out" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(storage.read_bytes(f"{bucket}/out/{name}"))
+
+        with pytest.raises(OutputError, match=r"out: exists already \(dataset_info\.json\)|exists already \(manifest"):
+            prepare([f"{bucket}/midi"], f"{bucket}/out", CONFIG, options)
+        with pytest.raises(OutputError, match=r"midi: exists already \(tune-000\.mid\)"):
+            prepare([f"{bucket}/midi"], f"{bucket}/midi", CONFIG, options)
+        # A job that was killed before its end leaves all but the manifest.
+        storage.write_bytes(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007", b"half of it")
+        storage.write_bytes(f"{bucket}/killed/rejects.jsonl", b"")
+        prepare([f"{bucket}/midi"], f"{bucket}/killed", CONFIG, options)
+        assert not storage.exists(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007")
+    prepare([str(tmp_path / "midi")], tmp_path / "here/out", CONFIG, IN_MEMORY)
+    there, here = (Dataset.open(tmp_path / name / "out") for name in ("copy", "here"))
+    assert there.fingerprint == here.fingerprint
+    assert set(names) == {str(path) for path in _all_bytes(tmp_path / "here/out")}

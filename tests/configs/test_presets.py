@@ -71,6 +71,8 @@ def test_the_paper_is_as_the_paper_says():
         (ModelConfig, {"dropout": 1.0}, "dropout 1.0"),
         (DataConfig, {"batch_size": 0}, "batch_size 0"),
         (DataConfig, {"max_transpose": 25}, "max_transpose 25"),
+        (DataConfig, {"max_tempo_change": 51}, "max_tempo_change 51"),
+        (DataConfig, {"max_velocity_change": -1}, "max_velocity_change -1"),
         (OptimizerConfig, {"learning_rate": 0.0}, "learning_rate 0.0"),
         (TrainConfig, {"num_steps": -1}, "num_steps -1"),
         (SampleConfig, {"temperature": 0.0}, "temperature 0.0"),

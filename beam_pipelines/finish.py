@@ -1,0 +1,115 @@
+"""The end of a prepare job: the notes of its stages are checked and become the dataset's description."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.job import Job
+from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
+from ostinato.beam_pipelines.sources import Unit, check_streams
+from ostinato.music import records
+from ostinato.music.codec import codec_from_json
+from ostinato.music.records import Shard
+from ostinato.music.statistics import Statistics
+
+
+class UnusableError(ValueError):
+    """No input can be used."""
+
+
+class LostError(RuntimeError):
+    """The numbers do not add up. Never the user's mistake."""
+
+
+def finish(folder: Path, job: Job, units: list[Unit]) -> None:
+    """Writes pieces.jsonl, statistics.json, the index, TFDS's description and, last, the manifest.
+
+    Args:
+        folder: a local folder, which holds rejects.jsonl and duplicates.jsonl already.
+        job: its notes are read.
+        units: those that were scanned.
+
+    Raises:
+        SourceError: a compressed archive changed while it was being read.
+        UnusableError: the dataset would be empty.
+        LostError: an input is neither in the dataset nor accounted for.
+    """
+    summary = json.loads(storage.read_bytes(job.work_file("assigned", SUMMARY, "json")))
+    if not summary["shards"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["rejected_by_reason"].items()))
+        raise UnusableError(
+            f"none of {summary['inputs']} inputs can be used ({reasons}); "
+            f"see {storage.join(job.folder, 'rejects.jsonl')}"
+        )
+    shards: dict[str, list[Shard]] = {split: [] for split in records.SPLITS}
+    statistics: dict[str, dict[str, Statistics]] = defaultdict(dict)
+    with (folder / "pieces.jsonl").open("wb") as pieces:
+        for name, note in _notes(job):
+            pieces.write(storage.read_bytes(job.work_file("written", name, "jsonl")))
+            split = note["split"]
+            shards[split].append(Shard(**note["shard"]))
+            for style, counts in note["statistics"].items():
+                total = statistics[style].get(split, Statistics.empty())
+                statistics[style][split] = total + Statistics.from_json(counts)
+    counts = {
+        "inputs": summary["inputs"],
+        "accepted": sum(len(shard.lengths) for parts in shards.values() for shard in parts),
+        "rejected": _count_lines(folder / "rejects.jsonl"),
+        "duplicates": _count_lines(folder / "duplicates.jsonl"),
+    }
+    _check(counts, summary, units)
+    (folder / "statistics.json").write_text(json.dumps(_statistics(statistics)) + "\n")
+    extra = {
+        "counts": counts,
+        **{key: summary[key] for key in ("rejected_by_reason", "duplicates_by_kind", "salvaged", "by_style")},
+        "groups": summary["groups"],
+        "prepare": asdict(job.config),
+    }
+    if job.labels:
+        extra["labels"] = {key: summary[key] for key in ("labelled", "moved")}
+    codec = codec_from_json(json.loads(storage.read_bytes(job.work_file("assigned", CODEC, "json"))))
+    records.finish_dataset(folder, job.name, codec, shards, extra)
+
+
+def _notes(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the name and the content of each shard's note, in order."""
+    for path in sorted(storage.list_files(storage.join(job.work, "written"))):
+        if path.endswith(".json"):
+            yield path.rsplit("/", 1)[-1].removesuffix(".json"), json.loads(storage.read_bytes(path))
+
+
+def _statistics(by_style: dict[str, dict[str, Statistics]]) -> dict[str, Any]:
+    """Returns the content of statistics.json: sums by split, and by style and split."""
+    by_split = {
+        split: sum((splits[split] for splits in by_style.values() if split in splits), Statistics.empty())
+        for split in records.SPLITS
+        if any(split in splits for splits in by_style.values())
+    }
+    return {
+        "splits": {split: total.to_json() for split, total in by_split.items()},
+        "styles": {
+            style: {split: splits[split].to_json() for split in by_split if split in splits}
+            for style, splits in sorted(by_style.items())
+        },
+    }
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def _check(counts: dict[str, int], summary: dict[str, Any], units: list[Unit]) -> None:
+    """Compares what was written with what was read, and that with what was there before the job."""
+    by_unit = summary["inputs_by_unit"]
+    check_streams(units, by_unit)
+    accounted = counts["accepted"] + counts["rejected"] + counts["duplicates"]
+    by_style = sum(sum(numbers.values()) for numbers in summary["by_style"].values())
+    expected = [unit.num_inputs for unit in units]
+    is_whole = all(want in (None, found) for want, found in zip(expected, by_unit, strict=True))
+    if not (is_whole and counts["inputs"] == accounted == by_style):
+        raise LostError(f"units hold {expected} inputs, {by_unit} were read, but accounted for are {counts}")

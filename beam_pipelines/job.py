@@ -1,0 +1,76 @@
+"""What every stage of a prepare job knows: the configuration and the places."""
+
+import importlib.metadata
+from dataclasses import dataclass
+
+from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.isolation import IsolatedPool, Limits, shared_pool
+from ostinato.beam_pipelines.labels import Labels, load_labels
+from ostinato.configs.schema import PrepareConfig
+
+VERSION = importlib.metadata.version("ostinato")
+
+
+class VersionError(ValueError):
+    """A worker that runs other code than the job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Small and picklable: it goes to every worker with every stage."""
+
+    config: PrepareConfig
+    folder: str
+    """Where shards, rejects and duplicates are written."""
+    work: str
+    """For what only the job itself needs: pieces between the stages, notes of what is done."""
+    name: str
+    """Of the dataset; the beginning of its shards' names."""
+    labels: str
+    """Path of the file of labels, or empty."""
+    num_parsers: int
+    """Parser processes of each worker process."""
+    beam_args: tuple[str, ...]
+    """Options of Beam; those for storage are handed to it in the workers too, since some runners lose them."""
+
+    version: str = VERSION
+    """Of ostinato, where the job was started."""
+
+    def pool(self) -> IsolatedPool:
+        """Returns this process's parsers, and makes sure that it can reach the storage.
+
+        Raises:
+            VersionError: this worker has another version, whose bytes may differ.
+        """
+        if self.version != VERSION:
+            raise VersionError(f"this worker has ostinato {VERSION}, the job was started with {self.version}")
+        storage.configure(self.beam_args)
+        limits = Limits(memory_mb=self.config.max_parse_mb, cpu_s=self.config.max_parse_s)
+        return shared_pool(self.num_parsers, limits)
+
+    def load_labels(self) -> Labels | None:
+        """Returns the labels, if the user gave any."""
+        return load_labels(self.labels) if self.labels else None
+
+    def spool(self, number: int) -> str:
+        """Returns the path of a file of packed pieces."""
+        return self.work_file("scanned", f"{number:08d}", "pieces")
+
+    def work_file(self, stage: str, name: str, ending: str) -> str:
+        """Returns the path of a file in the work folder: stage is scanned, assigned or written."""
+        return storage.join(self.work, stage, f"{name.replace('/', '-')}.{ending}")
+
+
+def style_column(config: PrepareConfig, labels: Labels | None) -> str:
+    """Returns where a piece's style is found: none, folder or labels.
+
+    Raises:
+        ValueError: styles shall come from labels that do not have any.
+    """
+    has_styles = labels is not None and "style" in labels.columns
+    style = config.codec.style
+    if style == "labels" and not has_styles:
+        raise ValueError("--codec.style labels needs a file given by --labels with a column 'style'")
+    if style == "auto":
+        return "labels" if has_styles else "none"
+    return style

@@ -1,0 +1,146 @@
+"""Where a job writes, so that a folder with the dataset's name is whole.
+
+On this machine everything is written to `<output>.partial`, which is renamed at the end. An object store knows no
+folders: there the shards go to their place, the rest to `<output>.partial`, and the manifest, without which a folder is
+no dataset, is written last.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ostinato.beam_pipelines import storage
+from ostinato.music import records
+
+logger = logging.getLogger(__name__)
+
+LISTS = ("rejects.jsonl", "duplicates.jsonl")
+"""What is there when the stages are done, and what the description is made from."""
+
+
+_LEFTOVERS = (
+    r"{name}-\w+\.tfrecord-\d+-of-\d+|index/\w+\.npy"
+    r"|(rejects|duplicates|pieces)\.jsonl|(statistics|features|dataset_info)\.json|report\.html"
+)
+"""What a job that was killed can leave in an object store; whatever else is there is not ours to delete."""
+
+
+class OutputError(ValueError):
+    """The output folder cannot be used."""
+
+
+class Place(NamedTuple):
+    """Where a job writes."""
+
+    folder: str
+    work: str
+    complete: Callable[[Callable[[Path], None]], None]
+    """Gives the dataset its final name; is called with what writes its description to a local folder."""
+
+
+def open_output(output: str) -> contextlib.AbstractContextManager[Place]:
+    """Returns the context in which a job may write a dataset; what a killed job left is removed.
+
+    Raises:
+        OutputError: it exists, or another job is writing it, or the system does not let us write there.
+    """
+    return _open_remote(output) if storage.is_remote(output) else _open_local(output)
+
+
+@contextlib.contextmanager
+def _open_local(output: str) -> Iterator[Place]:
+    partial, final = Path(output + ".partial"), Path(output)
+    work = partial / "work"
+
+    def complete(describe: Callable[[Path], None]) -> None:
+        described = work / "described"
+        with _writing(partial):
+            described.mkdir()
+            for name in LISTS:
+                shutil.copyfile(partial / name, described / name)
+            describe(described)
+            manifest = (described / "manifest.json").read_bytes()
+            for path in described.iterdir():
+                if path.name != "manifest.json":
+                    path.replace(partial / path.name)
+            for path in partial.glob(".*.partial"):  # of a worker that was killed, and whose work another did again
+                path.unlink()
+            shutil.rmtree(work)
+            _check_absent(final)
+            # What makes a folder a dataset comes when nothing else is left to be done.
+            records.write_atomically(partial / "manifest.json", manifest)
+            partial.rename(final)
+
+    with _writing(partial):
+        _check_absent(final)
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = os.open(partial, os.O_RDONLY)
+    try:
+        with _writing(partial):
+            _take(lock, partial)
+            _check_absent(final)  # another job may have completed it just now
+            for path in partial.iterdir():  # of a job that was killed
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            for stage in ("units", "scanned", "assigned", "written"):
+                (work / stage).mkdir(parents=True)
+        yield Place(str(partial), str(work), complete)
+    finally:
+        os.close(lock)
+
+
+def _check_absent(final: Path) -> None:
+    if os.path.lexists(final):
+        raise OutputError(f"{final}: exists already; remove it or choose another --output")
+
+
+def _take(lock: int, partial: Path) -> None:
+    """Locks an open folder against other jobs."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(f"{partial}: another prepare is writing it; wait for it or choose another") from error
+    except OSError as error:  # NFS locks only what is open for writing, which a folder cannot be
+        logger.warning("%s: cannot be locked (%s); let no other job write it", partial, error.strerror)
+    if not (partial.exists() and os.path.samestat(os.stat(partial), os.fstat(lock))):
+        raise OutputError(f"{partial}: another prepare has just completed it")
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tells in one line what the system says to writing in a folder."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename2 or error.filename or folder
+        raise OutputError(f"{where}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def _open_remote(output: str) -> Iterator[Place]:
+    work = output + ".partial"
+    names = [path.removeprefix(output).strip("/") for path in storage.list_files(output)]
+    if not all(map(re.compile(_LEFTOVERS.format(name=records.dataset_name(Path(output)))).fullmatch, names)):
+        raise OutputError(f"{output}: exists already ({names[0]}); remove it or choose another --output")
+    for leftover in (output, work):  # of a job that was killed
+        storage.delete_folder(leftover)
+
+    def complete(describe: Callable[[Path], None]) -> None:
+        with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+            local = Path(folder)
+            here = [local / name for name in LISTS]
+            for path in here:
+                path.write_bytes(storage.read_bytes(storage.join(output, path.name)))
+            describe(local)
+            files = [path for path in local.rglob("*") if path.is_file() and path not in here]
+            for path in sorted(files, key=lambda path: path.name == "manifest.json"):
+                storage.write_bytes(storage.join(output, *path.relative_to(local).parts), path.read_bytes())
+        storage.delete_folder(work)
+
+    yield Place(output, work, complete)

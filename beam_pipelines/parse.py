@@ -1,0 +1,108 @@
+"""What the parser processes do: pure functions from bytes to bytes, which open no file.
+
+`parse` runs once for each input, `encode` once for each piece that is kept.
+"""
+
+import functools
+import hashlib
+import json
+from typing import Any, NamedTuple
+
+from ostinato.beam_pipelines.fingerprint import Fingerprints, fingerprint
+from ostinato.configs.schema import PrepareConfig
+from ostinato.music import midi, notes_codec, packed, records
+from ostinato.music.codec import Codec, codec_from_json
+from ostinato.music.piece import DRUMS
+from ostinato.music.records import Record
+from ostinato.music.statistics import Statistics
+
+
+class Parsed(NamedTuple):
+    """An input that can be used."""
+
+    sha256: bytes
+    """Of the bytes that were read; the piece's id."""
+    num_notes: int
+    fingerprints: Fingerprints
+    salvaged: str
+    """How it had to be mended: a reason of SALVAGES, or empty."""
+    packed: bytes
+    """The piece; see `music.packed`."""
+
+
+SALVAGES = ("riff_wrapper", "stray_data_bytes")
+
+
+class Unusable(NamedTuple):
+    """An input that is left out."""
+
+    stage: str
+    reason: str
+    detail: str
+
+
+class Encoded(NamedTuple):
+    """One record, ready to be appended to a shard."""
+
+    frame: bytes
+    num_steps: int
+    num_notes: int
+    statistics: Statistics
+
+
+class ToEncode(NamedTuple):
+    """One piece as `encode` takes it."""
+
+    id: str
+    style: str
+    packed: bytes
+
+
+def parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
+    """Reads one MIDI file and decides whether it can be used."""
+    try:
+        return _parse(data, config)
+    except midi.MidiError as error:
+        return Unusable("parse", error.reason, error.detail)
+    except MemoryError:
+        raise
+    except Exception as error:  # nobody has met such a file yet; it is not to end the job of all others
+        return Unusable("parse", "crashed", f"{type(error).__name__}: {error}")
+
+
+def _parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
+    reading = midi.read_reporting(data)
+    piece = reading.piece
+    if not config.min_notes <= piece.num_notes <= config.max_notes:
+        reason = "too_few_notes" if piece.num_notes < config.min_notes else "too_many_notes"
+        allowed = f"{config.min_notes} to {config.max_notes} are allowed"
+        return Unusable("select", reason, f"{piece.num_notes} notes, {allowed}")
+    if config.codec.name == "notes" and bool((piece.notes.program == DRUMS).all()):
+        return Unusable("select", "only_drums", "the notes codec leaves drums out")
+    salvaged = "stray_data_bytes" if reading.salvaged else "riff_wrapper" if data[:4] == b"RIFF" else ""
+    return Parsed(
+        hashlib.sha256(data).digest(),
+        piece.num_notes,
+        fingerprint(piece, reading.tracks),
+        salvaged,
+        packed.pack(piece),
+    )
+
+
+def encode(item: ToEncode, codec_text: str) -> Encoded:
+    """Encodes one piece as a framed TFRecord, with the codec of a manifest, and describes the music that is in it."""
+    codec = _codec(codec_text)
+    piece = packed.unpack(item.packed)
+    steps = codec.encode(piece, codec.styles.index(item.style))
+    frame = records.frame_record(Record(item.id, item.style, steps))
+    return Encoded(frame, len(steps), int(codec.count_notes(steps).sum()), Statistics.from_piece(piece))
+
+
+def count_events(data: bytes) -> list[tuple[tuple[Any, ...], int]]:
+    """Returns how often each note or chord occurs in a packed piece, for the vocabulary of the notes codec."""
+    return [(tuple(event), count) for event, count in notes_codec.count_events(packed.unpack(data))]
+
+
+@functools.lru_cache(maxsize=1)
+def _codec(text: str) -> Codec:
+    return codec_from_json(json.loads(text))
