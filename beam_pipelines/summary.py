@@ -1,0 +1,240 @@
+"""What a finished dataset holds and what was left out of it, as tables for the terminal and for the page."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Int
+
+from ostinato.beam_pipelines.wording import (
+    EXPLANATIONS,
+    KINDS,
+    SALVAGES,
+    duration_text,
+    hours_text,
+    note_name,
+    share_text,
+)
+from ostinato.music.midi_write import instrument_name
+from ostinato.music.records import DatasetError
+from ostinato.music.statistics import (
+    BPM_BIN,
+    NOTE_LENGTHS,
+    PIECE_NOTES,
+    PIECE_SECONDS,
+    Statistics,
+    quartiles,
+    total,
+)
+
+T = TypeVar("T")
+
+MAX_ROWS = 20
+"""A table of styles or programs says so many one by one, and the rest in one row."""
+
+
+class Table(NamedTuple):
+    """Rows of text."""
+
+    title: str
+    heading: list[str]
+    rows: list[list[str]]
+    words: tuple[int, ...] = (0,)
+    """The columns that are read as words; the others are figures."""
+
+
+class Summary(NamedTuple):
+    """What the description of a dataset says."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    splits: dict[str, Statistics]
+    """Empty for a dataset of before there were statistics."""
+    styles: dict[str, dict[str, Statistics]]
+    """By style and split."""
+
+    @property
+    def whole(self) -> Statistics:
+        """The statistics of all splits together."""
+        return total(self.splits.values())
+
+    def rejects(self) -> Iterator[dict[str, str]]:
+        """Yields path, stage, reason and detail of each input that was left out."""
+        return _read_lines(self.folder / "rejects.jsonl")
+
+    def duplicates(self) -> Iterator[dict[str, str]]:
+        """Yields path, kept and (in newer datasets) kind of each duplicate that was left out."""
+        return _read_lines(self.folder / "duplicates.jsonl")
+
+
+def summarise(folder: Path, manifest: dict[str, Any]) -> Summary:
+    """Returns what is known of a dataset.
+
+    Args:
+        folder: of the dataset.
+        manifest: its manifest.json.
+
+    Raises:
+        DatasetError: statistics.json is damaged, or of another version.
+    """
+    path = folder / "statistics.json"
+    if not path.is_file():
+        return Summary(folder, manifest, {}, {})
+    try:
+        content = json.loads(path.read_text())
+        splits = _read_statistics(content["splits"])
+        styles = {style: _read_statistics(splits) for style, splits in content["styles"].items()}
+    except (ValueError, KeyError) as error:
+        raise DatasetError(f"{path}: damaged ({error}); run 'ostinato prepare' again") from error
+    return Summary(folder, manifest, splits, styles)
+
+
+def split_table(summary: Summary) -> Table:
+    """Returns pieces, notes and hours of each split, and of all."""
+    heading = ["split", "pieces", "notes", "hours", "rows", "shards"]
+    splits = summary.manifest["splits"]
+    rows = [
+        [
+            name,
+            f"{split['pieces']:,}",
+            f"{split['notes']:,}",
+            hours_text(summary.splits[name].hours) if name in summary.splits else "?",
+            f"{split['steps']:,}",
+            f"{len(split['shards']):,}",
+        ]
+        for name, split in splits.items()
+    ]
+    if len(splits) > 1:
+        sums = {key: sum(split[key] for split in splits.values()) for key in ("pieces", "notes", "steps")}
+        shards = sum(len(split["shards"]) for split in splits.values())
+        hours = hours_text(summary.whole.hours) if summary.splits else "?"
+        rows.append(["all", f"{sums['pieces']:,}", f"{sums['notes']:,}", hours, f"{sums['steps']:,}", f"{shards:,}"])
+    return Table("splits", heading, rows)
+
+
+def style_table(summary: Summary) -> Table:
+    """Returns what became of the inputs of each style; no rows where there is only one style and it has no name.
+
+    The styles with the most pieces come first, MAX_ROWS of them; the others are one row.
+    """
+    inputs: dict[str, dict[str, int]] = summary.manifest.get("by_style", {})
+    statistics = {style: total(splits.values()) for style, splits in summary.styles.items()}
+    names = sorted(
+        inputs.keys() | statistics.keys(),
+        key=lambda style: (
+            -statistics.get(style, Statistics.empty()).pieces,
+            -sum(inputs.get(style, {}).values()),
+            style,
+        ),
+    )
+    if names in ([], [""]):
+        return Table("styles", [], [])
+
+    def row(label: str, styles: list[str]) -> list[str]:
+        music = total(statistics[style] for style in styles if style in statistics)
+        counts = {key: sum(inputs.get(style, {}).get(key, 0) for style in styles) for key in ("duplicates", "rejected")}
+        by_split = [
+            sum(summary.styles[style][split].pieces for style in styles if split in summary.styles.get(style, {}))
+            for split in summary.manifest["splits"]
+        ]
+        known = [f"{counts[key]:,}" for key in counts] if inputs else []
+        return [
+            label,
+            f"{music.pieces:,}",
+            *(f"{pieces:,}" for pieces in by_split),
+            f"{music.notes:,}",
+            hours_text(music.hours),
+            *known,
+        ]
+
+    known = ["duplicates", "rejected"] if inputs else []
+    heading = ["style", "pieces", *(f"in {split}" for split in summary.manifest["splits"]), "notes", "hours", *known]
+    return Table("styles", heading, _with_rest(names, "styles", row, label=lambda style: style or "(no name)"))
+
+
+def reject_table(summary: Summary) -> Table:
+    """Returns how many inputs were left out for each reason, the most frequent first."""
+    reasons = _by_frequency(summary.manifest.get("rejected_by_reason", {}))
+    rows = [[reason, f"{count:,}", EXPLANATIONS.get(reason, "")] for reason, count in reasons]
+    return Table("rejected, see rejects.jsonl", ["reason", "inputs", "meaning"], rows, words=(0, 2))
+
+
+def duplicate_table(summary: Summary) -> Table:
+    """Returns how many duplicates of each kind were left out."""
+    counts = summary.manifest.get("duplicates_by_kind", {})
+    rows = [[kind, f"{counts[kind]:,}", KINDS.get(kind, "")] for kind in sorted(counts)]
+    return Table("duplicates, see duplicates.jsonl", ["kind", "inputs", "meaning"], rows, words=(0, 2))
+
+
+def salvage_table(summary: Summary) -> Table:
+    """Returns how many pieces in the dataset come from files that had to be mended."""
+    counts = summary.manifest.get("salvaged", {})
+    rows = [[how, f"{counts[how]:,}", SALVAGES.get(how, "")] for how in sorted(counts)]
+    return Table("salvaged", ["how", "inputs", "meaning"], rows, words=(0, 2))
+
+
+def program_table(summary: Summary) -> Table:
+    """Returns in how many pieces each program occurs, and with how many notes; the most frequent first."""
+    whole = summary.whole
+    used = [program for program in range(len(whole.program_pieces)) if whole.program_pieces[program]]
+    used.sort(key=lambda program: (-int(whole.program_pieces[program]), program))
+
+    def row(label: str, programs: list[int]) -> list[str]:
+        notes = sum(int(whole.program_notes[program]) for program in programs)
+        pieces = f"{int(whole.program_pieces[programs[0]]):,}" if len(programs) == 1 else ""
+        return [label, pieces, f"{notes:,}", share_text(notes, whole.notes)]
+
+    rows = _with_rest(used, "programs", row, label=instrument_name)
+    return Table("programs", ["instrument", "pieces", "notes", "of all notes"], rows)
+
+
+def music_table(summary: Summary) -> Table:
+    """Returns below what a quarter, a half and three quarters of notes, time or pieces lie, to the width of a bin."""
+    whole = summary.whole
+    rows: list[tuple[str, Int[np.ndarray, " c"], Callable[[int], str]]] = [
+        ("pitch of a note", whole.pitch, note_name),
+        ("length of a note, quarters", whole.note_lengths, lambda i: f"{NOTE_LENGTHS[i]:.3g}"),
+        ("velocity of a note", whole.velocity, str),
+        ("tempo, quarters a minute", whole.tempo_ms, lambda i: str(i * BPM_BIN)),
+        ("notes at once", whole.polyphony_ms, str),
+        ("length of a piece", whole.piece_seconds, lambda i: duration_text(PIECE_SECONDS[max(i - 1, 0)])),
+        ("notes in a piece", whole.piece_notes, lambda i: f"{PIECE_NOTES[max(i - 1, 0)]:,.0f}"),
+    ]
+    return Table(
+        "the music",
+        ["about", "a quarter below", "half below", "three quarters below"],
+        [[name, *map(label, quartiles(counts))] for name, counts, label in rows if counts.any()],
+    )
+
+
+def counts_line(summary: Summary) -> str:
+    """Returns what became of the inputs, in one line; empty where that was not counted."""
+    counts = summary.manifest.get("counts")
+    if not counts:
+        return ""
+    return "{inputs:,} inputs: {accepted:,} accepted, {duplicates:,} duplicates, {rejected:,} rejected".format(**counts)
+
+
+def _read_lines(path: Path) -> Iterator[dict[str, str]]:
+    if path.is_file():
+        with path.open("rb") as file:
+            yield from map(json.loads, file)
+
+
+def _read_statistics(values: Mapping[str, Any]) -> dict[str, Statistics]:
+    return {split: Statistics.from_json(counts) for split, counts in values.items()}
+
+
+def _by_frequency(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _with_rest(
+    items: list[T], noun: str, row: Callable[[str, list[T]], list[str]], *, label: Callable[[T], str]
+) -> list[list[str]]:
+    """Returns a row for each of the first MAX_ROWS items and one for all others."""
+    rows = [row(label(item), [item]) for item in items[:MAX_ROWS]]
+    others = items[MAX_ROWS:]
+    return [*rows, row(f"{len(others):,} other {noun}", others)] if others else rows
