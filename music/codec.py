@@ -107,6 +107,25 @@ class Codec(Protocol):
         """
         ...
 
+    def scale_tempo(self, steps: Integer[np.ndarray, "n f"], factor: float) -> Integer[np.ndarray, "n f"]:
+        """Returns as many steps, with every tempo `factor` times as fast, as far as the codec can say it.
+
+        The factor of the whole piece is brought nearer to 1 where a tempo would leave the codec's range. Steps without
+        any tempo come back as they are.
+
+        Raises:
+            ValueError: this codec has no tempo.
+        """
+        ...
+
+    def shift_velocity(self, steps: Integer[np.ndarray, "n f"], amount: int) -> Integer[np.ndarray, "n f"]:
+        """Returns as many steps, with all notes, drums too, louder by an amount of MIDI velocity within 1 to 127.
+
+        Raises:
+            ValueError: this codec has no velocity.
+        """
+        ...
+
     def to_json(self) -> dict[str, Any]:
         """Returns what `codec_from_json` needs to make the same codec."""
         ...

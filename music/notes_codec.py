@@ -138,6 +138,20 @@ class NotesCodec:
             return steps
         raise ValueError("the notes codec cannot transpose: its integers have no pitch; set --data.max-transpose 0")
 
+    def scale_tempo(self, steps: Integer[np.ndarray, "n 1"], factor: float) -> Integer[np.ndarray, "n 1"]:
+        if factor == 1:
+            return steps
+        raise ValueError(
+            "the notes codec cannot change the tempo: its integers have none; set --data.max-tempo-change 0"
+        )
+
+    def shift_velocity(self, steps: Integer[np.ndarray, "n 1"], amount: int) -> Integer[np.ndarray, "n 1"]:
+        if not amount:
+            return steps
+        raise ValueError(
+            "the notes codec cannot change the velocity: its integers have none; set --data.max-velocity-change 0"
+        )
+
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,

@@ -28,10 +28,10 @@ from ostinato.music.score_rows import (
     EXACT_DURATION,
     GRID,
     LONGEST_REST,
+    MAX_BPM,
     MAX_NUMERATOR,
     METER,
     MIN_BPM,
-    NUM_BPM,
     NUM_DENOMINATORS,
     NUM_INSTRUMENTS,
     NUM_SHIFTS,
@@ -93,7 +93,7 @@ class ScoreCodec:
 
         tempo_tick = to_grid(piece.tempos.tick, tpq, GRID)
         bpm = np.rint(_US_PER_MINUTE / piece.tempos.us_per_quarter).astype(np.int64)
-        bpm = np.clip(bpm, MIN_BPM, MIN_BPM + NUM_BPM - 1)
+        bpm = np.clip(bpm, MIN_BPM, MAX_BPM)
         in_time = tempo_tick <= last_onset
         tempo_us = np.rint(_US_PER_MINUTE / bpm[in_time]).astype(np.int64)
 
@@ -166,6 +166,30 @@ class ScoreCodec:
         moved[pitched, 2] = pitch
         return moved
 
+    def scale_tempo(self, steps: Integer[np.ndarray, "n 5"], factor: float) -> Integer[np.ndarray, "n 5"]:
+        """Every encoded piece has a tempo, 120 beats per minute where its file says nothing; that one is scaled too.
+
+        Tempos are rounded to whole beats per minute. One that would then repeat the one before it, which the grammar
+        forbids, is a beat per minute away from that.
+        """
+        is_tempo = steps[:, 1] == TEMPO
+        bpm = steps[is_tempo, 3].astype(np.int64) + MIN_BPM
+        if factor == 1 or not len(bpm):
+            return steps
+        factor = float(np.clip(factor, MIN_BPM / bpm.min(), MAX_BPM / bpm.max()))
+        scaled = np.array(steps)
+        scaled[is_tempo, 3] = _without_repeats(np.floor(bpm * factor + 0.5).astype(np.int64), bpm) - MIN_BPM
+        return scaled
+
+    def shift_velocity(self, steps: Integer[np.ndarray, "n 5"], amount: int) -> Integer[np.ndarray, "n 5"]:
+        if not amount:
+            return steps
+        is_note = steps[:, 1] < START
+        velocity = steps[is_note, 4].astype(np.int64) * VELOCITY_BIN + VELOCITY_BIN // 2
+        shifted = np.array(steps)
+        shifted[is_note, 4] = np.clip(velocity + amount, 1, 127) // VELOCITY_BIN
+        return shifted
+
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "styles": list(self.styles)}
 
@@ -196,6 +220,23 @@ def _from_start(tick: np.ndarray, *columns: tuple[np.ndarray, int]) -> Any:
     if len(tick) and tick[0] == 0:
         return tick, *(values for values, _ in columns)
     return np.append(0, tick), *(np.append(default, values) for values, default in columns)
+
+
+def _without_repeats(bpm: Int[np.ndarray, " k"], original: Int[np.ndarray, " k"]) -> Int[np.ndarray, " k"]:
+    """Returns tempos of which none equals the one before it.
+
+    One that does is moved by one beat per minute in the direction in which `original`, without repeats, changes there
+    (the other one at the end of the range). Later tempos are not moved along, so errors do not add up.
+    """
+    if (bpm[1:] != bpm[:-1]).all():
+        return bpm
+    rises = original[1:] > original[:-1]
+    values = bpm.tolist()
+    for i in range(1, len(values)):
+        if values[i] == values[i - 1]:
+            up = (rises[i - 1] and values[i] < MAX_BPM) or values[i] == MIN_BPM
+            values[i] += 1 if up else -1
+    return np.array(values, np.int64)
 
 
 def _nearest_duration(ticks: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 from ostinato.configs.schema import DataConfig
 from ostinato.music.codec import Codec
 from ostinato.music.records import TFRecordSource
+from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change
 
 CACHE_BYTES = 256 * 2**20
 """Decoded pieces kept in memory; a small corpus stays there whole."""
@@ -55,18 +56,17 @@ def training_batches(
 
     Args:
         source: the training split.
-        config: batch size, sequence length, order and transposition.
+        config: batch size, sequence length, order, and by how much pieces are changed.
         seed: the seed of the run.
         rows: the rows of each batch that this host reads.
 
     Raises:
-        ValueError: the split is empty, or pieces are to be transposed and the codec cannot.
+        ValueError: the split is empty, or pieces are to be changed in a way that the codec cannot.
     """
     if not len(source):
         raise ValueError("the training split holds no pieces; prepare a larger collection")
-    if config.max_transpose:
-        codec = source.codec
-        codec.transpose(np.array([codec.start, codec.end]), 1)  # says so at once if this codec cannot
+    empty = np.array([source.codec.start, source.codec.end])
+    changed(source.codec, empty, largest_change(config))  # says so at once if this codec cannot
     order = {"streams": StreamBatches, "windows": WindowBatches}[config.order]
     return order(source, config, seed=seed, rows=rows)
 
@@ -109,13 +109,12 @@ class StreamBatches:
         rng = np.random.default_rng([self._seed, epoch])
         order = rng.permutation(len(self._lengths))
         ends = np.cumsum(self._lengths[order])
-        m = self._config.max_transpose
         return _Tape(
             pieces=order,
             begins=ends - self._lengths[order],
             num_steps=int(ends[-1]),
             offset=int(rng.integers(ends[-1])),
-            semitones=rng.integers(-m, m + 1, len(order)),
+            changes=draw_changes(rng, self._config, len(order)),
         )
 
     def _read(
@@ -125,7 +124,7 @@ class StreamBatches:
         filled = 0
         while filled < len(steps_nf):
             slot = int(np.searchsorted(tape.begins, position, side="right")) - 1
-            piece = self._pieces(int(tape.pieces[slot]), int(tape.semitones[slot]))
+            piece = self._pieces(int(tape.pieces[slot]), Change(*tape.changes[slot].tolist()))
             begin = position - int(tape.begins[slot])
             part = piece[begin : begin + len(steps_nf) - filled]
             steps_nf[filled : filled + len(part)] = part
@@ -141,7 +140,7 @@ class _Tape(NamedTuple):
     begins: Int[np.ndarray, " p"]
     num_steps: int
     offset: int
-    semitones: Int[np.ndarray, " p"]
+    changes: Int[np.ndarray, "p 3"]
 
 
 class WindowBatches:
@@ -163,12 +162,11 @@ class WindowBatches:
 
     def __getitem__(self, k: int) -> Batch:
         rng = np.random.default_rng([self._seed, k])
-        b, m = self._config.batch_size, self._config.max_transpose
-        windows = rng.integers(self._window_ends[-1], size=b)
-        semitones = rng.integers(-m, m + 1, size=b)
+        windows = rng.integers(self._window_ends[-1], size=self._config.batch_size)
+        changes = draw_changes(rng, self._config, self._config.batch_size)
         pieces = np.searchsorted(self._window_ends, windows, side="right")
         begins = windows - np.r_[0, self._window_ends][pieces]
-        excerpts = [self._pieces(int(pieces[row]), int(semitones[row]))[begins[row] :] for row in self._rows]
+        excerpts = [self._pieces(int(pieces[row]), Change(*changes[row].tolist()))[begins[row] :] for row in self._rows]
         return _padded(excerpts, self._config.sequence_length, self._codec, anew=True)
 
 
@@ -220,23 +218,26 @@ class _From:
 
 
 class _PieceCache:
-    """Steps of pieces, transposed; the most recently used ones are kept. Safe to share between threads."""
+    """Steps of pieces, changed; the most recently used ones are kept. Safe to share between threads."""
 
     def __init__(self, source: TFRecordSource, max_bytes: int) -> None:
         self._source = source
         self._max_bytes = max_bytes
         self._num_bytes = 0
-        self._kept: OrderedDict[tuple[int, int], Integer[np.ndarray, "n f"]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, Change], Integer[np.ndarray, "n f"]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, piece: int, semitones: int) -> Integer[np.ndarray, "n f"]:
-        key = (piece, semitones)
+    def __call__(self, piece: int, change: Change) -> Integer[np.ndarray, "n f"]:
+        key = (piece, change)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         # Read without the lock, so that threads read at the same time; now and then two read the same piece.
-        steps = self._source.codec.transpose(self(piece, 0), semitones) if semitones else self._source[piece].steps
+        if change == NO_CHANGE:
+            steps = self._source[piece].steps
+        else:
+            steps = changed(self._source.codec, self(piece, NO_CHANGE), change)
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = steps

@@ -90,8 +90,14 @@ def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) ->
 
 def _fixed(run: dict[str, Any]) -> dict[str, Any]:
     """Returns the part of a description that a run keeps all its life."""
-    config = {name: run["config"][name] for name in ("model", "data", "seed")}
-    return {**config, "codec": run["codec"], "dataset": run["dataset"]["fingerprint"]}
+    config = run["config"]
+    # What a run did not know yet has its default, which stands for what was done before there was a choice.
+    kept = {
+        "model": {**dataclasses.asdict(ModelConfig()), **config["model"]},
+        "data": {**dataclasses.asdict(DataConfig()), **config["data"]},
+        "seed": config["seed"],
+    }
+    return {**kept, "codec": run["codec"], "dataset": run["dataset"]["fingerprint"]}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:

@@ -73,11 +73,21 @@ def test_only_the_first_event_may_begin_at_once_and_after_the_end_comes_nothing(
     assert legal(END) == [END]
 
 
-def test_an_empty_vocabulary_and_transposition_are_refused():
+def test_an_empty_vocabulary_is_refused():
     with pytest.raises(ValueError, match="empty vocabulary"):
         NotesCodec(vocabulary=())
+
+
+def test_changes_of_what_the_integers_do_not_hold_are_refused():
+    steps = CODEC.encode(PIECE)
     with pytest.raises(ValueError, match="cannot transpose"):
-        CODEC.transpose(CODEC.encode(PIECE), 1)
+        CODEC.transpose(steps, 1)
+    with pytest.raises(ValueError, match="cannot change the tempo"):
+        CODEC.scale_tempo(steps, 1.1)
+    with pytest.raises(ValueError, match="cannot change the velocity"):
+        CODEC.shift_velocity(steps, -1)
+    unchanged = CODEC.shift_velocity(CODEC.scale_tempo(CODEC.transpose(steps, 0), 1.0), 0)
+    np.testing.assert_array_equal(unchanged, steps)
 
 
 def test_the_codec_comes_back_from_json():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.music.codec import codec_from_json
-from ostinato.music.piece import DRUMS, make_piece
+from ostinato.music.piece import DRUMS, Piece, make_piece
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.music.score_rows import DURATIONS, END, METER, NUM_SHIFTS, REST, START, STYLE, TEMPO
 from tests.strategies import pieces
@@ -126,6 +126,114 @@ def test_transposing_moves_pitches_but_not_drums_and_not_out_of_range():
     assert moved.notes.pitch.tolist() == [53, 36]
     np.testing.assert_array_equal(CODEC.transpose(steps, 68), steps)
     np.testing.assert_array_equal(steps, CODEC.encode(piece))
+
+
+def is_legal(steps):
+    """Tells whether the grammar allows every value, and encoding what the steps say gives them again."""
+    grammar, rows = CODEC.grammar, steps.astype(np.int32)
+    state = grammar.start(np, 1)
+    for row in rows[1:]:
+        if not all(grammar.allowed(np, state, row[None], field)[0, row[field]] for field in range(5)):
+            return False
+        state = grammar.advance(np, state, row[None])
+    return np.array_equal(CODEC.encode(CODEC.decode(steps), style=int(steps[1, 2])), steps)
+
+
+def bpm_of(piece):
+    return np.rint(60_000_000 / piece.tempos.us_per_quarter).astype(int)
+
+
+@st.composite
+def rubato(draw):
+    """A piece whose tempo changes often and by little, near one end of the range or in its middle."""
+    around = draw(st.sampled_from([16, 40, 120, 263]))
+    bpm = draw(st.lists(st.integers(max(around - 4, 16), min(around + 4, 263)), min_size=1, max_size=30))
+    onset = np.arange(len(bpm)) * 24
+    return make_piece(
+        onset=onset,
+        duration=np.full(len(bpm), 24),
+        pitch=np.full(len(bpm), 60),
+        velocity=np.full(len(bpm), 64),
+        program=np.zeros(len(bpm)),
+        tempos=(onset, np.rint(60_000_000 / np.array(bpm))),
+        ticks_per_quarter=24,
+    )
+
+
+@given(st.one_of(pieces(), rubato()), st.integers(-50, 50))
+@settings(max_examples=300, deadline=None)
+def test_scaling_the_tempo_gives_as_many_legal_rows_and_the_piece_in_that_tempo(piece, percent):
+    steps, factor = CODEC.encode(piece, style=1), 1 + percent / 100
+    scaled = CODEC.scale_tempo(steps, factor)
+    assert scaled.shape == steps.shape
+    assert is_legal(scaled)
+    before, after = CODEC.decode(steps), CODEC.decode(scaled)
+    assert after.notes._asdict().keys() == before.notes._asdict().keys()
+    for ours, theirs in zip(after.notes + after.meters, before.notes + before.meters, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(after.tempos.tick, before.tempos.tick)
+    bpm = bpm_of(before)
+    factor = np.clip(factor, 16 / bpm.min(), 263 / bpm.max())
+    assert np.abs(bpm_of(after) - bpm * factor).max() <= 1.5 + 1e-9
+    exact = np.floor(bpm * factor + 0.5)
+    if (np.diff(exact) != 0).all():
+        np.testing.assert_array_equal(bpm_of(after), exact)
+
+
+def test_tempos_scaled_by_hand():
+    def scaled(bpm, factor):
+        onset = np.arange(len(bpm)) * 24
+        piece = make_piece(
+            onset=onset, duration=onset + 1, pitch=onset // 24, velocity=onset + 1, program=onset * 0,
+            tempos=(onset, np.rint(60_000_000 / np.array(bpm))), ticks_per_quarter=24,
+        )  # fmt: skip
+        return bpm_of(CODEC.decode(CODEC.scale_tempo(CODEC.encode(piece), factor))).tolist()
+
+    assert scaled([100, 60, 90], 1.1) == [110, 66, 99]
+    assert scaled([100, 101, 102, 100], 0.5) == [50, 51, 52, 50]  # 50, 50.5, 51, 50: 51 would be there twice
+    assert scaled([100, 200], 2.0) == [132, 263]  # 200 may become 263 and no more
+    assert scaled([16, 100], 0.5) == [16, 100]
+    assert scaled([17, 16, 17], 0.5) == [17, 16, 17]
+
+
+def test_a_piece_that_says_no_tempo_is_scaled_from_120_and_rows_without_tempo_stay():
+    piece = make_piece(onset=[0], duration=[24], pitch=[60], velocity=[64], program=[0], ticks_per_quarter=24)
+    assert bpm_of(CODEC.decode(CODEC.scale_tempo(CODEC.encode(piece), 1.25))).tolist() == [150]
+    bare = np.array([CODEC.start, CODEC.end])
+    np.testing.assert_array_equal(CODEC.scale_tempo(bare, 1.25), bare)
+
+
+@given(pieces(), st.integers(-64, 64))
+@settings(max_examples=150, deadline=None)
+def test_shifting_the_velocity_gives_legal_rows_and_the_piece_that_much_louder(piece, amount):
+    steps = CODEC.encode(piece, style=1)
+    shifted = CODEC.shift_velocity(steps, amount)
+    assert is_legal(shifted)
+    before, after = CODEC.decode(steps), CODEC.decode(shifted)
+    velocity = np.clip(before.notes.velocity + amount, 1, 127)  # drums too
+    assert after == CODEC.quantise(Piece(before.notes._replace(velocity=velocity), before.tempos, before.meters, 24))
+
+
+@given(pieces(), st.integers(-24, 24))
+@settings(max_examples=150, deadline=None)
+def test_transposing_gives_legal_rows_and_the_piece_that_much_higher_or_as_it_was(piece, semitones):
+    steps = CODEC.encode(piece, style=1)
+    moved = CODEC.transpose(steps, semitones)
+    assert is_legal(moved)
+    before, after = CODEC.decode(steps), CODEC.decode(moved)
+    pitch = before.notes.pitch + semitones * (before.notes.program != DRUMS)
+    if pitch.min() < 0 or pitch.max() > 127:
+        pitch = before.notes.pitch
+    assert after == Piece(before.notes._replace(pitch=pitch), before.tempos, before.meters, 24)
+
+
+def test_changing_a_piece_leaves_the_steps_that_it_was_given():
+    steps = CODEC.encode(
+        make_piece(onset=[0], duration=[9], pitch=[60], velocity=[64], program=[0], ticks_per_quarter=24)
+    )
+    kept = steps.copy()
+    CODEC.shift_velocity(CODEC.scale_tempo(CODEC.transpose(steps, 3), 1.3), 20)
+    np.testing.assert_array_equal(steps, kept)
 
 
 def test_shifts_and_rests_meet_without_a_gap():

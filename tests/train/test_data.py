@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 from collections import Counter
 from contextlib import closing
@@ -7,9 +8,10 @@ import pytest
 
 from ostinato.configs.schema import DataConfig
 from ostinato.music.notes_codec import END, START
-from ostinato.music.piece import make_piece
+from ostinato.music.piece import DRUMS, make_piece
 from ostinato.music.records import Dataset, DatasetError, Record, write_dataset
 from ostinato.music.score_codec import ScoreCodec
+from ostinato.music.score_rows import TEMPO
 from ostinato.train import data
 from ostinato.train.data import Batch, evaluation_batches, prefetch, training_batches
 from tests.train.conftest import TRAIN_LENGTHS, VALIDATION_LENGTHS, make_dataset
@@ -207,9 +209,100 @@ def test_transposition_moves_whole_pieces_by_at_most_the_stated_semitones(score_
     assert_equal(moved[7], batches_of(score_dataset, order, max_transpose=2)[7])
 
 
-def test_a_codec_that_cannot_transpose_is_refused_at_once(dataset):
-    with pytest.raises(ValueError, match="cannot transpose"):
-        batches_of(dataset, max_transpose=2)
+@ORDERS
+@pytest.mark.parametrize(
+    ("option", "limit", "field"), [("max_tempo_change", 20, "duration"), ("max_velocity_change", 10, "velocity")]
+)
+def test_tempo_and_velocity_change_by_at_most_the_stated_amount(score_dataset, order, option, limit, field):
+    codec = score_dataset.codec
+    column = [field.name for field in codec.fields].index(field)
+    plain = batches_of(score_dataset, order)
+    moved = batches_of(score_dataset, order, **{option: limit})
+    found = Counter()
+    for k in range(80):
+        before, after = plain[k], moved[k]
+        np.testing.assert_array_equal(before.starts, after.starts)
+        np.testing.assert_array_equal(before.weights, after.weights)
+        assert not np.delete(after.inputs - before.inputs, column, axis=2).any()
+        is_changed = before.inputs[..., 1] == TEMPO if field == "duration" else before.inputs[..., 1] < DRUMS
+        assert not (after.inputs - before.inputs)[~is_changed].any()
+        found.update((after.inputs - before.inputs)[is_changed][:, column].tolist())
+    if field == "duration":  # 120 beats per minute, so 20 per cent are 24
+        assert -24 <= min(found) < -18
+        assert 18 < max(found) <= 24
+        assert len(found) > 15
+    else:  # bins of four around their middle: 10 up is 2.5 bins, rounded up
+        assert set(found) == {-2, -1, 0, 1, 2, 3}
+
+
+@ORDERS
+def test_a_change_is_drawn_anew_for_each_piece_and_epoch_and_is_the_same_for_the_same_seed(score_dataset, order):
+    changes = {"max_transpose": 3, "max_tempo_change": 50, "max_velocity_change": 64}
+    batches = batches_of(score_dataset, order, **changes)
+    tempos = [
+        tuple(inputs[inputs[:, 1] == TEMPO, 3].tolist())
+        for k in range(6 * batches.steps_per_epoch)
+        for inputs in batches[k].inputs
+        if (inputs[:, 1] == TEMPO).any()
+    ]
+    assert len(set(tempos)) > 3
+    again = batches_of(score_dataset, order, **changes)
+    for k in (7, 0, 13):
+        assert_equal(again[k], batches[k])
+    whole, half = batches[3], batches_of(score_dataset, order, rows=slice(2, 4), **changes)[3]
+    np.testing.assert_array_equal(whole.inputs[2:], half.inputs)
+
+
+@ORDERS
+def test_options_that_came_later_do_not_move_the_draws_of_those_before_them(score_dataset, order):
+    """So that a run begun before there was an option goes on with the same batches."""
+    before = batches_of(score_dataset, order, max_transpose=5)
+    after = batches_of(score_dataset, order, max_transpose=5, max_tempo_change=30, max_velocity_change=30)
+    for k in range(20):
+        np.testing.assert_array_equal(before[k].inputs[..., :3], after[k].inputs[..., :3])
+        np.testing.assert_array_equal(before[k].starts, after[k].starts)
+
+
+@pytest.mark.parametrize(
+    ("order", "max_transpose", "digest"),
+    [
+        ("streams", 0, "5a493218ae99b666"),
+        ("streams", 5, "a405b625bc7ee7a5"),
+        ("windows", 0, "87b00826f14248b8"),
+        ("windows", 5, "3cd455dbe3c6b6ec"),
+    ],
+)
+def test_batches_are_those_of_the_first_version(score_dataset, order, max_transpose, digest):
+    """The digests were taken before tempo and velocity changes were added: with another, old runs cannot go on."""
+    batches = batches_of(score_dataset, order, seed=3, max_transpose=max_transpose)
+    found = hashlib.sha256()
+    for k in range(20):
+        for values in batches[k]:
+            found.update(np.ascontiguousarray(values).tobytes())
+    assert found.hexdigest()[:16] == digest
+
+
+def test_evaluation_never_changes_a_piece(score_dataset):
+    source = score_dataset.source("train")
+    pieces = [source[i].steps.tolist() for i in range(len(source))]
+    (batch,) = evaluation_batches(source, len(source), max(source.lengths))
+    read = [
+        inputs[: int(weights.sum()) + 1].tolist() for inputs, weights in zip(batch.inputs, batch.weights, strict=True)
+    ]
+    assert sorted(read) == sorted(pieces)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("max_transpose", "cannot transpose"),
+        ("max_tempo_change", "cannot change the tempo"),
+        ("max_velocity_change", "cannot change the velocity"),
+    ],
+)
+def test_a_codec_that_cannot_change_a_piece_is_refused_at_once(dataset, option, message):
+    with pytest.raises(ValueError, match=message):
+        batches_of(dataset, **{option: 2})
 
 
 def test_a_damaged_record_stops_the_stream_with_its_name(tmp_path):

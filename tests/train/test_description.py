@@ -53,6 +53,15 @@ def test_what_decides_about_numbers_may_not_change(config, dataset, tmp_path, ch
         check_same_run(describe_run(config, dataset), describe_run(replace(config, **change), dataset), tmp_path)
 
 
+def test_a_run_from_before_an_option_goes_on_while_the_option_has_its_default(config, dataset, tmp_path):
+    saved = json.loads(json.dumps(describe_run(config, dataset)))
+    del saved["config"]["data"]["max_tempo_change"]
+    check_same_run(saved, describe_run(config, dataset), tmp_path)
+    assert config_from_json(saved["config"]) == config
+    with pytest.raises(CheckpointError, match=r"data\.max_tempo_change: 0 in the checkpoint, 7 now"):
+        check_same_run(saved, describe_run(replace(config, data={"max_tempo_change": 7}), dataset), tmp_path)
+
+
 def test_progress_remembers_the_best_and_counts_measurements_without_gain():
     progress = Progress()
     counts = []

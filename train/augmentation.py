@@ -1,0 +1,47 @@
+"""How a training piece is changed each time it is read: in pitch, tempo and loudness. n pieces or rows, f fields."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Integer
+
+from ostinato.configs.schema import DataConfig
+from ostinato.music.codec import Codec
+
+
+class Change(NamedTuple):
+    """What is done to a piece."""
+
+    semitones: int = 0
+    """How much higher; drums stay."""
+    tempo_percent: int = 0
+    """Per cent faster."""
+    velocity: int = 0
+    """Steps of MIDI velocity louder."""
+
+
+NO_CHANGE = Change()
+
+
+def draw_changes(rng: np.random.Generator, config: DataConfig, count: int) -> Int[np.ndarray, "n 3"]:
+    """Returns the fields of a Change for each of `count` pieces, all within the configuration's limits equally likely.
+
+    What was added to the configuration later is drawn later: where it is 0, earlier runs go on with the same batches.
+    """
+    return np.stack([rng.integers(-limit, limit + 1, count) for limit in largest_change(config)], axis=1)
+
+
+def largest_change(config: DataConfig) -> Change:
+    """Returns the limits of the configuration."""
+    return Change(config.max_transpose, config.max_tempo_change, config.max_velocity_change)
+
+
+def changed(codec: Codec, steps: Integer[np.ndarray, "n f"], change: Change) -> Integer[np.ndarray, "n f"]:
+    """Returns the steps of a piece after a change; there are as many as before, so the order of the data stays.
+
+    Raises:
+        ValueError: the codec cannot say such a change.
+    """
+    steps = codec.transpose(steps, change.semitones)
+    steps = codec.scale_tempo(steps, 1 + change.tempo_percent / 100)
+    return codec.shift_velocity(steps, change.velocity)
