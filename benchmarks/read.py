@@ -21,7 +21,7 @@ import symusic
 from rich.console import Console
 from rich.table import Table
 
-from ostinato.beam_pipelines.sources import find_inputs, read_bytes
+from ostinato.benchmarks import collection
 from ostinato.music import midi
 from ostinato.music.score_codec import ScoreCodec
 
@@ -65,12 +65,9 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="a few files, to see that it runs")
     options = parser.parse_args()
 
-    inputs = find_inputs(options.data)
     warnings.simplefilter("ignore", RuntimeWarning)  # pretty_midi's, about tempos outside the first track
-    step = max(1, len(inputs) // (20 if options.smoke else options.files))
     blobs, counts = [], []
-    for locator in inputs[::step]:
-        data = read_bytes(locator, max_bytes=1 << 24)
+    for data in collection.sample(collection.load(options.data), 20 if options.smoke else options.files):
         try:
             # pretty_midi refuses or hangs on some files; all variants get the same ones, that each can read.
             counts.append(midi.read(data).num_notes)
