@@ -75,7 +75,8 @@ def prepare(
     is_local = runs_here(beam_args)
     units = sources.find_units(patterns, inputs_per_unit=INPUTS_PER_UNIT, stream_parts=1 if is_local else STREAM_PARTS)
     num_inputs = _count(units)
-    logger.info("%s inputs found", "any number of" if num_inputs is None else f"{num_inputs:,}")
+    listed = f"{sum(unit.num_inputs or 0 for unit in units):,} inputs found"
+    logger.info("%s%s", listed, ", and more in compressed archives" if num_inputs is None else "")
     with open_output(output) as place:
         job = Job(
             config=config,

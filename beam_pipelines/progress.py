@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -9,6 +10,9 @@ from typing import NamedTuple
 from ostinato.beam_pipelines import storage
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import SUMMARY
+from ostinato.beam_pipelines.storage import StorageError
+
+logger = logging.getLogger(__name__)
 
 LOCAL_PERIOD_S = 0.5
 REMOTE_PERIOD_S = 5.0
@@ -35,9 +39,15 @@ def watched(job: Job, total: int | None, watch: Callable[[Progress], None]) -> I
     observer = _Observer(job, total)
     period_s = REMOTE_PERIOD_S if storage.is_remote(job.work) else LOCAL_PERIOD_S
 
+    def tell() -> None:
+        try:
+            watch(observer.look())
+        except StorageError as error:  # of a server that is busy: no reason to give up a job that goes on
+            logger.warning("the progress cannot be read: %s", error)
+
     def run() -> None:
         while not done.wait(period_s):
-            watch(observer.look())
+            tell()
 
     thread = threading.Thread(target=run, name="prepare-progress", daemon=True)
     thread.start()
@@ -45,7 +55,7 @@ def watched(job: Job, total: int | None, watch: Callable[[Progress], None]) -> I
         yield
         done.set()
         thread.join()
-        watch(observer.look())
+        tell()
     finally:
         done.set()
         thread.join()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from ostinato.beam_pipelines.progress import Progress
@@ -25,15 +25,14 @@ def shown() -> Iterator[Callable[[Progress], None]]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=10),  # all of it shall fit into 80 columns
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
         TimeRemainingColumn(elapsed_when_finished=False),
     )
     with Bars(*columns, console=console, transient=True) as bars:
         scan = bars.add_task("reading", total=None, note="")
-        write = bars.add_task("writing shards", total=None, note="", visible=False)
+        write = bars.add_task("writing", total=None, note="", visible=False)
 
         def watch(progress: Progress) -> None:
             bars.update(

@@ -20,12 +20,8 @@ _METERS = ("<u4", "u1", "u1")
 
 def pack(piece: Piece) -> bytes:
     """Returns the bytes of a piece that `midi.read` returned."""
-    header = _HEADER.pack(
-        piece.ticks_per_quarter, piece.num_notes, len(piece.tempos.tick), len(piece.meters.tick)
-    )
-    return b"".join(
-        (header, *_pack(piece.notes, _NOTES), *_pack(piece.tempos, _TEMPOS), *_pack(piece.meters, _METERS))
-    )
+    header = _HEADER.pack(piece.ticks_per_quarter, piece.num_notes, len(piece.tempos.tick), len(piece.meters.tick))
+    return b"".join((header, *_pack(piece.notes, _NOTES), *_pack(piece.tempos, _TEMPOS), *_pack(piece.meters, _METERS)))
 
 
 def unpack(data: bytes) -> Piece:
