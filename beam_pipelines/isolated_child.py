@@ -83,7 +83,7 @@ def _apply(
     results: list[Any] = []
     send_at_s = time.monotonic() + send_every_s
     for item in items:
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + cpu_s, resource.RLIM_INFINITY))
+        _limit(resource.RLIMIT_CPU, int(time.process_time()) + 1 + cpu_s)
         try:
             results.append(function(item))
         except MemoryError:
@@ -111,7 +111,15 @@ def _address_space_bytes() -> int:
 
 def _limit_address_space(num_bytes: int) -> None:
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (num_bytes, resource.RLIM_INFINITY))
+        _limit(resource.RLIMIT_AS, num_bytes)
+
+
+def _limit(kind: int, value: int) -> None:
+    """Sets a soft limit as far as the hard one allows, which a batch system may have set and only root can raise."""
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = hard if value == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, hard))
 
 
 def _send(answers: IO[bytes], kind: int, value: Any) -> int:

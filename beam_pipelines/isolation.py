@@ -23,6 +23,8 @@ R = TypeVar("R")
 
 ITEMS_PER_BATCH = 64
 BYTES_PER_BATCH = 4 << 20
+MAX_STARTS = 3
+"""A child may be killed while it starts; when so many in a row are, something is wrong with all of them."""
 
 
 def _num_bytes(item: Any) -> int:
@@ -172,6 +174,7 @@ class _Keeper:
     def _run(self, function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
         results: list[Any] = []
         is_careful = False  # until a child has died: only then it matters which item did it
+        failed_starts = 0
         while len(results) < len(items):
             is_fresh = self._child is None
             self._child = child = self._child or Child(self._limits)
@@ -189,7 +192,8 @@ class _Keeper:
                 killed = child.end()
                 if self._is_stopped:
                     raise IsolationError("the pool was closed before all results were there") from None
-                if is_fresh and not is_ready:
+                failed_starts += is_fresh and not is_ready
+                if failed_starts == MAX_STARTS:
                     raise IsolationError(f"a child process did not get ready ({killed.detail})") from None
                 is_alone = is_fresh and len(results) == first
                 if is_ready and is_careful and (is_alone or killed.reason == "timed_out"):

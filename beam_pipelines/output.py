@@ -26,10 +26,10 @@ LISTS = ("rejects.jsonl", "duplicates.jsonl")
 
 
 _LEFTOVERS = (
-    r"{name}-\w+\.tfrecord-\d+-of-\d+|index/\w+\.npy"
+    r"\.?{name}-\w+\.tfrecord-\d+-of-\d+.*|index/\w+\.npy|\..*\.partial"
     r"|(rejects|duplicates|pieces)\.jsonl|(statistics|features|dataset_info)\.json|report\.html"
 )
-"""What a job that was killed can leave in an object store; whatever else is there is not ours to delete."""
+"""What a job that was killed can leave."""
 
 
 class OutputError(ValueError):
@@ -86,6 +86,8 @@ def _open_local(output: str) -> Iterator[Place]:
         with _writing(partial):
             _take(lock, partial)
             _check_absent(final)  # another job may have completed it just now
+            names = [path.name for path in partial.iterdir()]
+            _check_ours(partial, [name for name in names if name not in ("work", "index", "manifest.json")], final.name)
             for path in partial.iterdir():  # of a job that was killed
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             for stage in ("units", "scanned", "assigned", "written"):
@@ -112,6 +114,14 @@ def _take(lock: int, partial: Path) -> None:
         raise OutputError(f"{partial}: another prepare has just completed it")
 
 
+def _check_ours(folder: Path | str, names: list[str], dataset: str) -> None:
+    """Refuses a folder with files that no job which was killed can have left: they are not ours to delete."""
+    leftover = re.compile(_LEFTOVERS.format(name=records.dataset_name(Path(dataset))))
+    foreign = [name for name in names if not leftover.fullmatch(name)]
+    if foreign:
+        raise OutputError(f"{folder}: exists already, with {foreign[0]!r}; remove it or choose another --output")
+
+
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     """Tells in one line what the system says to writing in a folder."""
@@ -126,8 +136,7 @@ def _writing(folder: Path) -> Iterator[None]:
 def _open_remote(output: str) -> Iterator[Place]:
     work = output + ".partial"
     names = [path.removeprefix(output).strip("/") for path in storage.list_files(output)]
-    if not all(map(re.compile(_LEFTOVERS.format(name=records.dataset_name(Path(output)))).fullmatch, names)):
-        raise OutputError(f"{output}: exists already ({names[0]}); remove it or choose another --output")
+    _check_ours(output, names, Path(output).name)
     for leftover in (output, work):  # of a job that was killed
         storage.delete_folder(leftover)
 

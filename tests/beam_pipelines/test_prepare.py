@@ -249,9 +249,14 @@ def test_two_jobs_do_not_write_one_dataset(tmp_path):
     with pytest.raises(OutputError, match="another prepare is writing it"):
         prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY)
     os.close(other)
-    (tmp_path / "out.partial/leftover").write_text("of a job that was killed")
+    (tmp_path / "out.partial/out-train.tfrecord-00007-of-00009").write_text("of a job that was killed")
+    (tmp_path / "out.partial/thesis.tex").write_text("mine")
+    with pytest.raises(OutputError, match=r"exists already, with 'thesis\.tex'"):
+        prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY)
+    assert (tmp_path / "out.partial/thesis.tex").read_text() == "mine"
+    (tmp_path / "out.partial/thesis.tex").unlink()
     prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY)
-    assert not (tmp_path / "out/leftover").exists()
+    assert not (tmp_path / "out/out-train.tfrecord-00007-of-00009").exists()
 
 
 def test_progress_is_told_to_the_end(tmp_path):
@@ -279,9 +284,9 @@ def test_from_a_bucket_to_a_bucket_it_is_the_same_dataset(tmp_path):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(storage.read_bytes(f"{bucket}/out/{name}"))
 
-        with pytest.raises(OutputError, match=r"out: exists already \(dataset_info\.json\)|exists already \(manifest"):
+        with pytest.raises(OutputError, match=r"out: exists already, with 'manifest\.json'"):
             prepare([f"{bucket}/midi"], f"{bucket}/out", CONFIG, options)
-        with pytest.raises(OutputError, match=r"midi: exists already \(tune-000\.mid\)"):
+        with pytest.raises(OutputError, match=r"midi: exists already, with 'tune-000\.mid'"):
             prepare([f"{bucket}/midi"], f"{bucket}/midi", CONFIG, options)
         # A job that was killed before its end leaves all but the manifest.
         storage.write_bytes(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007", b"half of it")

@@ -1,0 +1,72 @@
+"""What the command `ostinato prepare` says to odd arguments: one line, or nothing where they make sense."""
+
+import os
+
+import pytest
+
+from ostinato.launch.cli import main
+from ostinato.music.records import Dataset
+from tests.midi_files import write_tunes
+
+
+@pytest.mark.parametrize("output", ["file/out", "file/deep/er/out", "link", "file", "n" * 300 + "/out", ""])
+def test_an_output_that_cannot_be_is_told_in_a_line(tmp_path, capsys, output):
+    write_tunes(tmp_path / "midi", 3)
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    path = str(tmp_path / output) if output else ""
+    assert main(["prepare", "--midi", str(tmp_path / "midi"), "--output", path]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ostinato: {path or '--output'}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "midi"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--midi"], "--midi names nothing"),
+        (["--midi", ""], "no such file or folder"),
+        (["--parsers", "-1"], "--parsers -1 must not be negative"),
+        (["--output", "/"], "'/' is not the name of a folder"),
+        (["--output", "s3://"], "'s3://' is not the name of a folder"),
+        (["--runner"], "--runner: expected one argument"),
+        (["--direct_num_workers=many"], "--direct_num_workers: invalid int value: 'many'"),
+        (["--dircet_num_workers=2"], "unknown options --dircet_num_workers=2"),
+        (["--labels", "nowhere.csv"], "nowhere.csv: cannot be read"),
+        (["--split", "80", "10"], "'--split'. Expected 3 values"),
+        (["--split", "90", "10", "10"], "three percentages that add up to 100"),
+    ],
+)
+def test_an_odd_argument_is_told_in_a_line(tmp_path, capsys, arguments, message):
+    write_tunes(tmp_path / "midi", 3)
+    usual = {"--midi": tmp_path / "midi", "--output": tmp_path / "out"}
+    others = [str(word) for name, value in usual.items() if name not in arguments for word in (name, value)]
+    assert main(["prepare", *others, *arguments]) == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "inputs found" not in line)
+    assert line.startswith("ostinato: ")
+    assert message in line
+    assert [path.name for path in tmp_path.iterdir()] == ["midi"]
+
+
+def test_folders_may_have_any_name_and_hold_the_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["a b", "ünï✓", "new\nline", "-dash", "[g]lob*", os.fsdecode(b"bad\xff")]
+    for number, name in enumerate(names):
+        write_tunes(tmp_path / name, 5, first_seed=5 * number)
+    patterns = ["--midi=-dash", "a b/", str(tmp_path / "a b"), *(f"./{name}" for name in names)]
+    output = os.fsdecode(b"a b/o\xff\nut/-deep/")
+    config = ["--codec.style", "folder", "--num-shards", "1000", "--parsers", "8"]
+    assert main(["prepare", *patterns, f"--output={output}", *config]) == 0
+    dataset = Dataset.open(output)
+    assert dataset.manifest["counts"] == {"inputs": 30, "accepted": 30, "rejected": 0, "duplicates": 0}
+    assert set(dataset.manifest["codec"]["styles"]) == {*names[:2], r"new\nline", *names[3:5], r"bad\xff"}
+    for path in dataset.path.glob("*.json*"):
+        path.read_text(encoding="utf-8")
+
+
+def test_labels_that_name_no_input_are_noticed(tmp_path, caplog):
+    write_tunes(tmp_path / "midi", 3)
+    (tmp_path / "labels.csv").write_text("path,style\nmidi/tune-000.mid,folk\n")
+    arguments = ["--midi", tmp_path / "midi", "--output", tmp_path / "out", "--labels", tmp_path / "labels.csv"]
+    assert main(["prepare", *map(str, arguments)]) == 0
+    assert "labels.csv: names none of the inputs" in caplog.text
