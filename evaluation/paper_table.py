@@ -15,10 +15,10 @@ class PaperRow(NamedTuple):
     final: float
 
     @property
-    def improvement(self) -> float:
-        """Relative change in the good direction, 0.5 for a loss that was halved."""
+    def improvement(self) -> float | None:
+        """Relative change in the good direction, 0.5 for a loss that was halved; None if it began at zero."""
         change = self.final - self.initial if self.metric == "validation accuracy" else self.initial - self.final
-        return change / self.initial if self.initial else float("inf") if change else 0.0
+        return change / self.initial if self.initial else None
 
 
 def paper_table(workdir: Path) -> list[PaperRow]:

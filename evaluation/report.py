@@ -91,10 +91,14 @@ def score_rows(report: dict[str, Any], split: str) -> tuple[list[str], list[list
 def paper_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Returns headings and cells of the paper's table."""
     cells = [
-        [row["metric"], f"{row['initial']:.4g}", f"{row['final']:.4g}", f"{row['improvement']:.1%}"]
+        [row["metric"], f"{row['initial']:.4g}", f"{row['final']:.4g}", _per_cent(row["improvement"])]
         for row in report["paper_table"]
     ]
     return ["metric", "initial", "final", "improvement"], cells
+
+
+def _per_cent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _codec_line(codec: Any) -> str:
