@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 CellName = Literal["lstm", "gru", "rnn"]
+Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,14 @@ class ModelConfig:
     """Hidden width of the head, for each field."""
     dropout: float = 0.2
     """Share of activations dropped between layers while training."""
+    precision: Precision = "float32"
+    """What matrix products read. bf16: numbers rounded to bfloat16, for accelerators; sums, states and parameters stay
+    float32."""
+
+    recompute: Literal["auto", "never", "always"] = "auto"
+    """Whether training keeps every gate for the backward pass, or only the layers' outputs and some states, and
+    computes the gates again, a part of the sequence at a time: slower, with less memory. auto: only where they would
+    take more than half of a device's memory."""
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "num_layers", "head_size"):
@@ -175,6 +184,11 @@ class TrainConfig:
     """Stop after this many measurements in a row without a better validation loss; 0 never stops early."""
     checkpoint_every: int = 0
     """Steps between checkpoints; 0 is at every validation."""
+    accumulate: int = 1
+    """Parts that a batch is computed in, one after the other, to save memory. The update is that of the whole batch."""
+    head_steps: int = 0
+    """Steps whose logits exist at the same time; all where it does not divide sequence_length. 0 chooses: as many as
+    fit in the cache of a CPU, all elsewhere."""
     keep_checkpoints: int = 3
     """Newest checkpoints that are kept, beside the best one."""
     log_every: int = 20
@@ -183,12 +197,16 @@ class TrainConfig:
     """Seed of the parameters, of dropout and of the order of the data."""
 
     def __post_init__(self) -> None:
-        for name in ("num_epochs", "keep_checkpoints", "log_every"):
+        for name in ("num_epochs", "accumulate", "keep_checkpoints", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
-        for name in ("num_steps", "evaluate_every", "patience", "checkpoint_every", "seed"):
+        for name in ("num_steps", "head_steps", "evaluate_every", "patience", "checkpoint_every", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+        if self.data.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size {self.data.batch_size} cannot be split into accumulate {self.accumulate} parts"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

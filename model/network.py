@@ -14,20 +14,35 @@ Kernels start as in flax's cells (lecun normal, recurrent blocks orthogonal), al
 Field values must lie in 0 to v - 1; whoever makes the rows sees to that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Key, Shaped
 
-from ostinato.configs.schema import CellName, ModelConfig
-from ostinato.model.recurrent import CELLS, LayerParams, State, project, recurrent_layer
+from ostinato.configs.schema import CellName, ModelConfig, Precision
+from ostinato.model import cudnn
+from ostinato.model.backend import memory_bytes, platform
+from ostinato.model.recurrent import (
+    CELLS,
+    LayerParams,
+    State,
+    in_parts,
+    multiply,
+    project,
+    recurrent_scan,
+    recurrent_step,
+)
 
 Carry = tuple[State, ...]
 """One state per layer, each array [b, h] float32."""
+
+Tables = tuple[Float[Array, "v g"], ...]
+"""Of each field, its embeddings times the first layer's kernel."""
 
 _embedding_init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
 
@@ -48,10 +63,12 @@ class MusicModel(nn.Module):
                 for i, size in enumerate(self.field_sizes)
             ]
         self.layers = [
-            RecurrentLayer(config.cell, input_size if k == 0 else config.hidden_size, config.hidden_size)
+            RecurrentLayer(
+                config.cell, input_size if k == 0 else config.hidden_size, config.hidden_size, config.precision
+            )
             for k in range(config.num_layers)
         ]
-        self.head = FieldHead(self.field_sizes, config.hidden_size, config.head_size)
+        self.head = make_head(self)
 
     def __call__(
         self,
@@ -59,15 +76,14 @@ class MusicModel(nn.Module):
         targets_btf: Int[Array, "b t f"],
         starts_bt: Bool[Array, "b t"],
         carry: Carry,
-        *,
-        deterministic: bool = True,
+        dropout_keys: Key[Array, " b"] | None = None,
     ) -> tuple[list[Float[Array, "b t _"]], Carry]:
         """Returns the logits of every field of the rows after `inputs_btf`, and the carry after the last step.
 
         Teacher-forced: the logits of field j see the fields before j of `targets_btf` at the same step.
-        `deterministic=False` needs an rng "dropout".
+        With keys, one for each row, activations are dropped; without, none are.
         """
-        features_bth, carry = self.features(inputs_btf, starts_bt, carry, deterministic=deterministic)
+        features_bth, carry = self.features(inputs_btf, starts_bt, carry, dropout_keys)
         return self.head(features_bth, targets_btf), carry
 
     def features(
@@ -75,22 +91,54 @@ class MusicModel(nn.Module):
         inputs_btf: Int[Array, "b t f"],
         starts_bt: Bool[Array, "b t"],
         carry: Carry,
-        *,
-        deterministic: bool = True,
+        dropout_keys: Key[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "b t h"], Carry]:
         """Returns what the head sees at every step, and the carry after the last.
 
         Where `starts_bt` is True the carry is set to zero before that step.
         """
-        x = self._input(jnp.swapaxes(inputs_btf, 0, 1))
+        x, carry = self.features_by_time(inputs_btf, starts_bt, carry, dropout_keys)
+        return jnp.swapaxes(x, 0, 1), carry
+
+    def features_by_time(
+        self,
+        inputs_btf: Int[Array, "b t f"],
+        starts_bt: Bool[Array, "b t"],
+        carry: Carry,
+        dropout_keys: Key[Array, " b"] | None = None,
+    ) -> tuple[Float[Array, "t b h"], Carry]:
+        """Returns what `features` does, with time first: as it is computed."""
+        x: Array = jnp.swapaxes(inputs_btf, 0, 1)
+        states = []
+        for number, state in enumerate(carry):
+            y, state = self._run_layer(number, x, starts_bt.T, state)
+            if dropout_keys is not None and self.config.dropout > 0:
+                keys_of_layer = jax.vmap(jax.random.fold_in, (0, None))(dropout_keys, number)
+                y = dropout(keys_of_layer, y, self.config.dropout)
+            x = x + y if self.config.residual and number > 0 else y
+            states.append(state)
+        return x, tuple(states)
+
+    def precompute(self) -> Tables | None:
+        """Returns what `step` needs of the parameters. It is the same at every step, so ask for it once, outside."""
+        return self._multiplied_tables() if self.config.inputs == "embedding" else None
+
+    def step(self, tables: Tables | None, row_bf: Int[Array, "b f"], carry: Carry) -> tuple[Float[Array, "b h"], Carry]:
+        """Returns what the head sees after one more row, and the carry: `features` for sampling."""
+        x = None
         states = []
         for layer, state in zip(self.layers, carry, strict=True):
-            y, state = layer(x, starts_bt.T, state)
-            if not deterministic and self.config.dropout > 0:
-                y = dropout(self.make_rng("dropout"), y, self.config.dropout)
-            x = x + y if self.config.residual and states else y
+            if x is not None:
+                gates_bg = layer.gates(x)
+            elif tables is not None:
+                gates_bg = sum_rows(tables, row_bf)
+            else:
+                gates_bg = layer.gates(self._input(row_bf))
+            state = recurrent_step(self.config.cell, gates_bg, layer.params, state, self.config.precision)
+            x = x + state[-1] if self.config.residual and x is not None else state[-1]
             states.append(state)
-        return jnp.swapaxes(x, 0, 1), tuple(states)
+        assert x is not None, "there is a layer"
+        return x, tuple(states)
 
     def field_logits(
         self, features_bh: Float[Array, "b h"], chosen_bf: Int[Array, "b f"], field: int
@@ -98,17 +146,44 @@ class MusicModel(nn.Module):
         """Returns the logits of one field, given the first `field` columns of `chosen_bf`; the others are ignored."""
         return self.head.field_logits(features_bh, chosen_bf, field)
 
-    def _input(self, inputs_tbf: Int[Array, "t b f"]) -> Float[Array, "t b d"]:
-        """Returns the sum of the fields' embeddings, or each field as a number from 0 to 1 (the paper).
+    def _run_layer(
+        self, number: int, x: Shaped[Array, "t b _"], starts_tb: Bool[Array, "t b"], state: State
+    ) -> tuple[Float[Array, "t b h"], State]:
+        """Returns the layer's h after every step and its state; x are rows for layer 0, else the layer's input."""
+        layer, config = self.layers[number], self.config
+        params = layer.params  # asked for here, so that flax does not set the layer up inside of `in_parts`
+        if cudnn.applies(config, x.shape[0]):
+            return cudnn.recurrent_layer(self._input(x) if number == 0 else x, params, starts_tb, state)
+        gates_of = self._first_gates(x.shape[0] * x.shape[1]) if number == 0 else layer.gates
+        num_parts = choose_parts(config, *starts_tb.shape)
 
-        Tables already multiplied by the first kernel would spare its matmul, but with several fields they lose: every
-        field's gather and scatter is then as wide as the gates. Measured forward and backward (5 fields, 4096 notes, e
-        128, on a CPU): 31 to 103 ms for h 128 to 512 against 46 to 185. One-hot matmuls for the scatter: 47 to 119.
+        def run(x: Array, starts_tb: Array, state: State) -> tuple[Array, State]:
+            return recurrent_scan(config.cell, gates_of(x), params, starts_tb, state, config.precision)
+
+        return in_parts(run, num_parts, x, starts_tb, state) if num_parts else run(x, starts_tb, state)
+
+    def _first_gates(self, num_rows: int) -> Callable[[Int[Array, "*n f"]], Float[Array, "*n g"]]:
+        """Returns what gives the first layer's gates their part of a row: the sum of its embeddings times the kernel.
+
+        On a CPU the tables are multiplied by the kernel instead, once a step, and the rows of the products are added
+        up: no matmul over the batch. Measured forward and backward (5 fields, 4096 rows of jsfakes, e 128, without
+        page faults): 5.5 ms for h 128 and 28 for h 512, against 21 and 78.
         """
+        if self.config.inputs == "embedding" and platform() == "cpu" and num_rows >= sum(self.field_sizes):
+            tables = self._multiplied_tables()
+            return lambda values: sum_rows(tables, values)
+        return lambda values: self.layers[0].gates(self._input(values))
+
+    def _multiplied_tables(self) -> Tables:
+        products = self.layers[0].gates(jnp.concatenate(self.embeddings))
+        return tuple(jnp.split(products, np.cumsum(self.field_sizes)[:-1]))
+
+    def _input(self, values: Int[Array, "*n f"]) -> Float[Array, "*n d"]:
+        """Returns the sum of the fields' embeddings, or each field as a number from 0 to 1 (the paper)."""
         if self.config.inputs == "normalized":
             largest_f = jnp.maximum(jnp.array(self.field_sizes, jnp.float32) - 1, 1)
-            return inputs_tbf.astype(jnp.float32) / largest_f[None, None]
-        return sum_rows(self.embeddings, inputs_tbf)
+            return values.astype(jnp.float32) / jnp.expand_dims(largest_f, tuple(range(values.ndim - 1)))
+        return sum_rows(self.embeddings, values)
 
 
 class RecurrentLayer(nn.Module):
@@ -117,11 +192,9 @@ class RecurrentLayer(nn.Module):
     cell: CellName
     input_size: int
     hidden_size: int
+    precision: Precision = "float32"
 
-    @nn.compact
-    def __call__(
-        self, x_tbd: Float[Array, "t b d"], starts_tb: Bool[Array, "t b"], state: State
-    ) -> tuple[Float[Array, "t b h"], State]:
+    def setup(self) -> None:
         num_gates, hidden = CELLS[self.cell].num_gates, self.hidden_size
 
         def orthogonal_blocks(key: Array) -> Array:
@@ -129,13 +202,16 @@ class RecurrentLayer(nn.Module):
             return jnp.concatenate([init(k, (hidden, hidden)) for k in jax.random.split(key, num_gates)], axis=1)
 
         zeros = nn.initializers.zeros_init()
-        params = LayerParams(
+        self.params = LayerParams(
             kernel=self.param("kernel", nn.initializers.lecun_normal(), (self.input_size, num_gates * hidden)),
             recurrent_kernel=self.param("recurrent_kernel", orthogonal_blocks),
             bias=self.param("bias", zeros, (num_gates * hidden,)),
             recurrent_bias=self.param("recurrent_bias", zeros, (hidden,)) if self.cell == "gru" else None,
         )
-        return recurrent_layer(self.cell, x_tbd, params, starts_tb, state)
+
+    def gates(self, x: Float[Array, "*n d"]) -> Float[Array, "*n g"]:
+        """Returns what the gates get from the input; the bias is added in the scan."""
+        return multiply(self.precision, x, self.params.kernel)
 
 
 class FieldHead(nn.Module):
@@ -147,6 +223,7 @@ class FieldHead(nn.Module):
     field_sizes: tuple[int, ...]
     hidden_size: int
     head_size: int
+    precision: Precision = "float32"
 
     def setup(self) -> None:
         num_fields, head = len(self.field_sizes), self.head_size
@@ -168,8 +245,8 @@ class FieldHead(nn.Module):
     def __call__(
         self, features_bth: Float[Array, "b t h"], targets_btf: Int[Array, "b t f"]
     ) -> list[Float[Array, "b t _"]]:
-        """Returns the logits of every field, each given the targets of the fields before it."""
-        parts = jnp.split(project(features_bth, self.kernel, self.bias), len(self.field_sizes), axis=-1)
+        """Returns the logits of every field, each given the targets of the fields before it; b and t in any order."""
+        parts = jnp.split(project(self.precision, features_bth, self.kernel, self.bias), len(self.field_sizes), axis=-1)
         return [self._logits(part, targets_btf, field) for field, part in enumerate(parts)]
 
     def field_logits(
@@ -177,13 +254,19 @@ class FieldHead(nn.Module):
     ) -> Float[Array, "b v"]:
         """Returns the logits of one field, given the first `field` columns of `chosen_bf`."""
         block = slice(field * self.head_size, (field + 1) * self.head_size)
-        part = project(features_bh, self.kernel[:, block], self.bias[block])
+        part = project(self.precision, features_bh, self.kernel[:, block], self.bias[block])
         return self._logits(part, chosen_bf, field)
 
     def _logits(self, part: Float[Array, "*n s"], values: Int[Array, "*n f"], field: int) -> Float[Array, "*n v"]:
         if field > 0:
             part = part + sum_rows(self.contexts[field], values)
-        return project(nn.gelu(part), *self.outputs[field])
+        return project(self.precision, nn.gelu(part), *self.outputs[field])
+
+
+def make_head(model: MusicModel) -> FieldHead:
+    """Returns the head alone; its parameters are those named `head`."""
+    config = model.config
+    return FieldHead(model.field_sizes, config.hidden_size, config.head_size, config.precision)
 
 
 def sum_rows(tables: Sequence[Array], values: Int[Array, "*n f"]) -> Float[Array, "*n s"]:
@@ -192,17 +275,33 @@ def sum_rows(tables: Sequence[Array], values: Int[Array, "*n f"]) -> Float[Array
     return sum(rows[1:], start=rows[0])
 
 
-def dropout(key: Array, x: Float[Array, "*n h"], rate: float) -> Float[Array, "*n h"]:
+def dropout(keys: Key[Array, " b"], x: Float[Array, "t b h"], rate: float) -> Float[Array, "t b h"]:
     """Returns x with about `rate` of its entries zero and the others scaled up, so that its mean stays.
 
-    One random byte decides each entry (flax draws four), so the rate is rounded to a multiple of 1/256. Measured on a
-    CPU, 2 million entries: 2.8 ms against 16.
+    Each row of the batch draws from its own key: the draws do not depend on how the batch is spread over devices. One
+    random byte decides each entry (flax draws four), so the rate is rounded to a multiple of 1/256. Measured on a CPU,
+    2 million entries: 2.8 ms against 16.
     """
-    hidden = x.shape[-1]
-    words = jax.random.bits(key, (*x.shape[:-1], -(-hidden // 4)))
+    length, _, hidden = x.shape
+    words = jax.vmap(lambda key: jax.random.bits(key, (length, -(-hidden // 4))), out_axes=1)(keys)
     draw = lax.bitcast_convert_type(words, jnp.uint8).reshape(*x.shape[:-1], -1)[..., :hidden]
     dropped = min(round(rate * 256), 255)
     return jnp.where(draw >= dropped, x / (1 - dropped / 256), 0)
+
+
+def choose_parts(config: ModelConfig, length: int, num_rows: int) -> int:
+    """Returns in how many parts of the sequence the layers are computed again in the backward pass; 0 is not at all.
+
+    "auto" does so where gates, states and outputs of all layers would take more than half of the device's memory, as
+    far as that is known. The parts are about as many as the steps of each, so that gates and kept states balance.
+    """
+    if config.recompute == "never":
+        return 0
+    cell = CELLS[config.cell]
+    num_bytes = 4 * config.num_layers * length * num_rows * config.hidden_size * (cell.num_gates + cell.num_states)
+    if config.recompute == "auto" and num_bytes <= memory_bytes() / 2:
+        return 0
+    return min((n for n in range(1, length + 1) if length % n == 0), key=lambda n: abs(n - length**0.5))
 
 
 def initial_carry(config: ModelConfig, batch_size: int) -> Carry:
@@ -229,6 +328,13 @@ def nll(logits: list[Float[Array, "b t _"]], targets_btf: Int[Array, "b t f"]) -
 
 
 def _field_nll(logits_btv: Array, targets_bt: Array) -> Array:
-    # A comparison instead of a gather: its gradient is elementwise, where a gather's is a scatter of single numbers.
+    return jax.nn.logsumexp(logits_btv, axis=-1) - chosen_logit(logits_btv, targets_bt)
+
+
+def chosen_logit(logits_btv: Float[Array, "b t v"], targets_bt: Int[Array, "b t"]) -> Float[Array, "b t"]:
+    """Returns logits_btv[..., target].
+
+    By a comparison, not a gather: its gradient is elementwise, where a gather's is a scatter of single numbers.
+    """
     chosen = targets_bt[..., None] == jnp.arange(logits_btv.shape[-1], dtype=targets_bt.dtype)[None, None]
-    return jax.nn.logsumexp(logits_btv, axis=-1) - jnp.sum(jnp.where(chosen, logits_btv, 0), axis=-1)
+    return jnp.sum(jnp.where(chosen, logits_btv, 0), axis=-1)

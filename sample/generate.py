@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.model.network import Carry, MusicModel, initial_carry
+from ostinato.model.network import Carry, MusicModel, Tables, initial_carry
 from ostinato.music.codec import Codec
 from ostinato.sample.choose import Knobs, choose
 
@@ -197,12 +197,13 @@ def _chunk(
     wanted: _Wanted,
 ) -> tuple[Int[Array, "k b t f"], _State]:
     """Writes CHUNK steps of every piece, one block after the other."""
+    tables = cast("Tables | None", model.apply({"params": params}, method=MusicModel.precompute))
 
     def block(arguments: tuple[_State, Array, Array, Array]) -> tuple[Array, _State]:
         state, block_keys, given_btf, is_given_bt = arguments
 
         def step(state: _State, inputs: tuple[Array, Array]) -> tuple[_State, Array]:
-            return _step(model, codec, params, wanted, block_keys, state, *inputs)
+            return _step(model, codec, params, tables, wanted, block_keys, state, *inputs)
 
         state, rows_tbf = jax.lax.scan(step, state, (given_btf.swapaxes(0, 1), is_given_bt.T))
         return rows_tbf.swapaxes(0, 1), state
@@ -214,6 +215,7 @@ def _step(
     model: MusicModel,
     codec: Codec,
     params: Any,
+    tables: Tables | None,
     wanted: _Wanted,
     keys: Key[Array, " b"],
     state: _State,
@@ -223,10 +225,9 @@ def _step(
     """Feeds the last row to the network and chooses the next one, field by field."""
     num_fields = len(codec.fields)
     variables = {"params": params}
-    is_start = jnp.full((BLOCK, 1), False)  # the carry is zero at START already
-    features_bth, carry = cast(
+    features_bh, carry = cast(
         "tuple[Array, Carry]",
-        model.apply(variables, state.row[:, None, :], is_start, state.carry, method=MusicModel.features),
+        model.apply(variables, tables, state.row, state.carry, method=MusicModel.step),
     )
     step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, state.step)
     uniform_bf: Float[Array, "b f"] = jax.vmap(lambda key: jax.random.uniform(key, (num_fields,)))(step_keys)
@@ -235,9 +236,7 @@ def _step(
     end_field, end_value = codec.end_choice
     note_counts = jnp.asarray(codec.note_counts, jnp.int32)
     for field in range(num_fields):
-        logits_bv = cast(
-            "Array", model.apply(variables, features_bth[:, 0], row, field, method=MusicModel.field_logits)
-        )
+        logits_bv = cast("Array", model.apply(variables, features_bh, row, field, method=MusicModel.field_logits))
         allowed_bv = codec.grammar.allowed(jnp, state.grammar, row, field)
         if field == end_field:
             is_end = jnp.arange(codec.fields[field].size)[None, :] == end_value

@@ -16,6 +16,7 @@ from ostinato.music.records import Dataset
 from ostinato.train.checkpoint import Checkpoints, make_model
 from ostinato.train.data import evaluation_batches, prefetch, training_batches
 from ostinato.train.description import Progress, check_same_run, describe_run
+from ostinato.train.memory import keep_freed_memory
 from ostinato.train.metrics import open_metrics, progress_view
 from ostinato.train.schedule import learning_rate_schedule, make_optimizer
 from ostinato.train.step import (
@@ -67,8 +68,9 @@ def train(
             log and before each checkpoint, so up to `log_every` steps late; no checkpoint holds such parameters.
     """
     # 1. Devices and data. Each host reads its own rows of every batch.
+    keep_freed_memory()
     batch_size, sequence_length = config.data.batch_size, config.data.sequence_length
-    mesh = make_mesh(batch_size)
+    mesh = make_mesh(batch_size // config.accumulate)
     rows = rows_of_this_host(mesh, batch_size)
     batches = training_batches(dataset.source("train"), config.data, seed=config.seed, rows=rows)
     validation = dataset.source("validation") if "validation" in dataset.splits else None
@@ -83,7 +85,9 @@ def train(
     learning_rate = learning_rate_schedule(config.optimizer, num_steps)
     init = make_state_init(model, optimizer, batch_size)
     shardings = state_shardings(mesh)
-    train_step = make_train_step(model, optimizer, mesh, dropout_key)
+    train_step = make_train_step(
+        model, optimizer, mesh, dropout_key, accumulate=config.accumulate, head_steps=config.head_steps
+    )
     eval_step = make_eval_step(model, mesh)
 
     def validate(params: object) -> dict[str, float]:

@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
-from ostinato.model.network import Carry, MusicModel, init_params, initial_carry, nll
+from ostinato.model.network import Carry, MusicModel, init_params, initial_carry, make_head
 from ostinato.train.data import Batch
+from ostinato.train.loss import Totals, head_loss
 
 Params = Any
 """A nested dictionary of arrays, as flax makes it."""
@@ -31,19 +32,6 @@ class TrainState(NamedTuple):
     """The memory of each row of the batch after the last step."""
 
 
-class Totals(NamedTuple):
-    """Sums over the real steps of one or more batches, so that means over batches of different weight are exact."""
-
-    nll_f: Float[Array, " f"] | Float[np.ndarray, " f"]
-    """Cross-entropy of each field in nats."""
-    correct_f: Float[Array, " f"] | Float[np.ndarray, " f"]
-    """Steps at which the likeliest value of the field was right."""
-    all_correct: Float[Array, ""] | Float[np.ndarray, ""]
-    """Steps at which that holds for all fields."""
-    weight: Float[Array, ""] | Float[np.ndarray, ""]
-    """Real steps."""
-
-
 class StepMetrics(NamedTuple):
     """What a training step tells about itself."""
 
@@ -53,6 +41,8 @@ class StepMetrics(NamedTuple):
     grad_norm: Float[Array, ""]
     """Before clipping."""
 
+
+_EVERYWHERE, _ROWS = PartitionSpec(), PartitionSpec("data")
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
 EvalStep = Callable[[Params, Carry, Batch], tuple[Carry, Totals]]
@@ -80,11 +70,11 @@ def make_mesh(batch_size: int) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    return NamedSharding(mesh, PartitionSpec())
+    return NamedSharding(mesh, _EVERYWHERE)
 
 
 def split_rows(mesh: Mesh) -> NamedSharding:
-    return NamedSharding(mesh, PartitionSpec("data"))
+    return NamedSharding(mesh, _ROWS)
 
 
 def state_shardings(mesh: Mesh) -> TrainState:
@@ -129,32 +119,68 @@ def make_state_init(
 
 
 def make_train_step(
-    model: MusicModel, optimizer: optax.GradientTransformation, mesh: Mesh, dropout_key: PRNGKeyArray
+    model: MusicModel,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    dropout_key: PRNGKeyArray,
+    *,
+    accumulate: int = 1,
+    head_steps: int = 0,
 ) -> TrainStep:
     """Returns the jitted step `(state, batch) -> (state, metrics)`. The state that goes in is donated.
 
-    The loss is the sum over the fields of the cross-entropy of each, in nats, as the mean over real steps. Dropout at
-    step s draws from `fold_in(dropout_key, s)`.
+    The loss is the sum over the fields of the cross-entropy of each, in nats, as the mean over real steps. Dropout in
+    row r at step s draws from `fold_in(fold_in(dropout_key, s), r)`, on whichever device the row is. `accumulate` and
+    `head_steps` are explained in TrainConfig.
     """
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
-        rngs = {"dropout": jax.random.fold_in(dropout_key, state.step)}
+    def loss_of_part(
+        params: Params, part: Batch, carry: Carry, dropout_keys: Key[Array, " b"], weight: Float[Array, ""]
+    ) -> tuple[Float[Array, ""], tuple[Totals, Carry]]:
+        nll_sum, totals, carry = _apply(model, params, part, carry, dropout_keys, head_steps)
+        return nll_sum / weight, (totals, carry)
 
-        def loss_and_rest(params: Params) -> tuple[Float[Array, ""], tuple[Totals, Carry]]:
-            outputs: Any = model.apply(
-                {"params": params},
-                batch.inputs,
-                batch.targets,
-                batch.starts,
-                state.carry,
-                deterministic=False,
-                rngs=rngs,
+    def gradients_of_rows(
+        params: Params, batch: Batch, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[Params, Float[Array, ""], Totals, Carry]:
+        """What each device computes from its rows; of the sums over all rows, all devices get the whole."""
+        num_rows = len(batch.weights)
+        if num_rows % accumulate:
+            raise ValueError(
+                f"batch_size {num_rows * mesh.size} cannot be split into {accumulate} parts over {mesh.size} devices"
             )
-            logits, carry = outputs
-            totals = count(logits, batch.targets, batch.weights)
-            return jnp.sum(totals.nll_f) / jnp.maximum(totals.weight, 1.0), (totals, carry)
+        rows = jax.lax.axis_index("data") * num_rows + jnp.arange(num_rows)
+        dropout_keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
+        weight = jnp.maximum(jax.lax.psum(jnp.sum(batch.weights), "data"), 1.0)
 
-        (loss, (totals, carry)), gradients = jax.value_and_grad(loss_and_rest, has_aux=True)(state.params)
+        def add_part(gradients: Params, part: Any) -> tuple[Params, Any]:
+            values, added = jax.value_and_grad(loss_of_part, has_aux=True)(params, *part, weight)
+            return jax.tree.map(jnp.add, gradients, added), values
+
+        if accumulate == 1:
+            values, gradients = jax.value_and_grad(loss_of_part, has_aux=True)(
+                params, batch, carry, dropout_keys, weight
+            )
+            loss, (totals, carry) = values
+        else:
+            parts = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), (batch, carry, dropout_keys))
+            zeros = jax.tree.map(jnp.zeros_like, params)
+            gradients, (losses, (totals, carry)) = jax.lax.scan(add_part, zeros, parts)
+            loss, totals = jax.tree.map(lambda x: jnp.sum(x, axis=0), (losses, totals))
+            carry = jax.tree.map(lambda x: x.reshape(num_rows, -1), carry)
+        return *jax.lax.psum((gradients, loss, totals), "data"), carry
+
+    compute_gradients = jax.shard_map(
+        gradients_of_rows,
+        mesh=mesh,
+        in_specs=(_EVERYWHERE, _ROWS, _ROWS, _EVERYWHERE),
+        out_specs=(_EVERYWHERE, _EVERYWHERE, _EVERYWHERE, _ROWS),
+        check_vma=False,  # else each device's gradients would be summed over the devices in every chunk of the loss
+    )
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        key = jax.random.fold_in(dropout_key, state.step)
+        gradients, loss, totals, carry = compute_gradients(state.params, batch, state.carry, key)
         with jax.numpy_dtype_promotion("standard"):  # Adam's bias correction is a Python float to the power of an int32
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -172,11 +198,17 @@ def make_train_step(
 def make_eval_step(model: MusicModel, mesh: Mesh) -> EvalStep:
     """Returns the jitted step `(params, carry, batch) -> (carry, totals)`, without dropout."""
 
-    def eval_step(params: Params, carry: Carry, batch: Batch) -> tuple[Carry, Totals]:
-        outputs: Any = model.apply({"params": params}, batch.inputs, batch.targets, batch.starts, carry)
-        logits, carry = outputs
-        return carry, count(logits, batch.targets, batch.weights)
+    def totals_of_rows(params: Params, carry: Carry, batch: Batch) -> tuple[Carry, Totals]:
+        _, totals, carry = _apply(model, params, batch, carry, None, 0)
+        return carry, jax.lax.psum(totals, "data")
 
+    eval_step = jax.shard_map(
+        totals_of_rows,
+        mesh=mesh,
+        in_specs=(_EVERYWHERE, _ROWS, _ROWS),
+        out_specs=(_ROWS, _EVERYWHERE),
+        check_vma=False,
+    )
     return jax.jit(
         eval_step,
         in_shardings=(replicated(mesh), split_rows(mesh), split_rows(mesh)),
@@ -184,20 +216,22 @@ def make_eval_step(model: MusicModel, mesh: Mesh) -> EvalStep:
     )
 
 
-def count(
-    logits: list[Float[Array, "b t _"]],
-    targets_btf: Int[Array | np.ndarray, "b t f"],
-    weights_bt: Float[Array | np.ndarray, "b t"],
-) -> Totals:
-    """Returns the sums of likelihood and of right guesses over the steps, each times its weight."""
-    right_btf = jnp.stack([jnp.argmax(x, -1) == targets_btf[..., f] for f, x in enumerate(logits)], axis=-1)
-    weights_bt1 = weights_bt[..., None]
-    return Totals(
-        nll_f=jnp.sum(nll(logits, jnp.asarray(targets_btf)) * weights_bt1, axis=(0, 1)),
-        correct_f=jnp.sum(jnp.where(right_btf, weights_bt1, 0.0), axis=(0, 1)),
-        all_correct=jnp.sum(jnp.where(jnp.all(right_btf, axis=-1), weights_bt, 0.0)),
-        weight=jnp.sum(weights_bt),
+def _apply(
+    model: MusicModel,
+    params: Params,
+    batch: Batch,
+    carry: Carry,
+    dropout_keys: Key[Array, " b"] | None,
+    head_steps: int,
+) -> tuple[Float[Array, ""], Totals, Carry]:
+    """Returns the sum of the cross-entropies in nats, the totals and the carry."""
+    outputs: Any = model.apply(
+        {"params": params}, batch.inputs, batch.starts, carry, dropout_keys, method=MusicModel.features_by_time
     )
+    features_tbh, carry = outputs
+    targets_tbf, weights_tb = jnp.swapaxes(batch.targets, 0, 1), jnp.swapaxes(batch.weights, 0, 1)
+    nll_sum, totals = head_loss(make_head(model), params["head"], features_tbh, targets_tbf, weights_tb, head_steps)
+    return nll_sum, totals, carry
 
 
 def evaluate(

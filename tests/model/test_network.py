@@ -9,7 +9,17 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ostinato.configs.schema import ModelConfig
-from ostinato.model.network import MusicModel, count_params, dropout, init_params, initial_carry, nll
+from ostinato.model import network
+from ostinato.model.backend import memory_bytes, planned_for
+from ostinato.model.network import (
+    MusicModel,
+    choose_parts,
+    count_params,
+    dropout,
+    init_params,
+    initial_carry,
+    nll,
+)
 
 SIZES = (5, 7, 3)
 BATCH, LENGTH = 4, 6
@@ -27,7 +37,7 @@ class Setup:
         self.inputs, self.targets = draw(), draw()
         self.starts = jnp.zeros((BATCH, LENGTH), bool).at[:2, 0].set(True).at[1, 3].set(True)
         self.carry = jax.tree.map(lambda state: state + 0.3, initial_carry(config, BATCH))
-        self.apply = jax.jit(self.model.apply, static_argnames=("deterministic", "method", "field"))
+        self.apply = jax.jit(self.model.apply, static_argnames=("method", "field"))
 
     def logits(self, *, inputs=None, targets=None):
         inputs, targets = self.inputs if inputs is None else inputs, self.targets if targets is None else targets
@@ -86,6 +96,53 @@ def test_sampling_step_by_step_gives_the_logits_of_teacher_forcing(cell, setup):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), carry, last)
 
 
+@pytest.mark.parametrize(("cell", "inputs"), [("lstm", "embedding"), ("gru", "normalized")])
+def test_a_step_from_precomputed_tables_gives_the_features_of_the_sequence(cell, inputs, setup):
+    setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell, inputs=inputs))
+    variables, no_starts = {"params": setup.params}, jnp.zeros_like(setup.starts)
+    expected, last = setup.apply(variables, setup.inputs, no_starts, setup.carry, method="features")
+    prepared = setup.apply(variables, method="precompute")
+    assert (prepared is None) == (inputs == "normalized")
+    carry = setup.carry
+    for t in range(LENGTH):
+        features, carry = setup.apply(variables, prepared, setup.inputs[:, t], carry, method="step")
+        np.testing.assert_allclose(features, expected[:, t], rtol=1e-5, atol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), carry, last)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_computing_gates_again_changes_neither_values_nor_gradients(cell):
+    setup = Setup(replace(CONFIG, cell=cell, recompute="always"))
+    keys = jax.random.split(jax.random.key(1), BATCH)
+
+    def loss(params, carry, recompute):
+        model = setup.model.clone(config=replace(CONFIG, cell=cell, recompute=recompute))
+        logits, carry = model.apply({"params": params}, setup.inputs, setup.targets, setup.starts, carry, keys)
+        return nll(logits, setup.targets).sum(), carry
+
+    gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True), static_argnums=2)
+    kept, again = (gradient(setup.params, setup.carry, recompute) for recompute in ("never", "always"))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), again, kept)
+
+
+def test_gates_are_computed_again_where_they_would_not_fit_into_half_of_the_memory(monkeypatch):
+    config = ModelConfig(hidden_size=512, num_layers=2)
+    size = 4 * 2 * 128 * 64 * 512 * 6
+    monkeypatch.setattr(network, "memory_bytes", lambda: 2 * size)
+    assert choose_parts(config, 128, 64) == 0
+    assert choose_parts(replace(config, recompute="always"), 128, 64) in (8, 16)
+    monkeypatch.setattr(network, "memory_bytes", lambda: 2 * size - 2)
+    assert choose_parts(config, 128, 64) in (8, 16)
+    assert choose_parts(config, 257, 64) == 1  # a prime length cannot be cut
+    assert choose_parts(replace(config, recompute="never"), 128, 64) == 0
+
+
+def test_the_memory_of_a_device_is_known_unless_it_is_only_planned():
+    assert 2**24 < memory_bytes() < 2**50
+    with planned_for("gpu"):
+        assert memory_bytes() == float("inf")
+
+
 def test_logits_depend_on_the_fields_before_theirs_and_on_no_other_target(setup):
     before = setup.logits()
     for changed, size in enumerate(SIZES):
@@ -127,7 +184,7 @@ def test_dropout_follows_its_key_and_is_off_when_deterministic(setup):
     arguments = {"params": setup.params}, setup.inputs, setup.targets, setup.starts, setup.carry
 
     def dropped(seed):
-        return setup.apply(*arguments, deterministic=False, rngs={"dropout": jax.random.key(seed)})[0][0]
+        return setup.apply(*arguments, jax.random.split(jax.random.key(seed), BATCH))[0][0]
 
     np.testing.assert_array_equal(dropped(1), dropped(1))
     assert np.abs(dropped(1) - dropped(2)).max() > 1e-3
@@ -138,7 +195,7 @@ def test_dropout_follows_its_key_and_is_off_when_deterministic(setup):
 @pytest.mark.parametrize("rate", [0.25, 0.9])
 def test_dropout_drops_its_share_everywhere_and_keeps_the_mean(rate):
     x = jnp.ones((400, 50, 6))  # 6 is no multiple of the four bytes in a word
-    kept = np.asarray(dropout(jax.random.key(0), x, rate))
+    kept = np.asarray(dropout(jax.random.split(jax.random.key(0), 50), x, rate))
     share = (kept == 0).mean(axis=(0, 1))
     np.testing.assert_allclose(share, rate, atol=5 * (rate * (1 - rate) / 20_000) ** 0.5 + 1 / 512)
     np.testing.assert_allclose(kept[kept > 0], 1 / (1 - round(rate * 256) / 256), rtol=1e-6)
@@ -186,15 +243,28 @@ def test_nll_stays_finite_for_extreme_logits_and_its_gradient_is_softmax_minus_o
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_multiplied_tables_on_a_cpu_give_the_values_and_gradients_of_looking_up_first(cell):
+    setup = Setup(replace(CONFIG, cell=cell))
+    assert sum(SIZES) <= BATCH * LENGTH  # else both would look up first
+
+    def loss(params):
+        logits, _ = setup.model.apply({"params": params}, setup.inputs, setup.targets, setup.starts, setup.carry)
+        return nll(logits, setup.targets).sum()
+
+    ours = jax.jit(jax.value_and_grad(loss))(setup.params)
+    with planned_for("tpu"):
+        theirs = jax.jit(jax.value_and_grad(lambda params: loss(params)))(setup.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, theirs)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_four_devices_give_the_loss_and_gradients_of_one(cell, setup):
     setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell))
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
-    key = jax.random.key(7)
+    keys = jax.random.split(jax.random.key(7), BATCH)
 
     def loss(params, inputs, targets, starts, carry):
-        logits, carry = setup.model.apply(
-            {"params": params}, inputs, targets, starts, carry, deterministic=False, rngs={"dropout": key}
-        )
+        logits, carry = setup.model.apply({"params": params}, inputs, targets, starts, carry, keys)
         return nll(logits, targets).sum(axis=-1).mean(), carry
 
     step = jax.jit(jax.value_and_grad(loss, has_aux=True))

@@ -1,6 +1,6 @@
 """The recurrent core against flax's cells: values and all gradients, resets, carries."""
 
-from functools import cache
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -10,7 +10,17 @@ import pytest
 from jax.test_util import check_grads
 
 from ostinato.model import convert
-from ostinato.model.recurrent import CELLS, LayerParams, project, recurrence, recurrent_layer
+from ostinato.model.backend import planned_for
+from ostinato.model.recurrent import (
+    CELLS,
+    LayerParams,
+    Layout,
+    choose_layout,
+    multiply,
+    project,
+    recurrence,
+    recurrent_layer,
+)
 
 FLAX_CELLS = {"lstm": nn.OptimizedLSTMCell, "gru": nn.GRUCell, "rnn": nn.SimpleCell}
 INPUT, HIDDEN = 3, 5
@@ -67,7 +77,7 @@ def assert_close(ours, theirs, tolerance):
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs, strict=True):
         assert a.dtype == b.dtype
-        scale = max(1.0, float(np.abs(b).max()))  # gradients are sums over up to 50 steps
+        scale = max(1.0, float(np.abs(b).max()))  # gradients are sums over up to 257 steps
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
 
 
@@ -85,13 +95,14 @@ def compare(cell, reference, length, batch, dtype, tolerance, starts=None):
     assert_close(ours, theirs, tolerance)
 
 
-@pytest.mark.parametrize(("length", "batch"), [(1, 1), (2, 3), (50, 7), (2, 65)])  # 65 is batch-major also on a CPU
+# 65 rows are batch-major also on a CPU.
+@pytest.mark.parametrize(("length", "batch"), [(1, 1), (2, 3), (50, 7), (257, 1), (257, 3), (2, 65)])
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_values_and_gradients_equal_those_of_flax_in_float32(cell, length, batch):
     compare(cell, flax_layer, length, batch, np.float32, 1e-5)
 
 
-@pytest.mark.parametrize(("length", "batch"), [(1, 3), (50, 7)])
+@pytest.mark.parametrize(("length", "batch"), [(1, 3), (2, 1), (50, 7), (257, 1), (257, 3)])
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_values_and_gradients_equal_those_of_flax_in_float64(cell, length, batch):
     with jax.enable_x64(True):
@@ -130,9 +141,9 @@ def test_a_sequence_in_two_parts_with_the_carry_equals_the_whole(cell):
     assert_close((jnp.concatenate([first, second]), carry), (whole, last), 1e-6)
 
 
-@pytest.mark.parametrize("feature_major", [True, False])
+@pytest.mark.parametrize("layout", [Layout(feature_major=True), Layout(unroll=3)])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_the_hand_written_gradient_is_the_derivative_in_both_layouts(cell, feature_major):
+def test_the_hand_written_gradient_is_the_derivative_in_each_layout(cell, layout):
     starts_tb = no_starts(4, 2).at[2, 0].set(True)
     with jax.enable_x64(True):
         rng = np.random.default_rng(3)
@@ -141,9 +152,7 @@ def test_the_hand_written_gradient_is_the_derivative_in_both_layouts(cell, featu
         x_tbg, kernel = jnp.asarray(rng.normal(size=(4, 2, gates))), jnp.asarray(rng.normal(size=(HIDDEN, gates)))
         biases = jnp.asarray(rng.normal(size=gates)), jnp.asarray(rng.normal(size=gates)) if cell == "gru" else None
         check_grads(
-            jax.jit(
-                lambda x, kernel, biases, carry: recurrence(cell, feature_major, x, kernel, *biases, starts_tb, carry)
-            ),
+            jax.jit(lambda x, kernel, biases, carry: recurrence(cell, layout, x, kernel, *biases, starts_tb, carry)),
             (x_tbg, kernel, biases, carry),
             order=1,
             modes=["rev"],
@@ -154,7 +163,46 @@ def test_the_gradient_of_the_projection_is_its_derivative():
     with jax.enable_x64(True):
         rng = np.random.default_rng(4)
         arguments = tuple(jnp.asarray(rng.normal(size=shape)) for shape in [(2, 4, 3), (3, 5), (5,)])
-        check_grads(jax.jit(project), arguments, order=1, modes=["rev"])
+        check_grads(jax.jit(partial(project, "float32")), arguments, order=1, modes=["rev"])
+
+
+def test_the_layout_is_that_of_the_platform_it_is_traced_for():
+    assert choose_layout(64, "float32") == Layout(feature_major=True)
+    assert choose_layout(65, "bf16") == Layout(precision="bf16")
+    with planned_for("gpu"):
+        assert not choose_layout(64, "float32").feature_major
+        assert choose_layout(64, "float32").unroll > 1
+
+
+def test_bf16_rounds_what_a_product_reads_and_sums_in_float32():
+    rng = np.random.default_rng(6)
+    x, kernel, d_out = (rng.normal(size=shape).astype(np.float32) for shape in [(2, 64, 33), (33, 5), (2, 64, 5)])
+
+    def rounded(a):
+        return np.asarray(jnp.asarray(a).astype(jnp.bfloat16).astype(jnp.float32))
+
+    out, pull_back = jax.vjp(partial(multiply, "bf16"), jnp.asarray(x), jnp.asarray(kernel))
+    d_x, d_kernel = pull_back(jnp.asarray(d_out))
+    assert out.dtype == d_x.dtype == d_kernel.dtype == jnp.float32
+    np.testing.assert_allclose(out, rounded(x) @ rounded(kernel), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(d_x, rounded(d_out) @ rounded(kernel).T, rtol=1e-5, atol=1e-5)
+    exact = np.tensordot(rounded(x), rounded(d_out), ((0, 1), (0, 1)))
+    np.testing.assert_allclose(d_kernel, exact, rtol=1e-5, atol=1e-5)
+    assert np.abs(out - x @ kernel).max() > 1e-4  # it did round
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_bf16_gives_nearly_the_values_of_float32_and_keeps_the_state_in_float32(cell):
+    rng = np.random.default_rng(7)
+    params = make_params(cell, rng)
+    x_tbd, carry = make_inputs(cell, rng, 5, 3)  # short: a plain rnn of such weights is chaotic
+    exact, rounded = (
+        recurrent_layer(cell, x_tbd, params, no_starts(5, 3), carry, precision) for precision in ("float32", "bf16")
+    )
+    for a, b in zip(jax.tree.leaves(exact), jax.tree.leaves(rounded), strict=True):
+        assert b.dtype == jnp.float32
+        np.testing.assert_allclose(a, b, atol=0.05)
+        assert np.abs(a - b).max() > 1e-5
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)

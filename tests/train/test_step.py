@@ -1,20 +1,17 @@
-import itertools
-
 import jax
 import numpy as np
+import optax
 import pytest
 
 from ostinato.train.checkpoint import make_model
 from ostinato.train.data import evaluation_batches, training_batches
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import (
-    count,
     evaluate,
     make_eval_step,
     make_mesh,
     make_state_init,
     make_train_step,
-    means,
     place,
     rows_of_this_host,
     state_shardings,
@@ -54,39 +51,6 @@ def test_a_step_keeps_shapes_and_dtypes_of_the_state(dataset, config, parts):
     assert metrics.loss.shape == metrics.grad_norm.shape == ()
 
 
-def test_totals_are_what_numpy_counts_over_real_steps():
-    rng = np.random.default_rng(0)
-    sizes = (5, 7)
-    logits = [rng.normal(size=(3, 4, size)).astype(np.float32) * 3 for size in sizes]
-    targets = np.stack([rng.integers(size, size=(3, 4)) for size in sizes], axis=-1).astype(np.int32)
-    targets[0, :2] = np.stack([logits[0], logits[1][..., :5]]).argmax(-1)[:, 0, :2].T  # some right ones
-    weights = (rng.random((3, 4)) < 0.6).astype(np.float32)
-    weights[0, 0] = 1.0
-
-    totals = count([jax.numpy.asarray(x) for x in logits], targets, weights)
-
-    probabilities = [np.exp(x.astype(np.float64)) / np.exp(x.astype(np.float64)).sum(-1, keepdims=True) for x in logits]
-    nll = np.zeros(2)
-    correct = np.zeros(2)
-    all_correct = 0
-    for b, t in itertools.product(range(3), range(4)):
-        if weights[b, t]:
-            right = [logits[f][b, t].argmax() == targets[b, t, f] for f in range(2)]
-            nll += [-np.log(probabilities[f][b, t, targets[b, t, f]]) for f in range(2)]
-            correct += right
-            all_correct += all(right)
-    np.testing.assert_allclose(totals.nll_f, nll, rtol=1e-5)
-    np.testing.assert_array_equal(totals.correct_f, correct)
-    assert (float(totals.all_correct), float(totals.weight)) == (all_correct, weights.sum())
-    assert correct.sum() > 0
-
-    shown = means(totals, ("a", "b"))
-    assert shown["loss"] == pytest.approx(nll.sum() / weights.sum(), rel=1e-5)
-    assert shown["loss/b"] == pytest.approx(nll[1] / weights.sum(), rel=1e-5)
-    assert shown["perplexity"] == pytest.approx(np.exp(nll.sum() / weights.sum()), rel=1e-4)
-    assert shown["accuracy"] == all_correct / weights.sum()
-
-
 def loss_curve(dataset, config, parts, mesh, num_steps):
     model, optimizer = parts
     batches = training_batches(dataset.source("train"), config.data, seed=0)
@@ -109,6 +73,33 @@ def test_four_devices_learn_what_one_does(dataset, config, parts):
     assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state)} == {4}
     assert state.carry[0][0].addressable_shards[0].data.shape == (1, 16)
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves((state.params, state.opt_state)))
+
+
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_a_batch_in_two_parts_gives_the_update_and_the_carry_of_the_whole(dataset, config, num_devices):
+    assert config.model.dropout > 0
+    model, optimizer = make_model(config.model, dataset.codec), optax.sgd(1.0)
+    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
+    mesh = mesh_of(num_devices)
+    init = jax.jit(make_state_init(model, optimizer, 4), out_shardings=state_shardings(mesh))
+    (whole, told), (parts, told_parts) = (
+        make_train_step(model, optimizer, mesh, jax.random.key(1), accumulate=accumulate)(
+            init(jax.random.key(0)), place(batch, mesh, 4)
+        )
+        for accumulate in (1, 2)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), parts, whole)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), told_parts, told)
+    assert len({row.tobytes() for row in np.asarray(whole.carry[0][0])}) == 4  # rows differ: their order is compared
+
+
+def test_a_batch_that_cannot_be_split_is_refused(dataset, config, parts):
+    model, optimizer = parts
+    step = make_train_step(model, optimizer, mesh_of(4), jax.random.key(1), accumulate=2)
+    state = jax.eval_shape(make_state_init(model, optimizer, 4), jax.random.key(0))
+    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
+    with pytest.raises(ValueError, match="batch_size 4 cannot be split into 2 parts over 4 devices"):
+        jax.eval_shape(step, state, batch)
 
 
 def test_evaluation_does_not_depend_on_the_shape_of_the_batches(dataset, config, parts):
