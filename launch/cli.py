@@ -8,6 +8,7 @@ work is whole, 2 for a mistake that the user can mend (one line says how), 77 fo
 import contextlib
 import dataclasses
 import io
+import json
 import logging
 import os
 import re
@@ -88,6 +89,7 @@ class Train:
     workdir: Path
     """Folder for checkpoints and metrics."""
     config: Annotated[_TrainPreset, _NO_PREFIX]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
+    """The preset, and options that change it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +152,33 @@ class Evaluate:
     """Pieces measured at the same time; changes the speed only."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Tells what training a preset takes on machines that are not here: memory, seconds a step, hours an epoch.
+
+    The real training step is compiled for each of them (TPUs: pip install 'ostinato[plan-tpu]', GPUs: plan-cuda).
+    """
+
+    config: Annotated[_TrainPreset, _NO_PREFIX]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
+    """The preset, and options that change it."""
+    on: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A machine and how many of it: v5e:4x4, v5p:2x2x2, v6e:4x4 (TPU slices), h100:8, a100:16 (GPUs), cpu (this one,
+    measured; cpu:1 is one core). May be given several times."""
+    dataset: Path | None = None
+    """A folder that `ostinato prepare` wrote, for the length of an epoch."""
+    num_notes: int = 10**9
+    """Notes in an epoch, where no dataset is given."""
+    search: bool = True
+    """Look for the largest batch that fits, which takes one to four more compilations for each machine."""
+    json: Path | None = None
+    """File for the plan, with more figures than the tables show."""
+
+
 _COMMANDS = {
     "demo": Demo,
     "prepare": Prepare,
     "inspect": Inspect,
+    "plan": tyro.conf.CascadeSubcommandArgs[Plan],
     "train": Train,
     "runs": Runs,
     "sample": Sample,
@@ -218,6 +243,9 @@ def _one_line(box: str) -> str:
     lines = [re.sub(r"[╭╮╰╯│]", " ", line).strip() for line in box.splitlines()]
     said, _, rest = "\n".join(line for line in lines[1:]).partition("────")
     hint = re.search(r"ostinato[a-z -]* --help", rest + said)
+    choices = re.search(r"Available subcommands: .*", rest)
+    if choices:
+        said = f"{said.rstrip()}. {choices.group(0)}"
     said = " ".join(said.replace("For full helptext, see", "").split())
     return f"{said}; see '{hint.group(0) if hint else 'ostinato --help'}'"
 
@@ -249,6 +277,22 @@ def _run(command: Any, beam_arguments: list[str]) -> int:
 
             assert isinstance(command.config, TrainConfig)
             run_training(command.config, command.dataset, command.workdir)
+        case Plan():
+            from ostinato.launch.plan import plan
+            from ostinato.launch.plan_tables import show_plan
+
+            assert isinstance(command.config, TrainConfig)
+            found = plan(
+                command.config,
+                command.on,
+                dataset=command.dataset,
+                num_notes=command.num_notes,
+                search=command.search,
+            )
+            show_plan(found)
+            if command.json is not None:
+                command.json.write_text(json.dumps(found, indent=1) + "\n")
+            return 0 if all(target["compiles"] for target in found["targets"]) else 1
         case Runs():
             from ostinato.launch.show import show_run, show_runs
 

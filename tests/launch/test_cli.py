@@ -44,7 +44,8 @@ def test_help_opens_without_the_stages():
         "loaded = {'jax', 'apache_beam', 'numpy', 'flax', 'matplotlib', 'tensorflow_datasets'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
-    for arguments in (["--help"], ["prepare", "--help"], ["train", "--help"], ["sample", "--help"]):
+    for command in ([], ["prepare"], ["train"], ["plan"], ["sample"]):
+        arguments = [*command, "--help"]
         result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         assert "usage: ostinato" in result.stdout
@@ -54,6 +55,7 @@ def test_every_option_is_explained(capsys):
     for arguments in (
         ["prepare"],
         ["train", "--dataset", "a", "--workdir", "b", "paper"],
+        ["plan", "paper"],
         ["sample"],
         ["evaluate"],
         ["demo"],
@@ -81,6 +83,9 @@ def test_flags_that_are_wrong_are_named_in_one_line(capsys):
     )
     assert "--frobnicate" in _error(capsys, "prepare", "--midi", "x", "--output", "y", "--frobnicate", "3")
     assert "frob" in _error(capsys, "frob")
+    assert "chorales, debug, paper, lakh" in _error(capsys, "plan", "frob", "--on", "cpu")
+    assert "v5e, v5p" in _error(capsys, "plan", "lakh", "--on", "frob", "--model.precision", "bf16")
+    assert "name a machine" in _error(capsys, "plan", "lakh")
 
 
 def test_folders_that_are_wrong_are_named_in_one_line(capsys, tmp_path, trained):
