@@ -155,7 +155,7 @@ def _find_variants(output: Path) -> tuple[dict[str, Callable[[Path], _Result]], 
     variants: dict[str, Callable[[Path], _Result]] = {OURS: convert}
     skipped: dict[str, str] = {}
     for label, (name, module) in ALTERNATIVES.items():
-        python, reason = _find_python(module)
+        python, reason = find_python(module)
         if python:
             variants[label] = lambda folder, python=python, name=name: convert_with(python, name, folder)
         else:
@@ -163,7 +163,7 @@ def _find_variants(output: Path) -> tuple[dict[str, Callable[[Path], _Result]], 
     return variants, skipped
 
 
-def _find_python(module: str) -> tuple[str, str]:
+def find_python(module: str) -> tuple[str, str]:
     """Returns an interpreter that can import the module, or nothing and why not."""
     reason = ""
     for python in (ENVIRONMENTS / module / "bin" / "python", Path(sys.executable)):

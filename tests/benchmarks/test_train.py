@@ -1,0 +1,38 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ostinato.benchmarks.designs import renumber
+from tests.midi_files import write_tunes
+
+
+def test_the_vocabulary_of_tokens_is_what_the_pieces_say(tmp_path):
+    paths = [str(tmp_path / name) for name in ("train.npz", "held_out.npz")]
+    np.savez(paths[0], steps=np.array([[7], [900], [7]]), lengths=[3])
+    np.savez(paths[1], steps=np.array([[30], [900]]), lengths=[2])
+    assert renumber(paths) == 3
+    assert [np.load(path)["steps"].ravel().tolist() for path in paths] == [[0, 2, 0], [1, 2]]
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_training_runs(tmp_path):
+    write_tunes(tmp_path / "midi", 40)
+    command = [sys.executable, "-m", "ostinato.benchmarks.train", "--data", str(tmp_path / "midi"), "--smoke"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert all(np.isfinite(value) and value >= 0 for value in result["ratios"].values())
+
+    step = result["1 x 16, batch 4, t = 8"]
+    assert {"ostinato", "flax.linen", "flax.linen, keeping freed memory"} <= step["notes_per_cpu_s"].keys()
+    losses = {label: one["losses"][0] for label, one in step["turns"].items() if "matmul" not in label}
+    assert all(10 < loss < 30 for loss in losses.values()), "each begins near the uniform model's 23 nats"
+    assert set(result["skipped"]) <= {"torch", "keras", "tokens"}, "flax is always there"
+    if "tokens" not in result["skipped"]:
+        assert all(kept == 1 for kept in result["tokens"]["kept"].values())
+
+    assert 0 < result["input"]["traced"]["wait_s"] < result["input"]["traced"]["loop_s"]
+    assert 0 < result["start"]["cached"]["validation_s"] < result["start"]["cached"]["step_s"]
