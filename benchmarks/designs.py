@@ -36,6 +36,8 @@ class Effort(NamedTuple):
     round_s: float = 2
     hidden_size: int = 256
     num_layers: int = 2
+    wider: int = 512
+    """Another hidden size, whose speed is measured too: the wider, the less the head weighs beside the recurrence."""
 
 
 class Settings(NamedTuple):
@@ -65,24 +67,25 @@ class _Data(NamedTuple):
 def compare(dataset: Dataset, work: Path, python: str, effort: Effort) -> dict[str, Any]:
     """Returns speeds and likelihoods of the designs, and prints them."""
     data, kept = _write_designs(dataset, work, python, effort)
-    cost_s = {label: turns.cpu_s for label, turns in _measure_steps(data, effort).items()}
-    per_step = {label: _notes_per_step(label, data[label]) for label in data}
-    rates = {label: [per_step[label] / one for one in cost_s[label]] for label in data}
+    wide_rates = _rates(data, _measure_steps(data, effort._replace(hidden_size=effort.wider)))
+    cost_s = _measure_steps(data, effort)
+    rates = _rates(data, cost_s)
     times = {label: ratio(rates[OURS], rates[label]) for label in data}
+    wide_times = {label: ratio(wide_rates[OURS], wide_rates[label]) for label in data}
     trained = {label: _train(label, data[label], np.median(cost_s[label]).item(), effort) for label in data}
 
     notes = data[OURS].num_notes
     table = make_table(
         f"{effort.num_layers} x {effort.hidden_size}, {notes['train']:,} notes to learn from, {notes['held_out']:,} "
         f"held out, {effort.budget_s:.0f} s of CPU time each",
-        ("", "rows a note", "notes/s", "ours is", "notes seen", "nats a held-out note", "CPU s"),
+        ("", "rows a note", "notes/s", "ours is", f"at {effort.wider}", "notes seen", "nats a held-out note", "CPU s"),
     )
     for label in data:
         result = trained[label]
         table.add_row(
             label, f"{data[label].num_rows['train'] / notes['train']:.2f}", f"{np.median(rates[label]):,.0f}",
-            f"{times[label]:.2f} x", f"{result['notes_seen']:,.0f}", f"{result['nats_per_note']:.3f}",
-            f"{result['cpu_s']:.0f}",
+            f"{times[label]:.2f} x", f"{wide_times[label]:.2f} x", f"{result['notes_seen']:,.0f}",
+            f"{result['nats_per_note']:.3f}", f"{result['cpu_s']:.0f}",
         )  # fmt: skip
     console.print(table)
     for label, share in kept.items():
@@ -93,7 +96,12 @@ def compare(dataset: Dataset, work: Path, python: str, effort: Effort) -> dict[s
     if trained[OURS]["nats_per_note"] > best:
         console.print("[red]Ours says the held-out music worse than tokens after the same CPU time.")
     return {
-        "ratios": {f"notes/s over {label}": round(times[label], 2) for label in data if label != OURS},
+        "ratios": {
+            f"{effort.num_layers} x {hidden_size}: notes/s over {label}": round(found[label], 2)
+            for hidden_size, found in ((effort.hidden_size, times), (effort.wider, wide_times))
+            for label in data
+            if label != OURS
+        },
         "trained": trained,
         "rows_per_note": {label: round(one.num_rows["train"] / notes["train"], 3) for label, one in data.items()},
         "kept": kept,
@@ -173,9 +181,16 @@ def _variant(label: str, data: _Data, effort: Effort, num_steps: int) -> Variant
     return Variant("step_design.py", request)
 
 
-def _measure_steps(data: dict[str, _Data], effort: Effort) -> Any:
+def _measure_steps(data: dict[str, _Data], effort: Effort) -> dict[str, list[float]]:
+    """Returns CPU seconds of a step of each design, in each round."""
     variants = {label: _variant(label, one, effort, 1000) for label, one in data.items()}
-    return measure(variants, num_rounds=effort.num_rounds, round_s=effort.round_s)
+    turns = measure(variants, num_rounds=effort.num_rounds, round_s=effort.round_s)
+    return {label: one.cpu_s for label, one in turns.items()}
+
+
+def _rates(data: dict[str, _Data], cost_s: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Returns notes per second of CPU time."""
+    return {label: [_notes_per_step(label, data[label]) / one for one in cost_s[label]] for label in data}
 
 
 def _train(label: str, data: _Data, step_s: float, effort: Effort) -> dict[str, float]:

@@ -76,7 +76,9 @@ MIN_CEILING_SHARE = 0.8
 """Of XLA's own matmul, at 2 x 512."""
 
 LIBRARIES = {"flax": "flax.linen", "torch": "torch.nn.LSTM", "keras": "Keras 3 on JAX"}
-SMOKE_EFFORT = designs.Effort(600, 200, budget_s=0.2, num_rounds=1, round_s=0.02, hidden_size=16, num_layers=1)
+SMOKE_EFFORT = designs.Effort(
+    600, 200, budget_s=0.2, num_rounds=1, round_s=0.02, hidden_size=16, num_layers=1, wider=32
+)
 
 
 class _Bench(NamedTuple):

@@ -19,7 +19,7 @@ def cache_compilations() -> None:
     """Keeps compiled functions in the user's cache folder, so that the next run of the same shapes starts at once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato" / "jax"
     jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones take seconds together
 
 
 def run_training(config: TrainConfig, dataset: Path, workdir: Path) -> Result:

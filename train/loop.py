@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -82,7 +82,7 @@ def train(
     params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
     model = make_model(config.model, dataset.codec)
     optimizer = make_optimizer(config.optimizer, num_steps)
-    learning_rate = learning_rate_schedule(config.optimizer, num_steps)
+    learning_rate = jax.jit(learning_rate_schedule(config.optimizer, num_steps))
     init = make_state_init(model, optimizer, batch_size)
     shardings = state_shardings(mesh)
     train_step = make_train_step(
@@ -101,7 +101,7 @@ def train(
     with Checkpoints(workdir, keep=config.keep_checkpoints) as checkpoints:
         if checkpoints.latest_step is None:
             progress = Progress()
-            state = jax.jit(init, out_shardings=shardings)(params_key)
+            state = jax.jit(init, out_shardings=shardings, compiler_options=_compile_quickly())(params_key)
         else:
             saved = checkpoints.describe(checkpoints.latest_step)
             check_same_run(saved, run, workdir)
@@ -173,6 +173,11 @@ def train(
         best_step=progress.best_step,
         best_loss=progress.best_loss,
     )
+
+
+def _compile_quickly() -> dict[str, Any] | None:
+    """Returns options for a function that runs once: XLA:CPU compiles it in half the time (2 x 512: 3.5 s, not 6.8)."""
+    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
 
 
 def _check_finite(name: str, value: float, step: int, config: TrainConfig, saved_step: int | None) -> None:
