@@ -18,9 +18,19 @@ def test_the_vocabulary_of_tokens_is_what_the_pieces_say(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_benchmark_of_training_runs(tmp_path):
     write_tunes(tmp_path / "midi", 40)
-    command = [sys.executable, "-m", "ostinato.benchmarks.train", "--data", str(tmp_path / "midi"), "--smoke"]
+    sections = ("--flax", "--input")  # the others need what CI does not install, or compile for long
+    command = [
+        sys.executable,
+        "-m",
+        "ostinato.benchmarks.train",
+        "--smoke",
+        *sections,
+        "--data",
+        str(tmp_path / "midi"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
@@ -30,9 +40,5 @@ def test_the_benchmark_of_training_runs(tmp_path):
     assert {"ostinato", "flax.linen", "flax.linen, keeping freed memory"} <= step["notes_per_cpu_s"].keys()
     losses = {label: one["losses"][0] for label, one in step["turns"].items() if "matmul" not in label}
     assert all(10 < loss < 30 for loss in losses.values()), "each begins near the uniform model's 23 nats"
-    assert set(result["skipped"]) <= {"torch", "keras", "tokens"}, "flax is always there"
-    if "tokens" not in result["skipped"]:
-        assert all(kept == 1 for kept in result["tokens"]["kept"].values())
-
+    assert not result["skipped"], "flax is always there"
     assert 0 < result["input"]["traced"]["wait_s"] < result["input"]["traced"]["loop_s"]
-    assert 0 < result["start"]["cached"]["validation_s"] < result["start"]["cached"]["step_s"]
