@@ -41,7 +41,7 @@ class Effort(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """How a design is trained; chosen for each by short runs beforehand."""
+    """How a design is trained. For our rows 4e-3 beat 2e-3 in a short run; the tokens' is the same, unsearched."""
 
     batch_size: int
     sequence_length: int
