@@ -80,6 +80,11 @@ def accelerator_base() -> TrainConfig:
     return PRESETS["lakh"]().train
 
 
+def sweep_of(target: str) -> tuple[TrainConfig, dict[str, tuple[int, ...]]]:
+    """Returns the run that a target's sweeps start from, and the values along each axis."""
+    return (cpu_base(), CPU_VALUES) if target == CPU else (accelerator_base(), ACCELERATOR_VALUES)
+
+
 def with_value(config: TrainConfig, axis: str, value: int) -> TrainConfig:
     """Returns the run with another size along one axis."""
     part, field = AXES[axis]
@@ -89,7 +94,7 @@ def with_value(config: TrainConfig, axis: str, value: int) -> TrainConfig:
 def all_points() -> Iterator[Point]:
     """Yields every point, those whose compilers are quick first."""
     for target in ("a100:8", "h100:8", CPU, "v5e:4x4", "v5p:2x2x2"):
-        base, sweep = (cpu_base(), CPU_VALUES) if target == CPU else (accelerator_base(), ACCELERATOR_VALUES)
+        base, sweep = sweep_of(target)
         yield Point(target, base)
         if target != CPU:
             yield Point(target, with_value(base, "batch", FEW_ROWS))
@@ -123,7 +128,7 @@ def us_per_row(report: dict[str, Any], point: Point, seconds: float) -> float:
 def _series(
     axis: str, target: str, key: Callable[[dict[str, Any]], float], folder: Path
 ) -> tuple[list[int], list[float]]:
-    base, values = (cpu_base(), CPU_VALUES) if target == CPU else (accelerator_base(), ACCELERATOR_VALUES)
+    base, values = sweep_of(target)
     numbers, costs = [], []
     for value in values[axis]:
         point = Point(target, with_value(base, axis, value))
@@ -209,10 +214,8 @@ def _save(figure: Any, output: Path) -> None:
 def show_sizes(folder: Path) -> None:
     """Prints the points of the sweeps."""
     rows = []
-    for target, base, values in (
-        (CPU, cpu_base(), CPU_VALUES),
-        *((target, accelerator_base(), ACCELERATOR_VALUES) for target in SWEPT),
-    ):
+    for target in (CPU, *SWEPT):
+        base, values = sweep_of(target)
         for axis in AXES:
             for value in values[axis]:
                 point = Point(target, with_value(base, axis, value))

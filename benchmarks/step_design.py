@@ -8,24 +8,16 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
-import jax
 import numpy as np
 
+from ostinato.benchmarks.step_ours import Training
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig
 from ostinato.model.network import MusicModel
 from ostinato.music.records import TFRecordSource
 from ostinato.train.data import evaluation_batches, prefetch, training_batches
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.schedule import make_optimizer
-from ostinato.train.step import (
-    evaluate,
-    make_eval_step,
-    make_mesh,
-    make_state_init,
-    make_train_step,
-    place,
-    state_shardings,
-)
+from ostinato.train.step import evaluate, make_eval_step
 
 
 def make_run(request: dict[str, Any]) -> Callable[[int], float]:
@@ -39,22 +31,15 @@ def make_run(request: dict[str, Any]) -> Callable[[int], float]:
     model = MusicModel(
         ModelConfig(hidden_size=request["hidden_size"], num_layers=request["num_layers"], dropout=0.0), sizes
     )
-    mesh = make_mesh(batch_size)
-    train_step = make_train_step(model, optimizer, mesh, jax.random.key(1))
-    eval_step = make_eval_step(model, mesh)
-    init = make_state_init(model, optimizer, batch_size)
-    state = jax.jit(init, out_shardings=state_shardings(mesh))(jax.random.key(0))
+    training = Training(model, optimizer, batch_size)
+    eval_step = make_eval_step(model, training.mesh)
 
     def run(num_steps: int) -> float:
-        nonlocal state
-        if not num_steps:
-            parts = evaluation_batches(held_out.source, batch_size, length)
-            return float(evaluate(eval_step, state.params, model, parts, mesh=mesh, batch_size=batch_size).nll_f.sum())
-        loss = np.nan
-        for _ in range(num_steps):
-            state, metrics = train_step(state, place(next(batches), mesh, batch_size))
-            loss = metrics.loss
-        return float(loss)
+        if num_steps:
+            return training.run(batches, num_steps)
+        parts, params = evaluation_batches(held_out.source, batch_size, length), training.state.params
+        totals = evaluate(eval_step, params, model, parts, mesh=training.mesh, batch_size=batch_size)
+        return float(totals.nll_f.sum())
 
     return run
 

@@ -1,11 +1,12 @@
 """The training step of `ostinato train`, for `benchmarks.worker`."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from ostinato.configs.schema import ModelConfig, OptimizerConfig
 from ostinato.model.network import MusicModel
@@ -13,6 +14,25 @@ from ostinato.train.data import Batch
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import make_mesh, make_state_init, make_train_step, place, state_shardings
+
+
+class Training:
+    """A network in training, its state after the steps so far."""
+
+    def __init__(self, model: MusicModel, optimizer: optax.GradientTransformation, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.mesh = make_mesh(batch_size)
+        self._step = make_train_step(model, optimizer, self.mesh, jax.random.key(1))
+        init = make_state_init(model, optimizer, batch_size)
+        self.state = jax.jit(init, out_shardings=state_shardings(self.mesh))(jax.random.key(0))
+
+    def run(self, batches: Iterator[Batch], num_steps: int) -> float:
+        """Takes steps to their end, and returns the loss of the last in nats."""
+        loss = np.nan
+        for _ in range(num_steps):
+            self.state, metrics = self._step(self.state, place(next(batches), self.mesh, self.batch_size))
+            loss = metrics.loss
+        return float(loss)
 
 
 def make_run(request: dict[str, Any]) -> Callable[[int], float]:
@@ -29,22 +49,10 @@ def make_run(request: dict[str, Any]) -> Callable[[int], float]:
         residual=False,
         dropout=0.0,
     )
-    model = MusicModel(config, tuple(request["field_sizes"]))
     optimizer = make_optimizer(
         OptimizerConfig(learning_rate=request["learning_rate"], schedule="constant", warmup_steps=0), num_steps=1
     )
-    batch_size = arrays["inputs"].shape[1]
-    mesh = make_mesh(batch_size)
-    step = make_train_step(model, optimizer, mesh, jax.random.key(1))
-    init = make_state_init(model, optimizer, batch_size)
-    state = jax.jit(init, out_shardings=state_shardings(mesh))(jax.random.key(0))
-
-    def run(num_steps: int) -> float:
-        nonlocal state
-        loss = np.nan
-        for _ in range(num_steps):
-            state, metrics = step(state, place(next(batches), mesh, batch_size))
-            loss = metrics.loss
-        return float(loss)
-
-    return run
+    training = Training(
+        MusicModel(config, tuple(request["field_sizes"])), optimizer, batch_size=arrays["inputs"].shape[1]
+    )
+    return lambda num_steps: training.run(batches, num_steps)
