@@ -1,13 +1,17 @@
 """Checkpoints of a run: the only module that knows Orbax.
 
 Each checkpoint `workdir/checkpoints/<step>` appears whole or not at all. It holds the items `params`, `opt`, `carry`
-and `run`, a JSON description: configuration, codec, dataset, versions, progress, shape and dtype of each array, and the
-SHA-256 of parameters and optimizer state, because Orbax restores a flipped bit in silence.
+and `run`, a JSON description: configuration, codec, dataset, versions, history, progress, shape and dtype of each
+array, and the SHA-256 of each item and of itself, because Orbax restores a flipped bit in silence.
 """
 
+import inspect
+import json
 import math
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,11 +24,14 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 from ostinato.configs.schema import ModelConfig, TrainConfig
 from ostinato.model.network import MusicModel, init_params
 from ostinato.music.codec import Codec, codec_from_json
-from ostinato.train.description import CheckpointError, array_types, config_from_json, differences, tree_sha256
+from ostinato.train.description import FORMAT, CheckpointError, config_from_json, differences
+from ostinato.train.fingerprint import array_types, json_sha256, tree_sha256
 from ostinato.train.step import Params, TrainState
 
 FOLDER = "checkpoints"
 DELETED = "todelete"
+SET_ASIDE = "set-aside"
+"""Where `go_back` puts the checkpoints that a run shall not go on from."""
 
 
 class Checkpoints:
@@ -58,9 +65,14 @@ class Checkpoints:
             # All processes of a job write together, but each may look by itself.
             multiprocessing_options=_this_process_alone() if read_only else ocp.options.MultiprocessingOptions(),
         )
-        self._manager = ocp.CheckpointManager(
-            self.folder, options=options, item_names=("params", "opt", "carry", "run")
-        )
+        try:
+            self._manager = ocp.CheckpointManager(
+                self.folder, options=options, item_names=("params", "opt", "carry", "run")
+            )
+        except (ValueError, KeyError, TypeError) as error:  # it reads the validation loss of each checkpoint
+            raise CheckpointError(
+                f"{self.folder}: cannot be read ({_one_line(error)}){_broken(self.folder)}"
+            ) from error
         if read_only and self.latest_step is None:
             self.close()
             raise CheckpointError(f"{workdir}: no finished checkpoint in {FOLDER}/; run 'ostinato train' first")
@@ -76,6 +88,10 @@ class Checkpoints:
         return self._manager.latest_step()
 
     @property
+    def steps(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
+    @property
     def best_step(self) -> int | None:
         """The checkpoint with the lowest validation loss; the latest one if no loss has been measured."""
         return self._manager.best_step()
@@ -89,31 +105,48 @@ class Checkpoints:
             validation_loss: None if it was not measured at this step.
 
         Raises:
-            OSError: the checkpoint before this one could not be written (a full disk, for instance).
+            CheckpointError: this one or that before it could not be written (a full disk, for instance).
         """
         step = int(state.step)
+        items = _items(state)
         description = {
             **description,
             "step": step,
-            "arrays": array_types(_items(state)),
-            "params_sha256": tree_sha256(state.params),
-            "opt_sha256": tree_sha256(state.opt_state),
+            "arrays": array_types(items),
+            **{f"{name}_sha256": tree_sha256(item) for name, item in items.items()},
         }
-        # Only between two checkpoints is nothing being renamed into the folder that is purged.
-        self._manager.wait_until_finished()
-        self._purge()
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                **{name: ocp.args.StandardSave(item) for name, item in _items(state).items()},
-                run=ocp.args.JsonSave(description),
-            ),
-            metrics={"validation_loss": math.inf if validation_loss is None else validation_loss},
-        )
+        description["sha256"] = json_sha256(description)
+        with self._writing():
+            # Only between two checkpoints is nothing being renamed into the folder that is purged.
+            self._manager.wait_until_finished()
+            self._purge()
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    **{name: ocp.args.StandardSave(item) for name, item in items.items()},
+                    run=ocp.args.JsonSave(description),
+                ),
+                metrics={"validation_loss": math.inf if validation_loss is None else validation_loss},
+            )
 
     def describe(self, step: int) -> dict[str, Any]:
-        """Returns the description that was saved with a checkpoint."""
-        return self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
+        """Returns the description that was saved with a checkpoint.
+
+        Raises:
+            CheckpointError: it is damaged, or of a later format.
+        """
+        with self._reading(step):
+            description = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
+            version = description.get("format", 1)
+        if version > FORMAT:
+            raise CheckpointError(
+                f"{self.folder / str(step)}: has format {version}, this version of ostinato reads up to {FORMAT}; "
+                "install the version that wrote it"
+            )
+        seal = description.pop("sha256", None)
+        if version > 1 and seal != json_sha256(description):
+            raise self._damaged(step, "the bytes of 'run' are not those that were saved")
+        return description
 
     def restore_state(self, step: int, init: Callable[[], TrainState], shardings: TrainState) -> TrainState:
         """Returns the state of a checkpoint, on whatever devices `shardings` names.
@@ -142,10 +175,26 @@ class Checkpoints:
         template = jax.tree.map(lambda x: _struct(x, sharding), jax.eval_shape(init))
         return self._restore(step, {"params": template})["params"]
 
+    def wait(self) -> None:
+        """Waits until the checkpoint that is being written is there.
+
+        Raises:
+            CheckpointError: it could not be written.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
+
     def close(self) -> None:
-        """Waits for the checkpoint that is being written."""
-        self._manager.close()
-        self._purge()
+        """Waits for the checkpoint that is being written.
+
+        Raises:
+            CheckpointError: it could not be written; those before it are whole.
+        """
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+            self._purge()
 
     def _restore(self, step: int, templates: dict[str, Any]) -> dict[str, Any]:
         description = self.describe(step)
@@ -155,27 +204,84 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self.folder / str(step)}: arrays do not fit this model:\n" + differences(found, wanted)
             )
-        try:
+        with self._reading(step):
             items = self._manager.restore(
                 step,
                 args=ocp.args.Composite(
                     **{name: ocp.args.StandardRestore(template) for name, template in templates.items()}
                 ),
             )
-        except (ValueError, OSError, KeyError) as error:
-            raise CheckpointError(f"{self.folder / str(step)}: cannot be read ({error})") from error
-        for name in ("params", "opt"):
-            if name in templates and tree_sha256(items[name]) != description[f"{name}_sha256"]:
-                raise CheckpointError(
-                    f"{self.folder / str(step)}: the bytes of '{name}' are not those that were saved "
-                    f"(SHA-256 {tree_sha256(items[name])}, saved {description[f'{name}_sha256']}); "
-                    "delete this checkpoint and go on from an older one"
-                )
+        for name in templates:
+            saved = description.get(f"{name}_sha256")  # format 1 has none of the carry
+            if saved is not None and tree_sha256(items[name]) != saved:
+                raise self._damaged(step, f"the bytes of '{name}' are not those that were saved")
         return dict(items.items())
+
+    @contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Turns whatever Orbax, TensorStore and JSON raise over damaged files into one error that says so."""
+        before = sys.unraisablehook
+        sys.unraisablehook = _without_late_answers(before)
+        try:
+            yield
+        except Exception as error:  # the type depends on which byte of which file is wrong
+            # The hook stays: answers may come until the end of the process.
+            raise self._damaged(step, f"cannot be read ({type(error).__name__}: {_one_line(error)})") from error
+        sys.unraisablehook = before
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turns whatever Orbax and TensorStore raise when writing fails into one error that names the folder."""
+        try:
+            yield
+        except Exception as error:  # ValueError from TensorStore, OSError, or an error of a thread
+            steps = self.steps
+            kept = f"the checkpoint of step {steps[-1]} is whole" if steps else "there is no checkpoint before it"
+            raise CheckpointError(
+                f"{self.folder}: a checkpoint could not be written ({_one_line(error)}); {kept}; make room and give "
+                "the same command again"
+            ) from error
+
+    def _damaged(self, step: int, what: str) -> CheckpointError:
+        """Returns the error with the checkpoints that are left, the newest of the earlier ones first."""
+        others = sorted((other for other in self.steps if other != step), key=lambda other: (other > step, -other))
+        if not others:
+            advice = "there is no other checkpoint; delete the folder to begin anew"
+        else:
+            named = " and ".join(map(str, others[:2]))
+            advice = (
+                f"there is also that of step {named}: 'ostinato train --from-step {others[0]} ...' sets the later ones "
+                f"aside and goes on from step {others[0]}"
+            )
+        return CheckpointError(f"{self.folder / str(step)}: {what}; {advice}")
 
     def _purge(self) -> None:
         if not self._read_only and jax.process_index() == 0:
             shutil.rmtree(self.folder / DELETED, ignore_errors=True)  # what stays is purged the next time
+
+
+def go_back(workdir: Path, step: int) -> list[Path]:
+    """Puts all checkpoints after a step into set-aside/, so that the run goes on from that step.
+
+    Returns:
+        Where they are now.
+
+    Raises:
+        CheckpointError: there is no checkpoint of that step.
+    """
+    folder = workdir / FOLDER
+    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+    if step not in steps:
+        listed = ", ".join(map(str, steps)) or "none"
+        raise CheckpointError(f"{folder}: there is no checkpoint of step {step}, only of {listed}")
+    moved = []
+    for later in (number for number in steps if number > step):
+        target = workdir / SET_ASIDE / str(later)
+        while target.exists():
+            target = target.with_name(target.name + "-")
+        target.parent.mkdir(exist_ok=True)
+        moved.append((folder / str(later)).rename(target))
+    return moved
 
 
 class LoadedRun(NamedTuple):
@@ -221,6 +327,36 @@ def _this_process_alone() -> ocp.options.MultiprocessingOptions:
     return ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
     )
+
+
+def _broken(folder: Path) -> str:
+    """Returns which checkpoints cannot say their validation loss, as the end of a message."""
+    names = []
+    for file in sorted(folder.glob("*/metrics/metrics")):
+        try:
+            float(json.loads(file.read_bytes())["validation_loss"])
+        except (ValueError, KeyError, TypeError):
+            names.append(str(file))
+    return f"; damaged: {', '.join(names)}; move the folder of such a checkpoint away" if names else ""
+
+
+def _without_late_answers(before: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Returns a hook that drops what the other arrays say after one could not be read.
+
+    Orbax gives up at the first and closes its event loop; TensorStore's threads and the coroutines that wait for the
+    others complain about that, in many lines.
+    """
+
+    def hook(unraisable: Any) -> None:
+        if not (inspect.iscoroutine(unraisable.object) or str(unraisable.exc_value) == "Event loop is closed"):
+            before(unraisable)
+
+    return hook
+
+
+def _one_line(error: BaseException) -> str:
+    """Returns what an error says, without the many lines that TensorStore adds."""
+    return " ".join(str(error).split())[:300]
 
 
 def _items(state: TrainState) -> dict[str, Any]:

@@ -1,20 +1,42 @@
-"""What a checkpoint says about itself in JSON: how it is written, read, compared, and verified by digests."""
+"""What a checkpoint says about its run in JSON: how it is written, read and compared, and what a run may change."""
 
 import dataclasses
-import hashlib
+import fnmatch
 import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.music.records import Dataset
 
 PACKAGES = ("ostinato", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 """Their versions are written down, since they decide about the last digits."""
+
+
+FORMAT = 2
+"""The version of what a checkpoint holds. Those of format 1 are read, too: they lack history, devices, and the digests
+of carry and description."""
+
+MAY_CHANGE = (
+    "num_epochs",
+    "num_steps",
+    "evaluate_every",
+    "patience",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "log_every",
+    "optimizer.*",
+    "accumulate",
+    "head_steps",
+    "skip_limit",
+    "rollbacks",
+    "rollback_factor",
+    "peer_timeout_s",
+)
+"""The settings that a run may change when it goes on; each change is kept in its history."""
 
 
 class CheckpointError(ValueError):
@@ -33,6 +55,13 @@ class Progress(NamedTuple):
     evaluations_without_gain: int = 0
     finished: bool = False
     """The run was complete at this step: all steps done, or stopped early."""
+    skipped: int = 0
+    """Steps whose loss or gradient was not a number."""
+    skipped_in_row: int = 0
+    rollbacks: int = 0
+    """Times that the run went back to a checkpoint because it was unstable."""
+    learning_rate_factor: float = 1.0
+    """What the learning rate of the configuration is multiplied by, since the run went back."""
 
     def evaluated(self, step: int, loss: float) -> "Progress":
         """Returns the progress after a measurement. Of equal losses the later one is the best."""
@@ -50,12 +79,19 @@ class Progress(NamedTuple):
 
 
 def describe_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
-    """Returns what every checkpoint of a run holds about it."""
+    """Returns what every checkpoint of a run holds about it. `history` is empty: the run has just begun."""
     return {
+        "format": FORMAT,
         "config": dataclasses.asdict(config),
         "codec": dataset.codec.to_json(),
         "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint},
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "devices": {
+            "platform": jax.default_backend(),
+            "devices": jax.device_count(),
+            "processes": jax.process_count(),
+        },
+        "history": [],
     }
 
 
@@ -72,32 +108,46 @@ def config_from_json(values: dict[str, Any]) -> TrainConfig:
         raise CheckpointError(f"the configuration was written by another version of ostinato ({error})") from error
 
 
-def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) -> None:
+def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) -> dict[str, list[Any]]:
     """Refuses to go on with a run whose network, data, codec or seed is another.
 
-    The length of the run, the optimizer's settings and the intervals may change.
+    Returns:
+        What is different and may be, as [before, now] by dotted name: settings of MAY_CHANGE, versions, and devices.
 
     Raises:
-        CheckpointError: with a line for each value that differs.
+        CheckpointError: with a line for each value that may not differ.
     """
-    found, wanted = _flat(_fixed(saved)), _flat(_fixed(now))
-    if found != wanted:
+    found, wanted = _flat(_numbers_of(saved)), _flat(_numbers_of(now))
+    differing = {name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)}
+    allowed = {name for name in differing if any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_CHANGE)}
+    if differing - allowed:
+        names = differing - allowed
+        found, wanted = ({name: value for name, value in side.items() if name in names} for side in (found, wanted))
         raise CheckpointError(
             f"{workdir}: this run was started differently; choose another --workdir or the same settings:\n"
             + differences(found, wanted)
         )
+    changes = {name: [json.loads(found.get(name, "null")), json.loads(wanted.get(name, "null"))] for name in allowed}
+    for part in ("versions", "devices"):
+        before = saved.get(part, now[part])
+        changes |= {
+            f"{part}.{name}": [before.get(name), value]
+            for name, value in now[part].items()
+            if before.get(name) != value
+        }
+    return dict(sorted(changes.items()))
 
 
-def _fixed(run: dict[str, Any]) -> dict[str, Any]:
-    """Returns the part of a description that a run keeps all its life."""
-    config = run["config"]
+def _numbers_of(run: dict[str, Any]) -> dict[str, Any]:
+    """Returns what decides about the numbers of a run."""
     # What a run did not know yet has its default, which stands for what was done before there was a choice.
-    kept = {
-        "model": {**dataclasses.asdict(ModelConfig()), **config["model"]},
-        "data": {**dataclasses.asdict(DataConfig()), **config["data"]},
-        "seed": config["seed"],
+    config, defaults = run["config"], dataclasses.asdict(TrainConfig())
+    whole = {
+        name: {**default, **config.get(name, {})} if isinstance(default, dict) else config.get(name, default)
+        for name, default in defaults.items()
     }
-    return {**kept, "codec": run["codec"], "dataset": run["dataset"]["fingerprint"]}
+    unknown = {name: value for name, value in config.items() if name not in defaults}
+    return {**whole, **unknown, "codec": run["codec"], "dataset": run["dataset"]["fingerprint"]}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:
@@ -122,25 +172,3 @@ def differences(found: dict[str, str], wanted: dict[str, str]) -> str:
         for name in sorted(found.keys() | wanted.keys())
         if found.get(name) != wanted.get(name)
     )
-
-
-def array_types(tree: Any) -> dict[str, str]:
-    """Returns dtype and shape of each leaf by its path, such as `params/head/kernel: float32[16,64]`."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
-
-
-def tree_sha256(tree: Any) -> str:
-    """Returns the SHA-256 over path, dtype, shape and bytes (little-endian, row-major) of each leaf, sorted by path."""
-    digest = hashlib.sha256()
-    for (name, kind), leaf in sorted(zip(array_types(tree).items(), jax.tree.leaves(tree), strict=True), key=_name):
-        values = np.asarray(leaf)
-        digest.update(f"{name}: {kind}\n".encode())
-        digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data)
-    return digest.hexdigest()
-
-
-def _name(entry: tuple[tuple[str, str], Any]) -> str:
-    return entry[0][0]

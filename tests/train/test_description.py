@@ -5,15 +5,16 @@ import math
 import numpy as np
 import pytest
 
+from ostinato.configs.schema import TrainConfig
 from ostinato.train.description import (
+    MAY_CHANGE,
     CheckpointError,
     Progress,
-    array_types,
     check_same_run,
     config_from_json,
     describe_run,
-    tree_sha256,
 )
+from ostinato.train.fingerprint import array_types, tree_sha256
 from tests.train.conftest import replace
 
 
@@ -44,7 +45,27 @@ def test_length_optimizer_and_intervals_may_change(config, dataset, tmp_path):
         log_every=9,
         patience=0,
     )
-    check_same_run(describe_run(config, dataset), describe_run(changed, dataset), tmp_path)
+    found = check_same_run(describe_run(config, dataset), describe_run(changed, dataset), tmp_path)
+    assert found["optimizer.learning_rate"] == [0.03, 1e-4]
+    assert found["keep_checkpoints"] == [3, 1]
+    assert len(found) == 10
+
+
+def test_other_versions_and_devices_are_told(config, dataset, tmp_path):
+    now = describe_run(config, dataset)
+    saved = {**now, "versions": {**now["versions"], "jax": "0.1"}, "devices": {**now["devices"], "devices": 8}}
+    assert check_same_run(saved, now, tmp_path) == {
+        "devices.devices": [8, 4],
+        "versions.jax": ["0.1", now["versions"]["jax"]],
+    }
+    assert check_same_run(now, now, tmp_path) == {}
+
+
+def test_what_may_change_are_settings():
+    """A setting that is renamed must not stay in the list under its old name."""
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    assert {name.partition(".")[0] for name in MAY_CHANGE} <= names
+    assert names - {name.partition(".")[0] for name in MAY_CHANGE} == {"model", "data", "seed"}
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"data": {"batch_size": 8}}, {"model": {"dropout": 0.0}}])
