@@ -1,0 +1,41 @@
+"""SIGTERM, which a batch system sends before it takes a machine away, as a question that the loop asks each step."""
+
+import itertools
+import signal
+import threading
+from types import FrameType
+
+import jax
+from jax.experimental import multihost_utils
+
+
+class StopSignal:
+    """Is true once SIGTERM has come, on every host after the same step.
+
+    With several processes JAX's preemption service hears the signal on any of them and agrees on a step that none has
+    passed yet. A process alone needs no agreement. To be entered by the main thread, after JAX's distributed start.
+    """
+
+    def __init__(self) -> None:
+        self._came = threading.Event()
+        self._questions = itertools.count(1)
+
+    def __enter__(self) -> "StopSignal":
+        if jax.process_count() == 1:
+            self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if jax.process_count() == 1:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def __call__(self) -> bool:
+        """Returns whether to stop now; to be asked once after each step, by every host."""
+        if jax.process_count() == 1:
+            return self._came.is_set()
+        # Not the number of the step: that one goes back when a run returns to a checkpoint.
+        return multihost_utils.reached_preemption_sync_point(next(self._questions))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._came.set()
