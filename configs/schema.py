@@ -193,16 +193,29 @@ class TrainConfig:
     """Newest checkpoints that are kept, beside the best one."""
     log_every: int = 20
     """Steps between lines in metrics.jsonl."""
+    skip_limit: int = 10
+    """A step whose loss or gradient is not a number is skipped; after so many in a row the run goes back."""
+    rollbacks: int = 3
+    """How often an unstable run goes back to its latest checkpoint with a lower learning rate; 0 ends it at once."""
+    rollback_factor: float = 0.5
+    """What the learning rate is multiplied by each time a run goes back."""
+    peer_timeout_s: float = 60.0
+    """Seconds until a host that has died or does not get on ends all others."""
     seed: int = 0
     """Seed of the parameters, of dropout and of the order of the data."""
 
     def __post_init__(self) -> None:
-        for name in ("num_epochs", "accumulate", "keep_checkpoints", "log_every"):
+        for name in ("num_epochs", "accumulate", "keep_checkpoints", "log_every", "skip_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
-        for name in ("num_steps", "head_steps", "evaluate_every", "patience", "checkpoint_every", "seed"):
+        for name in ("num_steps", "head_steps", "evaluate_every", "patience", "checkpoint_every", "rollbacks", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+        if not 0 < self.rollback_factor <= 1 or self.peer_timeout_s <= 0:
+            raise ValueError(
+                f"rollback_factor {self.rollback_factor} must be above 0 and at most 1, "
+                f"peer_timeout_s {self.peer_timeout_s} above 0"
+            )
         if self.data.batch_size % self.accumulate:
             raise ValueError(
                 f"batch_size {self.data.batch_size} cannot be split into accumulate {self.accumulate} parts"

@@ -48,6 +48,10 @@ class TrainingBatches(Protocol):
 
     def __getitem__(self, k: int) -> Batch: ...
 
+    def pieces(self, k: int) -> list[int]:
+        """Returns the numbers of the pieces in batch k, on all hosts together."""
+        ...
+
 
 def training_batches(
     source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice = slice(None)
@@ -104,6 +108,22 @@ class StreamBatches:
         if chunk == 0:
             starts[:, 0] = True
         return Batch(steps[:, :-1], steps[:, 1:], starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
+
+    def pieces(self, k: int) -> list[int]:
+        """Returns the numbers of the pieces in batch k, row by row, on all hosts together."""
+        epoch, chunk = divmod(k, self.steps_per_epoch)
+        tape, found = self._tape(epoch), {}
+        b, t = self._config.batch_size, self._config.sequence_length
+        for row in range(b):
+            position = (tape.offset + row * tape.num_steps // b + chunk * t) % tape.num_steps
+            left = t + 1
+            while left > 0:
+                slot = int(np.searchsorted(tape.begins, position, side="right")) - 1
+                piece = int(tape.pieces[slot])
+                found[piece] = None
+                read = int(tape.begins[slot]) + int(self._lengths[piece]) - position
+                left, position = left - read, (position + read) % tape.num_steps
+        return list(found)
 
     def _make_tape(self, epoch: int) -> "_Tape":
         rng = np.random.default_rng([self._seed, epoch])
@@ -168,6 +188,11 @@ class WindowBatches:
         begins = windows - np.r_[0, self._window_ends][pieces]
         excerpts = [self._pieces(int(pieces[row]), Change(*changes[row].tolist()))[begins[row] :] for row in self._rows]
         return _padded(excerpts, self._config.sequence_length, self._codec, anew=True)
+
+    def pieces(self, k: int) -> list[int]:
+        """Returns the numbers of the pieces in batch k, row by row, on all hosts together."""
+        windows = np.random.default_rng([self._seed, k]).integers(self._window_ends[-1], size=self._config.batch_size)
+        return list(dict.fromkeys(np.searchsorted(self._window_ends, windows, side="right").tolist()))
 
 
 def evaluation_batches(

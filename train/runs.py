@@ -1,16 +1,21 @@
-"""What a finished or running training run says about itself: `ostinato runs show RUN`."""
+"""What training runs say about themselves: `ostinato runs show RUN`, `ostinato runs FOLDER`."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from ostinato.train.checkpoint import Checkpoints
+from ostinato.train.checkpoint import FOLDER, Checkpoints
+from ostinato.train.lock import holder_of, seems_alive
+from ostinato.train.metrics import FILE, read_lines
+
+State = Literal["running", "finished", "stopped", "died"]
 
 
 def show(workdir: Path) -> dict[str, Any]:
     """Returns the state of a run for people and scripts, ready for JSON.
 
     `step` and `params_sha256` are those of the latest checkpoint; losses are on the validation split, in nats per step,
-    None where none was measured.
+    None where none was measured. `history` says what was changed when the run went on, and when it went back.
 
     Raises:
         CheckpointError: there is no checkpoint.
@@ -32,7 +37,70 @@ def show(workdir: Path) -> dict[str, Any]:
         "initial_validation_loss": progress["initial_loss"],
         "best_validation_loss": progress["best_loss"],
         "last_validation_loss": progress["last_loss"],
+        "skipped": progress.get("skipped", 0),
         "dataset": description["dataset"],
         "config": description["config"],
         "versions": description["versions"],
+        "history": description.get("history", []),
     }
+
+
+class RunSummary(NamedTuple):
+    """One run at a glance. What is not known yet is None."""
+
+    workdir: Path
+    state: State
+    """died: its process ended without a word, and the same command goes on from the last checkpoint."""
+    step: int
+    """Of the last line of its log."""
+    best_loss: float | None
+    """Of the validation split, in nats per step."""
+    best_step: int | None
+    notes_per_s: float | None
+    """Of the last line of its log."""
+    saved_step: int | None
+    """The latest checkpoint."""
+    saved_s: float | None
+    """When it was written, in seconds since 1970."""
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Returns the folders of all runs in a folder, itself included, at any depth."""
+    marks = [*folder.glob(f"**/{FILE}"), *(path for path in folder.glob(f"**/{FOLDER}") if path.is_dir())]
+    return sorted({path.parent for path in marks})
+
+
+def summarise_run(workdir: Path) -> RunSummary:
+    """Returns a run at a glance, from its log and the names of its checkpoints, while it may be at work."""
+    lines = read_lines(workdir / FILE)
+    losses = [(line["loss"], line["step"]) for line in lines if line["split"] == "validation" and line["step"] > 0]
+    best_loss, best_step = min((pair for pair in losses if pair[0] is not None), default=(None, None))
+    speeds = [line["notes_per_s"] for line in lines if "notes_per_s" in line]
+    saved = max(
+        (path for path in (workdir / FOLDER).glob("*") if path.name.isdecimal()),
+        key=lambda path: int(path.name),
+        default=None,
+    )
+    if seems_alive(workdir):
+        state: State = "running"
+    elif saved is not None and _finished(saved):
+        state = "finished"
+    else:
+        state = "stopped" if holder_of(workdir) is None else "died"
+    return RunSummary(
+        workdir=workdir,
+        state=state,
+        step=max((line["step"] for line in lines), default=0),
+        best_loss=best_loss,
+        best_step=best_step,
+        notes_per_s=speeds[-1] if speeds else None,
+        saved_step=int(saved.name) if saved else None,
+        saved_s=saved.stat().st_mtime if saved else None,
+    )
+
+
+def _finished(checkpoint: Path) -> bool:
+    try:
+        return json.loads((checkpoint / "run" / "metadata").read_bytes())["progress"]["finished"]
+    except (OSError, ValueError, KeyError):  # damaged, or removed just now: going on with the run will tell
+        return False

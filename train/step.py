@@ -185,7 +185,10 @@ def make_train_step(
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = StepMetrics(loss=loss, totals=totals, grad_norm=optax.tree.norm(gradients))
-        return TrainState(state.step + 1, params, opt_state, carry), metrics
+        # A step whose loss or gradient is not a number changes nothing but the number of the step.
+        finite = jnp.isfinite(loss) & jnp.isfinite(metrics.grad_norm)
+        changed = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (params, opt_state, carry), state[1:])
+        return TrainState(state.step + 1, *changed), metrics
 
     return jax.jit(
         train_step,

@@ -315,3 +315,16 @@ def test_a_damaged_record_stops_the_stream_with_its_name(tmp_path):
         pytest.raises(DatasetError, match=shard.name),
     ):
         list(itertools.islice(stream, 4))
+
+
+@pytest.mark.parametrize("order", ["streams", "windows"])
+def test_the_pieces_of_a_batch_are_those_whose_rows_are_in_it(dataset, order):
+    """Each row of a piece has a number that no other has, so it tells its piece."""
+    batches = batches_of(dataset, order)
+    source = dataset.source("train")
+    of_row = {int(row): i for i in range(len(source)) for row in source[i].steps[1:-1, 0]}
+    for k in (0, 3, batches.steps_per_epoch, 5 * batches.steps_per_epoch + 2):
+        batch = batches[k]
+        seen = {of_row[row] for row in np.r_[batch.inputs.ravel(), batch.targets.ravel()].tolist() if row in of_row}
+        assert seen <= set(batches.pieces(k))
+        assert len(batches.pieces(k)) == len(set(batches.pieces(k)))

@@ -6,7 +6,8 @@ import pytest
 
 from ostinato.train.checkpoint import load_params
 from ostinato.train.description import CheckpointError
-from ostinato.train.loop import NonFiniteLossError, train
+from ostinato.train.loop import NonFiniteLossError, parts_for, train
+from ostinato.train.profiling import steps_to_profile
 from ostinato.train.runs import show
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset, read_metrics, replace
 
@@ -156,8 +157,9 @@ def test_without_validation_the_latest_is_the_best(config, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_and_is_not_saved(dataset, config, tmp_path):
-    config = replace(config, optimizer={"learning_rate": 1e38, "warmup_steps": 0}, evaluate_every=2, log_every=2)
-    with pytest.raises(NonFiniteLossError, match=r"step 2: the .* lower learning rate than 1e\+38"):
+    optimizer = {"learning_rate": 1e38, "warmup_steps": 0}
+    config = replace(config, optimizer=optimizer, evaluate_every=2, log_every=2, rollbacks=0)
+    with pytest.raises(NonFiniteLossError, match=r"step 1: the .* is inf; .* lower learning rate than 1e\+38"):
         train(config, dataset, tmp_path)
     with pytest.raises(CheckpointError, match="no finished checkpoint"):
         show(tmp_path)
@@ -170,3 +172,62 @@ def test_windows_train_and_resume_too(dataset, config, tmp_path):
     train(config, dataset, tmp_path / "parts")
     assert repeatable(tmp_path / "parts") == repeatable(tmp_path / "straight")
     assert show(tmp_path / "parts")["params_sha256"] == show(tmp_path / "straight")["params_sha256"]
+
+
+def test_each_line_of_the_log_tells_what_is_asked_for(straight, dataset):
+    line = read_metrics(straight[0], "train")[-1]
+    names = [field.name for field in dataset.codec.fields]
+    assert {f"{kind}/{name}" for name in names for kind in ("loss", "accuracy")} <= set(line)
+    assert {"loss", "accuracy", "grad_norm", "param_norm", "learning_rate"} <= set(line)
+    assert {"notes_per_s", "rows_per_s", "steps_per_s", "input_wait_s", "skipped"} <= set(line)
+    assert 0 <= line["input_wait_s"] < 1 / line["steps_per_s"]
+    assert line["notes_per_s"] < line["rows_per_s"]  # a piece's first and last row are no notes
+
+
+def test_what_was_changed_and_the_events_are_kept(dataset, config, tmp_path):
+    train(config, dataset, tmp_path, should_stop=after(5))
+    train(replace(config, num_steps=7, optimizer={"clip_norm": 2.0}), dataset, tmp_path)
+    shown = show(tmp_path)
+    changes = {"num_steps": [10, 7], "optimizer.clip_norm": [1.0, 2.0]}
+    assert shown["history"] == [{"step": 5, "event": "resumed", "changes": changes}]
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(event["step"], event["event"]) for event in events] == [
+        (0, "began"),
+        (5, "stopped"),
+        (5, "went on"),
+        (7, "finished"),
+    ]
+    assert events[2]["history"] == shown["history"][0]
+
+
+def test_fewer_devices_compute_a_batch_in_more_parts():
+    assert parts_for(64, 1, 8, num_devices=8) == 1
+    assert parts_for(64, 1, 8, num_devices=4) == 2
+    assert parts_for(64, 1, 8, num_devices=1) == 8
+    assert parts_for(64, 4, 8, num_devices=8) == 4  # as the user wishes
+    assert parts_for(64, 1, 8, num_devices=3) == 4  # three devices do not divide it: two of them take 8 rows each
+    assert parts_for(12, 1, 5, num_devices=2) == 2
+    assert parts_for(7, 1, 3, num_devices=2) == 7
+
+
+def test_parts_instead_of_devices_change_nothing_but_the_order_of_adding_up(straight, dataset, config, tmp_path):
+    still = {"dropout": 0.0}
+    train(replace(config, model=still), dataset, tmp_path / "whole")
+    train(replace(config, model=still), dataset, tmp_path / "parts", should_stop=after(5))
+    train(replace(config, model=still, accumulate=2), dataset, tmp_path / "parts")
+    whole, parts = ([line["loss"] for line in read_metrics(tmp_path / name, "train")] for name in ("whole", "parts"))
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+
+
+def test_a_trace_of_chosen_steps_is_written(dataset, config, tmp_path):
+    train(replace(config, num_steps=3), dataset, tmp_path, profile=range(2, 3))
+    assert list((tmp_path / "profile").rglob("*.xplane.pb"))
+
+
+def test_the_steps_of_a_trace_are_a_number_or_two():
+    assert list(steps_to_profile("7")) == [7]
+    assert steps_to_profile("100-105") == range(100, 106)
+    assert not steps_to_profile("")
+    for text in ("0", "5-3", "a", "1-2-3"):
+        with pytest.raises(ValueError, match="must be a step, or the first and the last"):
+            steps_to_profile(text)

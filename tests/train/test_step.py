@@ -93,6 +93,21 @@ def test_a_batch_in_two_parts_gives_the_update_and_the_carry_of_the_whole(datase
     assert len({row.tobytes() for row in np.asarray(whole.carry[0][0])}) == 4  # rows differ: their order is compared
 
 
+def test_a_step_whose_loss_is_not_a_number_changes_nothing_but_its_number(dataset, config, parts):
+    model, optimizer = parts
+    mesh = mesh_of(4)
+    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
+    bad = batch._replace(weights=np.where(np.arange(8) == 3, np.nan, batch.weights).astype(np.float32))
+    init = jax.jit(make_state_init(model, optimizer, 4), out_shardings=state_shardings(mesh))
+    step = make_train_step(model, optimizer, mesh, jax.random.key(1))
+    before, _ = step(init(jax.random.key(0)), place(batch, mesh, 4))
+    kept = jax.tree.map(np.asarray, before)
+    after, metrics = step(before, place(bad, mesh, 4))
+    assert np.isnan(metrics.loss)
+    assert int(after.step) == int(kept.step) + 1
+    jax.tree.map(np.testing.assert_array_equal, after[1:], kept[1:])
+
+
 def test_a_batch_that_cannot_be_split_is_refused(dataset, config, parts):
     model, optimizer = parts
     step = make_train_step(model, optimizer, mesh_of(4), jax.random.key(1), accumulate=2)
