@@ -1,8 +1,8 @@
 """The `ostinato` command: reads the flags and hands over to the stage that they name.
 
 A stage is imported only when its subcommand runs, so that `--help` opens without JAX or Beam. Exit codes: 0 when the
-work is whole, 2 for a mistake that the user can mend (one line says how), 77 for a loss that is no longer a number,
-130 after Ctrl-C, 1 for anything else.
+work is whole, 2 for a mistake that the user can mend (one line says how), 130 after Ctrl-C, 1 for anything else; those
+of training are explained in train/exit_codes.py.
 """
 
 import contextlib
@@ -13,10 +13,11 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import tyro
 
@@ -88,8 +89,47 @@ class Train:
     """A folder that `ostinato prepare` wrote."""
     workdir: Path
     """Folder for checkpoints and metrics."""
+    coordinator: str = ""
+    """HOST:PORT of process 0, where several processes train together. With the next two it says who this process is;
+    launchers (`ostinato launch local`, Slurm, Open MPI, TPU pods, the files in launch/) say it by themselves."""
+    num_processes: int = 0
+    """How many processes train together."""
+    process_id: int = -1
+    """The number of this process; the first is 0."""
+    start_timeout_s: float = 300.0
+    """Seconds until a process that does not come is given up."""
+    from_step: int = -1
+    """Go on from the checkpoint of this step instead of the latest; later ones are set aside. To be given once."""
+    profile: str = ""
+    """Steps, such as 100-105, of which a JAX trace is written to the folder profile/ of the run."""
     config: Annotated[_TrainPreset, _NO_PREFIX]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
     """The preset, and options that change it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """Trains with several processes of this machine: ostinato launch local --processes 2 -- train ...
+
+    The GPUs, or the cores where there are none, are divided among them. When a process dies, all go on from the last
+    checkpoint.
+    """
+
+    where: tyro.conf.Positional[Literal["local"]]
+    """This machine. launch/README.md shows how clusters start the same command."""
+    processes: int = 2
+    """How many."""
+    devices_per_process: int = 0
+    """CPU devices of each process; 0 is one."""
+    max_restarts: int = 3
+    """How often all processes are started again, after one was killed, was preempted or lost another."""
+    grace_s: float = 60.0
+    """Seconds between Ctrl-C or SIGTERM, which is passed on, and the end of processes that have not saved by then."""
+
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise ValueError(f"--processes {self.processes} must be at least 1")
+        if self.devices_per_process < 0 or self.max_restarts < 0 or self.grace_s < 0:
+            raise ValueError("--devices-per-process, --max-restarts and --grace-s must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,17 +144,31 @@ class RunsShow:
 
 @dataclass(frozen=True, kw_only=True)
 class RunsList:
-    """Lists the runs in a folder with their state and best loss."""
+    """Lists the runs in a folder: state, best loss, speed and last checkpoint (short: ostinato runs FOLDER)."""
 
     folder: tyro.conf.Positional[Path] = Path()
     """Where to look, at any depth."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunsPlot:
+    """Draws the losses of the runs in a folder, in the terminal and as a picture."""
+
+    folder: tyro.conf.Positional[Path] = Path()
+    """Where to look, at any depth."""
+    output: Path | None = None
+    """The PNG; curves.png in the folder by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Runs:
     """Looks at training runs."""
 
-    command: Annotated[RunsShow, tyro.conf.subcommand("show")] | Annotated[RunsList, tyro.conf.subcommand("list")]
+    command: (
+        Annotated[RunsShow, tyro.conf.subcommand("show")]
+        | Annotated[RunsList, tyro.conf.subcommand("list")]
+        | Annotated[RunsPlot, tyro.conf.subcommand("plot")]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +233,8 @@ _COMMANDS = {
     "prepare": Prepare,
     "inspect": Inspect,
     "plan": tyro.conf.CascadeSubcommandArgs[Plan],
-    "train": Train,
+    "train": tyro.conf.CascadeSubcommandArgs[Train],
+    "launch": Launch,
     "runs": Runs,
     "sample": Sample,
     "evaluate": Evaluate,
@@ -188,6 +243,33 @@ _COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    try:
+        code = _main(arguments)
+    except Exception:
+        if _has_peers():
+            traceback.print_exc()
+            _exit_at_once(1)
+        raise
+    # A normal exit waits for the other processes of a run, which it may be in vain to wait for.
+    if code not in (0, 75) and _has_peers():
+        _exit_at_once(code)
+    return code
+
+
+def _has_peers() -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized()
+
+
+def _exit_at_once(code: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    from ostinato.train.exit_codes import StoppedError
+
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Errors only from others: apache_beam warns at every import about clouds that nobody asked for.
     logging.basicConfig(level=logging.ERROR, format="%(message)s")
@@ -195,13 +277,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not os.environ.get("OSTINATO_TRACEBACK"):
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs each error that it raises, at length
     try:
-        command, beam_arguments = _parse(arguments)
-        return _run(command, beam_arguments)
+        command, rest = _parse(arguments)
+        return _run(command, rest)
     except (ValueError, OSError) as error:
         if os.environ.get("OSTINATO_TRACEBACK"):
             raise
         print(f"ostinato: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except StoppedError as error:
+        print(f"ostinato: {error}", file=sys.stderr)
+        return error.exit_code
     except FloatingPointError as error:
         print(f"ostinato: {error}", file=sys.stderr)
         return 77
@@ -211,11 +296,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: list[str]) -> tuple[Any, list[str]]:
-    """Returns the command and, for prepare, the options meant for Beam.
+    """Returns the command and what is not for it: of prepare the options meant for Beam, of launch what follows --.
 
     Raises:
         ValueError: the flags are wrong; in one line.
     """
+    launched: list[str] = []
+    if arguments[:1] == ["launch"] and "--" in arguments:
+        split = arguments.index("--")
+        arguments, launched = arguments[:split], arguments[split + 1 :]
+    if arguments[:1] == ["runs"] and not {"show", "list", "plot", "-h", "--help"} & set(arguments[1:2]):
+        arguments = ["runs", "list", *arguments[1:]]
     union: Any = None
     for name, kind in _COMMANDS.items():
         member = Annotated[kind, tyro.conf.subcommand(name)]
@@ -231,7 +322,7 @@ def _parse(arguments: list[str]) -> tuple[Any, list[str]]:
         with contextlib.redirect_stderr(message):
             if arguments[:1] == ["prepare"]:
                 return tyro.cli(union, return_unknown_args=True, **options)
-            return tyro.cli(union, **options), []
+            return tyro.cli(union, **options), launched
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -250,7 +341,7 @@ def _one_line(box: str) -> str:
     return f"{said}; see '{hint.group(0) if hint else 'ostinato --help'}'"
 
 
-def _run(command: Any, beam_arguments: list[str]) -> int:
+def _run(command: Any, rest: list[str]) -> int:
     match command:
         case Prepare():
             from ostinato.beam_pipelines.prepare import prepare
@@ -262,7 +353,7 @@ def _run(command: Any, beam_arguments: list[str]) -> int:
                     list(command.midi),
                     command.output,
                     command.config,
-                    beam_arguments,
+                    rest,
                     labels=command.labels,
                     num_parsers=command.parsers,
                     watch=watch,
@@ -276,7 +367,29 @@ def _run(command: Any, beam_arguments: list[str]) -> int:
             from ostinato.launch.stages import run_training
 
             assert isinstance(command.config, TrainConfig)
-            run_training(command.config, command.dataset, command.workdir)
+            run_training(
+                command.config,
+                command.dataset,
+                command.workdir,
+                coordinator=command.coordinator,
+                num_processes=command.num_processes,
+                process_id=command.process_id,
+                start_timeout_s=command.start_timeout_s,
+                from_step=None if command.from_step < 0 else command.from_step,
+                profile=command.profile,
+            )
+        case Launch():
+            from ostinato.launch.local import launch_local
+
+            if not rest or not isinstance(_parse(rest)[0], Train):
+                raise ValueError("what is to be launched? ostinato launch local --processes 2 -- train ...")
+            return launch_local(
+                rest,
+                num_processes=command.processes,
+                devices_per_process=command.devices_per_process,
+                max_restarts=command.max_restarts,
+                grace_s=command.grace_s,
+            )
         case Plan():
             from ostinato.launch.plan import plan
             from ostinato.launch.plan_tables import show_plan
@@ -294,12 +407,15 @@ def _run(command: Any, beam_arguments: list[str]) -> int:
                 command.json.write_text(json.dumps(found, indent=1) + "\n")
             return 0 if all(target["compiles"] for target in found["targets"]) else 1
         case Runs():
-            from ostinato.launch.show import show_run, show_runs
+            from ostinato.launch import runs
 
-            if isinstance(command.command, RunsShow):
-                show_run(command.command.workdir, as_json=command.command.json)
-            else:
-                show_runs(command.command.folder)
+            match command.command:
+                case RunsShow(workdir=workdir, json=as_json):
+                    runs.show_run(workdir, as_json=as_json)
+                case RunsPlot(folder=folder, output=output):
+                    runs.plot_runs(folder, output)
+                case _:
+                    runs.show_runs(command.command.folder)
         case Sample():
             from ostinato.launch.stages import run_sampling
 

@@ -1,6 +1,5 @@
 """Prints what datasets and runs hold, for people and for scripts."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,38 +117,3 @@ def _first_notes(piece: Any) -> list[list[str]]:
         ]
         for onset, duration, pitch, velocity, program in rows
     ]
-
-
-def show_run(workdir: Path, *, as_json: bool) -> None:
-    """Prints how far a run is."""
-    from ostinato.train.runs import show
-
-    state = show(workdir)
-    if as_json:
-        print(json.dumps(state))
-        return
-    cells = [[name, str(value)] for name, value in state.items() if not isinstance(value, dict)]
-    print_table(str(workdir), ["", ""], cells)
-
-
-def show_runs(folder: Path) -> None:
-    """Prints one line for each run in a folder."""
-    from ostinato.train.checkpoint import FOLDER
-    from ostinato.train.runs import show
-
-    workdirs = sorted(path.parent for path in folder.glob(f"**/{FOLDER}") if path.is_dir())
-    if not workdirs:
-        raise ValueError(f"{folder}: no training run in it; run 'ostinato train' first")
-    cells = []
-    for workdir in workdirs:
-        state = show(workdir)
-        best = state["best_validation_loss"]
-        cells.append(
-            [
-                str(workdir),
-                str(state["step"]),
-                "yes" if state["finished"] else "no",
-                "" if best is None else f"{best:.4f} at {state['best_step']}",
-            ]
-        )
-    print_table(str(folder), ["run", "step", "finished", "best validation loss"], cells)

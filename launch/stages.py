@@ -1,6 +1,8 @@
 """Hands the flags of train, sample and evaluate over to their stages and says how it went."""
 
 import dataclasses
+import hashlib
+import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +14,11 @@ from ostinato.configs.schema import SampleConfig, TrainConfig
 from ostinato.launch.show import print_table
 from ostinato.music.records import Dataset
 from ostinato.train.checkpoint import load_params
+from ostinato.train.distributed import Settings, initialize
+from ostinato.train.exit_codes import PREEMPTED, StoppedError
 from ostinato.train.loop import Result, train
+from ostinato.train.preemption import StopSignal
+from ostinato.train.profiling import steps_to_profile
 
 
 def cache_compilations() -> None:
@@ -22,18 +28,58 @@ def cache_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones take seconds together
 
 
-def run_training(config: TrainConfig, dataset: Path, workdir: Path) -> Result:
-    """Trains, or goes on with the run in `workdir`."""
+def run_training(
+    config: TrainConfig,
+    dataset: Path,
+    workdir: Path,
+    *,
+    coordinator: str = "",
+    num_processes: int = 0,
+    process_id: int = -1,
+    start_timeout_s: float = 300.0,
+    from_step: int | None = None,
+    profile: str = "",
+) -> Result:
+    """Trains, or goes on with the run in `workdir`; with the other processes of the run, if there are any.
+
+    Raises:
+        StoppedError: SIGTERM came; a checkpoint is saved.
+    """
+    profiled = steps_to_profile(profile)
+    if not os.environ.get("OSTINATO_TRACEBACK"):
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs each error that it raises, at length
+    opened = Dataset.open(dataset)
+    initialize(
+        Settings(
+            coordinator=coordinator,
+            num_processes=num_processes,
+            process_id=process_id,
+            start_timeout_s=start_timeout_s,
+        ),
+        same={
+            "configuration": hashlib.sha256(repr(config).encode()).hexdigest()[:12],
+            "dataset": opened.fingerprint[:12],
+        },
+    )
     cache_compilations()
-    result = train(config, Dataset.open(dataset), workdir)
+    with StopSignal() as should_stop:
+        result = train(config, opened, workdir, should_stop=should_stop, from_step=from_step, profile=profiled)
+    if not result.finished:
+        raise StoppedError(
+            f"{workdir}: asked to stop, step {result.step} is saved; the same command goes on", exit_code=PREEMPTED
+        )
+    if jax.process_index() != 0:
+        return result
     console = Console()
     if result.best_loss is None:
-        console.print(f"{workdir}: {result.step} steps done; no validation split, so the latest checkpoint is the best")
+        line = f"{workdir}: {result.step} steps done; no validation split, so the latest checkpoint is the best"
+        console.print(line, highlight=False, soft_wrap=True)
     else:
         console.print(
             f"{workdir}: {result.step} steps done; validation loss {result.initial_loss:.4f} at the start, "
             f"{result.best_loss:.4f} at step {result.best_step}, the best",
             highlight=False,
+            soft_wrap=True,
         )
     return result
 

@@ -1,0 +1,170 @@
+"""`ostinato launch local --processes 2 -- train …`: one training run as several processes of this machine.
+
+The devices of the machine are divided among them. When a process dies, or says that it wants to be started again (see
+`ostinato.train.exit_codes`), all are started again and go on from the last checkpoint.
+"""
+
+import itertools
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ostinato.launch.process_group import Ended, Start, listening, run_together
+from ostinato.train.exit_codes import FAILED, FINISHED, INTERRUPTED, PEER_LOST, PREEMPTED, RESTART
+
+# The names are those of train/distributed.py, which imports JAX; a test holds them together.
+COORDINATOR, NUM_PROCESSES, PROCESS_ID = "OSTINATO_COORDINATOR", "OSTINATO_NUM_PROCESSES", "OSTINATO_PROCESS_ID"
+
+
+class Verdict(NamedTuple):
+    """What is to be made of the way in which the processes ended."""
+
+    code: int
+    """The exit code for all, as a shell counts: 128 and the signal's number for a process that was killed."""
+    restart: bool
+    """Whether the same command, given again, can mend it."""
+    cause: str
+    """In words; empty if all is well."""
+
+
+def launch_local(
+    arguments: Sequence[str], *, num_processes: int, devices_per_process: int, max_restarts: int, grace_s: float
+) -> int:
+    """Runs `ostinato ARGUMENTS` in several processes that train together, and returns the exit code.
+
+    Args:
+        arguments: such as train --dataset DATASET --workdir RUN PRESET.
+        num_processes: how many.
+        devices_per_process: CPU devices of each; 0 leaves it to JAX.
+        max_restarts: how often all are started again.
+        grace_s: seconds from Ctrl-C or SIGTERM until what still runs is killed.
+
+    Raises:
+        ValueError: the devices cannot be divided.
+    """
+    shares = divide_machine(os.environ, num_processes, devices_per_process, num_gpus=_gpus_of_this_machine())
+    command = [sys.executable, "-m", "ostinato.launch.cli", *arguments]
+    return run_until_finished(command, shares, max_restarts=max_restarts, grace_s=grace_s)
+
+
+def run_until_finished(command: Sequence[str], shares: Sequence[Start], *, max_restarts: int, grace_s: float) -> int:
+    """Runs a command in as many processes as there are shares of the machine, again where that mends it."""
+    with listening() as asked:
+        restarts = 0
+        while True:
+            starts = [
+                Start({**os.environ, "PYTHONUNBUFFERED": "1", **share.environ, **member}, share.cpus)
+                for share, member in zip(shares, _members(len(shares)), strict=True)
+            ]
+            verdict = judge(run_together(command, starts, asked, grace_s=grace_s))
+            if verdict.code == FINISHED:
+                return FINISHED
+            if asked.first or not verdict.restart or restarts == max_restarts:
+                _say(verdict.cause)
+                return verdict.code
+            restarts += 1
+            _say(f"{verdict.cause}; all go on from the last checkpoint (restart {restarts} of {max_restarts})")
+
+
+def judge(ended: Sequence[Ended]) -> Verdict:
+    """Returns why a group ended: its other members fail as well, of the loss of the first, and often sooner.
+
+    So the codes are looked at in the order of how much they tell. What was killed here was late, and tells least.
+    """
+    failed = [number for number, process in enumerate(ended) if process.code != FINISHED]
+    if not failed:
+        return Verdict(FINISHED, restart=False, cause="")
+    number = min(failed, key=lambda i: (ended[i].killed_here, _rank(ended[i].code)))
+    code, killed_here = ended[number]
+    if code == -signal.SIGTERM:  # before it could listen
+        return Verdict(PREEMPTED, restart=True, cause=f"SIGTERM ended process {number}")
+    if code < 0:
+        name = signal.Signals(-code).name
+        cause = f"{name} killed process {number}"
+        if killed_here:
+            cause = f"process {number} did not end in time and was killed"
+        return Verdict(128 - code, restart=True, cause=cause)
+    words = {PREEMPTED: "was preempted", PEER_LOST: "lost another", INTERRUPTED: "was interrupted"}
+    return Verdict(
+        code, restart=code in RESTART, cause=f"process {number} {words.get(code, 'failed')} (exit code {code})"
+    )
+
+
+def _rank(code: int) -> int:
+    """Returns how far from the cause a failure is."""
+    known = {FAILED: 2, PREEMPTED: 3, -signal.SIGTERM: 3, PEER_LOST: 4, -signal.SIGABRT: 5}  # JAX's way to lose a peer
+    return known.get(code, 1 if code < 0 else 0)  # it was killed; it said why
+
+
+def divide_machine(
+    environ: Mapping[str, str], num_processes: int, devices_per_process: int, *, num_gpus: int
+) -> list[Start]:
+    """Returns for each process the variables that it gets beside those of this one, and its cores.
+
+    GPUs are divided evenly, in order. Without GPUs the cores are; JAX takes as many threads as it sees cores.
+
+    Raises:
+        ValueError: the GPUs cannot be divided evenly.
+    """
+    gpus = (
+        environ["CUDA_VISIBLE_DEVICES"].split(",")
+        if environ.get("CUDA_VISIBLE_DEVICES")
+        else list(map(str, range(num_gpus)))
+    )
+    if gpus and environ.get("JAX_PLATFORMS") != "cpu":
+        if len(gpus) % num_processes:
+            raise ValueError(
+                f"{len(gpus)} GPUs cannot be divided among {num_processes} processes; "
+                "set JAX_PLATFORMS=cpu to train on the CPU"
+            )
+        share = len(gpus) // num_processes
+        return [
+            Start({"CUDA_VISIBLE_DEVICES": ",".join(gpus[i * share : (i + 1) * share])}, frozenset())
+            for i in range(num_processes)
+        ]
+    flags = environ.get("XLA_FLAGS", "")
+    if devices_per_process:
+        flags = f"{flags} --xla_force_host_platform_device_count={devices_per_process}".strip()
+    extra = {"XLA_FLAGS": flags} if flags else {}
+    return [Start(extra, cpus) for cpus in divide_cores(_cores(), num_processes)]
+
+
+def divide_cores(cores: Sequence[int], num_processes: int) -> list[frozenset[int]]:
+    """Returns the cores of each process: disjoint and as even as can be, or one each where there are too few."""
+    if len(cores) < num_processes:
+        return (
+            [frozenset({cores[i % len(cores)]}) for i in range(num_processes)]
+            if cores
+            else [frozenset()] * num_processes
+        )
+    bounds = [i * len(cores) // num_processes for i in range(num_processes + 1)]
+    return [frozenset(cores[begin:end]) for begin, end in itertools.pairwise(bounds)]
+
+
+def _say(line: str) -> None:
+    print(f"ostinato launch: {line}", file=sys.stderr, flush=True)
+
+
+def _cores() -> list[int]:
+    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+
+
+def _gpus_of_this_machine() -> int:
+    return sum(1 for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _members(num_processes: int) -> list[dict[str, str]]:
+    """Returns the variables by which the processes find each other; one alone looks for none."""
+    if num_processes == 1:
+        return [{PROCESS_ID: "", NUM_PROCESSES: "", COORDINATOR: ""}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [
+        {COORDINATOR: f"127.0.0.1:{port}", NUM_PROCESSES: str(num_processes), PROCESS_ID: str(i)}
+        for i in range(num_processes)
+    ]

@@ -1,0 +1,292 @@
+"""`ostinato launch local`: processes that share a machine, fail, start again, and never outlive their launcher."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ostinato.launch import local
+from ostinato.launch.cli import main
+from ostinato.launch.local import divide_cores, divide_machine, judge
+from ostinato.launch.process_group import Ended
+from ostinato.train import distributed
+from ostinato.train.exit_codes import FAILED, INTERRUPTED, NON_FINITE, PEER_LOST, PREEMPTED, USAGE
+from ostinato.train.runs import show
+from tests.train.conftest import TRAIN_LENGTHS, make_dataset
+
+# The launcher with another command than training, so that it can be told how to fail.
+LAUNCHER = """
+import sys
+from ostinato.launch import process_group
+from ostinato.launch.local import divide_machine, run_until_finished
+program, folder, max_restarts, patience_s = sys.argv[1:]
+process_group.SETTLE_S = float(patience_s)
+shares = divide_machine({}, 2, 0, num_gpus=0)
+command = [sys.executable, "-c", program, folder]
+sys.exit(run_until_finished(command, shares, max_restarts=int(max_restarts), grace_s=float(patience_s)))
+"""
+# Notes in a folder that it was started, for the n-th time.
+PROGRAM = """
+import os, signal, sys, time
+from pathlib import Path
+me = os.environ["OSTINATO_PROCESS_ID"]
+mine = Path(sys.argv[1]) / me
+mine.mkdir(exist_ok=True)
+times = len(list(mine.iterdir())) + 1
+(mine / str(times)).touch()
+"""
+
+
+def launcher(program: str, folder: Path, *, max_restarts: int = 0, patience_s: float = 60.0) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, PROGRAM + program, str(folder), str(max_restarts), str(patience_s)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, list[str], list[str]]:
+    """Returns exit code, lines of standard output and of standard error."""
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, sorted(output.splitlines()), sorted(errors.splitlines())
+
+
+def starts(folder: Path) -> dict[str, int]:
+    """Returns how often each process was started."""
+    return {mine.name: len(list(mine.iterdir())) for mine in sorted(folder.iterdir())}
+
+
+def lines_until_all_say(process: subprocess.Popen[str], word: str, count: int = 2) -> list[str]:
+    assert process.stdout
+    lines = []
+    while sum(word in line for line in lines) < count:
+        lines.append(process.stdout.readline())
+        assert lines[-1], "the output ended"
+    return lines
+
+
+def test_every_line_says_whose_it_is_and_stays_in_its_stream(tmp_path):
+    program = 'print("one\\n\\ntwo", end=""); print("trouble", file=sys.stderr)'
+    code, output, errors = finish(launcher(program, tmp_path))
+    assert code == 0
+    assert output == ["[0] ", "[0] one", "[0] two", "[1] ", "[1] one", "[1] two"]
+    assert errors == ["[0] trouble", "[1] trouble"]
+
+
+def test_processes_get_numbers_one_coordinator_and_their_own_cores(tmp_path):
+    program = "print(os.environ['OSTINATO_NUM_PROCESSES'], os.environ['OSTINATO_COORDINATOR'], os.sched_getaffinity(0))"
+    code, output, _ = finish(launcher(program, tmp_path))
+    assert code == 0
+    told = [line.split(maxsplit=3) for line in output]
+    assert [words[:2] for words in told] == [["[0]", "2"], ["[1]", "2"]]
+    assert told[0][2] == told[1][2]
+    expected = divide_cores(sorted(os.sched_getaffinity(0)), 2)
+    assert [words[3] for words in told] == [str(set(cores)) for cores in expected]
+
+
+def test_all_start_again_when_one_is_killed(tmp_path):
+    program = "if me == '1' and times < 3: os.kill(os.getpid(), signal.SIGKILL)\nif times < 3: sys.exit(76)"
+    code, _, errors = finish(launcher(program, tmp_path, max_restarts=2))
+    assert code == 0
+    assert starts(tmp_path) == {"0": 3, "1": 3}
+    assert errors == [
+        f"ostinato launch: SIGKILL killed process 1; all go on from the last checkpoint (restart {n} of 2)"
+        for n in (1, 2)
+    ]
+
+
+def test_they_start_again_at_most_as_often_as_was_said(tmp_path):
+    code, _, errors = finish(launcher("sys.exit(75 if me == '0' else 0)", tmp_path, max_restarts=2))
+    assert code == PREEMPTED
+    assert starts(tmp_path) == {"0": 3, "1": 3}
+    assert "ostinato launch: process 0 was preempted (exit code 75)" in errors
+
+
+def test_mistakes_are_not_tried_again(tmp_path):
+    # The other one is lost without it, and is killed since it does not notice.
+    code, _, errors = finish(
+        launcher("if me == '1': sys.exit(2)\ntime.sleep(600)", tmp_path, max_restarts=5, patience_s=0.5)
+    )
+    assert code == USAGE
+    assert starts(tmp_path)["1"] == 1
+    assert errors == ["ostinato launch: process 1 failed (exit code 2)"]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(signal.SIGTERM, PREEMPTED), (signal.SIGINT, INTERRUPTED)])
+def test_signals_are_passed_on_once_and_end_it(tmp_path, asked, expected):
+    program = f"""
+codes = []
+signal.signal({asked}, lambda *_: codes.append({expected}))
+print("ready", flush=True)
+while not codes:
+    time.sleep(0.01)
+time.sleep(0.2)  # for a second one
+print("came", len(codes), flush=True)
+sys.exit(codes[0])
+"""
+    process = launcher(program, tmp_path, max_restarts=3)
+    lines_until_all_say(process, "ready")
+    process.send_signal(asked)
+    code, output, _ = finish(process)
+    assert output == ["[0] came 1", "[1] came 1"]
+    assert code == expected
+    assert starts(tmp_path) == {"0": 1, "1": 1}
+
+
+DEAF = """
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, signal.SIG_IGN)
+print("ready", os.getpid(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_who_does_not_listen_is_killed_after_the_grace(tmp_path):
+    process = launcher(DEAF, tmp_path, patience_s=0.5)
+    lines_until_all_say(process, "ready")
+    process.terminate()
+    code, _, errors = finish(process)
+    assert code == 128 + signal.SIGKILL
+    assert errors == ["ostinato launch: process 0 did not end in time and was killed"]
+
+
+def test_nobody_outlives_a_launcher_that_is_killed(tmp_path):
+    process = launcher(DEAF, tmp_path)
+    pids = [int(line.split()[-1]) for line in lines_until_all_say(process, "ready")]
+    process.kill()
+    finish(process)  # the pipes are closed once the last one is gone
+    end = time.monotonic() + 60
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_nobody_works_on_when_nobody_reads(tmp_path):
+    program = """
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+for number in range(10_000):
+    print("line", number, flush=True)
+    time.sleep(0.01)
+"""
+    process = launcher(program, tmp_path)
+    assert process.stdout
+    process.stdout.readline()
+    process.stdout.close()  # `| head -1`
+    assert process.wait(60) == PREEMPTED
+    assert process.stderr
+    process.stderr.close()
+
+
+def test_the_cause_is_found_among_its_consequences():
+    killed, aborted = Ended(-signal.SIGKILL), Ended(-signal.SIGABRT)
+    late = Ended(-signal.SIGKILL, killed_here=True)
+    for ended, code, restart, cause in (
+        ([Ended(0), Ended(0)], 0, False, ""),
+        ([Ended(PEER_LOST), killed], 137, True, "SIGKILL killed process 1"),
+        ([Ended(FAILED), killed], 137, True, "SIGKILL killed process 1"),
+        ([aborted, Ended(FAILED)], FAILED, False, "process 1 failed (exit code 1)"),
+        ([aborted, Ended(USAGE), Ended(PEER_LOST)], USAGE, False, "process 1 failed (exit code 2)"),
+        ([Ended(NON_FINITE), late], NON_FINITE, False, "process 0 failed (exit code 77)"),
+        ([Ended(PEER_LOST), late], PEER_LOST, True, "process 0 lost another (exit code 76)"),
+        ([Ended(PREEMPTED), Ended(0)], PREEMPTED, True, "process 0 was preempted (exit code 75)"),
+        ([Ended(0), late], 137, True, "process 1 did not end in time and was killed"),
+        ([Ended(-signal.SIGTERM), Ended(PREEMPTED)], PREEMPTED, True, "SIGTERM ended process 0"),
+        ([aborted, aborted], 134, True, "SIGABRT killed process 0"),
+    ):
+        assert judge(ended) == (code, restart, cause)
+
+
+def test_devices_are_divided():
+    gpus = [start.environ for start in divide_machine({}, 2, 0, num_gpus=4)]
+    assert gpus == [{"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}]
+    gpus = [start.environ for start in divide_machine({"CUDA_VISIBLE_DEVICES": "5,GPU-a"}, 2, 0, num_gpus=8)]
+    assert gpus == [{"CUDA_VISIBLE_DEVICES": "5"}, {"CUDA_VISIBLE_DEVICES": "GPU-a"}]
+    with pytest.raises(ValueError, match="4 GPUs cannot be divided among 3 processes"):
+        divide_machine({}, 3, 0, num_gpus=4)
+    cpus = divide_machine({"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_a"}, 2, 3, num_gpus=4)
+    assert [start.environ for start in cpus] == [{"XLA_FLAGS": "--xla_a --xla_force_host_platform_device_count=3"}] * 2
+    assert divide_cores(range(5), 2) == [{0, 1}, {2, 3, 4}]
+    assert divide_cores([3, 7], 3) == [{3}, {7}, {3}]
+    assert divide_cores([], 2) == [frozenset(), frozenset()]
+
+
+def test_launcher_and_training_agree_on_names():
+    for name in ("COORDINATOR", "NUM_PROCESSES", "PROCESS_ID"):
+        assert getattr(local, name) == getattr(distributed, name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["local", "--processes", "2"], "what is to be launched?"),
+        (["local", "--", "evaluate", "--workdir", "a", "--dataset", "b", "--output", "c"], "what is to be launched?"),
+        (["local", "--", "train", "--dataset", "a", "debug"], "--workdir"),
+        (["local", "--processes", "0", "--", "train"], "--processes 0 must be at least 1"),
+        (["slurm", "--", "train"], "local"),
+    ],
+)
+def test_mistakes_in_the_flags_are_one_line(capsys, arguments, message):
+    assert main(["launch", *arguments]) == USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A real run in two processes, and its folder."""
+    make_dataset(tmp_path / "data", TRAIN_LENGTHS)
+    process = subprocess.Popen(training(tmp_path, tmp_path / "run"), stderr=subprocess.PIPE, text=True)
+    try:
+        yield process, tmp_path / "run"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def training(folder: Path, workdir: Path) -> list[str]:
+    launch = ["launch", "local", "--processes", "2", "--devices-per-process", "1", "--max-restarts", "1", "--"]
+    train = ["train", "--dataset", str(folder / "data"), "--workdir", str(workdir), "debug"]
+    sizes = ["--num-steps", "40", "--checkpoint-every", "10", "--log-every", "10", "--data.batch-size", "4"]
+    sizes += ["--peer-timeout-s", "600"]  # a busy machine is no stall
+    model = ["--data.sequence-length", "8", "--model.hidden-size", "16", "--model.head-size", "8"]
+    return [sys.executable, "-m", "ostinato.launch.cli", *launch, *train, *sizes, *model]
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
+def test_a_run_goes_on_after_one_of_its_processes_was_killed(tmp_path, running):
+    process, workdir = running
+    assert process.stderr
+    while "step 20 of" not in (line := process.stderr.readline()):
+        assert line, "it ended before step 20"
+    (victim,) = [pid for pid in children(process.pid) if "OSTINATO_PROCESS_ID=1" in environ_of(pid)]
+    os.kill(victim, signal.SIGKILL)
+    rest = process.stderr.read()
+    assert process.wait(600) == 0, rest
+    assert "SIGKILL killed process 1; all go on from the last checkpoint (restart 1 of 1)" in rest
+    whole = subprocess.run(training(tmp_path, tmp_path / "whole"), capture_output=True, text=True, timeout=600)
+    assert whole.returncode == 0, whole.stderr
+    killed, undisturbed = (show(folder) for folder in (workdir, tmp_path / "whole"))
+    assert killed["step"] == undisturbed["step"] == 40
+    assert killed["params_sha256"] == undisturbed["params_sha256"]
+
+
+def children(pid: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
+
+def environ_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/environ").read_text().split("\0")
