@@ -56,6 +56,10 @@ class Servers:
                 start_new_session=True,  # so that its children can be found and ended with it
             )
 
+    def pid(self, name: str) -> int:
+        """Returns the process id of a program that runs."""
+        return self._running[name].pid
+
     def log(self, name: str) -> Path:
         """Returns where a program's output is."""
         return self.folder / f"{name}.log"
