@@ -1,0 +1,91 @@
+"""Killed or asked to end: whatever the moment, the same command goes on to the same bits."""
+
+import random
+import re
+import signal
+import time
+
+import pytest
+
+from ostinato.train.exit_codes import INTERRUPTED, PREEMPTED
+from ostinato.train.runs import show
+from tests.faults.conftest import outcome, train
+
+KILLS = 30
+
+
+def steps_done(workdir):
+    """Returns the number of lines of the log, which has one for each step."""
+    log = workdir / "metrics.jsonl"
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_thirty_kills_at_random_moments_change_no_bit(forker, data, straight, tmp_path):
+    seed = random.randrange(2**32)
+    rng = random.Random(seed)
+    kills = runs = 0
+    while kills < KILLS:
+        workdir = tmp_path / str(runs)
+        running = forker.start(*train(data, workdir))
+        # From the opening of the run on: a number of lines more, and a moment.
+        wanted = steps_done(workdir) + rng.randrange(8)
+        running.wait_until(lambda folder=workdir, lines=wanted: steps_done(folder) >= lines)
+        time.sleep(rng.uniform(0.0, 0.1))
+        if running.code() is None:
+            running.kill(signal.SIGKILL)
+        code = running.wait()
+        assert code in (0, -signal.SIGKILL), (seed, running.said)
+        kills += code != 0
+        if code == 0:
+            assert outcome(workdir) == outcome(straight), seed
+            runs += 1
+    ended = forker.run(*train(data, tmp_path / str(runs)))
+    assert ended.wait() == 0, (seed, ended.said)
+    assert outcome(tmp_path / str(runs)) == outcome(straight), seed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_kill_at_any_moment_of_a_save_changes_no_bit(forker, data, straight, tmp_path):
+    """Killed before each creation, renaming or removal of a file in the second save, which also removes the first."""
+    few = ("--keep-checkpoints", 1, "--num-steps", 7, "--evaluate-every", 7)
+    whole = forker.run(*train(data, tmp_path / "whole", *few), die_at=(str(tmp_path / "whole"), -1, signal.SIGKILL))
+    assert whole.code() == 0, whole.said
+    touches = (tmp_path / "whole.touches").read_text().splitlines()
+    saving = [number for number, line in enumerate(touches, 1) if "/checkpoints/" in line]
+    assert len(saving) > 20
+    middle = saving[len(saving) // 3 : -len(saving) // 3]
+    killed = 0
+    for number in middle[:: max(1, len(middle) // 8)]:
+        workdir = tmp_path / str(number)
+        first = forker.run(*train(data, workdir, *few), die_at=(str(workdir), number, signal.SIGKILL))
+        killed += first.code() == -signal.SIGKILL  # threads may come in another order, and all be done before
+        second = forker.run(*train(data, workdir, *few))
+        assert second.code() == 0, second.said
+        assert outcome(workdir) == outcome(tmp_path / "whole"), number
+    assert killed
+
+
+def test_sigterm_saves_the_step_and_ends_with_75(forker, data, straight, tmp_path):
+    """It comes while the first checkpoint is written."""
+    ended = forker.run(*train(data, tmp_path / "run"), die_at=(str(tmp_path / "run"), 30, signal.SIGTERM))
+    assert ended.code() == PREEMPTED, ended.said
+    found = re.fullmatch(
+        r"ostinato: (.*): asked to stop, step (\d+) is saved; the same command goes on", ended.last_line
+    )
+    assert found[1] == str(tmp_path / "run")
+    assert show(tmp_path / "run")["step"] == int(found[2]) < 24
+    again = forker.run(*train(data, tmp_path / "run"))
+    assert again.code() == 0, again.said
+    assert outcome(tmp_path / "run") == outcome(straight)
+
+
+def test_ctrl_c_ends_with_130_and_the_run_goes_on(forker, data, straight, tmp_path):
+    ended = forker.run(*train(data, tmp_path / "run"), die_at=(str(tmp_path / "run"), 30, signal.SIGINT))
+    assert ended.code() == INTERRUPTED, ended.said
+    assert "Traceback" not in ended.said
+    again = forker.run(*train(data, tmp_path / "run"))
+    assert again.code() == 0, again.said
+    assert outcome(tmp_path / "run") == outcome(straight)
