@@ -140,11 +140,21 @@ class MusicModel(nn.Module):
         assert x is not None, "there is a layer"
         return x, tuple(states)
 
+    def field_parts(self, features_bh: Float[Array, "b h"]) -> list[Float[Array, "b s"]]:
+        """Returns what each field takes from the features, for `field_logits`: one matmul for all of them."""
+        return self.head.parts(features_bh)
+
     def field_logits(
-        self, features_bh: Float[Array, "b h"], chosen_bf: Int[Array, "b f"], field: int
+        self, part_bs: Float[Array, "b s"], chosen_bf: Int[Array, "b f"], field: int
     ) -> Float[Array, "b v"]:
-        """Returns the logits of one field, given the first `field` columns of `chosen_bf`; the others are ignored."""
-        return self.head.field_logits(features_bh, chosen_bf, field)
+        """Returns the logits of one field from its part, given the first `field` columns of `chosen_bf`.
+
+        The part must not be added to in the loop that looks up the context: XLA:CPU would then compute one number at a
+        time, of the gelu, too.
+        """
+        if field > 0:
+            part_bs = part_bs + lax.optimization_barrier(self.head.context(chosen_bf, field))
+        return self.head.logits(part_bs, field)
 
     def _run_layer(
         self, number: int, x: Shaped[Array, "t b _"], starts_tb: Bool[Array, "t b"], state: State
@@ -246,20 +256,21 @@ class FieldHead(nn.Module):
         self, features_bth: Float[Array, "b t h"], targets_btf: Int[Array, "b t f"]
     ) -> list[Float[Array, "b t _"]]:
         """Returns the logits of every field, each given the targets of the fields before it; b and t in any order."""
-        parts = jnp.split(project(self.precision, features_bth, self.kernel, self.bias), len(self.field_sizes), axis=-1)
-        return [self._logits(part, targets_btf, field) for field, part in enumerate(parts)]
+        parts = self.parts(features_bth)
+        with_context = [part + self.context(targets_btf, field) for field, part in enumerate(parts[1:], start=1)]
+        return [self.logits(part, field) for field, part in enumerate([parts[0], *with_context])]
 
-    def field_logits(
-        self, features_bh: Float[Array, "b h"], chosen_bf: Int[Array, "b f"], field: int
-    ) -> Float[Array, "b v"]:
-        """Returns the logits of one field, given the first `field` columns of `chosen_bf`."""
-        block = slice(field * self.head_size, (field + 1) * self.head_size)
-        part = project(self.precision, features_bh, self.kernel[:, block], self.bias[block])
-        return self._logits(part, chosen_bf, field)
+    def parts(self, features: Float[Array, "*n h"]) -> list[Float[Array, "*n s"]]:
+        """Returns what each field takes from the features."""
+        whole = project(self.precision, features, self.kernel, self.bias)
+        return jnp.split(whole, len(self.field_sizes), axis=-1)
 
-    def _logits(self, part: Float[Array, "*n s"], values: Int[Array, "*n f"], field: int) -> Float[Array, "*n v"]:
-        if field > 0:
-            part = part + sum_rows(self.contexts[field], values)
+    def context(self, values: Int[Array, "*n f"], field: int) -> Float[Array, "*n s"]:
+        """Returns what one field, not the first, learns from the first `field` columns of `values`."""
+        return sum_rows(self.contexts[field], values)
+
+    def logits(self, part: Float[Array, "*n s"], field: int) -> Float[Array, "*n v"]:
+        """Returns the logits of one field from its part, with the context."""
         return project(self.precision, nn.gelu(part), *self.outputs[field])
 
 

@@ -89,9 +89,10 @@ def test_sampling_step_by_step_gives_the_logits_of_teacher_forcing(cell, setup):
         features, carry = setup.apply(
             {"params": setup.params}, setup.inputs[:, t : t + 1], setup.starts[:, t : t + 1], carry, method="features"
         )
+        parts = setup.apply({"params": setup.params}, features[:, 0], method="field_parts")
         for field in range(len(SIZES)):
             chosen = setup.targets[:, t].at[:, field:].set(0)  # what is not chosen yet must not be looked at
-            ours = setup.apply({"params": setup.params}, features[:, 0], chosen, field=field, method="field_logits")
+            ours = setup.apply({"params": setup.params}, parts[field], chosen, field=field, method="field_logits")
             np.testing.assert_allclose(ours, logits[field][:, t], rtol=1e-5, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), carry, last)
 
