@@ -4,6 +4,7 @@ Only the standard library is imported here, so that `ostinato --help` opens at o
 not configuration: equal configurations mean equal runs.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -233,25 +234,100 @@ class SampleConfig:
     batch_size: int = 32
     """Pieces computed at the same time; changes the speed, not the music."""
     num_notes: int = 0
-    """Notes in each piece; 0 lets the model end a piece by itself (at most max_notes)."""
+    """Notes in each piece, after its primer; 0 lets the model end a piece by itself (at most max_notes)."""
+    num_bars: int = 0
+    """Instead of num_notes: bars in each piece, after its primer."""
+    num_seconds: float = 0.0
+    """Instead of num_notes: seconds in each piece, after its primer."""
     max_notes: int = 1024
     """Notes after which a piece that does not end is cut."""
     temperature: float = 1.0
     """Below 1 is safer, above 1 is bolder."""
+    field_temperature: tuple[tuple[str, float], ...] = ()
+    """Temperatures of single fields, as `rhythm 1.2 pitch 0.8`: shift (time since the note before), instrument, pitch,
+    duration, velocity; rhythm is shift and duration."""
     top_k: int = 0
     """Choose only among the k likeliest values of each field; 0 is all."""
     top_p: float = 1.0
     """Choose only among the likeliest values that together have this probability; 1 is all."""
+    min_p: float = 0.0
+    """Choose only among values at least this share as likely as the likeliest; 0 is all."""
+    style: str = ""
+    """One of the styles that the model was trained on."""
+    tempo: int = 0
+    """Beats per minute, from beginning to end; 0 leaves it to the model."""
+    meter: str = ""
+    """Such as 3/4, from beginning to end; nothing leaves it to the model."""
+    key: str = ""
+    """A tonic and a mode ('D minor', 'F# dorian', 'C pentatonic') or a list of notes ('C,E,G'). Drums have no key."""
+    key_bias: float = 0.0
+    """0: no pitch outside the key. Above 0: such pitches are e to the power of this less likely; 2 is a lean, 5 is
+    nearly a rule."""
+    instruments: tuple[str, ...] = ()
+    """The only ones: General MIDI names (Flute), programs from 0 to 127, or drums; none leaves them to the model."""
+    pitch_range: tuple[str, str] = ("0", "127")
+    """Lowest and highest pitch, but for drums: MIDI note numbers or names such as C4, which is 60."""
+    density: float = 0.0
+    """Notes in a bar, of all instruments together; 0 leaves it to the model."""
+    loop_guard: int = 4
+    """A pattern that is heard this many times running (for at least 32 notes) heats the temperature until it breaks; 0
+    lets it go on."""
+    best_of: int = 1
+    """Write the best of so many candidates for each piece."""
+    best_by: Literal["likelihood", "statistics"] = "likelihood"
+    """What is best. likelihood: the model finds it likeliest, per note. statistics: its pitches, lengths, chords and
+    loudness are nearest to those of the dataset that the model was trained on."""
+    melody: tuple[str, ...] = ()
+    """With --harmonise: the instruments of the file that are given; none gives all of them."""
+    fill_bars: tuple[int, int] = (1, 1)
+    """With --fill: the first bar that is written anew, and how many are; 1 is the first bar of the piece."""
+    look_ahead_bars: int = 2
+    """With --fill: bars after the new ones by whose likelihood attempts are compared."""
+    particles: int = 32
+    """With --harmonise and --fill: attempts that are written side by side and compared."""
     primer_notes: int = 32
-    """Notes taken from the start of each primer, when there is one."""
+    """Notes taken of each primer, when there is one."""
+    primer_start: int = 1
+    """Bar of the primer from which it is taken; 1 is the first."""
+    primer_bars: int = 0
+    """Bars taken of each primer, instead of primer_notes; 0 goes by notes."""
 
     def __post_init__(self) -> None:
-        for name in ("num_pieces", "batch_size", "max_notes", "primer_notes"):
+        for name in (
+            "num_pieces",
+            "batch_size",
+            "max_notes",
+            "primer_notes",
+            "primer_start",
+            "best_of",
+            "look_ahead_bars",
+            "particles",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
-        if self.seed < 0 or self.num_notes < 0 or self.top_k < 0:
-            raise ValueError(f"seed {self.seed}, num_notes {self.num_notes}, top_k {self.top_k} must not be negative")
-        if self.temperature <= 0 or not 0 < self.top_p <= 1:
-            raise ValueError(
-                f"temperature {self.temperature} must be above 0, top_p {self.top_p} above 0 and at most 1"
-            )
+        for name in (
+            "seed",
+            "num_notes",
+            "num_bars",
+            "num_seconds",
+            "top_k",
+            "tempo",
+            "key_bias",
+            "density",
+            "loop_guard",
+            "primer_bars",
+        ):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+        if min(self.fill_bars) < 1:
+            raise ValueError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
+        if self.loop_guard == 1:
+            raise ValueError("loop_guard 1 would take every pattern for a loop; it must be 0 (off) or at least 2")
+        lengths = [name for name in ("num_notes", "num_bars", "num_seconds") if getattr(self, name)]
+        if len(lengths) > 1:
+            raise ValueError(f"{' and '.join(lengths)} exclude each other; give one of them")
+        for name, temperature in (("temperature", self.temperature), *self.field_temperature):
+            if not 0 < temperature < math.inf:
+                raise ValueError(f"temperature {temperature} of {name} must be above 0")
+        if not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
+            raise ValueError(f"top_p {self.top_p} must be above 0 and at most 1, min_p {self.min_p} between 0 and 1")

@@ -98,9 +98,12 @@ class ScoreGrammar(NamedTuple):
         return xp.arange(NUM_SHIFTS)[None, :] < limit[:, None]
 
     def _instruments(self, xp: ModuleType, state: ScoreState, row: Any) -> Any:
+        return self.instruments(xp, state, row, xp.any(self._free_notes(xp, state, row), axis=2))
+
+    def instruments(self, xp: ModuleType, state: ScoreState, row: Any, programs: Any) -> Any:
+        """Returns the legal instruments [b, v] where the programs [b, program] have a note that may begin."""
         shift, previous = row[:, 0], state.previous[:, 1]
         moved = (shift > 0) | (previous == REST)
-        programs = xp.any(self._free_notes(xp, state, row), axis=2)
         controls = xp.stack(
             [
                 xp.zeros_like(moved),  # START stands only at the beginning
@@ -120,18 +123,24 @@ class ScoreGrammar(NamedTuple):
 
     def _free_notes(self, xp: ModuleType, state: ScoreState, row: Any) -> Any:
         """Returns the notes [b, program, pitch] that do not sound at the row's time and keep the order of a chord."""
-        batch_size = len(row)
-        moved = (row[:, 0] > 0) | (state.previous[:, 1] >= START)
-        key = state.previous[:, 1] * 128 + state.previous[:, 2]
-        after = xp.where(moved, -1, key)[:, None]
         time = (state.now + row[:, 0])[:, None]
-        free = (state.ends <= time) & (xp.arange(_NUM_PROGRAMS * 128)[None, :] > after)
-        return free.reshape(batch_size, _NUM_PROGRAMS, 128)
+        free = (state.ends <= time) & (xp.arange(_NUM_PROGRAMS * 128)[None, :] > _last_note(xp, state, row)[:, None])
+        return free.reshape(len(row), _NUM_PROGRAMS, 128)
+
+    def free_pitches(self, xp: ModuleType, state: ScoreState, row: Any, program: Any) -> Any:
+        """Returns the pitches [b, 128] of one program of each sequence that `_free_notes` has."""
+        ends = self.ends_of(xp, state, program)
+        key = program[:, None] * 128 + xp.arange(128)[None, :]
+        return (ends <= (state.now + row[:, 0])[:, None]) & (key > _last_note(xp, state, row)[:, None])
+
+    def ends_of(self, xp: ModuleType, state: ScoreState, program: Any) -> Any:
+        """Returns the times [b, 128] at which the pitches of one program of each sequence fall silent."""
+        return state.ends.reshape(len(program), _NUM_PROGRAMS, 128)[xp.arange(len(program)), program]
 
     def _pitches(self, xp: ModuleType, state: ScoreState, row: Any) -> Any:
         instrument, value = row[:, 1], xp.arange(128)[None, :]
         program = xp.minimum(instrument, _NUM_PROGRAMS - 1)
-        notes = self._free_notes(xp, state, row)[xp.arange(len(row)), program]
+        notes = self.free_pitches(xp, state, row, program)
         is_meter, is_style = (instrument == METER)[:, None], (instrument == STYLE)[:, None]
         low = xp.where(is_meter, 1, 0)
         high = xp.where(is_meter, MAX_NUMERATOR + 1, xp.where(is_style, self.num_styles, 1))
@@ -149,6 +158,12 @@ class ScoreGrammar(NamedTuple):
         same_numerator = (row[:, 2] == state.meter[:, 0])[:, None]
         new_meter = (value < NUM_DENOMINATORS) & ~(same_numerator & (value == state.meter[:, 1][:, None]))
         return xp.where(instrument == METER, new_meter, (instrument < START) | (value == 0))
+
+
+def _last_note(xp: ModuleType, state: ScoreState, row: Any) -> Any:
+    """Returns the note [b] = program * 128 + pitch that a note of the row's time must come after; -1 for any."""
+    moved = (row[:, 0] > 0) | (state.previous[:, 1] >= START)
+    return xp.where(moved, -1, state.previous[:, 1] * 128 + state.previous[:, 2])
 
 
 def _is_final_rest(state: ScoreState) -> Any:

@@ -1,35 +1,38 @@
-"""From parameters to new steps: one compiled scan writes many pieces at once.
+"""From parameters to new pieces: batches, candidates, primers and lengths around the compiled function of `step.py`.
 
-Equal seeds give equal pieces, whatever the batch size: every piece draws from its own key, and pieces are computed in
-blocks of BLOCK, because a matrix product over another number of rows is rounded differently.
-Letters: p pieces, k blocks, b sequences of a block, t steps of a chunk, f fields.
+Letters: p pieces, t steps of a chunk, f fields, n rows of a piece.
 """
 
-import functools
 import logging
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.model.network import Carry, MusicModel, Tables, initial_carry
+from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
-from ostinato.sample.choose import Knobs, choose
+from ostinato.music.piece import make_piece
+from ostinato.sample.controls import Controls, make_controls
+from ostinato.sample.step import CHUNK, State, choose_width, prepare_network, start_states, write_chunk
 
 logger = logging.getLogger(__name__)
 
-BLOCK = 8
-"""Sequences that are computed together, always; a smaller batch is filled up."""
-
-CHUNK = 128
-"""Steps between looks at whether all pieces have ended."""
-
 MAX_STEPS_PER_NOTE = 16
 """A piece with more control rows than this is cut: the model has lost its way."""
+
+MAX_STEPS_PER_BAR = 512
+MAX_STEPS_PER_SECOND = 512
+"""A piece with more rows is cut likewise."""
+
+_CANDIDATES = 2**31
+"""Candidates after the first one have the keys of step numbers that no piece reaches."""
 
 
 class Generated(NamedTuple):
@@ -41,27 +44,18 @@ class Generated(NamedTuple):
     """Rows at the beginning that were given."""
     ended: bool
     """The model wrote END by itself."""
+    log_probs: Float[np.ndarray, " n"]
+    """Nats that the model gave to each row, at temperature 1; 0 for START and for an END that it did not write."""
+    num_loops: int
+    """Loops that the guard broke, or tried to."""
+    candidate: int = 0
+    """Which of `best_of` candidates this is."""
 
-
-class _State(NamedTuple):
-    """What goes from step to step, for the b sequences of a block."""
-
-    carry: Carry
-    grammar: Any
-    row: Int[Array, "b f"]
-    step: Int[Array, ""]
-    num_notes: Int[Array, " b"]
-    """Notes written after the primer."""
-    done: Bool[Array, " b"]
-
-
-class _Wanted(NamedTuple):
-    """What is asked for; traced, so that other wishes need no other compilation."""
-
-    knobs: Knobs
-    num_notes: Int[Array, ""]
-    may_end: Bool[Array, ""]
-    """The model may end a piece before it has num_notes notes."""
+    @property
+    def log_likelihood(self) -> float:
+        """Mean nats that the model gave to a row that was written after the primer; -inf where there is none."""
+        written = self.log_probs[self.num_primer_steps : None if self.ended else -1]
+        return float(written.mean()) if len(written) else -math.inf
 
 
 def generate(
@@ -70,80 +64,154 @@ def generate(
     codec: Codec,
     config: SampleConfig,
     primers: Sequence[Integer[np.ndarray, "n f"]] = (),
+    *,
+    score: Callable[[Generated], float] | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> list[Generated]:
-    """Returns `config.num_pieces` new pieces.
+    """Returns `config.num_pieces` new pieces, each the best of `config.best_of` candidates.
 
     Args:
         model: the network.
         params: its parameters.
         codec: whose fields the network was built for.
-        config: how many pieces, how long, how bold.
+        config: how many pieces, how long, how bold, and all that is asked of them.
         primers: rows from START on that begin the pieces, without END; piece i begins with primer i modulo their
             number. Without primers every piece begins with START alone.
+        score: of two candidates the one with the higher score is better; their likelihood by default.
+        devices: that share the work; all of this process by default. They change the speed, not the music.
 
     Raises:
-        ValueError: a primer does not begin with START.
+        ValueError: a primer does not begin with START, or something is asked for that cannot be (`make_controls`).
     """
     primers = list(primers) or [np.array([codec.start])]
     for primer in primers:
         if tuple(primer[0]) != codec.start:
             raise ValueError(f"a primer begins with {tuple(primer[0])}, it must begin with the START row {codec.start}")
-    batch_size = -(-min(config.batch_size, config.num_pieces) // BLOCK) * BLOCK
+    controls = make_controls(config, codec)
+    total = config.num_pieces * config.best_of
+    devices = list(devices or jax.local_devices())
+    width = choose_width(-(-min(config.batch_size, total) // len(devices)))
+    devices = devices[: -(-min(config.batch_size, total) // width)]
+    blocks = width * len(devices)
+    batch_size = -(-min(config.batch_size, total) // blocks) * blocks
     pieces: list[Generated] = []
-    for first in range(0, config.num_pieces, batch_size):
+    batch = _Batch(model, params, codec, controls, devices, width)
+    for first in range(0, total, batch_size):
         numbers = np.arange(first, first + batch_size)
-        batch = _generate_batch(model, params, codec, config, numbers, [primers[i % len(primers)] for i in numbers])
-        pieces += batch[: config.num_pieces - first]
-    return pieces
+        of_piece = [primers[number // config.best_of % len(primers)] for number in numbers]
+        pieces += batch.write(piece_keys(config, numbers), of_piece, config, numbers)[: total - first]
+    looped = {i // config.best_of: piece.num_loops for i, piece in enumerate(pieces) if piece.num_loops}
+    if looped:
+        logger.info("the loop guard heated pieces %s, which had begun to repeat themselves", sorted(looped))
+    candidates = [pieces[first : first + config.best_of] for first in range(0, total, config.best_of)]
+    return [max(few, key=score or _likelihood) for few in candidates]
 
 
-def _generate_batch(
-    model: MusicModel,
-    params: Any,
-    codec: Codec,
-    config: SampleConfig,
-    numbers: Int[np.ndarray, " p"],
-    primers: list[Integer[np.ndarray, "n f"]],
-) -> list[Generated]:
-    num_blocks, num_fields = len(numbers) // BLOCK, len(codec.fields)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), jnp.asarray(numbers))
-    keys = keys.reshape(num_blocks, BLOCK)
-    state = _start(model, codec, num_blocks)
-    max_notes = config.num_notes or config.max_notes
-    wanted = _Wanted(
-        Knobs(jnp.float32(config.temperature), jnp.int32(config.top_k), jnp.float32(config.top_p)),
-        num_notes=jnp.int32(max_notes),
-        may_end=jnp.bool_(config.num_notes == 0),
+def _likelihood(piece: Generated) -> float:
+    return piece.log_likelihood
+
+
+def piece_keys(config: SampleConfig, numbers: Int[np.ndarray, " p"]) -> Key[Array, " p"]:
+    """Returns the key of each candidate of each piece; that of the first candidate does not depend on best_of."""
+    pieces, candidates = np.divmod(numbers, config.best_of)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), jnp.asarray(pieces))
+    others = jax.vmap(jax.random.fold_in)(keys, jnp.asarray(_CANDIDATES + candidates, jnp.uint32))
+    return jnp.where(jnp.asarray(candidates == 0), keys, others)
+
+
+class _Batch:
+    """Pieces that are written together, in blocks, on several devices."""
+
+    def __init__(
+        self, model: MusicModel, params: Any, codec: Codec, controls: Controls, devices: list[Any], width: int
+    ) -> None:
+        self.mesh = Mesh(np.array(devices), ("blocks",))
+        self.model, self.codec, self.controls, self.width = model, codec, controls, width
+        self.network = jax.device_put(prepare_network(model, params), NamedSharding(self.mesh, P()))
+
+    def write(
+        self,
+        keys: Key[Array, " p"],
+        primers: list[Integer[np.ndarray, "n f"]],
+        config: SampleConfig,
+        numbers: Int[np.ndarray, " p"],
+    ) -> list[Generated]:
+        num_blocks = len(primers) // self.width
+        keys = keys.reshape(num_blocks, self.width)
+        num_fields = len(self.codec.fields)
+        # Laid out as they come back, or the second chunk would be compiled for another layout.
+        split = NamedSharding(self.mesh, P("blocks"))
+        state = start_states(self.model, self.codec, num_blocks, self.width, self.controls)
+        state, keys = jax.device_put((state, keys), split)
+        primed = given_chunks(primers, num_fields)
+        nothing = (
+            np.zeros((len(primers), CHUNK, num_fields), np.int32),
+            np.zeros((len(primers), CHUNK), bool),
+        )
+        max_chunks = len(primed) + -(-_max_steps(config) // CHUNK)
+
+        rows: list[np.ndarray] = []
+        log_probs: list[np.ndarray] = []
+        while len(rows) < max_chunks and not (rows and bool(jnp.all(state.done))):
+            given, is_given = primed[len(rows)] if len(rows) < len(primed) else nothing
+            written, state = write_chunk(
+                self.model,
+                self.codec,
+                self.mesh,
+                False,
+                self.network,
+                state,
+                keys,
+                jax.device_put(given.reshape(num_blocks, self.width, CHUNK, num_fields), split),
+                jax.device_put(is_given.reshape(num_blocks, self.width, CHUNK), split),
+                self.controls,
+                None,
+            )
+            rows.append(np.asarray(written.row).reshape(-1, CHUNK, num_fields))
+            log_probs.append(np.asarray(written.log_prob).reshape(-1, CHUNK))
+        return self._finished(np.concatenate(rows, 1), np.concatenate(log_probs, 1), state, primers, config, numbers)
+
+    def _finished(
+        self,
+        rows: np.ndarray,
+        log_probs: np.ndarray,
+        state: State,
+        primers: list[np.ndarray],
+        config: SampleConfig,
+        numbers: np.ndarray,
+    ) -> list[Generated]:
+        """Cuts each row of the batch where its piece ends, and says what went wrong."""
+        done = np.ravel(state.done)
+        num_loops = np.ravel(state.guard.num_loops)
+        ends_early = config.num_notes or config.num_bars or config.num_seconds
+        if ends_early and not done.all():
+            short = [int(number) for number, is_done in zip(numbers, done, strict=True) if not is_done]
+            wanted = f"{config.num_notes} notes" if config.num_notes else "was asked for"
+            logger.warning("pieces %s have fewer than %s: they were cut after %d rows", short, wanted, rows.shape[1])
+        pieces = []
+        for i, primer in enumerate(primers):
+            piece = _cut(self.codec, rows[i], log_probs[i], primer, self.controls)
+            pieces.append(piece._replace(num_loops=int(num_loops[i]), candidate=int(numbers[i]) % config.best_of))
+        return pieces
+
+
+def _header_length(codec: Codec) -> int:
+    nothing: tuple[int, ...] = ()
+    empty = make_piece(
+        onset=nothing, duration=nothing, pitch=nothing, velocity=nothing, program=nothing, ticks_per_quarter=1
     )
-    given_chunks = _given_chunks(primers, num_fields)
-    nothing = np.zeros((len(primers), CHUNK, num_fields), np.int32), np.zeros((len(primers), CHUNK), bool)
-    max_chunks = len(given_chunks) + -(-MAX_STEPS_PER_NOTE * max_notes // CHUNK)
-
-    chunks: list[np.ndarray] = []
-    while len(chunks) < max_chunks and not (chunks and bool(jnp.all(state.done))):
-        given, is_given = given_chunks[len(chunks)] if len(chunks) < len(given_chunks) else nothing
-        rows_kbtf, state = _chunk(
-            model,
-            codec,
-            params,
-            state,
-            keys,
-            jnp.asarray(given.reshape(num_blocks, BLOCK, CHUNK, num_fields)),
-            jnp.asarray(is_given.reshape(num_blocks, BLOCK, CHUNK)),
-            wanted,
-        )
-        chunks.append(np.asarray(rows_kbtf).reshape(len(primers), CHUNK, num_fields))
-    steps = np.concatenate(chunks, axis=1)
-    pieces = [_finished(codec, row, primer, max_notes) for row, primer in zip(steps, primers, strict=True)]
-    if config.num_notes and not bool(jnp.all(state.done)):
-        short = [int(number) for number, done in zip(numbers, np.ravel(state.done), strict=True) if not done]
-        logger.warning(
-            "pieces %s have fewer than %d notes: they were cut after %d rows", short, max_notes, steps.shape[1]
-        )
-    return pieces
+    return len(codec.encode(empty)) - 1
 
 
-def _given_chunks(
+def _max_steps(config: SampleConfig) -> int:
+    if config.num_bars:
+        return MAX_STEPS_PER_BAR * config.num_bars
+    if config.num_seconds:
+        return MAX_STEPS_PER_SECOND * int(np.ceil(config.num_seconds))
+    return MAX_STEPS_PER_NOTE * (config.num_notes or config.max_notes)
+
+
+def given_chunks(
     primers: list[Integer[np.ndarray, "n f"]], num_fields: int
 ) -> list[tuple[Int[np.ndarray, "p t f"], Bool[np.ndarray, "p t"]]]:
     """Returns the rows that are given, and where they are, for each chunk that has any."""
@@ -158,100 +226,17 @@ def _given_chunks(
     )
 
 
-def _finished(codec: Codec, rows: np.ndarray, primer: np.ndarray, max_notes: int) -> Generated:
-    """Cuts a row of the batch where its piece ends."""
-    steps = np.concatenate([np.array([codec.start]), rows])
+def _cut(codec: Codec, rows: np.ndarray, log_probs: np.ndarray, primer: np.ndarray, controls: Controls) -> Generated:
+    """Returns a piece up to where it ends."""
+    steps, log_probs = np.concatenate([np.array([codec.start]), rows]), np.concatenate([[0], log_probs])
     field, value = codec.end_choice
     ends = np.flatnonzero(steps[:, field] == value)
     length = ends[0] if len(ends) else len(steps)
     notes = codec.count_notes(steps[:length])
     # A piece that was cut ends with its last note: what follows would announce a note that never comes.
-    last_note = np.flatnonzero(notes)[-1] if notes.any() else length - 1
-    new_notes = int(notes[len(primer) :].sum())
+    last_note = np.flatnonzero(notes)[-1] if notes.any() else _header_length(codec) - 1
+    ended = bool(len(ends)) and bool(controls.may_end) and notes[len(primer) :].sum() < int(controls.num_notes)
+    end_log_prob = log_probs[length] if ended else 0.0
     steps = np.concatenate([steps[: last_note + 1], np.array([codec.end])]).astype(codec.dtype)
-    return Generated(steps, len(primer), ended=bool(len(ends)) and new_notes < max_notes)
-
-
-def _start(model: MusicModel, codec: Codec, num_blocks: int) -> _State:
-    """Returns the state of all blocks after START, with a leading axis k."""
-    state = _State(
-        carry=initial_carry(model.config, BLOCK),
-        grammar=codec.grammar.start(jnp, BLOCK),
-        row=jnp.tile(jnp.asarray([codec.start], jnp.int32), (BLOCK, 1)),
-        step=jnp.int32(0),
-        num_notes=jnp.zeros((BLOCK,), jnp.int32),
-        done=jnp.zeros((BLOCK,), jnp.bool_),
-    )
-    return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_blocks, axis=0), state)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1), donate_argnums=(3,))
-def _chunk(
-    model: MusicModel,
-    codec: Codec,
-    params: Any,
-    states: _State,
-    keys: Key[Array, "k b"],
-    given: Int[Array, "k b t f"],
-    is_given: Bool[Array, "k b t"],
-    wanted: _Wanted,
-) -> tuple[Int[Array, "k b t f"], _State]:
-    """Writes CHUNK steps of every piece, one block after the other."""
-    tables = cast("Tables | None", model.apply({"params": params}, method=MusicModel.precompute))
-
-    def block(arguments: tuple[_State, Array, Array, Array]) -> tuple[Array, _State]:
-        state, block_keys, given_btf, is_given_bt = arguments
-
-        def step(state: _State, inputs: tuple[Array, Array]) -> tuple[_State, Array]:
-            return _step(model, codec, params, tables, wanted, block_keys, state, *inputs)
-
-        state, rows_tbf = jax.lax.scan(step, state, (given_btf.swapaxes(0, 1), is_given_bt.T))
-        return rows_tbf.swapaxes(0, 1), state
-
-    return jax.lax.map(block, (states, keys, given, is_given))
-
-
-def _step(
-    model: MusicModel,
-    codec: Codec,
-    params: Any,
-    tables: Tables | None,
-    wanted: _Wanted,
-    keys: Key[Array, " b"],
-    state: _State,
-    given_bf: Int[Array, "b f"],
-    is_given_b: Bool[Array, " b"],
-) -> tuple[_State, Int[Array, "b f"]]:
-    """Feeds the last row to the network and chooses the next one, field by field."""
-    num_fields = len(codec.fields)
-    variables = {"params": params}
-    features_bh, carry = cast(
-        "tuple[Array, Carry]",
-        model.apply(variables, tables, state.row, state.carry, method=MusicModel.step),
-    )
-    step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, state.step)
-    uniform_bf: Float[Array, "b f"] = jax.vmap(lambda key: jax.random.uniform(key, (num_fields,)))(step_keys)
-
-    row = jnp.zeros_like(state.row)
-    end_field, end_value = codec.end_choice
-    note_counts = jnp.asarray(codec.note_counts, jnp.int32)
-    for field in range(num_fields):
-        logits_bv = cast("Array", model.apply(variables, features_bh, row, field, method=MusicModel.field_logits))
-        allowed_bv = codec.grammar.allowed(jnp, state.grammar, row, field)
-        if field == end_field:
-            is_end = jnp.arange(codec.fields[field].size)[None, :] == end_value
-            ended = state.row[:, end_field] == end_value
-            allowed_bv = allowed_bv & (wanted.may_end | ended[:, None] | ~is_end)
-            # A chord with more notes than are still wanted only where nothing smaller is legal.
-            room_b = wanted.num_notes - state.num_notes
-            fitting_bv = allowed_bv & (note_counts[None, :] <= room_b[:, None])
-            allowed_bv = jnp.where(jnp.any(fitting_bv, axis=1, keepdims=True), fitting_bv, allowed_bv)
-        chosen_b = choose(logits_bv, allowed_bv, uniform_bf[:, field], wanted.knobs)
-        row = row.at[:, field].set(jnp.where(is_given_b, given_bf[:, field], chosen_b))
-    row = jnp.where(state.done[:, None], jnp.asarray([codec.end], jnp.int32), row)
-
-    new_notes = note_counts[row[:, end_field]]
-    num_notes = state.num_notes + jnp.where(is_given_b | state.done, 0, new_notes)
-    done = state.done | (row[:, end_field] == end_value) | (num_notes >= wanted.num_notes)
-    grammar = codec.grammar.advance(jnp, state.grammar, row)
-    return _State(carry, grammar, row, state.step + 1, num_notes, done), row
+    log_probs = np.append(log_probs[: last_note + 1], end_log_prob).astype(np.float32)
+    return Generated(steps, len(primer), bool(ended), log_probs, num_loops=0)

@@ -5,27 +5,34 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
+from ostinato.configs.schema import SampleConfig
 from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES
+from ostinato.music.piece import Meters, Piece, Tempos
 from ostinato.music.records import Dataset
+from ostinato.sample.bars import cut_bars
+from ostinato.sample.controls import style_number
+from ostinato.sample.wishes import parse_meter
+
+_US_PER_MINUTE = 60_000_000
 
 
-def load_primers(
-    path: str, codec: Codec, *, num_notes: int, num_pieces: int, seed: int
-) -> list[Integer[np.ndarray, "n f"]]:
-    """Returns the beginnings of pieces, from START through their first `num_notes` notes; none for an empty path.
+def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Integer[np.ndarray, "n f"]]:
+    """Returns the beginnings of pieces, from START on, without END; none for an empty path.
+
+    Each is `config.primer_bars` bars from bar `config.primer_start`, or the first `config.primer_notes` notes from
+    there, in the tempo, meter and style that `config` asks for, if it does.
 
     Args:
         path: a MIDI file, a folder of MIDI files (in the order of their names), or a dataset, from whose training split
-            `num_pieces` pieces are drawn by `seed`.
+            `config.num_pieces` pieces are drawn by `config.seed`.
         codec: of the model.
-        num_notes: how much of each piece is taken.
-        num_pieces: how many primers are of use.
-        seed: of the draw.
+        config: what is taken of each piece.
 
     Raises:
-        ValueError: there is no such file, it is not MIDI, or it was prepared with another codec.
+        ValueError: there is no such file, it is not MIDI, it has not so many bars, or it was prepared with another
+            codec.
     """
     if not path:
         return []
@@ -35,25 +42,62 @@ def load_primers(
         if dataset.codec.to_json() != codec.to_json():
             raise ValueError(f"{path}: was prepared with another codec than the model's; give the model's own dataset")
         source = dataset.source("train")
-        chosen = np.random.default_rng(seed).choice(len(source), size=num_pieces, replace=num_pieces > len(source))
-        pieces = [source[int(i)].steps for i in chosen]
-    else:
-        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in MIDI_SUFFIXES)
-        files = files[:num_pieces] if folder.is_dir() else [folder]
-        if not files or not all(file.is_file() for file in files):
-            raise ValueError(f"{path}: neither a MIDI file, a folder with MIDI files, nor a finished dataset")
-        pieces = [codec.encode(_read(file)) for file in files]
-    return [_beginning(piece, codec, num_notes) for piece in pieces]
+        chosen = np.random.default_rng(config.seed).choice(
+            len(source), size=config.num_pieces, replace=config.num_pieces > len(source)
+        )
+        found = [source[int(i)] for i in chosen]
+        return [_beginning(record.steps, f"{path}: {record.id[:12]}", codec, config) for record in found]
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in MIDI_SUFFIXES)
+    files = files[: config.num_pieces] if folder.is_dir() else [folder]
+    if not files or not all(file.is_file() for file in files):
+        raise ValueError(f"{path}: neither a MIDI file, a folder with MIDI files, nor a finished dataset")
+    return [
+        _beginning(codec.encode(read_piece(file), style_number(config.style, codec)), str(file), codec, config)
+        for file in files
+    ]
 
 
-def _read(file: Path) -> midi.Piece:
+def read_piece(file: Path) -> Piece:
+    """Returns the piece in a MIDI file.
+
+    Raises:
+        ValueError: it cannot be read; the message names the file.
+    """
     try:
         return midi.read(file.read_bytes())
-    except midi.MidiError as error:
+    except (midi.MidiError, OSError) as error:
         raise ValueError(f"{file}: {error}") from error
 
 
-def _beginning(steps: Integer[np.ndarray, "n f"], codec: Codec, num_notes: int) -> Integer[np.ndarray, "m f"]:
-    """Returns the steps through the first num_notes notes, never END."""
-    enough = np.flatnonzero(np.cumsum(codec.count_notes(steps)) >= num_notes)
+def _beginning(
+    steps: Integer[np.ndarray, "n f"], name: str, codec: Codec, config: SampleConfig
+) -> Integer[np.ndarray, "m f"]:
+    """Returns the steps of the bars or notes that are wanted, never END."""
+    if config.primer_bars or config.primer_start > 1 or config.tempo or config.meter or config.style:
+        try:
+            piece = cut_bars(codec.decode(steps), config.primer_start, config.primer_bars)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        if not piece.num_notes:
+            raise ValueError(f"{name}: no note begins in the bars that are wanted; see --primer-start, --primer-bars")
+        style = style_number(config.style, codec) if config.style else _style_of(steps, codec)
+        steps = codec.encode(_as_wished(piece, config), style)
+    if config.primer_bars:
+        return steps[:-1]
+    enough = np.flatnonzero(np.cumsum(codec.count_notes(steps)) >= config.primer_notes)
     return steps[: enough[0] + 1] if len(enough) else steps[:-1]
+
+
+def _style_of(steps: Integer[np.ndarray, "n f"], codec: Codec) -> int:
+    return int(steps[1, 2]) if codec.name == "score" else 0
+
+
+def _as_wished(piece: Piece, config: SampleConfig) -> Piece:
+    """Returns the piece in one tempo and one meter where they are asked for."""
+    tempos, meters = piece.tempos, piece.meters
+    if config.tempo:
+        tempos = Tempos(np.array([0]), np.array([round(_US_PER_MINUTE / config.tempo)]))
+    if config.meter:
+        numerator, denominator = parse_meter(config.meter)
+        meters = Meters(np.array([0]), np.array([numerator]), np.array([denominator]))
+    return Piece(piece.notes, tempos, meters, piece.ticks_per_quarter)

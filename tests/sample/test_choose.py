@@ -9,8 +9,13 @@ LOGITS = jnp.log(jnp.array([[0.5, 0.25, 0.15, 0.1]]))
 ALL = jnp.ones((1, 4), bool)
 
 
-def _knobs(temperature=1.0, top_k=0, top_p=1.0):
-    return Knobs(jnp.float32(temperature), jnp.int32(top_k), jnp.float32(top_p))
+def _knobs(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
+    return Knobs(
+        jnp.array([temperature], jnp.float32),
+        jnp.array([top_k], jnp.int32),
+        jnp.array([top_p], jnp.float32),
+        jnp.array([min_p], jnp.float32),
+    )
 
 
 def _shares(knobs, *, logits=LOGITS, allowed=ALL):
@@ -43,6 +48,20 @@ def test_top_p_keeps_the_fewest_values_that_reach_it():
 def test_top_p_counts_what_top_k_has_left():
     # Of 0.5 and 0.25 alone, 0.5 is two thirds: enough for 0.6.
     np.testing.assert_allclose(_shares(_knobs(top_k=2, top_p=0.6)), [1, 0, 0, 0], atol=1e-3)
+
+
+def test_min_p_keeps_what_is_not_much_less_likely_than_the_likeliest():
+    np.testing.assert_allclose(_shares(_knobs(min_p=0.4)), [2 / 3, 1 / 3, 0, 0], atol=1e-3)
+    np.testing.assert_allclose(_shares(_knobs(min_p=1.0)), [1, 0, 0, 0], atol=1e-3)
+    # At temperature 2 all are nearer to each other.
+    assert (_shares(_knobs(temperature=2.0, min_p=0.4)) > 0).sum() == 4
+
+
+def test_each_sequence_has_its_own_knobs():
+    knobs = jax.tree.map(lambda one, other: jnp.concatenate([one, other]), _knobs(top_k=1), _knobs())
+    uniform = jnp.full((2,), 0.99)
+    chosen = choose(jnp.repeat(LOGITS, 2, 0), jnp.repeat(ALL, 2, 0), uniform, knobs)
+    np.testing.assert_array_equal(chosen, [0, 3])
 
 
 def test_what_is_not_allowed_is_never_chosen_and_the_rest_keeps_its_proportions():

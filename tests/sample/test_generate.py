@@ -2,34 +2,26 @@ import io
 import itertools
 
 import jax
+import jax.numpy as jnp
 import mido
 import numpy as np
 import pretty_midi
 import pytest
 import symusic
 
-from ostinato.configs.schema import ModelConfig, SampleConfig
-from ostinato.model.network import MusicModel, init_params
+from ostinato.configs.schema import SampleConfig
+from ostinato.model.network import initial_carry, nll
 from ostinato.music import midi
-from ostinato.music.notes_codec import NotesCodec, choose_vocabulary, count_events
-from ostinato.music.score_codec import ScoreCodec
 from ostinato.music.score_rows import END, REST, START
 from ostinato.sample.generate import generate
+from ostinato.sample.step import WIDTHS
 from tests.midi_files import tune
-
-CONFIG = ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8)
-SCORE = ScoreCodec()
-NOTES = NotesCodec(vocabulary=choose_vocabulary(count_events(tune(0)), min_count=1, max_vocabulary=100))
-
-
-def _model(codec):
-    model = MusicModel(config=CONFIG, field_sizes=tuple(field.size for field in codec.fields))
-    return model, init_params(model, jax.random.key(1))
+from tests.sample.tiny_models import NOTES, SCORE, tiny_model
 
 
 @pytest.fixture(scope="module")
 def score_model():
-    return _model(SCORE)
+    return tiny_model(SCORE)
 
 
 def _generate(score_model, primers=(), **options):
@@ -122,7 +114,7 @@ def test_a_model_that_only_rests_is_cut_and_reported(score_model, caplog):
 
 
 def test_pieces_of_the_notes_codec_are_legal_and_long_enough():
-    pieces = generate(*_model(NOTES), NOTES, SampleConfig(num_pieces=4, num_notes=30, batch_size=8))
+    pieces = generate(*tiny_model(NOTES), NOTES, SampleConfig(num_pieces=4, num_notes=30, batch_size=8))
     for piece in pieces:
         assert int(NOTES.count_notes(piece.steps).sum()) == 30
         np.testing.assert_array_equal(NOTES.encode(NOTES.decode(piece.steps)), piece.steps)
@@ -139,3 +131,53 @@ def test_ten_thousand_notes_at_temperature_two_are_legal(score_model):
     assert sum(int(SCORE.count_notes(piece.steps).sum()) for piece in pieces) == 10_000
     for piece in pieces:
         np.testing.assert_array_equal(SCORE.encode(SCORE.decode(piece.steps), int(piece.steps[1, 2])), piece.steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{}, {"top_k": 40, "top_p": 0.9, "min_p": 0.001, "density": 9.0, "temperature": 1.2}]
+)
+def test_all_widths_of_blocks_write_the_same_bytes_with_a_network_as_large_as_that_of_the_chorales(options):
+    config = ModelConfig(embedding_size=128, hidden_size=256, num_layers=2, head_size=128)
+    model = MusicModel(config=config, field_sizes=tuple(field.size for field in SCORE.fields))
+    params = jax.tree.map(lambda leaf: 2 * leaf, init_params(model, jax.random.key(0)))
+    expected: list[tuple[bytes, bytes]] = []
+    for width in WIDTHS[::-1]:
+        wanted = SampleConfig(num_pieces=width, batch_size=width, num_notes=150, **options)
+        pieces = generate(model, params, SCORE, wanted, devices=jax.devices()[:1])
+        found = [(piece.steps.tobytes(), piece.log_probs.tobytes()) for piece in pieces]
+        expected = expected or found
+        assert found == expected[:width], width
+
+
+@pytest.mark.slow
+def test_the_number_of_devices_does_not_change_the_music(score_model, eleven):
+    config = SampleConfig(num_pieces=25, num_notes=60, batch_size=32, temperature=2.0)  # four blocks
+    for count in (1, 2, 4):
+        devices = jax.devices()[:count]
+        assert len(devices) == count
+        for one, other in zip(generate(*score_model, SCORE, config, devices=devices), eleven, strict=False):
+            np.testing.assert_array_equal(one.steps, other.steps)
+            np.testing.assert_array_equal(one.log_probs, other.log_probs)
+
+
+def test_the_likelihood_is_that_of_the_network_for_the_same_rows(score_model):
+    model, params = score_model
+    (piece,) = _generate(score_model, num_pieces=1, num_notes=20, batch_size=8, temperature=0.7, key="C major")
+    steps = jnp.asarray(piece.steps.astype(np.int32))[None]
+    is_start = jnp.zeros((1, len(piece.steps) - 1), bool).at[:, 0].set(True)
+    logits, _ = model.apply({"params": params}, steps[:, :-1], steps[:, 1:], is_start, initial_carry(model.config, 1))
+    expected = -nll(logits, steps[:, 1:]).sum(-1)[0]
+    np.testing.assert_allclose(piece.log_probs[1:-1], expected[:-1], rtol=1e-4, atol=1e-4)
+    assert piece.log_likelihood == pytest.approx(float(piece.log_probs[1:-1].mean()))  # END was not its own
+
+
+def test_the_best_of_several_candidates_is_kept_and_the_first_is_the_only_one_without(score_model):
+    alone = _generate(score_model, num_pieces=2, num_notes=20, batch_size=8)
+    best = _generate(score_model, num_pieces=2, num_notes=20, batch_size=8, best_of=4)
+    config = SampleConfig(num_pieces=2, num_notes=20, batch_size=8, best_of=4)
+    first = generate(*score_model, SCORE, config, score=lambda candidate: -candidate.candidate)
+    for ours, theirs, chosen in zip(alone, first, best, strict=True):
+        np.testing.assert_array_equal(ours.steps, theirs.steps)
+        assert chosen.log_likelihood >= ours.log_likelihood
+    assert any(chosen.candidate for chosen in best)

@@ -1,0 +1,122 @@
+"""Where in its bars and seconds each sequence is, inside the compiled function. Letters: b sequences.
+
+A step is the codec's grid: a 24th of a quarter note (score) or a 12th (notes).
+"""
+
+from typing import NamedTuple, cast
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ostinato.music import notes_codec, score_rows
+from ostinato.music.codec import Codec
+from ostinato.music.notes_codec import NotesCodec
+
+FOREVER = np.int32(2**30)
+"""Steps; longer than any piece."""
+
+_DEFAULT_BPM = 120
+
+
+class Clock(NamedTuple):
+    """The time at which the last row stands, after its rest."""
+
+    now: Int[Array, " b"]
+    """Steps since START."""
+    bars: Int[Array, " b"]
+    """Bars that are over, counted from the first bar line after the primer; -1 before it."""
+    bar_position: Int[Array, " b"]
+    """Steps since the last bar line."""
+    bar_length: Int[Array, " b"]
+    seconds: Float[Array, " b"]
+    """Seconds since the primer."""
+    seconds_per_step: Float[Array, " b"]
+
+
+class Length(NamedTuple):
+    """Where a piece ends, whichever comes first."""
+
+    bars: Int[Array, ""]
+    seconds: Float[Array, ""]
+    steps: Int[Array, ""]
+    """Since START."""
+
+
+class Passing(NamedTuple):
+    """What a row does to the time."""
+
+    shift: Int[Array, " b"]
+    """Steps before it."""
+    rest: Int[Array, " b"]
+    """Steps after it."""
+    new_bar_length: Int[Array, " b"]
+    """0 where the meter stays."""
+    new_seconds_per_step: Float[Array, " b"]
+    """0 where the tempo stays."""
+
+
+def start_clock(codec: Codec, batch_size: int) -> Clock:
+    """Returns the clock after START: 4/4 at 120 beats per minute, until the rows say otherwise."""
+    zeros, grid = jnp.zeros((batch_size,), jnp.int32), _grid(codec)
+    return Clock(
+        now=zeros,
+        bars=zeros,
+        bar_position=zeros,
+        bar_length=zeros + 4 * grid,
+        seconds=jnp.zeros((batch_size,)),
+        seconds_per_step=jnp.full((batch_size,), 60 / (_DEFAULT_BPM * grid), jnp.float32),
+    )
+
+
+def passing(codec: Codec, row: Int[Array, "b f"]) -> Passing:
+    """Returns what each row does to the time."""
+    if isinstance(codec, NotesCodec):
+        gaps = [0, 0, notes_codec.UNKNOWN_GAP, *(event.gap for event in codec.vocabulary)]
+        zeros = jnp.zeros((len(row),), jnp.int32)
+        return Passing(jnp.asarray(gaps, jnp.int32)[row[:, 0]], zeros, zeros, jnp.zeros((len(row),)))
+    shift, instrument, pitch, duration, velocity = (row[:, j] for j in range(5))
+    length = jnp.asarray(score_rows.DURATIONS, jnp.int32)[duration]
+    bar_length = (pitch * (4 * score_rows.GRID)) >> velocity
+    seconds_per_step = 60 / ((duration + score_rows.MIN_BPM).astype(jnp.float32) * score_rows.GRID)
+    return Passing(
+        shift,
+        jnp.where(instrument == score_rows.REST, length, 0),
+        jnp.where(instrument == score_rows.METER, bar_length, 0),
+        jnp.where(instrument == score_rows.TEMPO, seconds_per_step, 0.0),
+    )
+
+
+def advance(clock: Clock, passed: Passing, is_primer: Bool[Array, " b"]) -> Clock:
+    """Returns the clock after a row. A new meter begins a new bar; a bar that it cuts short counts as one."""
+    steps = passed.shift + passed.rest
+    position = clock.bar_position + steps
+    bars = clock.bars + position // clock.bar_length
+    position = position % clock.bar_length
+    is_meter = passed.new_bar_length > 0
+    bars = bars + (is_meter & (position > 0)).astype(jnp.int32)
+    position = jnp.where(is_meter, 0, position)
+    seconds = clock.seconds + steps.astype(jnp.float32) * clock.seconds_per_step
+    return Clock(
+        now=clock.now + steps,
+        bars=jnp.where(is_primer, -(position > 0).astype(jnp.int32), bars),
+        bar_position=position,
+        bar_length=jnp.where(is_meter, passed.new_bar_length, clock.bar_length),
+        seconds=jnp.where(is_primer, 0.0, seconds),
+        seconds_per_step=cast(
+            "Array",
+            jnp.where(passed.new_seconds_per_step > 0, passed.new_seconds_per_step, clock.seconds_per_step),
+        ),
+    )
+
+
+def steps_left(clock: Clock, length: Length) -> Int[Array, " b"]:
+    """Returns how many steps lie between now and the end of the piece; about FOREVER where it has none."""
+    bars = jnp.minimum(length.bars - clock.bars, FOREVER // 4096)  # a bar has at most 32 · 96 steps
+    in_bars = bars * clock.bar_length - clock.bar_position
+    in_seconds = jnp.minimum((length.seconds - clock.seconds) / clock.seconds_per_step, float(FOREVER))
+    return jnp.minimum(jnp.minimum(in_bars, length.steps - clock.now), jnp.floor(in_seconds).astype(jnp.int32))
+
+
+def _grid(codec: Codec) -> int:
+    return notes_codec.GRID if isinstance(codec, NotesCodec) else score_rows.GRID

@@ -1,0 +1,57 @@
+"""Which of several candidates is best: the likeliest, or the one most like the music that the model learned from."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Shaped
+
+from ostinato.music.codec import Codec
+from ostinato.music.piece import Notes, Piece
+from ostinato.music.statistics import Statistics
+from ostinato.sample.generate import Generated
+from ostinato.train.checkpoint import LoadedRun
+
+COMPARED = ("pitch", "velocity", "note_lengths", "polyphony_ms", "program_notes")
+"""Distributions of `Statistics` of which each weighs the same."""
+
+
+def make_score(run: LoadedRun, by: Literal["likelihood", "statistics"]) -> Callable[[Generated], float]:
+    """Returns the function by which candidates are compared: more is better.
+
+    Raises:
+        ValueError: the dataset that the model was trained on is not where it was, for its statistics.
+    """
+    if by == "likelihood":
+        return lambda candidate: candidate.log_likelihood
+    path = Path(run.description["dataset"]["path"], "statistics.json")
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: not found; --best-by statistics needs the dataset that the model was trained on, where it was "
+            "(or use --best-by likelihood)"
+        )
+    corpus = Statistics.from_json(json.loads(path.read_text())["splits"]["train"])
+    return lambda candidate: -distance(Statistics.from_piece(_new_part(candidate, run.codec)), corpus)
+
+
+def distance(one: Statistics, other: Statistics) -> float:
+    """Returns the mean Jensen-Shannon divergence of the distributions in COMPARED, 0 to log 2 nats."""
+    return float(np.mean([_divergence(getattr(one, name), getattr(other, name)) for name in COMPARED]))
+
+
+def _divergence(one: Shaped[np.ndarray, " v"], other: Shaped[np.ndarray, " v"]) -> float:
+    p, q = (counts / max(counts.sum(), 1) for counts in (one, other))
+    middle = (p + q) / 2
+    return sum(
+        float((part * np.log(np.where(part > 0, part, 1) / np.where(part > 0, middle, 1))).sum()) / 2 for part in (p, q)
+    )
+
+
+def _new_part(candidate: Generated, codec: Codec) -> Piece:
+    """Returns what was written after the primer, or all of it where that is nothing."""
+    piece, primer = codec.decode(candidate.steps), codec.decode(candidate.steps[: candidate.num_primer_steps])
+    new = piece.notes.onset > primer.notes.onset.max(initial=-1)
+    notes = Notes(*(column[new] for column in piece.notes)) if new.any() else piece.notes
+    return Piece(notes, piece.tempos, piece.meters, piece.ticks_per_quarter)

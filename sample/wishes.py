@@ -1,0 +1,121 @@
+"""Reads what a user writes for a key, a meter, instruments and pitches.
+
+Pitches are MIDI note numbers or names with an octave: middle C is C4, or 60.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool
+
+from ostinato.music.midi_write import instrument_name
+from ostinato.music.piece import DRUMS
+
+_LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
+_ACCIDENTALS = {"": 0, "#": 1, "b": -1}
+
+MODES = {
+    "major": (0, 2, 4, 5, 7, 9, 11),
+    "minor": (0, 2, 3, 5, 7, 8, 10, 11),  # natural, and the raised seventh that cadences need
+    "natural-minor": (0, 2, 3, 5, 7, 8, 10),
+    "harmonic-minor": (0, 2, 3, 5, 7, 8, 11),
+    "dorian": (0, 2, 3, 5, 7, 9, 10),
+    "phrygian": (0, 1, 3, 5, 7, 8, 10),
+    "lydian": (0, 2, 4, 6, 7, 9, 11),
+    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
+    "pentatonic": (0, 2, 4, 7, 9),
+    "minor-pentatonic": (0, 3, 5, 7, 10),
+    "blues": (0, 3, 5, 6, 7, 10),
+    "whole-tone": (0, 2, 4, 6, 8, 10),
+}
+"""Semitones above the tonic."""
+
+
+class Meter(NamedTuple):
+    numerator: int
+    denominator: int
+
+
+def parse_key(text: str) -> Bool[np.ndarray, " 12"]:
+    """Returns which pitch classes, from C up, belong to a key such as 'D minor', or to a list such as 'C,E,G'.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    classes = np.zeros(12, bool)
+    tonic, _, mode = text.strip().lower().partition(" ")
+    mode = mode.strip().replace(" ", "-")
+    if mode in MODES and re.fullmatch("[a-g][#b]?", tonic):
+        classes[(_pitch_class(tonic) + np.array(MODES[mode])) % 12] = True
+        return classes
+    names = [name.strip().lower() for name in text.split(",")]
+    if not all(re.fullmatch("[a-g][#b]?", name) for name in names):
+        raise ValueError(
+            f"key {text!r} is neither a tonic and a mode ('D minor', 'F# dorian'; modes: {', '.join(MODES)}) "
+            "nor a list of notes ('C,E,G')"
+        )
+    classes[[_pitch_class(name) for name in names]] = True
+    return classes
+
+
+def parse_meter(text: str) -> Meter:
+    """Returns the meter that is written as '3/4'.
+
+    Raises:
+        ValueError: it is written otherwise.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
+    if not match:
+        raise ValueError(f"meter {text!r} is not of the form 3/4")
+    return Meter(int(match[1]), int(match[2]))
+
+
+def parse_pitch(text: str) -> int:
+    """Returns the MIDI note number of '60' or 'C4'.
+
+    Raises:
+        ValueError: it is no pitch from 0 (C-1) to 127 (G9).
+    """
+    match = re.fullmatch(r"([a-g][#b]?)(-?\d+)", text.strip().lower())
+    number = -1
+    if match:
+        number = _semitones(match[1]) + 12 * (int(match[2]) + 1)
+    elif text.strip().isdecimal():
+        number = int(text)
+    if not 0 <= number <= 127:
+        raise ValueError(f"pitch {text!r} is neither a MIDI note number from 0 to 127 nor a name from C-1 to G9")
+    return number
+
+
+def parse_instruments(names: Sequence[str]) -> list[int]:
+    """Returns the programs that numbers from 0 to 127, General MIDI names ('Flute') or 'drums' stand for.
+
+    Raises:
+        ValueError: a name is not known.
+    """
+    return [_parse_instrument(name) for name in names]
+
+
+def _parse_instrument(text: str) -> int:
+    programs = {_plain(instrument_name(program)): program for program in range(DRUMS + 1)}
+    if text.strip().isdecimal() and int(text) < DRUMS:
+        return int(text)
+    if _plain(text) in programs:
+        return programs[_plain(text)]
+    near = [instrument_name(program) for name, program in programs.items() if _plain(text) and _plain(text) in name]
+    hint = f"; did you mean {' or '.join(near[:5])}?" if near else ""
+    raise ValueError(f"instrument {text!r} is neither a program from 0 to 127, a General MIDI name, nor drums{hint}")
+
+
+def _plain(name: str) -> str:
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def _pitch_class(name: str) -> int:
+    return _semitones(name) % 12
+
+
+def _semitones(name: str) -> int:
+    return _LETTERS[name[0]] + _ACCIDENTALS[name[1:]]

@@ -1,0 +1,242 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import monitoring
+
+from ostinato.configs.schema import SampleConfig
+from ostinato.music.piece import DRUMS
+from ostinato.music.score_rows import END, METER, REST, START, TEMPO
+from ostinato.sample.controls import make_controls
+from ostinato.sample.wishes import parse_key
+from tests.midi_files import tune
+from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
+
+C_MAJOR = (0, 2, 4, 5, 7, 9, 11)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model(SCORE)
+
+
+def _pieces(pieces):
+    return [SCORE.decode(piece.steps) for piece in pieces]
+
+
+def test_no_value_of_any_control_compiles_anything_anew(model):
+    compiled = []
+
+    def note(event, duration_s, **details):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(details.get("fun_name", "?"))
+
+    monitoring.register_event_duration_secs_listener(note)
+    try:
+        write(model, num_pieces=8, num_notes=20)
+        compiled.clear()
+        for options in (
+            {"num_bars": 2, "seed": 4},
+            {"num_seconds": 3.5, "temperature": 0.7, "top_k": 5, "top_p": 0.9, "min_p": 0.1},
+            {"field_temperature": (("pitch", 0.5), ("rhythm", 1.5)), "density": 20.0, "loop_guard": 0},
+            {"style": "wild", "tempo": 90, "meter": "3/8", "key": "E minor", "pitch_range": ("C3", "C5")},
+            {"key": "C major", "key_bias": 3.0, "instruments": ("Flute", "drums"), "max_notes": 40},
+        ):
+            assert_legal(write(model, num_pieces=8, **options))
+        assert compiled == []
+        write(model, num_pieces=16, num_notes=1)  # two blocks are another shape: the counter can count
+        assert any("write_chunk" in name for name in compiled)
+    finally:
+        monitoring.unregister_event_duration_listener(note)
+
+
+def test_the_header_is_as_asked_for_and_stays(model):
+    for piece, generated in zip(
+        _pieces(pieces := write(model, num_pieces=8, num_notes=60, style="wild", tempo=72, meter="7/8")),
+        pieces,
+        strict=True,
+    ):
+        assert SCORE.styles[generated.steps[1, 2]] == "wild"
+        np.testing.assert_allclose(60e6 / piece.tempos.us_per_quarter, [72], rtol=1e-6)
+        assert (piece.meters.numerator.tolist(), piece.meters.denominator.tolist()) == ([7], [8])
+    assert_legal(pieces)
+
+
+def test_pitched_notes_stay_in_key_and_range_and_drums_do_not_care(model):
+    drumming = leaning(model, output_bias_1={DRUMS: 4.0})
+    pieces = write(drumming, num_pieces=8, num_notes=60, key="C major", pitch_range=("C4", "B4"))
+    notes = [piece.notes for piece in _pieces(pieces)]
+    pitch, program = (np.concatenate([getattr(part, name) for part in notes]) for name in ("pitch", "program"))
+    assert set(pitch[program != DRUMS]) == {60 + degree for degree in C_MAJOR}
+    drums = pitch[program == DRUMS]
+    assert drums.min() < 40
+    assert drums.max() > 90
+    assert len(set(drums % 12)) == 12
+    assert_legal(pieces)
+
+
+def test_a_lean_to_a_key_is_weaker_than_a_rule_and_stronger_than_nothing(model):
+    def share_outside(**options):
+        pieces = _pieces(write(model, num_pieces=8, num_notes=100, instruments=("Flute",), **options))
+        return np.mean(np.concatenate([~np.isin(piece.notes.pitch % 12, C_MAJOR) for piece in pieces]))
+
+    assert share_outside(key="C major") == 0
+    assert 0 < share_outside(key="C major", key_bias=2.0) < share_outside() - 0.15
+
+
+def test_only_the_instruments_asked_for_play(model):
+    pieces = write(model, num_pieces=8, num_notes=60, instruments=("Violin", "42", "drums"))
+    programs = [set(piece.notes.program) for piece in _pieces(pieces)]
+    assert set().union(*programs) == {40, 42, DRUMS}
+    assert_legal(pieces)
+
+
+def test_a_single_note_of_a_single_instrument_is_enough(model):
+    pieces = write(model, num_pieces=8, num_notes=30, instruments=("Flute",), pitch_range=("60", "60"),
+                   tempo=100, meter="4/4")  # fmt: skip
+    assert all(set(piece.notes.pitch) == {60} for piece in _pieces(pieces))
+    assert_legal(pieces)
+
+
+@pytest.mark.parametrize("length", [{"num_bars": 3}, {"num_seconds": 6.0}])
+@pytest.mark.parametrize("primed", [False, True])
+def test_a_piece_is_as_long_as_asked_for_and_no_note_hangs_over(model, length, primed):
+    primer = [SCORE.encode(tune(3))[:20]] if primed else []
+    pieces = write(model, primer, num_pieces=8, tempo=120, meter="3/4", **length)
+    assert_legal(pieces)
+    for generated, piece in zip(pieces, _pieces(pieces), strict=True):
+        assert not generated.ended
+        end_s = piece.duration_s
+        if not primed:
+            assert end_s <= 6.0 * (0.75 if "num_bars" in length else 1)  # three bars of 3/4 at 120 are 4.5 s
+            assert end_s > 2.0
+            continue
+        given = SCORE.decode(generated.steps[:20])
+        last_onset_s = given.seconds(given.notes.onset[-1])
+        if "num_seconds" in length:
+            assert end_s <= last_onset_s + 6.0 + 1e-3
+        else:  # the primer is in 4/4, as it was given; new bars begin at its next bar line
+            bar = -(-int(given.notes.onset[-1]) // 96)
+            assert piece.end_tick <= max(96 * (bar + 3), given.end_tick)
+
+
+def test_bars_follow_the_meters_that_the_model_writes(model):
+    restless = leaning(model, output_bias_1={METER: 5.0})
+    pieces = write(restless, num_pieces=8, num_bars=4)
+    assert_legal(pieces)
+    for piece in (piece for piece in _pieces(pieces) if piece.num_notes):
+        starts, numerator, denominator = piece.meters
+        length = 96 * numerator // denominator
+        bars = sum(
+            -(-(end - start) // bar)
+            for start, end, bar in zip(starts, [*starts[1:], piece.notes.onset[-1] + 1], length, strict=True)
+            if end > start
+        )
+        assert bars <= 4
+    assert max(len(piece.meters.tick) for piece in _pieces(pieces)) > 1
+
+
+def test_density_is_near_what_was_asked_for(model):
+    found = []
+    for density in (4.0, 16.0):
+        pieces = _pieces(write(model, num_pieces=8, num_bars=12, tempo=120, meter="4/4", density=density))
+        found.append(np.mean([piece.num_notes / 12 for piece in pieces]))
+    assert found == pytest.approx([4.0, 16.0], rel=0.35)
+
+
+def test_fields_have_temperatures_of_their_own(model):
+    cold = write(model, num_pieces=8, num_notes=100, field_temperature=(("pitch", 0.01),), loop_guard=0)
+    warm = write(model, num_pieces=8, num_notes=100, field_temperature=(("rhythm", 0.01),), loop_guard=0)
+
+    def variety(pieces, field):
+        return np.mean([len(np.unique(piece.steps[piece.steps[:, 1] < START, field])) for piece in pieces])
+
+    assert variety(cold, 2) < 0.7 * variety(warm, 2)
+    assert variety(warm, 3) < 0.7 * variety(cold, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"key": "H minor"}, "key 'H minor' is neither"),
+        ({"key": "C major", "pitch_range": ("61", "61")}, "no pitch from 61 to 61 is in the key C major"),
+        ({"pitch_range": ("C5", "C4")}, "is empty"),
+        ({"pitch_range": ("C4", "C99")}, "pitch 'C99' is neither"),
+        ({"instruments": ("Fluit",)}, "instrument 'Fluit' is neither"),
+        ({"instruments": ("Steel",)}, "did you mean Acoustic Guitar"),
+        ({"tempo": 300}, "tempo 300 is not from 16 to 263"),
+        ({"meter": "4/5"}, "meter 4/5 is not from 1 to 32 over one of 1, 2, 4, 8, 16, 32"),
+        ({"meter": "waltz"}, "not of the form 3/4"),
+        ({"style": "brisk"}, "style 'brisk' is not one that the model knows: calm, wild"),
+        ({"field_temperature": (("loudness", 1.0),)}, "field 'loudness' has no temperature"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_controls(SampleConfig(**options), SCORE)
+
+
+def test_the_notes_codec_obeys_key_and_range_and_refuses_what_it_does_not_know():
+    model = tiny_model(NOTES)
+    pieces = write(model, codec=NOTES, num_pieces=8, num_notes=20, key="C major", pitch_range=("C3", "C6"))
+    for piece in pieces:
+        pitch = NOTES.decode(piece.steps).notes.pitch
+        assert set(pitch % 12) <= set(C_MAJOR)
+        assert pitch.min() >= 48
+        assert pitch.max() <= 84
+    assert_legal(pieces, NOTES)
+    with pytest.raises(ValueError, match="tempo cannot be asked of the notes codec"):
+        make_controls(SampleConfig(tempo=100), NOTES)
+    with pytest.raises(ValueError, match=r"none of the .* chords that the model knows"):
+        make_controls(SampleConfig(pitch_range=("0", "1")), NOTES)
+
+
+_keys = st.sampled_from(["", "C major", "F# minor", "C", "E,G#"])
+_programs = st.lists(st.sampled_from(["0", "40", "127", "drums"]), max_size=3, unique=True)
+
+
+def _in_key(key):
+    return {pitch for pitch in range(128) if not key or parse_key(key)[pitch % 12]}
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 1000),
+    temperature=st.floats(0.05, 5.0),
+    top=st.tuples(st.sampled_from([0, 1, 7]), st.sampled_from([1.0, 0.3]), st.sampled_from([0.0, 0.2])),
+    header=st.tuples(st.sampled_from([0, 16, 263]), st.sampled_from(["", "1/32", "5/4", "32/1"])),
+    key=_keys,
+    key_bias=st.sampled_from([0.0, 2.0]),
+    instruments=_programs,
+    low=st.integers(0, 127),
+    width=st.integers(0, 127),
+    density=st.sampled_from([0.0, 0.5, 60.0]),
+    length=st.sampled_from(
+        [{}, {"num_notes": 1}, {"num_notes": 60}, {"num_bars": 1}, {"num_bars": 5}, {"num_seconds": 0.1}]
+    ),
+    wild=st.sampled_from([{}, {REST: 6.0}, {METER: 6.0}, {TEMPO: 6.0}, {END: 6.0}, {40: 9.0}]),
+)
+def test_whatever_is_asked_for_the_rows_are_legal_and_obey(
+    model, seed, temperature, top, header, key, key_bias, instruments, low, width, density, length, wild
+):
+    options = {
+        "seed": seed, "temperature": temperature, "top_k": top[0], "top_p": top[1], "min_p": top[2],
+        "tempo": header[0], "meter": header[1], "key": key, "key_bias": key_bias, "instruments": tuple(instruments),
+        "pitch_range": (str(low), str(min(low + width, 127))), "density": density, "max_notes": 60, **length,
+    }  # fmt: skip
+    no_pitch_left = not (set(range(low, min(low + width, 127) + 1)) & _in_key(key))
+    if no_pitch_left and not key_bias:
+        with pytest.raises(ValueError, match="is in the key"):
+            make_controls(SampleConfig(**options), SCORE)
+        return
+    controls = make_controls(SampleConfig(**options), SCORE)
+    pieces = write(leaning(model, output_bias_1=wild), num_pieces=8, **options)
+    assert_legal([piece for piece in pieces if SCORE.count_notes(piece.steps).any()])
+    for piece in _pieces(pieces):
+        pitched = piece.notes.program != DRUMS
+        assert controls.wishes.programs[piece.notes.program].all()
+        assert controls.wishes.pitches[piece.notes.pitch[pitched]].all()
+        if header[0]:
+            assert len(piece.tempos.tick) <= 1
+        if header[1]:
+            assert len(piece.meters.tick) <= 1

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from ostinato.configs.schema import SampleConfig
+from ostinato.music import midi
+from ostinato.music.score_rows import TEMPO
+from ostinato.sample.primers import load_primers
+from tests.midi_files import tune, write_tunes
+from tests.sample.tiny_models import SCORE
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "tune.mid"
+    path.write_bytes(midi.write(tune(1)))
+    return str(path)
+
+
+def test_a_primer_is_as_many_notes_as_are_asked_for(file):
+    (primer,) = load_primers(file, SCORE, SampleConfig(primer_notes=10))
+    assert SCORE.count_notes(primer).sum() == 10
+    np.testing.assert_array_equal(primer, SCORE.encode(tune(1))[: len(primer)])
+
+
+def test_a_primer_is_the_bars_that_are_asked_for(file):
+    (primer,) = load_primers(file, SCORE, SampleConfig(primer_start=3, primer_bars=2))
+    notes, whole = SCORE.decode(primer).notes, SCORE.quantise(tune(1)).notes
+    inside = (whole.onset >= 2 * 96) & (whole.onset < 4 * 96)
+    np.testing.assert_array_equal(notes.pitch, whole.pitch[inside])
+    np.testing.assert_array_equal(notes.onset, whole.onset[inside] - 2 * 96)
+
+
+def test_a_primer_is_in_the_tempo_meter_and_style_that_are_asked_for(file):
+    (primer,) = load_primers(file, SCORE, SampleConfig(primer_bars=2, tempo=60, meter="3/4", style="wild"))
+    piece = SCORE.decode(primer)
+    assert primer[1, 2] == 1
+    assert piece.tempos.us_per_quarter.tolist() == [1_000_000]
+    assert piece.meters.numerator.tolist() == [3]
+    assert (primer[:, 1] == TEMPO).sum() == 1
+
+
+def test_bars_that_are_not_there_are_refused_with_the_file(file):
+    with pytest.raises(ValueError, match=r"tune\.mid: there are no bars 9 to 108"):
+        load_primers(file, SCORE, SampleConfig(primer_start=9, primer_bars=100))
+
+
+def test_primers_come_from_a_folder_in_order(tmp_path):
+    write_tunes(tmp_path, 3)
+    primers = load_primers(str(tmp_path), SCORE, SampleConfig(num_pieces=2))
+    assert len(primers) == 2
+    np.testing.assert_array_equal(primers[1], SCORE.encode(tune(1))[: len(primers[1])])
+    with pytest.raises(ValueError, match="neither a MIDI file"):
+        load_primers(str(tmp_path / "nothing"), SCORE, SampleConfig())

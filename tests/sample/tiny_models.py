@@ -1,0 +1,41 @@
+"""Untrained networks that write anything that is legal; the same shapes in all tests, so that they compile once."""
+
+import jax
+import numpy as np
+
+from ostinato.configs.schema import ModelConfig, SampleConfig
+from ostinato.model.network import MusicModel, init_params
+from ostinato.music.notes_codec import NotesCodec, choose_vocabulary, count_events
+from ostinato.music.score_codec import ScoreCodec
+from ostinato.sample.generate import Generated, generate
+from tests.midi_files import tune
+
+CONFIG = ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8, dropout=0.0)
+SCORE = ScoreCodec(styles=("calm", "wild"))
+NOTES = NotesCodec(vocabulary=choose_vocabulary(count_events(tune(0)), min_count=1, max_vocabulary=100))
+
+
+def tiny_model(codec):
+    model = MusicModel(config=CONFIG, field_sizes=tuple(field.size for field in codec.fields))
+    return model, init_params(model, jax.random.key(1))
+
+
+def leaning(model_and_params, **biases):
+    """The model with its output biases raised: leaning(m, output_bias_1={END: 2.0})."""
+    model, params = model_and_params
+    head = dict(params["head"])
+    for name, values in biases.items():
+        for value, amount in values.items():
+            head[name] = head[name].at[value].add(amount)
+    return model, {**params, "head": head}
+
+
+def write(model_and_params, primers=(), *, codec=SCORE, **options) -> list[Generated]:
+    """Pieces of one block on one device, unless the options say otherwise."""
+    return generate(*model_and_params, codec, SampleConfig(**options), primers)
+
+
+def assert_legal(pieces, codec=SCORE):
+    for piece in pieces:
+        style = int(piece.steps[1, 2]) if codec.name == "score" and len(piece.steps) > 2 else 0
+        np.testing.assert_array_equal(codec.encode(codec.decode(piece.steps), style), piece.steps)
