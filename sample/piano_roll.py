@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,7 +15,21 @@ from ostinato.music.records import write_atomically
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5b5f97", "#7a8450")
 
 
-def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tick: int | None = None) -> None:
+class Roll(NamedTuple):
+    """Where the music is in the picture."""
+
+    width: int
+    """Pixels."""
+    height: int
+    left: float
+    """Where tick 0 is, from 0 (the picture's left edge) to 1."""
+    right: float
+    """Where `end_tick` is."""
+    end_tick: int
+    """The last bar line."""
+
+
+def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tick: int | None = None) -> Roll:
     """Writes a PNG with a bar for each note: colour is the instrument, opacity the velocity.
 
     The same piece gives the same bytes (with the same matplotlib). The part up to `primer_end_tick`, if given, is
@@ -84,6 +99,9 @@ def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tic
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomically(path, buffer.getvalue())
+    place = axes.get_position()  # constrained layout has put it there while the picture was drawn
+    width, height = (round(size) for size in figure.get_size_inches() * figure.dpi)
+    return Roll(width, height, round(place.x0, 5), round(place.x1, 5), round(end * tpq))
 
 
 def _bar_ticks(piece: Piece) -> Float[np.ndarray, " m"]:

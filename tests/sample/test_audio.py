@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from ostinato.music.piece import DRUMS
 from ostinato.sample.audio import (
@@ -11,7 +12,7 @@ from ostinato.sample.audio import (
     default_soundfont,
     measure_audio,
     render_audio,
-    write_wav,
+    write_audio,
 )
 from ostinato.sample.audio import SAMPLE_RATE as RATE
 from tests.midi_files import piece_of
@@ -73,7 +74,7 @@ def test_every_program_has_a_sound() -> None:
 def test_the_wav_holds_the_levels_that_are_returned(tmp_path: Path) -> None:
     piece = piece_of((0, 480, 60, 80, 73), (480, 480, 64, 80, 71))
     path = tmp_path / "piece.wav"
-    levels = write_wav(piece, path)
+    levels = write_audio(piece, path)
     with wave.open(str(path)) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, RATE)
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2).T / 32767
@@ -84,8 +85,26 @@ def test_the_wav_holds_the_levels_that_are_returned(tmp_path: Path) -> None:
     assert levels.duration_s == pytest.approx(1.0 + TAIL_S)
     assert [child.name for child in tmp_path.iterdir()] == ["piece.wav"]  # nothing temporary stays
     first = path.read_bytes()
-    write_wav(piece, path)
+    write_audio(piece, path)
     assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize(("suffix", "largest_share", "error"), [(".flac", 0.75, 0), (".ogg", 0.25, 1000)])
+def test_other_formats_hold_the_same_sound_in_fewer_and_equal_bytes(
+    tmp_path: Path, suffix: str, largest_share: float, error: int
+) -> None:
+    piece = piece_of(*[(240 * i, 480, 60 + i % 12, 80, 73) for i in range(60)])
+    write_audio(piece, tmp_path / "piece.wav")
+    for name in ("one", "two"):
+        write_audio(piece, tmp_path / f"{name}{suffix}")
+    path = tmp_path / f"one{suffix}"
+    assert path.read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+    assert path.stat().st_size < largest_share * (tmp_path / "piece.wav").stat().st_size
+    wav, rate = soundfile.read(tmp_path / "piece.wav", dtype="int16")
+    other, other_rate = soundfile.read(path, dtype="int16")
+    assert (rate, other_rate) == (RATE, RATE)
+    assert wav.shape == other.shape
+    assert np.sqrt(np.square(wav.astype(float) - other).mean()) <= error
 
 
 def test_a_piece_without_notes_is_silence() -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib.image import imread
 
 from ostinato.music.piece import DRUMS
@@ -26,7 +27,7 @@ def test_a_piano_roll_is_the_same_bytes_each_time_and_shows_the_primer(tmp_path:
 
 def test_a_piano_roll_draws_each_note_where_it_is(tmp_path: Path) -> None:
     # Blue is the first instrument: one note in the first of two bars, high, then one in the second bar, low.
-    draw_piano_roll(piece_of((0, 1920, 72, 127, 0), (1920, 1920, 60, 127, 0)), tmp_path / "roll.png")
+    roll = draw_piano_roll(piece_of((0, 1920, 72, 127, 0), (1920, 1920, 60, 127, 0)), tmp_path / "roll.png")
     image = imread(tmp_path / "roll.png")[:, :, :3]
     blue = np.abs(image - np.array([0x00, 0x72, 0xB2]) / 255).max(axis=2) < 0.01
     rows, columns = np.nonzero(blue[: int(0.85 * len(blue))])  # without the legend
@@ -35,3 +36,8 @@ def test_a_piano_roll_draws_each_note_where_it_is(tmp_path: Path) -> None:
     assert np.ptp(rows[high]) < 0.05 * len(image) > np.ptp(rows[~high])
     widths = [np.ptp(columns[part]) for part in (high, ~high)]
     assert min(widths) > 0.4 * image.shape[1]
+    # What is returned says where: the first note begins at the left edge, the second ends at the last bar line.
+    assert image.shape[:2] == (roll.height, roll.width)
+    assert roll.end_tick == 3840
+    assert columns.min() == pytest.approx(roll.left * roll.width, abs=3)
+    assert columns.max() == pytest.approx(roll.right * roll.width, abs=3)
