@@ -118,6 +118,8 @@ def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) ->
         CheckpointError: with a line for each value that may not differ.
     """
     found, wanted = _flat(_numbers_of(saved)), _flat(_numbers_of(now))
+    if not saved["dataset"]["fingerprint"]:  # imported: the first dataset it is trained on becomes its own
+        del found["dataset"], wanted["dataset"]
     differing = {name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)}
     allowed = {name for name in differing if any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_CHANGE)}
     if differing - allowed:

@@ -248,7 +248,7 @@ def _go_on(
         log.event(step, "began" if resumed_step is None else "went on", **_last(run["history"]))
 
         # 3. The loss before anything is learnt, to measure the gain against.
-        if setup.validation is not None and resumed_step is None:
+        if setup.validation is not None and progress.step == 0:  # an imported run has a checkpoint of step 0
             values = setup.validate(state.params, step, watchdog)
             log.write(0, "validation", values)
             view.tell(0, f"validation loss {values['loss']:.4f}")

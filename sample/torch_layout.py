@@ -1,0 +1,79 @@
+"""Parameters of the whole network as torch.nn's modules name and lay them out, and back, to the same bits.
+
+    embeddings.<i>.weight               [v_i, e]      nn.Embedding of field i (config.inputs "embedding" only)
+    layers.<k>.weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0
+                                                      nn.LSTM, nn.GRU or nn.RNN of one layer; from the second one on its
+                                                      output is added to its input where config.residual says so
+    head.parts.weight, head.parts.bias  [f * s, h]    nn.Linear; block j of the result belongs to field j
+    head.contexts.<j>.<i>.weight        [v_i, s]      nn.Embedding: what field j > i learns from the value of field i
+    head.outputs.<j>.weight, .bias      [v_j, s]      nn.Linear: logits of field j, of gelu (tanh) of the sum of both
+
+Axes: v values of a field, e embedding, h hidden, f fields, s head.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from ostinato.configs.schema import ModelConfig
+from ostinato.model.convert import from_torch, to_torch
+from ostinato.model.recurrent import LayerParams
+
+
+def to_torch_layout(params: Mapping[str, Any], config: ModelConfig) -> dict[str, Array]:
+    """Returns the parameters of a network by the names of the module docstring."""
+    tensors: dict[str, Array] = {}
+    for name, value in params.items():
+        kind, _, index = name.rpartition("_")
+        if kind == "embedding":
+            tensors[f"embeddings.{index}.weight"] = value
+    for k in range(config.num_layers):
+        for name, value in to_torch(LayerParams(**params[f"layers_{k}"])).items():
+            tensors[f"layers.{k}.{name}_l0"] = value
+    head = params["head"]
+    tensors["head.parts.weight"], tensors["head.parts.bias"] = head["kernel"].T, head["bias"]
+    for name, value in head.items():
+        words = name.split("_")
+        match words:
+            case ["context", i, j]:
+                tensors[f"head.contexts.{j}.{i}.weight"] = value
+            case ["output", "bias", j]:
+                tensors[f"head.outputs.{j}.bias"] = value
+            case ["output", j]:
+                tensors[f"head.outputs.{j}.weight"] = value.T
+    return tensors
+
+
+def from_torch_layout(tensors: Mapping[str, ArrayLike], config: ModelConfig) -> dict[str, Any]:
+    """Returns the parameters as the network takes them; inside jit too."""
+    params: dict[str, Any] = {f"layers_{k}": _layer(tensors, config, k) for k in range(config.num_layers)}
+    head: dict[str, Array] = {}
+    for name, value in tensors.items():
+        array = jnp.asarray(value)
+        match name.split("."):
+            case ["embeddings", i, "weight"]:
+                params[f"embedding_{i}"] = array
+            case ["head", "parts", "weight"]:
+                head["kernel"] = array.T
+            case ["head", "parts", "bias"]:
+                head["bias"] = array
+            case ["head", "contexts", j, i, "weight"]:
+                head[f"context_{i}_{j}"] = array
+            case ["head", "outputs", j, "weight"]:
+                head[f"output_{j}"] = array.T
+            case ["head", "outputs", j, "bias"]:
+                head[f"output_bias_{j}"] = array
+    return {**params, "head": head}
+
+
+def _layer(tensors: Mapping[str, ArrayLike], config: ModelConfig, k: int) -> dict[str, Array]:
+    weights = {
+        name: jnp.asarray(tensors[f"layers.{k}.{name}_l0"]) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    }
+    layer = from_torch(config.cell, weights)
+    # Where torch's second bias is zero the first one is ours to the bit: -0.0 + 0.0 would be 0.0.
+    bias = jnp.where(weights["bias_hh"] == 0, weights["bias_ih"], layer.bias)
+    return {name: value for name, value in layer._replace(bias=bias)._asdict().items() if value is not None}
