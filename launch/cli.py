@@ -173,20 +173,32 @@ class Runs:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Writes new pieces with a trained model: MIDI, WAV and piano roll."""
+    """Writes new pieces with a trained model: MIDI, sound and piano roll, and a page to hear and see them."""
 
-    workdir: Path
-    """The folder of a training run."""
-    output: Path
-    """Folder for the new pieces."""
+    workdir: Path | None = None
+    """The folder of a training run; with --again, where the run is now, if it was moved."""
+    output: Path | None = None
+    """Folder for the new pieces; with --again a folder `again` beside the file, if it is not given."""
+    again: Path | None = None
+    """A MIDI file that this command wrote, or its .json: makes that piece again, to the same bytes. All options of the
+    music come from the file."""
     primer: str = ""
     """What the pieces begin with: a MIDI file, a folder of them, or a dataset (its training split, as in the paper)."""
+    harmonise: str = ""
+    """A MIDI file whose notes (or those of --melody) are kept, while other instruments are written around them."""
+    fill: str = ""
+    """A MIDI file of which --fill-bars are written anew."""
+    stream: str = ""
+    """Instead of --output, music without end: to a .mid file that can be opened at any moment, '-' or a named pipe or
+    device (raw MIDI messages in time), or port:NAME, a live MIDI port (port: is the first; needs the extra `live`)."""
     checkpoint: Literal["best", "latest"] = "best"
     """best (lowest validation loss) or latest."""
     audio: bool = True
-    """Write a WAV for each piece."""
+    """Write the sound of each piece."""
+    audio_format: Literal["wav", "flac", "ogg"] = "wav"
+    """How sound is written: wav, flac (the same sound, half of the size) or ogg (Vorbis, a tenth)."""
     soundfont: Path | None = None
-    """A SoundFont (.sf2) for the WAVs; the small TimGM6mb by default."""
+    """A SoundFont (.sf2) for the sound; the small TimGM6mb by default."""
     config: Annotated[SampleConfig, _NO_PREFIX] = field(default_factory=SampleConfig)
 
 
@@ -228,6 +240,28 @@ class Plan:
     """File for the plan, with more figures than the tables show."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Writes a trained model for other programs: parameters as torch.nn has them, the sampling step as StableHLO."""
+
+    workdir: tyro.conf.Positional[Path]
+    """The folder of a training run."""
+    output: tyro.conf.Positional[Path]
+    """Folder for parameters.safetensors, step.stablehlo, start.safetensors and description.json."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """best (lowest validation loss) or latest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Makes a run out of an exported model, to be sampled and trained further."""
+
+    file: tyro.conf.Positional[Path]
+    """The parameters.safetensors that `ostinato export` wrote, or its folder."""
+    workdir: tyro.conf.Positional[Path]
+    """Folder for the new run."""
+
+
 _COMMANDS = {
     "demo": Demo,
     "prepare": Prepare,
@@ -238,6 +272,8 @@ _COMMANDS = {
     "runs": Runs,
     "sample": Sample,
     "evaluate": Evaluate,
+    "export": Export,
+    "import": Import,
 }
 
 
@@ -417,17 +453,7 @@ def _run(command: Any, rest: list[str]) -> int:
                 case _:
                     runs.show_runs(command.command.folder)
         case Sample():
-            from ostinato.launch.stages import run_sampling
-
-            run_sampling(
-                command.config,
-                command.workdir,
-                command.output,
-                primer=command.primer,
-                checkpoint=command.checkpoint,
-                audio=command.audio,
-                soundfont=command.soundfont,
-            )
+            _run_sample(command)
         case Evaluate():
             from ostinato.launch.stages import run_evaluation
 
@@ -438,6 +464,14 @@ def _run(command: Any, rest: list[str]) -> int:
                 checkpoint=command.checkpoint,
                 batch_size=command.batch_size,
             )
+        case Export():
+            from ostinato.launch.stages import run_export
+
+            run_export(command.workdir, command.output, checkpoint=command.checkpoint)
+        case Import():
+            from ostinato.launch.stages import run_import
+
+            run_import(command.file, command.workdir)
         case Demo():
             from ostinato.launch.demo import demo
 
@@ -446,6 +480,51 @@ def _run(command: Any, rest: list[str]) -> int:
         case _:
             raise AssertionError(command)
     return 0
+
+
+def _run_sample(command: Sample) -> None:
+    """Writes new pieces, or one piece again.
+
+    Raises:
+        ValueError: flags that do not go together.
+    """
+    from ostinato.launch.stages import run_sampling, run_sampling_again, run_stream
+
+    inputs = {"primer": command.primer, "harmonise": command.harmonise, "fill": command.fill}
+    if sum(map(bool, inputs.values())) > 1:
+        raise ValueError("--primer, --harmonise and --fill exclude each other; give one of them")
+    if command.stream:
+        if command.workdir is None or command.output or command.again or command.harmonise or command.fill:
+            raise ValueError(
+                "--stream goes with --workdir and --primer, not with --output, --again, --harmonise, --fill"
+            )
+        run_stream(command.config, command.workdir, command.stream, inputs=inputs, checkpoint=command.checkpoint)
+        return
+    audio = command.audio_format if command.audio else None
+    if command.again:
+        if command.config != SampleConfig():
+            raise ValueError("--again takes the options of the music from its file; leave the others out")
+        run_sampling_again(
+            command.again,
+            command.output,
+            workdir=command.workdir,
+            inputs=inputs,
+            audio=audio,
+            soundfont=command.soundfont,
+        )
+        return
+    if command.workdir is None or command.output is None:
+        missing = "--workdir" if command.workdir is None else "--output"
+        raise ValueError(f"{missing} is missing; see 'ostinato sample --help'")
+    run_sampling(
+        command.config,
+        command.workdir,
+        command.output,
+        inputs=inputs,
+        checkpoint=command.checkpoint,
+        audio=audio,
+        soundfont=command.soundfont,
+    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def demo(
     if not _made_before(music / "pieces.json", wanted):
         console.rule("Sample")
         sampling = SampleConfig(num_pieces=num_pieces, num_notes=num_notes, temperature=temperature, seed=seed)
-        stages.run_sampling(sampling, run, music, primer="", checkpoint="best", audio=True, soundfont=None)
+        stages.run_sampling(sampling, run, music, inputs={}, checkpoint="best", audio="wav", soundfont=None)
     if not _made_before(report / "report.json", {"params_sha256": params_sha256}):
         console.rule("Evaluate")
         stages.run_evaluation(run, dataset, report, checkpoint="best", batch_size=config.train.data.batch_size)
@@ -75,9 +75,7 @@ def demo(
     console.rule("Done")
     print_table(f"On held-out music ({figures['held_out']} split)", *score_rows(figures, figures["held_out"]))
     for what, where in (
-        ("MIDI files", music / "*.mid"),
-        ("WAVs", music / "*.wav"),
-        ("Piano rolls", music / "*.png"),
+        ("Music", music / "index.html"),
         ("Report", report / "report.html"),
     ):
         console.print(f"{what:12} {where}", highlight=False, soft_wrap=True)
@@ -97,5 +95,7 @@ def _made_before(path: Path, wanted: dict[str, Any]) -> bool:
     if not path.is_file():
         return False
     found = json.loads(path.read_text())
-    found = found.get("origin", found)
+    if "pieces" in found:
+        origin = found["pieces"][0]["origin"]
+        found = {**origin, **origin["options"]}
     return all(found.get(name) == value for name, value in wanted.items())

@@ -2,23 +2,32 @@
 
 import dataclasses
 import hashlib
+import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 from rich.console import Console
 
 from ostinato.configs.schema import SampleConfig, TrainConfig
 from ostinato.launch.show import print_table
-from ostinato.music.records import Dataset
-from ostinato.train.checkpoint import load_params
+from ostinato.music.records import Dataset, write_atomically
+from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.distributed import Settings, initialize
 from ostinato.train.exit_codes import PREEMPTED, StoppedError
 from ostinato.train.loop import Result, train
 from ostinato.train.preemption import StopSignal
 from ostinato.train.profiling import steps_to_profile
+
+if TYPE_CHECKING:
+    from ostinato.sample.audio import AudioFormat
+    from ostinato.sample.generate import Generated
+
+
+logger = logging.getLogger(__name__)
 
 
 def cache_compilations() -> None:
@@ -89,33 +98,157 @@ def run_sampling(
     workdir: Path,
     output: Path,
     *,
-    primer: str,
+    inputs: Mapping[str, str],
     checkpoint: Literal["best", "latest"],
-    audio: bool,
+    audio: "AudioFormat | None",
     soundfont: Path | None,
 ) -> list[Path]:
     """Writes new pieces."""
-    from ostinato.sample.generate import generate
-    from ostinato.sample.primers import load_primers
+    from ostinato.sample.provenance import describe_origin
     from ostinato.sample.write import write_pieces
 
     cache_compilations()
     run = load_params(workdir, checkpoint)
-    primers = load_primers(
-        primer, run.codec, num_notes=config.primer_notes, num_pieces=config.num_pieces, seed=config.seed
+    pieces = dict(enumerate(_sample(run, config, inputs)))
+    origins = {number: describe_origin(run, config, inputs, piece=number) for number in pieces}
+    paths = write_pieces(
+        pieces, run.codec, output, origins=origins, found=_found(workdir, inputs), audio=audio, soundfont=soundfont
     )
-    pieces = generate(run.model, run.params, run.codec, config, primers)
-    origin: dict[str, Any] = {
-        "params_sha256": run.params_sha256,
-        "step": run.step,
-        "primer": primer,
-        # The batch size is left out: it changes the speed, not the music.
-        **{name: value for name, value in dataclasses.asdict(config).items() if name != "batch_size"},
-    }
-    paths = write_pieces(pieces, run.codec, output, origin=origin, audio=audio, soundfont=soundfont)
-    kinds = "MIDI, WAV and piano roll" if audio else "MIDI and piano roll"
-    Console().print(f"{output}: {len(paths)} pieces written ({kinds} of each)", highlight=False)
+    kinds = "MIDI, sound and piano roll" if audio else "MIDI and piano roll"
+    Console().print(
+        f"{output / 'index.html'}: {len(paths)} pieces to hear and see ({kinds} of each)",
+        highlight=False,
+        soft_wrap=True,
+    )
     return paths
+
+
+def run_sampling_again(
+    file: Path,
+    output: Path | None,
+    *,
+    workdir: Path | None,
+    inputs: Mapping[str, str],
+    audio: "AudioFormat | None",
+    soundfont: Path | None,
+) -> Path:
+    """Makes one piece again, to the same bytes, from its MIDI file or the JSON beside it; returns the new MIDI file.
+
+    Raises:
+        ProvenanceError: the file does not say how, the model or an input is missing or another, or the bytes differ.
+    """
+    from ostinato.sample.provenance import check_bytes, check_run, config_of, find_inputs, find_workdir, read_recipe
+    from ostinato.sample.write import midi_bytes, write_pieces
+
+    cache_compilations()
+    recipe = read_recipe(file)
+    config = config_of(recipe)
+    inputs = find_inputs(recipe, inputs)
+    workdir = find_workdir(recipe, workdir)
+    run = load_params(workdir, "best")
+    if run.params_sha256 != recipe.origin["params_sha256"]:
+        run = load_params(workdir, "latest")
+    check_run(recipe, run, workdir)
+    # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
+    piece = _sample(run, config, inputs, num_pieces=recipe.piece + 1)[recipe.piece]
+    check_bytes(recipe, midi_bytes(run.codec.decode(piece.steps), recipe.origin))
+    output = output or file.parent / "again"
+    (path,) = write_pieces(
+        {recipe.piece: piece},
+        run.codec,
+        output,
+        origins={recipe.piece: recipe.origin},
+        found=_found(workdir, inputs),
+        audio=audio,
+        soundfont=soundfont,
+    )
+    Console().print(f"{path}: the same bytes as {file} says", highlight=False, soft_wrap=True)
+    return path
+
+
+def _sample(
+    run: LoadedRun, config: SampleConfig, inputs: Mapping[str, str], *, num_pieces: int | None = None
+) -> "list[Generated]":
+    """Returns the pieces that the options ask for, or only the first few of them.
+
+    Args:
+        run: the trained model.
+        config: all options.
+        inputs: files by the name of their option: at most one of `primer`, `harmonise` and `fill`.
+        num_pieces: how many are needed. Primers are drawn for all, and filled bars are the best of all.
+
+    Raises:
+        ValueError: an input cannot be read, or the options do not fit it or the model.
+    """
+    from ostinato.sample.generate import generate
+    from ostinato.sample.infill import fill, harmonise
+    from ostinato.sample.primers import load_primers, read_piece
+    from ostinato.sample.rank import make_score
+
+    needed = dataclasses.replace(config, num_pieces=num_pieces or config.num_pieces)
+    network = run.model, run.params, run.codec
+    if inputs.get("harmonise"):
+        return harmonise(*network, needed, read_piece(Path(inputs["harmonise"])))
+    if inputs.get("fill"):
+        return fill(*network, config, read_piece(Path(inputs["fill"])))
+    primers = load_primers(inputs.get("primer", ""), run.codec, config)
+    return generate(*network, needed, primers, score=make_score(run, config.best_by))
+
+
+def _found(workdir: Path, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Returns where the run and the inputs are, whatever folder is looked from."""
+    return {name: str(Path(path).absolute()) for name, path in {"workdir": workdir, **inputs}.items() if path}
+
+
+def run_export(workdir: Path, output: Path, *, checkpoint: Literal["best", "latest"]) -> None:
+    """Writes a trained model for other programs."""
+    from ostinato.sample.exchange import PARAMETERS, write_parameters
+    from ostinato.sample.step_export import BEGIN, STEP, write_step
+
+    cache_compilations()
+    run = load_params(workdir, checkpoint)
+    output.mkdir(parents=True, exist_ok=True)
+    description = write_parameters(run, output / PARAMETERS)
+    description["sampling_step"] = write_step(run, output)
+    write_atomically(output / "description.json", (json.dumps(description, indent=1) + "\n").encode())
+    Console().print(
+        f"{output}: {PARAMETERS} (in torch.nn's layout), {STEP} with {BEGIN}, and description.json", highlight=False
+    )
+
+
+def run_import(file: Path, workdir: Path) -> None:
+    """Makes a run out of an exported model."""
+    from ostinato.sample.exchange import PARAMETERS, import_run
+
+    file = file / PARAMETERS if file.is_dir() else file
+    num_parameters = import_run(file, workdir)
+    Console().print(
+        f"{workdir}: {num_parameters:,} parameters; 'ostinato sample' and 'ostinato train' take it", highlight=False
+    )
+
+
+def run_stream(
+    config: SampleConfig,
+    workdir: Path,
+    target: str,
+    *,
+    inputs: Mapping[str, str],
+    checkpoint: Literal["best", "latest"],
+) -> int:
+    """Plays piece after piece to a file, a pipe or a port until nobody wants more; returns the number of notes."""
+    from ostinato.sample.primers import load_primers
+    from ostinato.sample.stream import endless_rows, open_sink, play
+
+    cache_compilations()
+    run = load_params(workdir, checkpoint)
+    primers = load_primers(inputs.get("primer", ""), run.codec, config)
+    rows = endless_rows(run.model, run.params, run.codec, config, primers[0] if primers else None)
+    sink = open_sink(target, run.codec)
+    # Standard output may be where the music goes.
+    logger.info("%s: music without end; Ctrl-C ends it", target)
+    num_notes = play(run.codec, rows, sink)
+    logger.info("%s: %d notes", target, num_notes)
+    return num_notes
 
 
 def run_evaluation(
