@@ -10,6 +10,8 @@ on a quiet machine; Linux only. What is not installed here may have an environme
 
     python3.11 -m venv ~/.cache/ostinato/alternatives/torch
     ~/.cache/ostinato/alternatives/torch/bin/pip install torch
+    python3.11 -m venv ~/.cache/ostinato/alternatives/tensorflow
+    ~/.cache/ostinato/alternatives/tensorflow/bin/pip install tensorflow-cpu
 """
 
 import argparse
@@ -29,7 +31,8 @@ from ostinato.music.score_codec import ScoreCodec
 
 OURS = "ostinato sample"
 TORCH = "torch.nn.LSTMCell, eager loop"
-WINDOW = "Keras, predict on a window of 50"
+WINDOW = "Keras on TensorFlow, predict on a window of 50"
+WINDOW_JAX = "Keras on JAX, predict on a window of 50"
 BATCH_SIZES = (1, 16, 256)
 LEAST = {(TORCH, 1): 5.0, (TORCH, 256): 1.5, (WINDOW, 1): 300.0}
 """How many times as fast we have to be."""
@@ -52,10 +55,14 @@ def _variants(request: dict[str, Any]) -> tuple[dict[str, Variant], dict[str, st
     """Returns what can run here, by label, and why the others are left out."""
     os.environ.setdefault("KERAS_BACKEND", "jax")  # or importing keras would look for TensorFlow
     variants, skipped = {OURS: Variant("sample_ours.py", request)}, {}
-    for label, module, file in ((TORCH, "torch", "sample_torch.py"), (WINDOW, "keras", "sample_window.py")):
+    for label, module, file, environment in (
+        (TORCH, "torch", "sample_torch.py", {}),
+        (WINDOW, "tensorflow", "sample_window.py", {"KERAS_BACKEND": "tensorflow"}),
+        (WINDOW_JAX, "keras", "sample_window.py", {"KERAS_BACKEND": "jax"}),
+    ):
         python, reason = find_python(module)
         if python:
-            variants[label] = Variant(file, request, python=python)
+            variants[label] = Variant(file, request, python, environment)
         else:
             skipped[label] = reason
     return variants, skipped

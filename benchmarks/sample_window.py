@@ -1,4 +1,4 @@
-"""What tutorials do, in Keras on JAX: `model.predict` on the last 50 rows for every new row, for `benchmarks.worker`.
+"""What tutorials do, in Keras: `model.predict` on the last 50 rows for every new row, for `benchmarks.worker`.
 
 Layers and sizes are those of our network, but for what is simpler: all fields of a row are predicted at once, so that
 one call is enough. A unit is one row of each piece. Axes: b batch, t time step, f field.
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-os.environ["KERAS_BACKEND"] = "jax"  # read when keras is imported
+os.environ.setdefault("KERAS_BACKEND", "jax")  # read when keras is imported
 
 import keras  # pyright: ignore[reportMissingImports]  # the extra bench
 
