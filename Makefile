@@ -10,7 +10,7 @@ demo: $(STAMP)  ## From nothing to music: prepare, train, sample, evaluate
 	$(BIN)/ostinato demo --output demo
 
 test: $(STAMP)  ## The default test suite
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 setup: $(STAMP)  ## The environment alone
 

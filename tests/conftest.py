@@ -17,5 +17,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Compiling is what costs: the same program is compiled once, also in the next session (`pytest --cache-clear`).
     cache = getattr(config, "cache", None)  # absent under -p no:cacheprovider
     if cache is not None:
-        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("jax")))
+        # JAX writes what it keeps in place, so two processes of a session may not share a folder.
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir(f"jax{worker}")))
+        if worker:
+            os.environ["XDG_CACHE_HOME"] = str(cache.mkdir(f"home{worker}"))  # of the commands that tests run
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -24,6 +24,7 @@ def _pieces(pieces):
     return [SCORE.decode(piece.steps) for piece in pieces]
 
 
+@pytest.mark.slow
 def test_no_value_of_any_control_compiles_anything_anew(model):
     compiled = []
 

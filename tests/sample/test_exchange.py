@@ -39,6 +39,7 @@ def randomised(run):
     return run._replace(params=params, params_sha256=tree_sha256(params))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.cell}-{config.inputs}")
 def test_parameters_come_back_to_the_bit(tmp_path, config):
     run = randomised(untrained(config=config))

@@ -210,6 +210,7 @@ def test_fewer_devices_compute_a_batch_in_more_parts():
     assert parts_for(7, 1, 3, num_devices=2) == 7
 
 
+@pytest.mark.slow
 def test_parts_instead_of_devices_change_nothing_but_the_order_of_adding_up(straight, dataset, config, tmp_path):
     still = {"dropout": 0.0}
     train(replace(config, model=still), dataset, tmp_path / "whole")

@@ -64,6 +64,7 @@ def loss_curve(dataset, config, parts, mesh, num_steps):
     return np.array(losses), state
 
 
+@pytest.mark.slow
 def test_four_devices_learn_what_one_does(dataset, config, parts):
     four, state = loss_curve(dataset, config, parts, mesh_of(4), 20)
     one, _ = loss_curve(dataset, config, parts, mesh_of(1), 20)
