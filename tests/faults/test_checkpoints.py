@@ -7,6 +7,8 @@ import pytest
 
 from tests.faults.conftest import outcome, train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(straight, tmp_path):
@@ -20,7 +22,6 @@ def flip(path, offset):
     path.write_bytes(content)
 
 
-@pytest.mark.slow
 def test_a_flipped_byte_anywhere_in_a_checkpoint_is_an_error_or_harmless(forker, data, straight, run):
     """In the middle of every file, but for those of optimizer and carry, which are like those of the parameters."""
     shown = json.loads(forker.run("runs", "show", straight, "--json").last_line)

@@ -10,6 +10,8 @@ from ostinato.music.records import Dataset
 from tests.faults.conftest import train
 from tests.train.conftest import make_dataset
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def damaged(data, tmp_path):

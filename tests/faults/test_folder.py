@@ -17,6 +17,8 @@ from ostinato.train.runs import show
 from tests.faults.conftest import outcome, train
 from tests.train.conftest import replace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def disk(tmp_path):
@@ -100,7 +102,6 @@ def test_a_full_disk_harms_no_earlier_checkpoint(forker, data, straight, disk):
     assert outcome(workdir) == outcome(straight)
 
 
-@pytest.mark.slow
 def test_a_disk_without_a_single_byte_is_named(forker, data, straight, disk):
     workdir = disk / "run"
     first = forker.run(*train(data, workdir, "--num-steps", 8))
@@ -122,7 +123,6 @@ def test_a_folder_that_may_not_be_written_is_named(forker, data, disk):
     assert ended.last_line == f"ostinato: [Errno 30] Read-only file system: '{disk / 'run'}'"
 
 
-@pytest.mark.slow
 def test_a_clock_that_jumps_changes_nothing(data, config, tmp_path, monkeypatch):
     """Some minutes ahead after three steps, and a week back after six, while checkpoints are written."""
     config = replace(config, checkpoint_every=1)

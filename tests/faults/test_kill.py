@@ -11,6 +11,8 @@ from ostinato.train.exit_codes import INTERRUPTED, PREEMPTED
 from ostinato.train.runs import show
 from tests.faults.conftest import outcome, train
 
+pytestmark = pytest.mark.slow
+
 KILLS = 30
 
 
@@ -20,7 +22,6 @@ def steps_done(workdir):
     return log.read_bytes().count(b"\n") if log.exists() else 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_thirty_kills_at_random_moments_change_no_bit(forker, data, straight, tmp_path):
     seed = random.randrange(2**32)
@@ -46,7 +47,6 @@ def test_thirty_kills_at_random_moments_change_no_bit(forker, data, straight, tm
     assert outcome(tmp_path / str(runs)) == outcome(straight), seed
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_kill_at_any_moment_of_a_save_changes_no_bit(forker, data, straight, tmp_path):
     """Killed before each creation, renaming or removal of a file in the second save, which also removes the first."""

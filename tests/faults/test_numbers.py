@@ -16,6 +16,8 @@ from ostinato.train.runs import show
 from ostinato.train.stability import LossWatch
 from tests.train.conftest import read_metrics, replace
 
+pytestmark = pytest.mark.slow
+
 
 class Poisoned:
     """Batches of which some have a weight that is not a number."""

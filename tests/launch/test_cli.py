@@ -133,6 +133,7 @@ def test_a_finished_run_is_shown_and_not_trained_again(capsys, trained):
     assert re.search(r"run +│ finished +│ +6 ", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_samples_are_written_and_are_the_same_for_the_same_seed(trained, tmp_path):
     base = ["sample", "--workdir", str(trained / "run"), "--num-notes", "20", "--seed", "3", "--no-audio"]
     assert main([*base, "--output", str(tmp_path / "a"), "--num-pieces", "3"]) == 0
@@ -146,6 +147,7 @@ def test_samples_are_written_and_are_the_same_for_the_same_seed(trained, tmp_pat
     assert [piece["notes"] for piece in listed["pieces"]] == [20] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("primer", ["midi", "midi/tune-003.mid", "data"])
 def test_pieces_go_on_from_a_primer(trained, tmp_path, primer):
     base = ["sample", "--workdir", str(trained / "run"), "--num-notes", "20", "--no-audio", "--primer-notes", "16"]

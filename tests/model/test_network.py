@@ -111,6 +111,7 @@ def test_a_step_from_precomputed_tables_gives_the_features_of_the_sequence(cell,
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), carry, last)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_computing_gates_again_changes_neither_values_nor_gradients(cell):
     setup = Setup(replace(CONFIG, cell=cell, recompute="always"))
@@ -243,6 +244,7 @@ def test_nll_stays_finite_for_extreme_logits_and_its_gradient_is_softmax_minus_o
     np.testing.assert_allclose(gradient, [[[1.0, -1.0, 0.0]]], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_multiplied_tables_on_a_cpu_give_the_values_and_gradients_of_looking_up_first(cell):
     setup = Setup(replace(CONFIG, cell=cell))
@@ -258,6 +260,7 @@ def test_multiplied_tables_on_a_cpu_give_the_values_and_gradients_of_looking_up_
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_four_devices_give_the_loss_and_gradients_of_one(cell, setup):
     setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell))

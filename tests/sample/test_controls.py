@@ -200,6 +200,7 @@ def _in_key(key):
     return {pitch for pitch in range(128) if not key or parse_key(key)[pitch % 12]}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 1000),

@@ -120,6 +120,7 @@ def test_a_run_with_other_settings_is_refused_with_what_differs(straight, datase
     assert "codec.vocabulary" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_training_stops_when_validation_no_longer_gains_and_the_count_survives_a_restart(dataset, config, tmp_path):
     config = replace(
         config, optimizer={"learning_rate": 3.0}, num_steps=100, evaluate_every=2, patience=3, keep_checkpoints=1

@@ -58,6 +58,7 @@ def test_the_gradient_is_reduced_once_over_all_devices(plan):
     )
 
 
+@pytest.mark.slow
 def test_a_sharded_optimizer_is_held_in_parts_and_the_new_parameters_are_gathered(plan):
     sharded = plan_step(CONFIG, FIELDS, jax.devices()[:4], CONFIG.data.batch_size, shard_optimizer=True)
     assert sharded.memory.params == plan.memory.params
@@ -79,6 +80,7 @@ def test_memory_is_split_into_what_is_replicated_and_what_is_shared_out(plan):
     assert memory.total == sum(memory)
 
 
+@pytest.mark.slow
 def test_the_step_that_is_planned_is_the_step_that_trains():
     traced = trace_step(CONFIG, FIELDS, jax.devices()[:4], CONFIG.data.batch_size)
     state = jax.jit(traced.init)(jax.random.key(0))

@@ -76,6 +76,7 @@ def test_four_devices_learn_what_one_does(dataset, config, parts):
     assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves((state.params, state.opt_state)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_devices", [1, 2])
 def test_a_batch_in_two_parts_gives_the_update_and_the_carry_of_the_whole(dataset, config, num_devices):
     assert config.model.dropout > 0
