@@ -17,6 +17,8 @@ printf -v arguments ' %q' "$@"
 printf -v program '%q' "$again"
 
 processes=()
+# Before anything starts, so that no process is left alone by a signal that comes early.
+trap 'kill -TERM "${processes[@]}" 2> /dev/null || true' INT TERM
 for number in "${!hosts[@]}"; do
     variables="OSTINATO_COORDINATOR=${hosts[0]}:${PORT:-7733} OSTINATO_NUM_PROCESSES=${#hosts[@]}"
     variables+=" OSTINATO_PROCESS_ID=$number MAX_RESTARTS=${MAX_RESTARTS:-20}"
@@ -25,10 +27,13 @@ for number in "${!hosts[@]}"; do
         > >(sed -u "s/^/[$number] /") 2>&1 &
     processes+=($!)
 done
-trap 'kill -TERM "${processes[@]}" 2> /dev/null || true' INT TERM
 
 code=0
 for process in "${processes[@]}"; do
+    # A wait ends when a signal comes; the last one tells the exit code.
+    while kill -0 "$process" 2> /dev/null; do
+        wait "$process" || true
+    done
     wait "$process" || code=$?
 done
 exit "$code"
