@@ -9,8 +9,8 @@ import pretty_midi
 import pytest
 import symusic
 
-from ostinato.configs.schema import SampleConfig
-from ostinato.model.network import initial_carry, nll
+from ostinato.configs.schema import ModelConfig, SampleConfig
+from ostinato.model.network import MusicModel, init_params, initial_carry, nll
 from ostinato.music import midi
 from ostinato.music.score_rows import END, REST, START
 from ostinato.sample.generate import generate
