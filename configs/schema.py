@@ -130,6 +130,8 @@ class DataConfig:
     """Training pieces are played faster or slower by at most this many per cent, anew each epoch."""
     max_velocity_change: int = 0
     """Training pieces are played louder or softer by at most this many of MIDI's 127 velocities, anew each epoch."""
+    old_share: float = 0.0
+    """Share of the rows of each batch that are read from --old-dataset, so that fine-tuning does not forget it."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.sequence_length < 1:
@@ -142,6 +144,10 @@ class DataConfig:
             raise ValueError(f"max_tempo_change {self.max_tempo_change} must be between 0 and 50 per cent")
         if not 0 <= self.max_velocity_change <= 64:
             raise ValueError(f"max_velocity_change {self.max_velocity_change} must be between 0 and 64")
+        if not 0 <= self.old_share < 1:
+            raise ValueError(f"old_share {self.old_share} must be at least 0 and below 1")
+        if self.old_share and self.batch_size < 2:
+            raise ValueError(f"old_share {self.old_share} needs a batch_size of at least 2, not {self.batch_size}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,14 +164,15 @@ class OptimizerConfig:
     """Decoupled weight decay (AdamW); 0 is Adam."""
     clip_norm: float = 1.0
     """Gradients with a larger norm are scaled down to it."""
+    frozen_layers: int = 0
+    """The embeddings and so many recurrent layers, from the first on, stay as they are; 0 freezes nothing."""
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0 or self.clip_norm <= 0:
             raise ValueError(f"learning_rate {self.learning_rate} and clip_norm {self.clip_norm} must be above 0")
-        if self.warmup_steps < 0 or self.weight_decay < 0:
-            raise ValueError(
-                f"warmup_steps {self.warmup_steps} and weight_decay {self.weight_decay} must not be negative"
-            )
+        for name in ("warmup_steps", "weight_decay", "frozen_layers"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +223,11 @@ class TrainConfig:
             raise ValueError(
                 f"rollback_factor {self.rollback_factor} must be above 0 and at most 1, "
                 f"peer_timeout_s {self.peer_timeout_s} above 0"
+            )
+        if self.optimizer.frozen_layers > self.model.num_layers:
+            raise ValueError(
+                f"frozen_layers {self.optimizer.frozen_layers} must be at most the number of layers "
+                f"{self.model.num_layers}"
             )
         if self.data.batch_size % self.accumulate:
             raise ValueError(

@@ -100,6 +100,10 @@ class Train:
     """Seconds until a process that does not come is given up."""
     from_step: int = -1
     """Go on from the checkpoint of this step instead of the latest; later ones are set aside. To be given once."""
+    init_from: Path | None = None
+    """Begin with the best checkpoint of another run of the same codec and network: fine-tuning."""
+    old_dataset: Path | None = None
+    """Music that shall not be forgotten: --data.old-share of each batch is read from here."""
     profile: str = ""
     """Steps, such as 100-105, of which a JAX trace is written to the folder profile/ of the run."""
     config: Annotated[_TrainPreset, _NO_PREFIX]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
@@ -413,6 +417,8 @@ def _run(command: Any, rest: list[str]) -> int:
                 start_timeout_s=command.start_timeout_s,
                 from_step=None if command.from_step < 0 else command.from_step,
                 profile=command.profile,
+                init_from=command.init_from,
+                old_dataset=command.old_dataset,
             )
         case Launch():
             from ostinato.launch.local import launch_local

@@ -48,6 +48,8 @@ def run_training(
     start_timeout_s: float = 300.0,
     from_step: int | None = None,
     profile: str = "",
+    init_from: Path | None = None,
+    old_dataset: Path | None = None,
 ) -> Result:
     """Trains, or goes on with the run in `workdir`; with the other processes of the run, if there are any.
 
@@ -72,7 +74,16 @@ def run_training(
     )
     cache_compilations()
     with StopSignal() as should_stop:
-        result = train(config, opened, workdir, should_stop=should_stop, from_step=from_step, profile=profiled)
+        result = train(
+            config,
+            opened,
+            workdir,
+            should_stop=should_stop,
+            from_step=from_step,
+            profile=profiled,
+            init_from=init_from,
+            old_dataset=None if old_dataset is None else Dataset.open(old_dataset),
+        )
     if not result.finished:
         raise StoppedError(
             f"{workdir}: asked to stop, step {result.step} is saved; the same command goes on", exit_code=PREEMPTED

@@ -78,21 +78,27 @@ class Progress(NamedTuple):
         return patience > 0 and self.evaluations_without_gain >= patience
 
 
-def describe_run(config: TrainConfig, dataset: Dataset) -> dict[str, Any]:
+def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | None = None) -> dict[str, Any]:
     """Returns what every checkpoint of a run holds about it. `history` is empty: the run has just begun."""
     return {
         "format": FORMAT,
         "config": dataclasses.asdict(config),
         "codec": dataset.codec.to_json(),
-        "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint},
+        "dataset": _named(dataset),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
         "devices": {
             "platform": jax.default_backend(),
             "devices": jax.device_count(),
             "processes": jax.process_count(),
         },
+        "old_dataset": None if old_dataset is None else _named(old_dataset),
+        "init_from": None,
         "history": [],
     }
+
+
+def _named(dataset: Dataset) -> dict[str, str]:
+    return {"path": str(dataset.path), "fingerprint": dataset.fingerprint}
 
 
 def config_from_json(values: dict[str, Any]) -> TrainConfig:
@@ -149,7 +155,9 @@ def _numbers_of(run: dict[str, Any]) -> dict[str, Any]:
         for name, default in defaults.items()
     }
     unknown = {name: value for name, value in config.items() if name not in defaults}
-    return {**whole, **unknown, "codec": run["codec"], "dataset": run["dataset"]["fingerprint"]}
+    old = run.get("old_dataset") or {"fingerprint": None}
+    data = {"dataset": run["dataset"]["fingerprint"], "old_dataset": old["fingerprint"]}
+    return {**whole, **unknown, "codec": run["codec"], **data}
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:

@@ -41,6 +41,7 @@ from ostinato.train.step import (
     rows_of_this_host,
     state_shardings,
 )
+from ostinato.train.transfer import batches_with_old, describe_origin, load_origin
 from ostinato.train.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     from_step: int | None = None,
     profile: range = range(0),
+    init_from: Path | None = None,
+    old_dataset: Dataset | None = None,
 ) -> Result:
     """Trains a model, or goes on with the run in `workdir` from its latest checkpoint, to the same bits.
 
@@ -88,6 +91,8 @@ def train(
             has to say the same on every host.
         from_step: go on from this checkpoint; later ones are set aside.
         profile: steps, counted from 1, whose trace is written to `workdir`/profile.
+        init_from: a new run begins with the parameters of the best checkpoint of this one.
+        old_dataset: where `config.data.old_share` of each batch comes from.
 
     Raises:
         ValueError: the settings do not fit the data, the devices, or the run that is in `workdir`; another process
@@ -102,19 +107,24 @@ def train(
         checkpoints = stack.enter_context(Checkpoints(workdir, keep=config.keep_checkpoints))
 
         # 2. What the run is, and whether it fits the one that is there.
-        run, progress = describe_run(config, dataset), Progress()
+        run, progress = describe_run(config, dataset, old_dataset), Progress()
         if checkpoints.latest_step is not None:
             saved = checkpoints.describe(checkpoints.latest_step)
             changes = check_same_run(saved, run, workdir)
             progress = Progress(**saved["progress"])
             run["history"] = [*saved.get("history", []), *_resumed(progress.step, changes, from_step)]
             run["rows_at_once"] = saved.get("rows_at_once")
+            run["init_from"] = saved.get("init_from")
             if "accumulate" in changes:  # the user has a new opinion
                 run["rows_at_once"] = None
             logger.info("%s: going on from step %d", workdir, progress.step)
             for name, (before, now) in changes.items():
                 logger.info("%s: %s is %s, was %s", workdir, name, now, before)
-        setup = _set_up(config, dataset, run)
+        origin = None
+        if init_from is not None and checkpoints.latest_step is None:
+            origin = load_origin(init_from, config, dataset.codec)
+            run["init_from"] = describe_origin(origin, init_from)
+        setup = _set_up(config, dataset, run, None if origin is None else origin.params, old_dataset)
 
         # 3. The run; once more from the latest checkpoint when it has become unstable.
         while True:
@@ -151,6 +161,8 @@ class _Setup(NamedTuple):
     validation: TFRecordSource | None
     model: MusicModel
     eval_step: EvalStep
+    first_params: Any
+    """What a new run begins with; None to draw them from the seed."""
 
     def validate(self, params: Any, step: int, watchdog: Watchdog) -> dict[str, float]:
         """Returns the means over the validation split."""
@@ -165,10 +177,12 @@ class _Setup(NamedTuple):
 
     def pieces_of(self, k: int) -> list[str]:
         """Returns the ids of the pieces in batch k."""
-        return [self.source[number].id for number in self.batches.pieces(k)]
+        return [self.source[number].id for number in self.batches.pieces(k) if number < len(self.source)]
 
 
-def _set_up(config: TrainConfig, dataset: Dataset, run: dict[str, Any]) -> _Setup:
+def _set_up(
+    config: TrainConfig, dataset: Dataset, run: dict[str, Any], first_params: Any, old_dataset: Dataset | None
+) -> _Setup:
     """Chooses devices and data. Nothing is computed or allocated yet; each host will read its own rows of a batch."""
     batch_size = config.data.batch_size
     accumulate = _parts(batch_size, config.accumulate, run.get("rows_at_once"))
@@ -179,7 +193,15 @@ def _set_up(config: TrainConfig, dataset: Dataset, run: dict[str, Any]) -> _Setu
         logger.info("fewer devices than before: each batch is computed in %d parts, one after the other", accumulate)
     rows = rows_of_this_host(mesh, batch_size)
     source = dataset.source("train")
-    batches = training_batches(source, config.data, seed=config.seed, rows=rows)
+    if (old_dataset is None) != (config.data.old_share == 0):
+        raise ValueError(
+            "--old-dataset and --data.old-share belong together: the one says where from, the other how much"
+        )
+    if old_dataset is None:
+        batches = training_batches(source, config.data, seed=config.seed, rows=rows)
+    else:
+        old = old_dataset.source("train")
+        batches = batches_with_old(source, old, config.data, seed=config.seed, rows=rows)
     model = make_model(config.model, dataset.codec)
     return _Setup(
         config=config,
@@ -195,6 +217,7 @@ def _set_up(config: TrainConfig, dataset: Dataset, run: dict[str, Any]) -> _Setu
         validation=dataset.source("validation") if "validation" in dataset.splits else None,
         model=model,
         eval_step=make_eval_step(model, mesh),
+        first_params=first_params,
     )
 
 
@@ -234,6 +257,8 @@ def _go_on(
     resumed_step = checkpoints.latest_step
     if resumed_step is None:
         state = jax.jit(init, out_shardings=shardings, compiler_options=_compile_quickly())(params_key)
+        if setup.first_params is not None:
+            state = state._replace(params=jax.device_put(jax.device_get(setup.first_params), shardings.params))
     else:
         state = checkpoints.restore_state(resumed_step, lambda: init(params_key), shardings)
     step = progress.step

@@ -1,5 +1,10 @@
 """The optimizer and its learning rate over time."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import optax
 
 from ostinato.configs.schema import OptimizerConfig
@@ -33,7 +38,32 @@ def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTra
 
     The state has the same structure for every OptimizerConfig, so that a run can be resumed with another one.
     """
-    return optax.chain(
+    optimizer = optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(learning_rate_schedule(config, num_steps), weight_decay=config.weight_decay),
     )
+    return frozen(optimizer, config.frozen_layers)
+
+
+def frozen(optimizer: optax.GradientTransformation, num_layers: int) -> optax.GradientTransformation:
+    """Returns an optimizer that leaves the embeddings and the first layers as they are; with 0 the optimizer itself.
+
+    What stays counts neither in the norm by which gradients are clipped nor for weight decay. The state is that of the
+    optimizer, so a run may freeze and thaw layers when it goes on.
+    """
+    if not num_layers:
+        return optimizer
+    stay = {f"layers_{number}" for number in range(num_layers)}
+
+    def thawed_only(tree: Any) -> Any:
+        def keep(path: Sequence[Any], leaf: Any) -> Any:
+            name = path[0].key
+            return jnp.zeros_like(leaf) if name in stay or name.startswith("embedding") else leaf
+
+        return jax.tree_util.tree_map_with_path(keep, tree)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, new_state = optimizer.update(thawed_only(updates), state, params)
+        return thawed_only(updates), new_state
+
+    return optax.GradientTransformation(optimizer.init, update)

@@ -1,0 +1,98 @@
+"""Fine-tuning: where a run begins, what stays, and what comes from the old music."""
+
+import itertools
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from ostinato.train.checkpoint import load_params
+from ostinato.train.description import CheckpointError
+from ostinato.train.loop import train
+from ostinato.train.runs import show
+from ostinato.train.transfer import batches_with_old
+from tests.train.conftest import make_dataset, read_metrics, replace
+
+
+@pytest.fixture(scope="module")
+def pretrained(dataset, config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "pretrained"
+    return workdir, train(config, dataset, workdir)
+
+
+def after(num_steps):
+    asked = itertools.count(1)
+    return lambda: next(asked) >= num_steps
+
+
+def test_a_run_begins_with_the_best_parameters_of_another_and_is_its_own(pretrained, dataset, config, tmp_path):
+    workdir, result = pretrained
+    train(replace(config, seed=5), dataset, tmp_path, init_from=workdir)
+    first = read_metrics(tmp_path, "validation")[0]
+    assert first["step"] == 0
+    assert first["loss"] == pytest.approx(result.best_loss, rel=1e-6)
+    origin = load_params(tmp_path, "latest").description["init_from"]
+    assert origin["params_sha256"] == show(workdir)["best_params_sha256"]
+
+
+def test_it_goes_on_after_an_interruption_also_when_the_first_run_is_gone(pretrained, dataset, config, tmp_path):
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    train(config, dataset, straight, init_from=pretrained[0])
+    train(config, dataset, broken, init_from=pretrained[0], should_stop=after(5))
+    train(config, dataset, broken, init_from=tmp_path / "deleted")
+    assert show(broken)["params_sha256"] == show(straight)["params_sha256"]
+
+
+def test_frozen_layers_stay_and_the_others_move(pretrained, dataset, config, tmp_path):
+    frozen = replace(config, optimizer={"frozen_layers": 1, "weight_decay": 0.1})
+    train(frozen, dataset, tmp_path, init_from=pretrained[0])
+    before, now = (load_params(*pair).params for pair in ((pretrained[0], "best"), (tmp_path, "latest")))
+    moved = {name: not jax.tree.all(jax.tree.map(np.array_equal, before[name], now[name])) for name in sorted(before)}
+    assert moved == {"embedding_0": False, "head": True, "layers_0": False, "layers_1": True}
+
+
+def test_layers_may_thaw_when_a_run_goes_on(pretrained, dataset, config, tmp_path):
+    frozen = replace(config, optimizer={"frozen_layers": 2}, num_steps=5)
+    train(frozen, dataset, tmp_path, init_from=pretrained[0])
+    train(config, dataset, tmp_path)
+    assert show(tmp_path)["step"] == 10
+
+
+def test_another_network_is_refused_with_the_flags_that_make_it_fit(pretrained, dataset, config, tmp_path):
+    with pytest.raises(CheckpointError, match=r"add --model.hidden-size 16$"):
+        train(replace(config, model={"hidden_size": 32, "dropout": 0.0}), dataset, tmp_path, init_from=pretrained[0])
+
+
+def test_another_codec_is_refused(pretrained, config, tmp_path):
+    other = make_dataset(tmp_path / "other", (5, 6), (4,))
+    with pytest.raises(CheckpointError, match="was trained with another codec"):
+        train(config, other, tmp_path / "run", init_from=pretrained[0])
+
+
+def test_a_share_of_each_batch_is_old_music(dataset, config):
+    data = replace(config, data={"old_share": 0.25}).data
+    source, old = dataset.source("train"), dataset.source("validation")
+    mixed = batches_with_old(source, old, data, seed=1, rows=slice(0, 4))
+    old_rows = {tuple(row) for i in range(len(old)) for row in old[i].steps.tolist()}
+    for k in range(5):
+        batch = mixed[k]
+        assert batch.inputs.shape == (4, 8, 1)
+        assert {tuple(row) for row in batch.inputs[3].tolist()} <= old_rows
+        assert any(number >= len(source) for number in mixed.pieces(k))
+    first, second = (batches_with_old(source, old, data, seed=1, rows=rows)[2] for rows in (slice(0, 2), slice(2, 4)))
+    for whole, *parts in zip(mixed[2], first, second, strict=True):
+        np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+def test_old_music_is_part_of_what_a_run_is(dataset, config, tmp_path):
+    old = make_dataset(tmp_path / "old", tuple(range(5, 12)))
+    mixed = replace(config, data={"old_share": 0.5}, num_steps=5)
+    train(mixed, dataset, tmp_path / "run", old_dataset=old)
+    assert load_params(tmp_path / "run", "latest").description["old_dataset"]["fingerprint"] == old.fingerprint
+    with pytest.raises(CheckpointError, match="old_dataset"):
+        train(mixed, dataset, tmp_path / "run", old_dataset=dataset)
+    with pytest.raises(ValueError, match="belong together"):
+        train(mixed, dataset, tmp_path / "other")
+    events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
+    assert events[0]["event"] == "began"
