@@ -1,4 +1,4 @@
-"""ostinato evaluate: likelihood on every split beside baselines on the same rows, as a table, JSON and one HTML page.
+"""ostinato evaluate: what `measure` found, as JSON, as one HTML page and as tables for the terminal.
 
 ostinato evaluate --workdir RUN --dataset DATASET --output FOLDER
 """
@@ -7,63 +7,43 @@ import base64
 import html
 import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ostinato.evaluation.baselines import LOOK_UP, UNIGRAM, CountingModel, uniform
-from ostinato.evaluation.likelihood import score_model
-from ostinato.evaluation.paper_table import paper_table
+from ostinato.evaluation.measure import measure_run
+from ostinato.music.ngram_files import NgramCounts
 from ostinato.music.records import Dataset, write_atomically
-from ostinato.train.checkpoint import load_params
 from ostinato.train.metrics import FILE
-
-HELD_OUT = ("test", "validation")
-"""The first of these that the dataset has is what the summary speaks of."""
 
 
 def evaluate_run(
-    workdir: Path, dataset: Dataset, output: Path, *, checkpoint: Literal["best", "latest"], batch_size: int
+    workdir: Path,
+    dataset: Dataset,
+    output: Path,
+    *,
+    counts: Callable[[], NgramCounts],
+    others: Sequence[Path] = (),
+    checkpoint: Literal["best", "latest"],
+    batch_size: int,
+    max_train_pieces: int,
 ) -> dict[str, Any]:
-    """Measures a run on every split of a dataset, writes report.json and report.html, and returns the report.
+    """Measures runs on every split of a dataset, writes report.json and report.html, and returns the report.
 
-    Baselines are counted on the training split alone.
-
-    Raises:
-        ValueError: the model was trained with another codec than the dataset's, or there is no checkpoint.
+    The arguments are those of `measure_run`, which says what may go wrong.
     """
-    run = load_params(workdir, checkpoint)
-    if run.codec.to_json() != dataset.codec.to_json():
-        raise ValueError(
-            f"{workdir}: trained with another codec ({_codec_line(run.codec)}) than {dataset.path} has "
-            f"({_codec_line(dataset.codec)}); give the dataset that the run was trained on"
-        )
-    field_names = tuple(field.name for field in dataset.codec.fields)
-    sources = {split: dataset.source(split) for split in dataset.splits}
-    pieces = {split: [source[i].steps for i in range(len(source))] for split, source in sources.items()}
-    counted = [
-        CountingModel("unigram", pieces["train"], dataset.codec, UNIGRAM),
-        CountingModel("look-up", pieces["train"], dataset.codec, LOOK_UP),
-    ]
-    splits = {}
-    for split, source in sources.items():
-        scores = [
-            score_model(run, source, batch_size=batch_size, name=run.config.model.cell),
-            *(model.score(pieces[split]) for model in counted),
-            uniform(pieces[split], dataset.codec),
-        ]
-        splits[split] = [score.as_json(field_names) for score in scores]
-    report = {
-        "workdir": str(workdir),
-        "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint},
-        "step": run.step,
-        "params_sha256": run.params_sha256,
-        "held_out": next(split for split in (*HELD_OUT, "train") if split in splits),
-        "splits": splits,
-        "paper_table": [{**row._asdict(), "improvement": row.improvement} for row in paper_table(workdir)],
-    }
+    report = measure_run(
+        workdir,
+        dataset,
+        counts=counts,
+        others=others,
+        checkpoint=checkpoint,
+        batch_size=batch_size,
+        max_train_pieces=max_train_pieces,
+    )
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     write_atomically(output / "report.html", _page(report, workdir).encode())
@@ -71,21 +51,67 @@ def evaluate_run(
 
 
 def score_rows(report: dict[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
-    """Returns headings and cells of a split's table: each predictor with its figures."""
-    scores = report["splits"][split]
-    fields = list(scores[0]["fields"])
-    heading = ["", "nats/note", "perplexity", "accuracy", *(f"{name} acc." for name in fields)]
+    """Returns headings and cells of a split's table: each predictor with its figures; rows: share predicted whole."""
+    heading = ["", "nats/note", "95 %", "perplexity", "bits/beat", "bits/s", "rows"]
     cells = [
         [
             score["name"],
             f"{score['nats_per_note']:.3f}",
+            _interval(score["nats_per_note_interval"], ".2f"),
             f"{score['perplexity']:.4g}",
+            f"{score['bits_per_beat']:.2f}",
+            f"{score['bits_per_second']:.2f}",
             f"{score['accuracy']:.1%}",
-            *(f"{score['fields'][name]['accuracy']:.1%}" for name in fields),
+        ]
+        for score in report["splits"][split]
+    ]
+    return heading, cells
+
+
+def field_rows(report: dict[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
+    """Returns headings and cells of each predictor's nats per note, top-1 and top-5 accuracy of each field."""
+    scores = report["splits"][split]
+    fields = list(scores[0]["fields"])
+    cells = [
+        [
+            score["name"],
+            *(
+                f"{field['nats_per_note']:.2f} {field['accuracy']:.0%} {field['top5_accuracy']:.0%}"
+                for field in (score["fields"][name] for name in fields)
+            ),
         ]
         for score in scores
     ]
-    return heading, cells
+    return ["nats, top 1, 5", *fields], cells
+
+
+def style_rows(report: dict[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
+    """Returns headings and cells of each predictor's nats per note by style; no cells where there is one style only."""
+    scores = report["splits"][split]
+    styles = list(scores[0].get("styles", {}))
+    cells = [
+        [score["name"], *(f"{score['styles'][style]['nats_per_note']:.3f}" for style in styles)] for score in scores
+    ]
+    return ["nats/note", *(style or "(no name)" for style in styles)], cells if styles else []
+
+
+def comparison_rows(report: dict[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
+    """Returns headings and cells of how much less the run needs than each other predictor."""
+    cells = [
+        [
+            row["against"],
+            f"{row['nats_per_note_less']:.3f}",
+            _interval(row["nats_per_note_less_interval"], ".3f"),
+            f"{row['share_less']:.1%}",
+            _interval(row["share_less_interval"], ".1%"),
+        ]
+        for row in report["comparisons"][split]
+    ]
+    return ["needs less than", "nats/note", "95 %", "share", "95 %"], cells
+
+
+def _interval(bounds: list[float] | None, style: str) -> str:
+    return "-" if bounds is None else f"{bounds[0]:{style}}–{bounds[1]:{style}}"  # noqa: RUF001  # an interval
 
 
 def paper_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -101,15 +127,15 @@ def _per_cent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def _codec_line(codec: Any) -> str:
-    return f"{codec.name} with " + ", ".join(f"{field.name} {field.size}" for field in codec.fields)
-
-
 def _page(report: dict[str, Any], workdir: Path) -> str:
     """Returns one self-contained HTML page."""
     sections = [
-        f"<h2>{html.escape(split)} split</h2>{_html_table(*score_rows(report, split))}" for split in report["splits"]
+        f"<h2>{html.escape(split)} split</h2>{_html_table(*score_rows(report, split))}"
+        f"{_html_table(*field_rows(report, split))}{_html_table(*style_rows(report, split))}"
+        f"{_html_table(*comparison_rows(report, split))}"
+        for split in report["splits"]
     ]
+    warnings = "".join(f"<p><strong>{html.escape(warning)}</strong></p>" for warning in report["warnings"])
     curve = base64.b64encode(_loss_curve(workdir)).decode()
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Ostinato: evaluation</title>
@@ -123,8 +149,11 @@ td:first-child, th:first-child {{ text-align: left }} img {{ max-width: 100% }}
 <p>Run <code>{html.escape(report["workdir"])}</code>, checkpoint of step {report["step"]}
 (parameters {report["params_sha256"][:12]}), dataset <code>{html.escape(report["dataset"]["path"])}</code>
 ({report["dataset"]["fingerprint"][:12]}).</p>
-<p>Nats per note: everything a piece costs, control rows included, over its notes; perplexity is exp of it. Accuracy:
-rows predicted whole. A field is predicted from the true fields before it. All predictors see the same rows.</p>
+<p>Nats per note: everything a piece costs, control rows included, over its notes; perplexity is exp of it. Rows: share
+predicted whole. Of each field: share of rows whose value was the likeliest, and among the five likeliest. A field is
+predicted from the true fields before it. A beat is a quarter note. All predictors see the same rows. 95 %: bootstrap
+over pieces, {report["bootstrap"]["resamples"]:,} resamples, percentiles.</p>
+{warnings}
 {"".join(sections)}
 <h2>The paper's table</h2>
 <p>From the run's own metrics; losses in nats per row.</p>
@@ -136,6 +165,8 @@ rows predicted whole. A field is predicted from the true fields before it. All p
 
 
 def _html_table(heading: list[str], cells: list[list[str]]) -> str:
+    if not cells:
+        return ""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heading)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in cells)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

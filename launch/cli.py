@@ -181,6 +181,11 @@ class Sample:
 
     workdir: Path | None = None
     """The folder of a training run; with --again, where the run is now, if it was moved."""
+    model: str = ""
+    """Instead of --workdir, a simpler composer for comparison: markov:1 to markov:4 (Markov chains over rows of the
+    music), or rules (puts beats of the training pieces together anew). It learns from --dataset."""
+    dataset: Path | None = None
+    """With --model: a folder that `ostinato prepare` wrote."""
     output: Path | None = None
     """Folder for the new pieces; with --again a folder `again` beside the file, if it is not given."""
     again: Path | None = None
@@ -208,7 +213,10 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Measures a trained model on held-out music beside baselines on the same notes."""
+    """Measures a trained model on held-out music beside baselines on the same notes.
+
+    What the baselines count is counted by Apache Beam; its options (--runner=FlinkRunner) go to it.
+    """
 
     workdir: Path
     """The folder of a training run."""
@@ -216,10 +224,37 @@ class Evaluate:
     """The dataset that it was trained on, or another with the same codec."""
     output: Path
     """Folder for report.json and report.html."""
+    runs: tuple[Path, ...] = ()
+    """Folders of other runs on the same dataset, to be measured beside it."""
     checkpoint: Literal["best", "latest"] = "best"
     """best (lowest validation loss) or latest."""
     batch_size: int = 32
     """Pieces measured at the same time; changes the speed only."""
+    max_train_pieces: int = 200
+    """Of the training split at most this many pieces are measured, evenly spread; 0 is all. Others are always whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Trains our LSTM on published benchmarks and shows it beside published models: ostinato bench rolls --data FOLDER.
+
+    All of it takes hours on a CPU. What is done is kept: the same command goes on from there.
+    """
+
+    benchmark: tyro.conf.Positional[Literal["rolls"]]
+    """rolls: the piano rolls of Boulanger-Lewandowski et al. (2012), nats per frame."""
+    data: Path
+    """The folder of JSB_Chorales.mat, Nottingham.mat, Piano_midi.mat and MuseData.mat."""
+    output: Path = Path("rolls")
+    """Folder for rolls.json and rolls.md."""
+    datasets: tuple[Literal["jsb", "nottingham", "piano-midi", "musedata"], ...] = ()
+    """Only these; all by default."""
+    columns: tuple[Literal["frame", "chord"], ...] = ()
+    """Only frame (A, independent keys) or chord (B, the keys of a frame one after the other); both by default."""
+    seeds: int = 3
+    """Models of each kind; their scores' mean and spread are shown."""
+    smoke: bool = False
+    """Train small models on JSB for an epoch, in less than a minute, to see that all runs. The scores mean nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +311,7 @@ _COMMANDS = {
     "runs": Runs,
     "sample": Sample,
     "evaluate": Evaluate,
+    "bench": Bench,
     "export": Export,
     "import": Import,
 }
@@ -336,7 +372,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _parse(arguments: list[str]) -> tuple[Any, list[str]]:
-    """Returns the command and what is not for it: of prepare the options meant for Beam, of launch what follows --.
+    """Returns the command and what is not for it: of prepare and evaluate options for Beam, of launch what follows --.
 
     Raises:
         ValueError: the flags are wrong; in one line.
@@ -360,7 +396,7 @@ def _parse(arguments: list[str]) -> tuple[Any, list[str]]:
     message = io.StringIO()
     try:
         with contextlib.redirect_stderr(message):
-            if arguments[:1] == ["prepare"]:
+            if arguments[:1] in (["prepare"], ["evaluate"]):
                 return tyro.cli(union, return_unknown_args=True, **options)
             return tyro.cli(union, **options), launched
     except SystemExit as stop:
@@ -469,6 +505,20 @@ def _run(command: Any, rest: list[str]) -> int:
                 command.output,
                 checkpoint=command.checkpoint,
                 batch_size=command.batch_size,
+                others=command.runs,
+                max_train_pieces=command.max_train_pieces,
+                beam_args=rest,
+            )
+        case Bench():
+            from ostinato.launch.stages import run_rolls_benchmark
+
+            run_rolls_benchmark(
+                command.data,
+                command.output,
+                datasets=command.datasets,
+                columns=command.columns,
+                num_seeds=command.seeds,
+                smoke=command.smoke,
             )
         case Export():
             from ostinato.launch.stages import run_export
@@ -494,8 +544,15 @@ def _run_sample(command: Sample) -> None:
     Raises:
         ValueError: flags that do not go together.
     """
-    from ostinato.launch.stages import run_sampling, run_sampling_again, run_stream
+    from ostinato.launch.stages import run_composing, run_sampling, run_sampling_again, run_stream
 
+    if command.model or command.dataset:
+        if not command.model or command.workdir or command.again or command.stream or command.primer:
+            raise ValueError("--model and --dataset go together, with --output, and not with --workdir or its options")
+        audio = command.audio_format if command.audio else None
+        options = command.config, command.dataset, command.output
+        run_composing(command.model, *options, audio=audio, soundfont=command.soundfont)
+        return
     inputs = {"primer": command.primer, "harmonise": command.harmonise, "fill": command.fill}
     if sum(map(bool, inputs.values())) > 1:
         raise ValueError("--primer, --harmonise and --fill exclude each other; give one of them")

@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ import jax
 from rich.console import Console
 
 from ostinato.configs.schema import SampleConfig, TrainConfig
-from ostinato.launch.show import print_table
+from ostinato.launch.show import print_table, spinner
 from ostinato.music.records import Dataset, write_atomically
 from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.distributed import Settings, initialize
@@ -23,6 +23,7 @@ from ostinato.train.preemption import StopSignal
 from ostinato.train.profiling import steps_to_profile
 
 if TYPE_CHECKING:
+    from ostinato.music.ngram_files import NgramCounts
     from ostinato.sample.audio import AudioFormat
     from ostinato.sample.generate import Generated
 
@@ -211,6 +212,44 @@ def _found(workdir: Path, inputs: Mapping[str, str]) -> dict[str, str]:
     return {name: str(Path(path).absolute()) for name, path in {"workdir": workdir, **inputs}.items() if path}
 
 
+def run_rolls_benchmark(
+    data: Path,
+    output: Path,
+    *,
+    datasets: Sequence[str],
+    columns: Sequence[str],
+    num_seeds: int,
+    smoke: bool,
+) -> None:
+    """Trains and measures the models of the piano-roll benchmark that are asked for, all by default.
+
+    Raises:
+        ValueError: a file is missing, or nothing is asked for.
+    """
+    from ostinato.evaluation.rolls.bench import bench_rolls
+    from ostinato.evaluation.rolls.recipes import RECIPES, SMOKE
+    from ostinato.train.memory import keep_freed_memory
+
+    if num_seeds < 1:
+        raise ValueError(f"--seeds {num_seeds} must be at least 1")
+    recipes = {
+        (dataset, column): recipe
+        for (dataset, column), recipe in (SMOKE if smoke else RECIPES).items()
+        if dataset in (datasets or (dataset,)) and column in (columns or (column,))
+    }
+    if not recipes:
+        raise ValueError("--smoke trains on jsb only; leave --datasets out")
+    keep_freed_memory()
+    cache_compilations()
+    options = [f"--data {data.name}", f"--seeds {num_seeds}"]
+    options += [f"--datasets {' '.join(datasets)}"] if datasets else []
+    options += [f"--columns {' '.join(columns)}"] if columns else []
+    options += ["--smoke"] if smoke else []
+    command = f"ostinato bench rolls {' '.join(options)}"
+    bench_rolls(data, output, recipes, range(num_seeds), command=command)
+    Console().print((output / "rolls.md").read_text(), markup=False, highlight=False, soft_wrap=True)
+
+
 def run_export(workdir: Path, output: Path, *, checkpoint: Literal["best", "latest"]) -> None:
     """Writes a trained model for other programs."""
     from ostinato.sample.exchange import PARAMETERS, write_parameters
@@ -263,15 +302,90 @@ def run_stream(
 
 
 def run_evaluation(
-    workdir: Path, dataset: Path, output: Path, *, checkpoint: Literal["best", "latest"], batch_size: int
+    workdir: Path,
+    dataset: Path,
+    output: Path,
+    *,
+    checkpoint: Literal["best", "latest"],
+    batch_size: int,
+    others: Sequence[Path] = (),
+    max_train_pieces: int = 200,
+    beam_args: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Measures a run and prints the tables."""
-    from ostinato.evaluation.report import evaluate_run, paper_rows, score_rows
+    """Measures a run, and others beside it, and prints the tables."""
+    from ostinato.evaluation.report import comparison_rows, evaluate_run, field_rows, paper_rows, score_rows, style_rows
 
+    opened = Dataset.open(dataset)
     cache_compilations()
-    report = evaluate_run(workdir, Dataset.open(dataset), output, checkpoint=checkpoint, batch_size=batch_size)
+    report = evaluate_run(
+        workdir,
+        opened,
+        output,
+        counts=lambda: counts_of(opened, beam_args),
+        others=others,
+        checkpoint=checkpoint,
+        batch_size=batch_size,
+        max_train_pieces=max_train_pieces,
+    )
     for split in report["splits"]:
         print_table(f"{split} split", *score_rows(report, split))
+    held_out = report["held_out"]
+    for rows in (field_rows, style_rows, comparison_rows):
+        heading, cells = rows(report, held_out)
+        if cells:
+            print_table(f"{held_out} split", heading, cells)
     print_table("The paper's table (losses in nats per row)", *paper_rows(report))
-    Console().print(f"{output / 'report.html'} holds the whole report", highlight=False)
+    console = Console()
+    for warning in report["warnings"]:
+        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
+    console.print(f"{output / 'report.html'} holds the whole report", highlight=False)
     return report
+
+
+def run_composing(
+    model: str,
+    config: SampleConfig,
+    dataset: Path | None,
+    output: Path | None,
+    *,
+    audio: "AudioFormat | None",
+    soundfont: Path | None,
+) -> list[Path]:
+    """Writes new pieces by a baseline that knows a dataset.
+
+    Raises:
+        ValueError: a flag is missing or does not go with the others.
+    """
+    from ostinato.evaluation.compose import compose, describe_composer
+    from ostinato.sample.write import write_pieces
+
+    if dataset is None or output is None:
+        raise ValueError(f"--model {model} needs --dataset, from which it learns, and --output")
+    opened = Dataset.open(dataset)
+    pieces = dict(enumerate(compose(model, opened, config, counts=lambda: counts_of(opened))))
+    paths = write_pieces(
+        pieces,
+        opened.codec,
+        output,
+        origins={number: describe_composer(model, opened, config, piece=number) for number in pieces},
+        found={"dataset": str(dataset.absolute())},
+        audio=audio,
+        soundfont=soundfont,
+    )
+    Console().print(f"{output / 'index.html'}: {len(paths)} pieces by {model}", highlight=False, soft_wrap=True)
+    return paths
+
+
+def counts_of(dataset: Dataset, beam_args: Sequence[str] = ()) -> "NgramCounts":
+    """Returns what follows what in the training split; it is counted once and then kept beside the dataset."""
+    from ostinato.beam_pipelines.count_ngrams import count_ngrams
+    from ostinato.music.ngram_files import open_counts
+
+    folder = dataset.path / "ngrams"
+    counts = open_counts(folder, dataset.fingerprint)
+    if counts is None:
+        with spinner(f"counting {dataset.path} for the Markov chains"):
+            count_ngrams(dataset, folder, beam_args)
+        counts = open_counts(folder, dataset.fingerprint)
+        assert counts is not None, "they have just been written"
+    return counts

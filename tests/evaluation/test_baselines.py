@@ -1,76 +1,93 @@
 import numpy as np
 import pytest
 
-from ostinato.evaluation.baselines import LOOK_UP, UNIGRAM, CountingModel, uniform
-from ostinato.music.notes_codec import NoteEvent, NotesCodec
-from ostinato.music.score_codec import ScoreCodec
-
-NOTES = NotesCodec(vocabulary=tuple(NoteEvent(1, 1, (pitch,)) for pitch in range(60, 65)))  # 8 integers
-PIECE = np.array([[0], [3], [4], [3], [4], [3], [1]], np.uint16)
-
-
-def _random_rows(rng, length):
-    """Rows of the score codec's shape, START first."""
-    sizes = [field.size for field in ScoreCodec.fields]
-    return np.concatenate([[ScoreCodec.start], rng.integers(0, sizes, (length, 5))]).astype(np.uint8)
+from ostinato.evaluation.baselines import LOOK_UP, MARKOV, Uniform, make_baseline, make_baselines
+from ostinato.evaluation.leaks import find_leak
+from ostinato.evaluation.likelihood import measure_material, score_predictors
+from ostinato.music.ngram_files import in_memory
+from tests.evaluation.pieces import CODEC, tunes, windows, write_pieces
 
 
-def test_uniform_costs_the_logarithm_of_the_number_of_values():
-    score = uniform([PIECE], NOTES)
-    assert score.nats_per_row == pytest.approx(np.log(8))
-    assert (score.num_rows, score.num_notes) == (6, 5)
-    assert score.nats_per_note == pytest.approx(6 / 5 * np.log(8))
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("baselines") / "data"
+    return write_pieces(folder, train=tunes(*range(16)), test=tunes(*range(16, 22)))
 
 
-def test_the_unigram_equals_witten_bell_by_hand():
-    score = CountingModel("unigram", [PIECE], NOTES, UNIGRAM).score([PIECE])
-
-    # Counts of 3, 4, 1 are 3, 2, 1 of 6, in 3 kinds; twice interpolated: empty context, then no rows of context.
-    def witten_bell(count, lower):
-        return (count + 3 * lower) / (6 + 3)
-
-    nats = [-np.log(witten_bell(count, witten_bell(count, 1 / 8))) for count in (3, 2, 3, 2, 3, 1)]
-    assert score.nats_per_row == pytest.approx(np.mean(nats))
-    assert score.accuracy == pytest.approx(3 / 6)
+def _counts(dataset):
+    source = dataset.source("train")
+    return in_memory([source[i].steps for i in range(len(source))])
 
 
-def test_probabilities_of_all_values_add_up_to_one():
-    rng = np.random.default_rng(0)
-    training = [np.r_[0, rng.integers(3, 8, 30), 1].astype(np.uint16)[:, None] for _ in range(3)]
-    model = CountingModel("look-up", training, NOTES, LOOK_UP)
-    for history in ([0], [0, 3], [0, *training[0][1:7, 0]], [0, 7, 7, 7, 7, 7, 7]):
-        before = np.array(history, np.uint16)[:, None]
-        base = model.score([before]).nats_f[0] if len(history) > 1 else 0.0
-        ways = [np.append(before, [[value]], axis=0).astype(np.uint16) for value in range(8)]
-        assert sum(np.exp(base - model.score([way]).nats_f[0]) for way in ways) == pytest.approx(1)
+def _leak(dataset):
+    source = dataset.source("test")
+    return find_leak(make_baseline(LOOK_UP, _counts(dataset), CODEC), source, np.arange(len(source)))
 
 
-def test_the_look_up_table_knows_what_it_has_seen_and_nothing_else():
-    rng = np.random.default_rng(0)
-    codec = ScoreCodec()
-    seen, unseen = _random_rows(rng, 400), _random_rows(rng, 400)
-    model = CountingModel("look-up", [seen], codec, LOOK_UP)
-    assert model.score([seen]).accuracy == 1.0
-    assert model.score([unseen]).accuracy < 0.05
-    assert model.score([seen]).nats_per_row < 0.4 * model.score([unseen]).nats_per_row
+def test_uniform_costs_the_logarithm_of_the_number_of_values(dataset):
+    source = dataset.source("test")
+    (score,) = score_predictors([Uniform(CODEC)], source, np.arange(len(source)))
+    sizes = np.array([field.size for field in CODEC.fields])
+    rows_p = np.array([len(source[i].steps) - 1 for i in range(len(source))])
+    np.testing.assert_allclose(score.nats_pf, rows_p[:, None] * np.log(sizes))
+    np.testing.assert_allclose(score.top1_pf, rows_p[:, None] / sizes, err_msg="a guess among equals is a guess")
+    np.testing.assert_allclose(score.top5_pf, rows_p[:, None] * 5 / sizes)
 
 
-def test_a_leak_between_splits_shows_in_the_accuracy_of_the_look_up_table():
-    """The trap of FINDINGS 5: windows of one piece on both sides of a split."""
-    rng = np.random.default_rng(1)
-    codec = ScoreCodec()
-    pieces = [_random_rows(rng, 60) for _ in range(20)]
-    honest = CountingModel("look-up", pieces[:16], codec, LOOK_UP).score(pieces[16:])
-    leaky_training = [piece[begin : begin + 50] for piece in pieces for begin in (0, 2, 6)]
-    leaked = [np.concatenate([[codec.start], piece[9:60]]).astype(np.uint8) for piece in pieces[16:]]
-    leaky = CountingModel("look-up", leaky_training, codec, LOOK_UP).score(leaked)
-    assert honest.accuracy < 0.05
-    assert leaky.accuracy > 0.7
+def test_all_baselines_are_there_and_the_more_they_know_the_fewer_nats_the_training_pieces_cost(dataset):
+    baselines = make_baselines(_counts(dataset), CODEC)
+    assert [baseline.name for baseline in baselines] == ["uniform", "unigram", *MARKOV, "look-up"]
+    nats = [score.nats_p.sum() for score in score_predictors(baselines[:-1], dataset.source("train"), np.arange(5))]
+    assert nats == sorted(nats, reverse=True)
 
 
-def test_contexts_do_not_reach_over_the_beginning_of_a_piece():
-    one, two = PIECE, np.array([[0], [5], [6], [1]], np.uint16)
-    model = CountingModel("look-up", [one, two], NOTES, LOOK_UP)
-    apart = model.score([one]).nats_f + model.score([two]).nats_f
-    np.testing.assert_allclose(model.score([one, two]).nats_f, apart)
-    np.testing.assert_allclose(model.score([two, one]).nats_f, apart)
+def test_the_look_up_table_knows_what_it_has_seen_and_little_else(dataset):
+    look_up = make_baseline(LOOK_UP, _counts(dataset), CODEC)
+    accuracy = {}
+    for split in ("train", "test"):
+        source, pieces = dataset.source(split), np.arange(6)
+        (score,) = score_predictors([look_up], source, pieces)
+        accuracy[split] = score.whole_p.sum() / measure_material(source, pieces).rows_p.sum()
+    assert accuracy["train"] > 0.85
+    assert accuracy["test"] < 0.5
+
+
+def test_whole_pieces_on_one_side_of_a_split_are_no_leak(dataset):
+    found = _leak(dataset)
+    assert found["warning"] is None
+    assert found["suspect_pieces"] == 0
+    assert found["pieces"] == 6
+    assert found["accuracy"] < 0.5
+
+
+def test_windows_of_the_same_pieces_on_both_sides_are_reported(tmp_path):
+    """The paper's leak: excerpts are cut first and split at random afterwards."""
+    pieces = tunes(*range(10))
+    dataset = write_pieces(
+        tmp_path / "data", train=windows(pieces, begin=4, step=5), test=windows(pieces, begin=7, step=10)
+    )
+    found = _leak(dataset)
+    assert found["accuracy"] > 0.9
+    assert found["warning"] == (
+        f"the look-up table predicts {found['accuracy']:.0%} of the held-out rows (test split): "
+        "are the same pieces in both splits?"
+    )
+
+
+def test_a_few_pieces_on_both_sides_are_reported_too(tmp_path):
+    pieces = tunes(*range(16))
+    dataset = write_pieces(tmp_path / "data", train=pieces, test=[*tunes(*range(20, 28)), *pieces[3:5]])
+    found = _leak(dataset)
+    assert found["accuracy"] < 0.5
+    assert found["suspect_pieces"] == 2
+    assert found["examples"] == ["test-8", "test-9"]
+    assert (
+        "of the rows of 2 of 10 held-out pieces (test split): are the same pieces in both splits?" in found["warning"]
+    )
+
+
+def test_pieces_too_short_for_a_context_are_no_evidence(tmp_path):
+    pieces = tunes(*range(4))
+    dataset = write_pieces(tmp_path / "data", train=pieces, test=[rows[:6] for rows in pieces])
+    found = _leak(dataset)
+    assert (found["accuracy"], found["pieces"], found["warning"]) == (None, 0, None)

@@ -11,6 +11,7 @@ from ostinato.launch.cli import main
 from ostinato.music import midi
 from tests.midi_files import write_tunes
 
+BASELINES = ("look-up", "markov:4", "markov:3", "markov:2", "markov:1", "unigram", "uniform")
 TINY = ["--model.hidden-size", "16", "--model.embedding-size", "8", "--model.head-size", "8"]
 
 
@@ -44,7 +45,7 @@ def test_help_opens_without_the_stages():
         "loaded = {'jax', 'apache_beam', 'numpy', 'flax', 'matplotlib', 'tensorflow_datasets'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
-    for command in ([], ["prepare"], ["train"], ["plan"], ["sample"]):
+    for command in ([], ["prepare"], ["train"], ["plan"], ["sample"], ["bench"]):
         arguments = [*command, "--help"]
         result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
@@ -58,6 +59,7 @@ def test_every_option_is_explained(capsys):
         ["plan", "paper"],
         ["sample"],
         ["evaluate"],
+        ["bench"],
         ["demo"],
     ):
         with pytest.raises(SystemExit) as stop:
@@ -163,18 +165,49 @@ def test_evaluate_measures_every_split_beside_the_baselines(trained, tmp_path, c
     report = json.loads((tmp_path / "a/report.json").read_text())
     assert report["held_out"] == "test"
     for scores in report["splits"].values():
-        assert [score["name"] for score in scores] == ["lstm", "unigram", "look-up", "uniform"]
+        assert [score["name"] for score in scores] == ["lstm", *BASELINES]
         assert len({(score["rows"], score["notes"]) for score in scores}) == 1
+        assert all(0 < score["bits_per_beat"] < score["bits_per_second"] for score in scores)  # 120 beats a minute
+    assert [row["against"] for row in report["comparisons"]["test"]] == list(BASELINES)
+    assert report["warnings"] == []
+    assert 0 <= report["rules"]["test"]["possible"] <= report["rules"]["test"]["known"] <= 1
     page = (tmp_path / "a/report.html").read_text()
     assert "look-up" in page
     assert "validation accuracy" in page
     assert "http" not in page.replace("http-equiv", "")
-    # The batch size changes the speed and nothing else.
+    # The batch size changes the speed and nothing else; another run stands beside; what was counted is there already.
+    counted = (trained / "data/ngrams/ngrams.json").stat().st_mtime_ns
+    base += ["--runs", str(trained / "run"), "--max-train-pieces", "3"]
     assert main([*base, "--output", str(tmp_path / "b"), "--batch-size", "3"]) == 0
+    assert (trained / "data/ngrams/ngrams.json").stat().st_mtime_ns == counted
     other = json.loads((tmp_path / "b/report.json").read_text())
+    assert [score["name"] for score in other["splits"]["train"]] == ["run (lstm)"] * 2 + list(BASELINES)
+    assert other["splits"]["train"][0]["pieces"] == 3
+    assert other["comparisons"]["test"][0]["share_less"] == 0
     assert other["splits"]["test"][0]["nats_per_note"] == pytest.approx(
         report["splits"]["test"][0]["nats_per_note"], rel=1e-5
     )
+
+
+@pytest.mark.parametrize("model", ["markov:3", "rules"])
+def test_baselines_write_pieces_too(trained, tmp_path, model):
+    base = ["sample", "--model", model, "--dataset", str(trained / "data"), "--num-notes", "20", "--no-audio"]
+    assert main([*base, "--output", str(tmp_path / "a"), "--num-pieces", "2"]) == 0
+    assert main([*base, "--output", str(tmp_path / "b"), "--num-pieces", "1"]) == 0
+    name = "piece-000.mid"
+    assert midi.read((tmp_path / "a" / name).read_bytes()) == midi.read((tmp_path / "b" / name).read_bytes())
+    listed = json.loads((tmp_path / "a/pieces.json").read_text())["pieces"]
+    assert [(piece["notes"], piece["origin"]["generator"]) for piece in listed] == [(20, f"ostinato {model}")] * 2
+
+
+def test_flags_that_do_not_go_with_a_baseline_are_named_in_one_line(capsys, tmp_path, trained):
+    base = ["sample", "--dataset", trained / "data", "--output", tmp_path / "x"]
+    assert "markov:1, markov:2, markov:3, markov:4, rules" in _error(capsys, *base, "--model", "markov:9")
+    assert "takes --num-pieces, --num-notes, --seed, not --temperature" in _error(
+        capsys, *base, "--model", "rules", "--temperature", "0.5"
+    )
+    assert "needs --dataset" in _error(capsys, "sample", "--model", "rules", "--output", tmp_path / "x")
+    assert "--model and --dataset go together" in _error(capsys, *base)
 
 
 def test_inspect_shows_a_piece(trained, capsys):

@@ -1,0 +1,332 @@
+"""A composer by rules: fragments of the corpus, put together anew where their voices fit, in the spirit of Cope's EMI.
+
+After Cope, Experiments in Musical Intelligence (1996), and Computer Models of Musical Creativity (2005), chapter 4: the
+pieces of a corpus are cut into beats; each beat knows with which notes it begins, and to which notes it went in its
+own piece (its destination). A new piece begins as some piece does, and goes from beat to beat to any that begins with
+the notes where the last one was going, at the same place in the bar, so voices lead as they did in the corpus. Where no
+other beat begins so, voices may lead elsewhere, under rules: see `leads_well`. All pieces are first moved to C major
+or A minor, or few beats would fit.
+
+There is no honest likelihood of such a system: music that is not made of its beats has probability zero, and most is.
+What can be said of it is `coverage`.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Integer
+
+from ostinato.music.codec import Codec
+from ostinato.music.notes_codec import UNKNOWN, NotesCodec
+from ostinato.music.piece import DEFAULT_TEMPO_US, DRUMS, Piece, make_piece
+from ostinato.music.records import TFRecordSource
+
+MAX_PIECES = 1000
+"""Of a larger corpus the composer knows so many pieces, evenly spread."""
+
+LONGEST_QUOTE = 4
+"""Beats in a row from one piece, where another piece fits too."""
+
+LARGEST_LEAP = 12
+"""Semitones that a voice may move."""
+
+DEFAULT_NOTES = 1024
+
+FIFTH = 7
+
+_MAX_BEATS_PER_NOTE = 16
+_MAX_BEATS = 4096
+_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+"""Profiles of Krumhansl & Kessler 1982."""
+
+Chord = tuple[tuple[int, int, bool], ...]
+"""Program, pitch, and whether it is held over from the beat before; sorted."""
+
+
+class Sound(NamedTuple):
+    """A note, or the part of it that lies within one beat."""
+
+    onset: int
+    """Ticks since the beat began."""
+    duration: int
+    pitch: int
+    velocity: int
+    program: int
+    is_held: bool
+    """It began in an earlier beat."""
+
+
+class Beat(NamedTuple):
+    """One quarter note of a piece."""
+
+    piece: int
+    number: int
+    """Its place in the piece."""
+    place: tuple[int, int]
+    """Ticks since the bar began, and ticks in the bar."""
+    sounds: tuple[Sound, ...]
+    begins: Chord
+    """What sounds at its first moment."""
+    ends: Chord
+    """What sounds at its last moment; nothing in it counts as held."""
+    goes_to: Chord | None
+    """What sounds at the first moment of the beat after it; None at the end of the piece."""
+
+
+class _Beginning(NamedTuple):
+    """What a new piece takes over from the one that it begins with."""
+
+    beat: Beat
+    shift: int
+    """Semitones by which the piece was moved to C."""
+    tempo_us: int
+    meter: tuple[int, int]
+    style: int
+
+
+class RuleComposer:
+    """Recombines beats of a corpus."""
+
+    name = "rules"
+
+    def __init__(self, pieces: Iterable[Piece], codec: Codec, styles: Iterable[int] | None = None) -> None:
+        """Takes the corpus.
+
+        Args:
+            pieces: as `codec.decode` returns them.
+            codec: writes the new pieces.
+            styles: the number of each piece's style; 0 if it is not given.
+        """
+        self._codec = codec
+        self._beats: list[list[Beat]] = []
+        self._beginnings: list[_Beginning] = []
+        self._by_begin: defaultdict[tuple[Any, ...], list[Beat]] = defaultdict(list)
+        self._by_shape: defaultdict[tuple[Any, ...], list[Beat]] = defaultdict(list)
+        for piece, style in zip(pieces, itertools.repeat(0) if styles is None else styles, strict=False):
+            shift = shift_to_c(piece)
+            beats = cut_beats(piece, len(self._beats), shift)
+            if not beats:
+                continue
+            self._beats.append(beats)
+            tempo_us = int(piece.tempos.us_per_quarter[0]) if len(piece.tempos.tick) else DEFAULT_TEMPO_US
+            meter = (
+                (int(piece.meters.numerator[0]), int(piece.meters.denominator[0])) if len(piece.meters.tick) else (4, 4)
+            )
+            self._beginnings.append(_Beginning(beats[0], shift, tempo_us, meter, style))
+            self._ticks_per_quarter = piece.ticks_per_quarter
+            for beat in beats:
+                self._by_begin[beat.place, beat.begins].append(beat)
+                self._by_shape[beat.place, _shape(beat.begins)].append(beat)
+        if not self._beats:
+            raise ValueError("the corpus holds no piece with a note, so there is nothing to compose from")
+
+    @classmethod
+    def of_split(cls, source: TFRecordSource) -> "RuleComposer":
+        """Returns a composer that knows a split, or MAX_PIECES of its pieces."""
+        count = min(len(source), MAX_PIECES)
+        records = [source[number * len(source) // count] for number in range(count)]
+        styles = {style: number for number, style in enumerate(source.codec.styles)}
+        return cls(
+            (source.codec.decode(record.steps) for record in records),
+            source.codec,
+            [styles.get(record.style, 0) for record in records],
+        )
+
+    def generate(self, seed: int | Sequence[int], num_notes: int) -> Integer[np.ndarray, "n f"]:
+        """Returns a new piece, legal under the codec's grammar, from START to END.
+
+        Args:
+            seed: the same one gives the same piece.
+            num_notes: in the piece, which is cut there (where the codec writes two of them as one, there are fewer);
+                0 goes on until a beat that ends its piece, or DEFAULT_NOTES notes.
+        """
+        rng = np.random.default_rng(seed)
+        wanted = num_notes or DEFAULT_NOTES
+        beginning = self._beginnings[rng.integers(len(self._beginnings))]
+        beat, quoted = beginning.beat, 1
+        notes: list[list[int]] = []
+        ringing: dict[tuple[int, int], list[int]] = {}
+        for number in range(_MAX_BEATS_PER_NOTE * wanted):
+            ringing = _append(notes, ringing, beat, number * self._ticks_per_quarter)
+            if len(notes) >= wanted or (beat.goes_to is None and not num_notes):
+                break
+            following = self._choose(rng, beat, quoted)
+            quoted = quoted + 1 if (following.piece, following.number) == (beat.piece, beat.number + 1) else 1
+            beat = following
+        onset, duration, pitch, velocity, program = np.array(sorted(notes)[:wanted], np.int64).T
+        piece = make_piece(
+            onset=onset,
+            duration=duration,
+            pitch=_moved(pitch, program, -beginning.shift),
+            velocity=velocity,
+            program=program,
+            tempos=([0], [beginning.tempo_us]),
+            meters=([0], [beginning.meter[0]], [beginning.meter[1]]),
+            ticks_per_quarter=self._ticks_per_quarter,
+        )
+        return _legal(self._codec, self._codec.encode(piece, beginning.style))
+
+    def coverage(self, pieces: Iterable[Piece]) -> dict[str, float | int]:
+        """Returns how much of some other music the composer could have written, beat by beat.
+
+        `possible` is the share of moves from one beat to the next that it could make exactly: the beat after has its
+        very notes in the corpus, and begins there as the one before was going. `known` is the share of beats whose
+        notes are in the corpus at all. Both after the piece is moved to C.
+        """
+        known_beats = {(beat.place, beat.sounds) for beats in self._beats for beat in beats}
+        moves = {(beat.place, beat.sounds, beat.goes_to) for beats in self._beats for beat in beats}
+        num_beats = num_known = num_moves = num_possible = 0
+        for piece in pieces:
+            beats = cut_beats(piece, -1, shift_to_c(piece))
+            is_known = [(beat.place, beat.sounds) in known_beats for beat in beats]
+            num_beats, num_known = num_beats + len(beats), num_known + sum(is_known)
+            for beat, next_is_known in zip(beats[:-1], is_known[1:], strict=True):
+                num_moves += 1
+                num_possible += next_is_known and (beat.place, beat.sounds, beat.goes_to) in moves
+        return {
+            "beats": num_beats,
+            "known": num_known / max(num_beats, 1),
+            "possible": num_possible / max(num_moves, 1),
+        }
+
+    def _choose(self, rng: np.random.Generator, beat: Beat, quoted: int) -> Beat:
+        """Returns a beat to go on with: half of the time from another piece, and always so where it has been quoted."""
+        if beat.goes_to is None:
+            return self._beginnings[rng.integers(len(self._beginnings))].beat
+        own = self._beats[beat.piece][beat.number + 1]
+        if quoted < LONGEST_QUOTE and rng.random() < 0.5:
+            return own
+        fitting = self._by_begin[own.place, own.begins]
+        others = [other for other in fitting if other.piece != beat.piece]
+        if not others and quoted >= LONGEST_QUOTE:
+            near = self._by_shape[own.place, _shape(own.begins)]
+            others = [other for other in near if other.piece != beat.piece and leads_well(beat.ends, other.begins)]
+        return others[rng.integers(len(others))] if others else own
+
+
+def leads_well(last: Chord, first: Chord) -> bool:
+    """Tells whether voices may go from one chord to another, each voice to that of the same rank in its program.
+
+    The chords have equally many notes of each program; held notes stay; no voice leaps over an octave, at most one
+    leaps over a fifth; no two voices move in parallel fifths or octaves (Fux, Gradus ad Parnassum, 1725).
+    """
+    if [program for program, _, _ in last] != [program for program, _, _ in first]:
+        return False
+    before = np.array([pitch for _, pitch, _ in last])
+    after = np.array([pitch for _, pitch, _ in first])
+    moved = after - before
+    if any(is_held and move for (_, _, is_held), move in zip(first, moved, strict=True)):
+        return False
+    if (abs(moved) > LARGEST_LEAP).any() or (abs(moved) > FIFTH).sum() > 1:
+        return False
+    interval, then = (np.abs(np.subtract.outer(pitch, pitch)) for pitch in (before, after))
+    parallel = (interval % 12 == then % 12) & np.isin(interval % 12, (0, FIFTH)) & (moved != 0)[:, None]
+    np.fill_diagonal(parallel, False)
+    return not (parallel & np.equal.outer(np.sign(moved), np.sign(moved))).any()
+
+
+def cut_beats(piece: Piece, number: int, shift: int) -> list[Beat]:
+    """Returns the beats of a piece, moved by some semitones; notes that go over a beat's end are cut there.
+
+    Bars are counted from the beginning of the piece by its first meter.
+    """
+    notes, beat_ticks = piece.notes, piece.ticks_per_quarter
+    if not piece.num_notes:
+        return []
+    num_beats = min(-(-piece.end_tick // beat_ticks), _MAX_BEATS)
+    sounds: list[list[Sound]] = [[] for _ in range(num_beats)]
+    columns = (notes.onset, notes.duration, _moved(notes.pitch, notes.program, shift), notes.velocity, notes.program)
+    for onset, duration, pitch, velocity, program in zip(*(column.tolist() for column in columns), strict=True):
+        end = onset + duration
+        for beat in range(onset // beat_ticks, min(-(-end // beat_ticks), num_beats)):
+            begin = beat * beat_ticks
+            first, last = max(onset, begin), min(end, begin + beat_ticks)
+            sounds[beat].append(Sound(first - begin, last - first, pitch, velocity, program, onset < begin))
+    bar_ticks = _bar_ticks(piece)
+    begins = [_chord(heard, lambda sound: sound.onset == 0, keep_held=True) for heard in sounds]
+    return [
+        Beat(
+            piece=number,
+            number=beat,
+            place=(beat * beat_ticks % bar_ticks, bar_ticks),
+            sounds=tuple(sorted(heard)),
+            begins=begins[beat],
+            ends=_chord(heard, lambda sound: sound.onset + sound.duration == beat_ticks, keep_held=False),
+            goes_to=begins[beat + 1] if beat + 1 < num_beats else None,
+        )
+        for beat, heard in enumerate(sounds)
+    ]
+
+
+def shift_to_c(piece: Piece) -> int:
+    """Returns by how many semitones, -6 to 5, the piece is moved to C major or A minor.
+
+    The key is the one whose profile correlates best with how long each pitch class sounds (Krumhansl 1990). 0 where
+    there are no pitches, or one would leave the range of MIDI.
+    """
+    notes = piece.notes
+    pitched = notes.program != DRUMS
+    weight = np.bincount(notes.pitch[pitched] % 12, notes.duration[pitched], 12)
+    if not weight.any() or weight.std() == 0:
+        return 0
+    correlations = [
+        np.corrcoef(np.roll(weight, -tonic), profile)[0, 1] for profile in (_MAJOR, _MINOR) for tonic in range(12)
+    ]
+    is_minor, tonic = divmod(int(np.argmax(correlations)), 12)
+    shift = ((9 if is_minor else 0) - tonic + 6) % 12 - 6
+    pitch = notes.pitch[pitched] + shift
+    return shift if pitch.min() >= 0 and pitch.max() <= 127 else 0
+
+
+def _append(
+    notes: list[list[int]], ringing: dict[tuple[int, int], list[int]], beat: Beat, begin: int
+) -> dict[tuple[int, int], list[int]]:
+    """Adds the notes of a beat, in which held notes go on; returns those that still sound at its end.
+
+    Args:
+        notes: onset, duration, pitch, velocity and program of each note so far.
+        ringing: those of them that sound at the beginning of the beat, by program and pitch.
+        beat: what is added.
+        begin: when it begins, in ticks.
+    """
+    still: dict[tuple[int, int], list[int]] = {}
+    for sound in beat.sounds:
+        key = (sound.program, sound.pitch)
+        note = ringing.get(key) if sound.is_held else None
+        if note is None:
+            note = [begin + sound.onset, 0, sound.pitch, sound.velocity, sound.program]
+            notes.append(note)
+        note[1] = begin + sound.onset + sound.duration - note[0]
+        still[key] = note
+    return still
+
+
+def _chord(sounds: Iterable[Sound], belongs: Callable[[Sound], bool], *, keep_held: bool) -> Chord:
+    return tuple(sorted((s.program, s.pitch, s.is_held and keep_held) for s in sounds if belongs(s)))
+
+
+def _shape(chord: Chord) -> tuple[tuple[int, bool], ...]:
+    return tuple((program, is_held) for program, _, is_held in chord)
+
+
+def _bar_ticks(piece: Piece) -> int:
+    """Returns the length of a bar of the first meter, 4/4 where there is none."""
+    if not len(piece.meters.tick):
+        return 4 * piece.ticks_per_quarter
+    numerator, denominator = int(piece.meters.numerator[0]), int(piece.meters.denominator[0])
+    return max(1, 4 * piece.ticks_per_quarter * numerator // denominator)
+
+
+def _moved(pitch: Int[np.ndarray, " n"], program: Int[np.ndarray, " n"], shift: int) -> Int[np.ndarray, " n"]:
+    """Returns pitches some semitones higher, drums where they are; what would leave MIDI's range by octaves back in."""
+    moved = np.where(program == DRUMS, pitch, pitch + shift)
+    return np.where(moved < 0, moved + 12, np.where(moved > 127, moved - 12, moved))
+
+
+def _legal(codec: Codec, rows: Integer[np.ndarray, "n f"]) -> Integer[np.ndarray, "n f"]:
+    """Returns the rows without events that the notes codec does not know; what the score codec encodes is legal."""
+    return rows[rows[:, 0] != UNKNOWN] if isinstance(codec, NotesCodec) else rows
