@@ -40,7 +40,7 @@ def _imports(path, *, only_at_import=False):
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_imports_point_one_way(folder):
-    for path in sorted((ROOT / folder).glob("*.py")):
+    for path in sorted((ROOT / folder).rglob("*.py")):
         for name in _imports(path):
             top, _, rest = name.partition(".")
             if top == "ostinato":
@@ -58,7 +58,9 @@ def test_the_command_line_opens_without_the_stages():
 
 def test_every_folder_is_packaged_and_known_to_the_type_checker():
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    assert {name.removeprefix("ostinato.") for name in packaged} == set(MAY_IMPORT)
+    found = {path.parent.relative_to(ROOT) for name in MAY_IMPORT for path in (ROOT / name).rglob("__init__.py")}
+    assert sorted(packaged) == sorted("ostinato." + ".".join(folder.parts) for folder in found)
+    assert {folder.parts[0] for folder in found} == set(MAY_IMPORT)
     links = {link.name: link.resolve() for link in (ROOT / ".types/ostinato").iterdir()}
     assert links == {name: ROOT / name for name in MAY_IMPORT}
-    assert all((ROOT / name / "__init__.py").read_text() == "" for name in MAY_IMPORT)
+    assert all((ROOT / folder / "__init__.py").read_text() == "" for folder in found)

@@ -1,0 +1,55 @@
+"""The recipes of the benchmark. Validation scores may choose between recipes; test scores may not.
+
+These are first tries, not the outcome of a search.
+"""
+
+from ostinato.evaluation.rolls.network import Regularisation
+from ostinato.evaluation.rolls.recipe import Column, Recipe
+
+_SMALL = Regularisation(input=0.1, hidden=0.5, recurrent=0.4, head=0.1)
+_LARGE = Regularisation(input=0.05, hidden=0.3, recurrent=0.3, head=0.1)
+
+
+def _frame(hidden_size: int, num_epochs: int, num_rows: int, length: int, regularisation: Regularisation) -> Recipe:
+    return Recipe(
+        column="frame",
+        hidden_size=hidden_size,
+        num_epochs=num_epochs,
+        learning_rate=3e-3,
+        num_rows=num_rows,
+        length=length,
+        average_decay=0.99,
+        regularisation=regularisation._replace(head=0.0),  # the frame head has no hidden units
+    )
+
+
+def _chord(hidden_size: int, num_epochs: int, num_rows: int, length: int, regularisation: Regularisation) -> Recipe:
+    return Recipe(
+        column="chord",
+        hidden_size=hidden_size,
+        head_size=hidden_size,
+        num_epochs=num_epochs,
+        learning_rate=3e-3,
+        num_rows=num_rows,
+        length=length,
+        average_decay=0.99,
+        regularisation=regularisation,
+    )
+
+
+RECIPES: dict[tuple[str, Column], Recipe] = {
+    ("jsb", "frame"): _frame(300, 50, 8, 64, _SMALL),
+    ("jsb", "chord"): _chord(200, 60, 8, 64, _SMALL),
+    ("nottingham", "frame"): _frame(400, 30, 16, 100, _LARGE),
+    ("nottingham", "chord"): _chord(300, 20, 16, 100, _LARGE),
+    ("piano-midi", "frame"): _frame(300, 30, 16, 100, _SMALL),
+    ("piano-midi", "chord"): _chord(300, 30, 16, 100, _SMALL),
+    ("musedata", "frame"): _frame(400, 20, 16, 100, _LARGE),
+    ("musedata", "chord"): _chord(300, 20, 16, 100, _LARGE),
+}
+
+SMOKE: dict[tuple[str, Column], Recipe] = {
+    ("jsb", "frame"): Recipe(column="frame", hidden_size=32, num_epochs=1, learning_rate=1e-2),
+    ("jsb", "chord"): Recipe(column="chord", hidden_size=32, head_size=32, num_epochs=1, learning_rate=1e-2),
+}
+"""Shows in less than a minute that the benchmark runs; its scores mean nothing."""
