@@ -233,9 +233,9 @@ def run_rolls_benchmark(
     if num_seeds < 1:
         raise ValueError(f"--seeds {num_seeds} must be at least 1")
     recipes = {
-        (dataset, column): recipe
-        for (dataset, column), recipe in (SMOKE if smoke else RECIPES).items()
-        if dataset in (datasets or (dataset,)) and column in (columns or (column,))
+        key: recipe
+        for key, recipe in (SMOKE if smoke else RECIPES).items()
+        if (not datasets or key[0] in datasets) and (not columns or key[1] in columns)
     }
     if not recipes:
         raise ValueError("--smoke trains on jsb only; leave --datasets out")
