@@ -33,9 +33,12 @@ logger = logging.getLogger(__name__)
 
 def cache_compilations() -> None:
     """Keeps compiled functions in the user's cache folder, so that the next run of the same shapes starts at once."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato" / "jax"
-    jax.config.update("jax_compilation_cache_dir", str(cache))
+    jax.config.update("jax_compilation_cache_dir", str(_cache_folder() / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones take seconds together
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato"
 
 
 def run_training(
@@ -377,12 +380,18 @@ def run_composing(
 
 
 def counts_of(dataset: Dataset, beam_args: Sequence[str] = ()) -> "NgramCounts":
-    """Returns what follows what in the training split; it is counted once and then kept beside the dataset."""
+    """Returns what follows what in the training split; it is counted once and then kept.
+
+    It is kept beside the dataset, or in the user's cache folder where the dataset's cannot be written.
+    """
     from ostinato.beam_pipelines.count_ngrams import count_ngrams
     from ostinato.music.ngram_files import open_counts
 
     folder = dataset.path / "ngrams"
     counts = open_counts(folder, dataset.fingerprint)
+    if counts is None and not os.access(dataset.path, os.W_OK):
+        folder = _cache_folder() / "ngrams" / dataset.fingerprint
+        counts = open_counts(folder, dataset.fingerprint)
     if counts is None:
         with spinner(f"counting {dataset.path} for the Markov chains"):
             count_ngrams(dataset, folder, beam_args)

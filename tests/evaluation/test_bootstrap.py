@@ -23,7 +23,7 @@ def test_the_interval_of_a_ratio_is_that_of_scipy():
         vectorized=True,
         n_resamples=20_000,
         method="percentile",
-        random_state=np.random.default_rng(1),
+        rng=np.random.default_rng(1),
     ).confidence_interval
     width = theirs.high - theirs.low
     assert ours.low == pytest.approx(theirs.low, abs=0.03 * width)
