@@ -14,8 +14,9 @@ from ostinato.music.ngrams import ORDERS
 from ostinato.music.records import TFRecordSource
 
 SUSPECT = 0.85
-"""Share of rows of a piece that it takes. Measured on jsfakes, Nottingham and the chorales of music21, 100 pieces of each
-split: of held-out pieces at most 0.80 of the rows from the ninth on were predicted, of training pieces at least 0.87."""
+"""Share of rows of a piece that it takes. Measured on jsfakes, Nottingham and the chorales of music21, 100 pieces of
+each split: of held-out pieces at most 0.80 of the rows from the ninth on were predicted, of training pieces at least
+0.87."""
 
 _FIRST_ROW = ORDERS[-1] + 1
 _EXAMPLES = 10
