@@ -1,6 +1,6 @@
 """A composer by rules: fragments of the corpus, put together anew where their voices fit, in the spirit of Cope's EMI.
 
-After Cope, Experiments in Musical Intelligence (1996), and Computer Models of Musical Creativity (2005), chapter 4: the
+After Cope, Experiments in Musical Intelligence (1996), and Computer Models of Musical Creativity (2005): the
 pieces of a corpus are cut into beats; each beat knows with which notes it begins, and to which notes it went in its
 own piece (its destination). A new piece begins as some piece does, and goes from beat to beat to any that begins with
 the notes where the last one was going, at the same place in the bar, so voices lead as they did in the corpus. Where no
@@ -13,15 +13,16 @@ What can be said of it is `coverage`.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Integer
+from jaxtyping import Integer
 
+from ostinato.evaluation.beats import Beat, Chord, cut_beats, moved, shift_to_c
 from ostinato.music.codec import Codec
 from ostinato.music.notes_codec import UNKNOWN, NotesCodec
-from ostinato.music.piece import DEFAULT_TEMPO_US, DRUMS, Piece, make_piece
+from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece
 from ostinato.music.records import TFRecordSource
 
 MAX_PIECES = 1000
@@ -38,43 +39,6 @@ DEFAULT_NOTES = 1024
 FIFTH = 7
 
 _MAX_BEATS_PER_NOTE = 16
-_MAX_BEATS = 4096
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
-"""Profiles of Krumhansl & Kessler 1982."""
-
-Chord = tuple[tuple[int, int, bool], ...]
-"""Program, pitch, and whether it is held over from the beat before; sorted."""
-
-
-class Sound(NamedTuple):
-    """A note, or the part of it that lies within one beat."""
-
-    onset: int
-    """Ticks since the beat began."""
-    duration: int
-    pitch: int
-    velocity: int
-    program: int
-    is_held: bool
-    """It began in an earlier beat."""
-
-
-class Beat(NamedTuple):
-    """One quarter note of a piece."""
-
-    piece: int
-    number: int
-    """Its place in the piece."""
-    place: tuple[int, int]
-    """Ticks since the bar began, and ticks in the bar."""
-    sounds: tuple[Sound, ...]
-    begins: Chord
-    """What sounds at its first moment."""
-    ends: Chord
-    """What sounds at its last moment; nothing in it counts as held."""
-    goes_to: Chord | None
-    """What sounds at the first moment of the beat after it; None at the end of the piece."""
 
 
 class _Beginning(NamedTuple):
@@ -161,7 +125,7 @@ class RuleComposer:
         piece = make_piece(
             onset=onset,
             duration=duration,
-            pitch=_moved(pitch, program, -beginning.shift),
+            pitch=moved(pitch, program, -beginning.shift),
             velocity=velocity,
             program=program,
             tempos=([0], [beginning.tempo_us]),
@@ -218,68 +182,15 @@ def leads_well(last: Chord, first: Chord) -> bool:
         return False
     before = np.array([pitch for _, pitch, _ in last])
     after = np.array([pitch for _, pitch, _ in first])
-    moved = after - before
-    if any(is_held and move for (_, _, is_held), move in zip(first, moved, strict=True)):
+    steps = after - before
+    if any(is_held and move for (_, _, is_held), move in zip(first, steps, strict=True)):
         return False
-    if (abs(moved) > LARGEST_LEAP).any() or (abs(moved) > FIFTH).sum() > 1:
+    if (abs(steps) > LARGEST_LEAP).any() or (abs(steps) > FIFTH).sum() > 1:
         return False
     interval, then = (np.abs(np.subtract.outer(pitch, pitch)) for pitch in (before, after))
-    parallel = (interval % 12 == then % 12) & np.isin(interval % 12, (0, FIFTH)) & (moved != 0)[:, None]
+    parallel = (interval % 12 == then % 12) & np.isin(interval % 12, (0, FIFTH)) & (steps != 0)[:, None]
     np.fill_diagonal(parallel, False)
-    return not (parallel & np.equal.outer(np.sign(moved), np.sign(moved))).any()
-
-
-def cut_beats(piece: Piece, number: int, shift: int) -> list[Beat]:
-    """Returns the beats of a piece, moved by some semitones; notes that go over a beat's end are cut there.
-
-    Bars are counted from the beginning of the piece by its first meter.
-    """
-    notes, beat_ticks = piece.notes, piece.ticks_per_quarter
-    if not piece.num_notes:
-        return []
-    num_beats = min(-(-piece.end_tick // beat_ticks), _MAX_BEATS)
-    sounds: list[list[Sound]] = [[] for _ in range(num_beats)]
-    columns = (notes.onset, notes.duration, _moved(notes.pitch, notes.program, shift), notes.velocity, notes.program)
-    for onset, duration, pitch, velocity, program in zip(*(column.tolist() for column in columns), strict=True):
-        end = onset + duration
-        for beat in range(onset // beat_ticks, min(-(-end // beat_ticks), num_beats)):
-            begin = beat * beat_ticks
-            first, last = max(onset, begin), min(end, begin + beat_ticks)
-            sounds[beat].append(Sound(first - begin, last - first, pitch, velocity, program, onset < begin))
-    bar_ticks = _bar_ticks(piece)
-    begins = [_chord(heard, lambda sound: sound.onset == 0, keep_held=True) for heard in sounds]
-    return [
-        Beat(
-            piece=number,
-            number=beat,
-            place=(beat * beat_ticks % bar_ticks, bar_ticks),
-            sounds=tuple(sorted(heard)),
-            begins=begins[beat],
-            ends=_chord(heard, lambda sound: sound.onset + sound.duration == beat_ticks, keep_held=False),
-            goes_to=begins[beat + 1] if beat + 1 < num_beats else None,
-        )
-        for beat, heard in enumerate(sounds)
-    ]
-
-
-def shift_to_c(piece: Piece) -> int:
-    """Returns by how many semitones, -6 to 5, the piece is moved to C major or A minor.
-
-    The key is the one whose profile correlates best with how long each pitch class sounds (Krumhansl 1990). 0 where
-    there are no pitches, or one would leave the range of MIDI.
-    """
-    notes = piece.notes
-    pitched = notes.program != DRUMS
-    weight = np.bincount(notes.pitch[pitched] % 12, notes.duration[pitched], 12)
-    if not weight.any() or weight.std() == 0:
-        return 0
-    correlations = [
-        np.corrcoef(np.roll(weight, -tonic), profile)[0, 1] for profile in (_MAJOR, _MINOR) for tonic in range(12)
-    ]
-    is_minor, tonic = divmod(int(np.argmax(correlations)), 12)
-    shift = ((9 if is_minor else 0) - tonic + 6) % 12 - 6
-    pitch = notes.pitch[pitched] + shift
-    return shift if pitch.min() >= 0 and pitch.max() <= 127 else 0
+    return not (parallel & np.equal.outer(np.sign(steps), np.sign(steps))).any()
 
 
 def _append(
@@ -305,26 +216,8 @@ def _append(
     return still
 
 
-def _chord(sounds: Iterable[Sound], belongs: Callable[[Sound], bool], *, keep_held: bool) -> Chord:
-    return tuple(sorted((s.program, s.pitch, s.is_held and keep_held) for s in sounds if belongs(s)))
-
-
 def _shape(chord: Chord) -> tuple[tuple[int, bool], ...]:
     return tuple((program, is_held) for program, _, is_held in chord)
-
-
-def _bar_ticks(piece: Piece) -> int:
-    """Returns the length of a bar of the first meter, 4/4 where there is none."""
-    if not len(piece.meters.tick):
-        return 4 * piece.ticks_per_quarter
-    numerator, denominator = int(piece.meters.numerator[0]), int(piece.meters.denominator[0])
-    return max(1, 4 * piece.ticks_per_quarter * numerator // denominator)
-
-
-def _moved(pitch: Int[np.ndarray, " n"], program: Int[np.ndarray, " n"], shift: int) -> Int[np.ndarray, " n"]:
-    """Returns pitches some semitones higher, drums where they are; what would leave MIDI's range by octaves back in."""
-    moved = np.where(program == DRUMS, pitch, pitch + shift)
-    return np.where(moved < 0, moved + 12, np.where(moved > 127, moved - 12, moved))
 
 
 def _legal(codec: Codec, rows: Integer[np.ndarray, "n f"]) -> Integer[np.ndarray, "n f"]:

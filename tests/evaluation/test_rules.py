@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ostinato.evaluation.rules import RuleComposer, cut_beats, leads_well, shift_to_c
+from ostinato.evaluation.beats import cut_beats, shift_to_c
+from ostinato.evaluation.rules import RuleComposer, leads_well
 from ostinato.music.notes_codec import NotesCodec, choose_vocabulary, count_events
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_codec import ScoreCodec
