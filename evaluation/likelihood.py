@@ -14,14 +14,18 @@ from jaxtyping import Array, Float, Int, Integer
 
 from ostinato.evaluation.scores import Material, PieceScores, expected_hits
 from ostinato.model.network import Carry, MusicModel, initial_carry, nll
+from ostinato.music.codec import Codec
 from ostinato.music.ngrams import Tape, make_tape
 from ostinato.music.records import Record, TFRecordSource
 from ostinato.train.checkpoint import LoadedRun
 from ostinato.train.data import Batch
 from ostinato.train.step import make_mesh, place, split_rows
 
-ROWS_AT_ONCE = 8192
-"""Rows whose probabilities are in memory at the same time: 16 MB for the 248 durations of the score codec."""
+ROWS_READ = 8192
+"""Whole pieces are read until they have so many rows."""
+
+PROBABILITIES_AT_ONCE = 2**21
+"""As many are in memory at the same time: 16 MB."""
 
 LONGEST_CHUNK = 128
 """Steps that a network reads at once; its memory goes on from chunk to chunk."""
@@ -60,7 +64,7 @@ def score_predictors(
     No more than a few pieces are in memory.
     """
     parts = [
-        [_score_rows(predictor, records, len(source.codec.fields), first_row) for predictor in predictors]
+        [_score_rows(predictor, records, source.codec, first_row) for predictor in predictors]
         for records in _in_chunks(source, pieces)
     ]
     return [
@@ -91,14 +95,17 @@ def score_network(
 
 
 def _score_rows(
-    predictor: Predictor, records: Sequence[Record], num_fields: int, first_row: int
+    predictor: Predictor, records: Sequence[Record], codec: Codec, first_row: int
 ) -> tuple[np.ndarray, ...]:
     """Returns nats, top-1, top-5 and whole rows of each piece."""
     tape = make_tape([record.steps for record in records])
     piece = np.repeat(np.arange(len(records)), [len(record.steps) for record in records])
+    num_fields = len(codec.fields)
     sums_pc = np.zeros((len(records), 3 * num_fields + 1))
-    for begin in range(0, len(tape.rows), ROWS_AT_ONCE):
-        part = _cut(tape, slice(begin, begin + ROWS_AT_ONCE))
+    num_rows = max(1, PROBABILITIES_AT_ONCE // max(field.size for field in codec.fields))
+    for begin in range(0, len(tape.rows), num_rows):
+        now = slice(begin, begin + num_rows)
+        part = _cut(tape, now)
         real = part.position >= first_row
         whole = np.ones(len(part.rows))
         for field in range(num_fields):
@@ -108,9 +115,9 @@ def _score_rows(
             top1 = expected_hits(num_larger, num_equal, 1)
             columns = -np.log(chosen[:, 0]), top1, expected_hits(num_larger, num_equal, _TOP)
             for number, column in enumerate(columns):
-                _add(sums_pc[:, number * num_fields + field], piece[begin : begin + ROWS_AT_ONCE], column, real)
+                _add(sums_pc[:, number * num_fields + field], piece[now], column, real)
             whole *= top1
-        _add(sums_pc[:, -1], piece[begin : begin + ROWS_AT_ONCE], whole, real)
+        _add(sums_pc[:, -1], piece[now], whole, real)
     nats, top1, top5 = (sums_pc[:, number * num_fields : (number + 1) * num_fields] for number in range(3))
     return nats, top1, top5, sums_pc[:, -1]
 
@@ -126,11 +133,11 @@ def _cut(tape: Tape, rows: slice) -> Tape:
 
 
 def _in_chunks(source: TFRecordSource, pieces: Int[np.ndarray, " p"]) -> Iterator[list[Record]]:
-    """Yields pieces, as many at a time as make ROWS_AT_ONCE rows."""
+    """Yields pieces, as many at a time as make ROWS_READ rows."""
     records: list[Record] = []
     for number in pieces.tolist():
         records.append(source[number])
-        if sum(len(record.steps) for record in records) >= ROWS_AT_ONCE:
+        if sum(len(record.steps) for record in records) >= ROWS_READ:
             yield records
             records = []
     if records:

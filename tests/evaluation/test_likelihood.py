@@ -79,7 +79,8 @@ def test_predictors_cost_the_same_however_many_rows_are_in_memory(source, monkey
     model = make_baseline("markov:2", in_memory([source[i].steps for i in range(3)]), CODEC)
     pieces = np.arange(len(source))
     (whole,) = score_predictors([model], source, pieces)
-    monkeypatch.setattr(likelihood, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(likelihood, "ROWS_READ", 60)
+    monkeypatch.setattr(likelihood, "PROBABILITIES_AT_ONCE", 7 * 248)
     (parts,) = score_predictors([model], source, pieces)
     for column, other in zip(whole[1:], parts[1:], strict=True):
         np.testing.assert_allclose(column, other)
