@@ -27,7 +27,7 @@ ROWS_PER_PART = 524_288
 """Rows make about 30 pairs of 31 bytes each before equal ones are added up."""
 
 
-def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = ()) -> None:
+def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = (), *, max_transpose: int = 0) -> None:
     """Writes the counts of the training split to a folder, which must be reachable by all workers under its name.
 
     The folder holds `ngrams.json` once all of it is there; what was there before is replaced.
@@ -36,12 +36,16 @@ def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = ()) 
         dataset: whose training split is counted.
         folder: for `ngram_files.open_counts`.
         beam_args: options for Beam; without a runner the job runs in this process.
+        max_transpose: every piece is counted in each key up to so many semitones higher and lower, too: what a network
+            that was trained with --data.max-transpose has seen.
 
     Raises:
         BeamOptionsError: an option is unknown.
+        ValueError: the codec cannot transpose.
     """
     options = complete_beam_args(list(beam_args))
-    lengths = np.asarray(dataset.source("train").lengths, np.int64)
+    dataset.codec.transpose(np.array([dataset.codec.start]), max_transpose)  # says so at once if it cannot
+    lengths = np.asarray(dataset.source("train").lengths, np.int64) * (2 * max_transpose + 1)
     num_parts = max(1, -(-int(lengths.sum()) // ROWS_PER_PART))
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -52,7 +56,10 @@ def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = ()) 
                 pipeline
                 | "Ranges" >> beam.Create(_ranges(lengths))
                 | "Spread" >> beam.Reshuffle()
-                | "Count" >> beam.FlatMap(_count, dataset=str(dataset.path.absolute()), num_parts=num_parts)
+                | "Count"
+                >> beam.FlatMap(
+                    _count, dataset=str(dataset.path.absolute()), num_parts=num_parts, max_transpose=max_transpose
+                )
                 | "ByPart" >> beam.GroupByKey()
             )
             _ = parts | "Write" >> beam.Map(_write, folder=str(unfinished.absolute()))
@@ -73,9 +80,12 @@ def _ranges(lengths: np.ndarray) -> list[tuple[int, int]]:
 # Elements are pickled here and not by Beam, so that every runner handles the same few bytes.
 
 
-def _count(pieces: tuple[int, int], dataset: str, num_parts: int) -> Iterator[tuple[str, bytes]]:
+def _count(pieces: tuple[int, int], dataset: str, num_parts: int, max_transpose: int) -> Iterator[tuple[str, bytes]]:
     source = Dataset.open(dataset).source("train")
-    pairs = ngrams.count_pairs([source[i].steps for i in range(*pieces)])
+    changes = range(-max_transpose, max_transpose + 1)
+    pairs = ngrams.count_pairs(
+        [source.codec.transpose(source[i].steps, change) for i in range(*pieces) for change in changes]
+    )
     for number, part in enumerate(ngrams.split_pairs(pairs, num_parts)):
         yield str(number), pickle.dumps(tuple(part))
 

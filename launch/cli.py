@@ -232,6 +232,9 @@ class Evaluate:
     """Pieces measured at the same time; changes the speed only."""
     max_train_pieces: int = 200
     """Of the training split at most this many pieces are measured, evenly spread; 0 is all. Others are always whole."""
+    transpose_baselines: int = 0
+    """The baselines count each training piece in all keys up to this many semitones higher and lower too, as a model
+    that was trained with --data.max-transpose has seen it. Takes 2 n + 1 times as long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +257,7 @@ class Bench:
     seeds: int = 3
     """Models of each kind; their scores' mean and spread are shown."""
     smoke: bool = False
-    """Train small models on JSB for an epoch, in less than a minute, to see that all runs. The scores mean nothing."""
+    """Train small models on JSB for two epochs, in less than a minute, to see that all runs. The scores mean nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -507,6 +510,7 @@ def _run(command: Any, rest: list[str]) -> int:
                 batch_size=command.batch_size,
                 others=command.runs,
                 max_train_pieces=command.max_train_pieces,
+                transpose_baselines=command.transpose_baselines,
                 beam_args=rest,
             )
         case Bench():

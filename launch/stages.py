@@ -313,6 +313,7 @@ def run_evaluation(
     batch_size: int,
     others: Sequence[Path] = (),
     max_train_pieces: int = 200,
+    transpose_baselines: int = 0,
     beam_args: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measures a run, and others beside it, and prints the tables."""
@@ -324,7 +325,7 @@ def run_evaluation(
         workdir,
         opened,
         output,
-        counts=lambda: counts_of(opened, beam_args),
+        counts=lambda: counts_of(opened, beam_args, max_transpose=transpose_baselines),
         others=others,
         checkpoint=checkpoint,
         batch_size=batch_size,
@@ -379,22 +380,23 @@ def run_composing(
     return paths
 
 
-def counts_of(dataset: Dataset, beam_args: Sequence[str] = ()) -> "NgramCounts":
-    """Returns what follows what in the training split; it is counted once and then kept.
+def counts_of(dataset: Dataset, beam_args: Sequence[str] = (), *, max_transpose: int = 0) -> "NgramCounts":
+    """Returns what follows what in the training split, in its own keys or in several; it is counted once and then kept.
 
     It is kept beside the dataset, or in the user's cache folder where the dataset's cannot be written.
     """
     from ostinato.beam_pipelines.count_ngrams import count_ngrams
     from ostinato.music.ngram_files import open_counts
 
-    folder = dataset.path / "ngrams"
+    name = f"ngrams-{max_transpose}" if max_transpose else "ngrams"
+    folder = dataset.path / name
     counts = open_counts(folder, dataset.fingerprint)
     if counts is None and not os.access(dataset.path, os.W_OK):
-        folder = _cache_folder() / "ngrams" / dataset.fingerprint
+        folder = _cache_folder() / dataset.fingerprint / name
         counts = open_counts(folder, dataset.fingerprint)
     if counts is None:
         with spinner(f"counting {dataset.path} for the Markov chains"):
-            count_ngrams(dataset, folder, beam_args)
+            count_ngrams(dataset, folder, beam_args, max_transpose=max_transpose)
         counts = open_counts(folder, dataset.fingerprint)
         assert counts is not None, "they have just been written"
     return counts

@@ -61,6 +61,13 @@ def test_a_job_of_several_parts_answers_alike_and_replaces_what_was_there(datase
     _assert_same(counts, in_memory(pieces), pieces)
 
 
+def test_pieces_are_counted_in_other_keys_too_where_that_is_wanted(dataset, tmp_path):
+    count_ngrams(dataset, tmp_path / "ngrams", max_transpose=1)
+    source = dataset.source("train")
+    pieces = [CODEC.transpose(source[i].steps, change) for i in range(len(source)) for change in (-1, 0, 1)]
+    _assert_same(open_counts(tmp_path / "ngrams", dataset.fingerprint), in_memory(pieces), pieces)
+
+
 def test_counts_of_another_dataset_are_not_taken(dataset, tmp_path):
     count_ngrams(dataset, tmp_path / "ngrams")
     assert open_counts(tmp_path / "ngrams", "another") is None
