@@ -8,11 +8,9 @@ from tests.strategies import pieces
 
 
 def test_dotted_notes_and_triplets_have_classes_of_their_own():
-    thirty_second, sixteenth, triplet, eighth, dotted, quarter, half = range(7)
-    ticks = np.array([12, 24, 32, 48, 72, 96, 192])
-    assert [thirty_second, sixteenth, triplet, eighth, dotted, quarter, half] == list(range(7))
-    classes = [int(np.flatnonzero(rhythm.length_counts(ticks[i : i + 1], 96))[0]) for i in range(7)]
-    assert classes == [4, 6, 7, 8, 9, 10, 12]
+    ticks = {"32nd": 12, "16th": 24, "triplet 8th": 32, "8th": 48, "dotted 8th": 72, "quarter": 96, "half": 192}
+    counts = [rhythm.length_counts(np.array([length]), 96) for length in ticks.values()]
+    assert [int(np.flatnonzero(one)[0]) for one in counts] == [4, 6, 7, 8, 9, 10, 12]
     assert rhythm.length_counts(np.array([1, 10**6]), 96).tolist() == [1, *[0] * 17, 1]
 
 
