@@ -125,7 +125,8 @@ def _update(
 
 def _optimizer(recipe: Recipe, chunks_per_epoch: int) -> optax.GradientTransformation:
     num_steps = recipe.num_epochs * chunks_per_epoch
-    schedule = optax.warmup_cosine_decay_schedule(0.0, recipe.learning_rate, max(num_steps // 20, 1), num_steps)
+    warmup = max(num_steps // 20, 1)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, recipe.learning_rate, warmup, max(num_steps, warmup + 1))
     return optax.chain(
         optax.clip_by_global_norm(1.0),
         optax.adamw(schedule, weight_decay=recipe.weight_decay, mask=_kernels),

@@ -54,7 +54,7 @@ def test_no_seed_is_a_mistake(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no piano rolls in {DATA}; set OSTINATO_DATA to the folder above it")
-def test_one_epoch_on_the_published_chorales_beats_the_model_without_memory(tmp_path):
+def test_the_smoke_models_beat_the_model_without_memory_on_the_published_chorales(tmp_path):
     output = tmp_path / "out"
     assert main(["bench", "rolls", "--data", str(DATA), "--output", str(output), "--smoke", "--seeds", "1"]) == 0
     content = json.loads((output / "rolls.json").read_text())
