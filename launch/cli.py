@@ -257,7 +257,7 @@ class Bench:
     seeds: int = 3
     """Models of each kind; their scores' mean and spread are shown."""
     smoke: bool = False
-    """Train small models on JSB for two epochs, in less than a minute, to see that all runs. The scores mean nothing."""
+    """Train small models on JSB for two epochs, in less than a minute, to see that it runs. The scores mean nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
