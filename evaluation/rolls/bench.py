@@ -45,18 +45,17 @@ def bench_rolls(
     path = output / "rolls.json"
     known = [Result(**entry) for entry in json.loads(path.read_text())["results"]] if path.exists() else []
     done = {_key(result): result for result in known}
-    asked: list[Result] = []
-    for seed in seeds:
-        for (name, column), recipe in recipes.items():
-            key = (name, column, seed, repr(recipe))
-            if key not in done:
-                _log.info("%s, column %s, seed %d", name, column, seed)
-                done[key] = _fit(sets[name], name, recipe, seed)
-            asked.append(done[key])
-            content = {"command": command, "baselines": baselines, "results": [r._asdict() for r in done.values()]}
-            write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-            write_atomically(output / "rolls.md", markdown(asked, baselines, command).encode())
-    return asked
+    wanted = [(name, column, seed, repr(recipe)) for seed in seeds for (name, column), recipe in recipes.items()]
+    for key in wanted:
+        name, column, seed, _ = key
+        if key not in done:
+            _log.info("%s, column %s, seed %d", name, column, seed)
+            done[key] = _fit(sets[name], name, recipes[name, column], seed)
+        content = {"command": command, "baselines": baselines, "results": [r._asdict() for r in done.values()]}
+        write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+        shown = [done[key] for key in wanted if key in done]
+        write_atomically(output / "rolls.md", markdown(shown, baselines, command).encode())
+    return [done[key] for key in wanted]
 
 
 def _key(result: Result) -> tuple[str, Column, int, str]:

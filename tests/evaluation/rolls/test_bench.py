@@ -39,6 +39,7 @@ def test_the_command_writes_its_table_and_goes_on_where_it_stopped(tmp_path, cap
     assert [(entry["column"], entry["seed"]) for entry in second["results"][2:]] == [("frame", 1)]
     shown = capsys.readouterr().out
     assert shown.count("Column A") == 2
+    assert "(2 seeds)" in (tmp_path / "out" / "rolls.md").read_text()
     assert str(tmp_path) not in (tmp_path / "out" / "rolls.md").read_text()
 
 
