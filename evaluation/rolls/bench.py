@@ -45,7 +45,9 @@ def bench_rolls(
     path = output / "rolls.json"
     known = [Result(**entry) for entry in json.loads(path.read_text())["results"]] if path.exists() else []
     done = {_key(result): result for result in known}
-    wanted = [(name, column, seed, repr(recipe)) for seed in seeds for (name, column), recipe in recipes.items()]
+    wanted: list[tuple[str, Column, int, str]] = [
+        (name, column, seed, repr(recipe)) for seed in seeds for (name, column), recipe in recipes.items()
+    ]
     for key in wanted:
         name, column, seed, _ = key
         if key not in done:
