@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from pretty_midi.constants import DRUM_MAP
 
 from ostinato.beam_pipelines.wording import duration_text, hours_text, note_name, share_text
+from ostinato.music.page_svg import embedded_svg
 from ostinato.music.statistics import BPM_BIN, MAX_POLYPHONY, NOTE_LENGTHS, Statistics, quartiles
 
 _BAR_COLOUR, _LINE_COLOUR = "#123456", "#654321"
@@ -193,23 +194,9 @@ def _histogram(counts: Int[np.ndarray, " c"], axis: _Axis, unit: str, title: str
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     label = f"{title}: share of {unit}. {caption}"
-    return Chart(title, unit, caption, _embedded(text.getvalue(), re.sub(r"\W+", "-", title.lower()), label))
-
-
-def _embedded(document: str, name: str, label: str) -> str:
-    """Returns matplotlib's document as an element: without header, style and fixed size, its ids made unique."""
-    svg = document[document.index("<svg") :]
-    svg = re.sub(r"<defs>\s*<style.*?</defs>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>{name}-", svg)
-    svg = svg.replace(_BAR_COLOUR, "var(--accent)").replace(_LINE_COLOUR, "var(--line)")
-    view_box = re.search(r'viewBox="[^"]*"', svg)
-    assert view_box, svg[:300]
-    text = html.escape(label)
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {view_box[0]} role="img" '
-        f'aria-label="{text}"><title>{text}</title>'
-    )
-    return opening + svg[svg.index(">") + 1 :].rstrip()
+    colours = {_BAR_COLOUR: "var(--accent)", _LINE_COLOUR: "var(--line)"}
+    svg = embedded_svg(text.getvalue(), re.sub(r"\W+", "-", title.lower()), label, colours)
+    return Chart(title, unit, caption, svg)
 
 
 _FLOW_HEIGHT, _FLOW_GAP, _FLOW_TOP, _THINNEST = 150.0, 26.0, 12.0, 1.5
