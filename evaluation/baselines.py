@@ -42,7 +42,7 @@ class Uniform:
 def make_baseline(name: str, counts: NgramCounts, codec: Codec) -> NgramModel:
     """Returns unigram, markov:1 to markov:4 or look-up.
 
-    Chains are smoothed by modified Kneser-Ney (Chen & Goodman 1998), which on validation music here needed 0.2 to 11 %
+    Chains are smoothed by modified Kneser-Ney (Chen & Goodman 1998), which on validation music here needed 0.1 to 11 %
     fewer nats than Witten-Bell. The look-up table is of contexts up to eight rows and mixes as Witten-Bell does, which
     trusts what it has seen: it is there to notice what it should not have seen.
     """

@@ -41,15 +41,13 @@ def compose(
     if wrong:
         known = ", ".join(f"--{name.replace('_', '-')}" for name in _OPTIONS[:-1])
         raise ValueError(f"--model {model} takes {known}, not {', '.join(wrong)}")
+    seeds = [[config.seed, number] for number in range(config.num_pieces)]
     if model == RULES:
-        composer: Any = RuleComposer.of_split(dataset.source("train"))
+        composer = RuleComposer.of_split(dataset.source("train"))
+        written = [composer.generate(seed, config.num_notes) for seed in seeds]
     else:
-        composer = make_baseline(model, counts(), dataset.codec)
-    pieces = []
-    for number in range(config.num_pieces):
-        rows = composer.generate([config.seed, number], config.num_notes)
-        pieces.append(Generated(rows, 1, not config.num_notes, np.zeros(len(rows), np.float32), 0))
-    return pieces
+        written = make_baseline(model, counts(), dataset.codec).generate_all(seeds, config.num_notes)
+    return [Generated(rows, 1, not config.num_notes, np.zeros(len(rows), np.float32), 0) for rows in written]
 
 
 def describe_composer(model: str, dataset: Dataset, config: SampleConfig, *, piece: int) -> dict[str, Any]:

@@ -6,13 +6,14 @@ Letters: n rows, f fields, v values of a field, k pairs of a question and a valu
 from collections.abc import Sequence
 from typing import Literal
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from ostinato.music import ngrams
 from ostinato.music.codec import Codec
 from ostinato.music.ngram_files import Followers, NgramCounts
-from ostinato.music.ngrams import Tape
+from ostinato.music.ngrams import ORDERS, Tape
 
 Smoothing = Literal["kneser-ney", "witten-bell"]
 
@@ -67,36 +68,53 @@ class NgramModel:
         return _among(self.probabilities(tape, field), allowed)
 
     def generate(self, seed: int | Sequence[int], num_notes: int) -> Integer[np.ndarray, "n f"]:
-        """Returns a new piece, legal under the codec's grammar, from START to END.
+        """Returns a new piece; see `generate_all`."""
+        return self.generate_all([seed], num_notes)[0]
+
+    def generate_all(self, seeds: Sequence[int | Sequence[int]], num_notes: int) -> list[Integer[np.ndarray, "n f"]]:
+        """Returns new pieces, legal under the codec's grammar, from START to END, written row by row side by side.
 
         Args:
-            seed: the same one gives the same piece.
-            num_notes: in the piece; a chord of the notes codec may go over it. 0 lets the chain end the piece, of at
+            seeds: of each piece; the same one gives the same piece, whatever the others are.
+            num_notes: in each piece; a chord of the notes codec may go over it. 0 lets the chain end a piece, of at
                 most DEFAULT_NOTES notes.
         """
-        rng, codec = np.random.default_rng(seed), self.codec
+        codec, wanted = self.codec, num_notes or DEFAULT_NOTES
         end_field, end_value = codec.end_choice
-        wanted = num_notes or DEFAULT_NOTES
-        rows = np.array([codec.start], np.int64)
-        state = codec.grammar.start(np, 1)
-        last_note = found = 0
-        while found < wanted and len(rows) < MAX_ROWS_PER_NOTE * wanted:
-            row = np.zeros((1, len(codec.fields)), np.int32)
+        rngs = [np.random.default_rng(seed) for seed in seeds]
+        rows = [np.tile(np.array(codec.start, np.int64), (len(seeds), 1))]
+        state = codec.grammar.start(np, len(seeds))
+        found, last_note = np.zeros(len(seeds), np.int64), np.zeros(len(seeds), np.int64)
+        unfinished = np.arange(len(seeds))
+        while len(unfinished) and len(rows) < MAX_ROWS_PER_NOTE * wanted:
+            earlier = np.stack(rows[-ORDERS[-1] :], 1)[unfinished]
+            row = np.zeros((len(unfinished), len(codec.fields)), np.int32)
             for field in range(len(codec.fields)):
-                allowed = np.asarray(codec.grammar.allowed(np, state, row, field))
-                if num_notes and field == end_field and allowed.sum() > 1:
-                    allowed = allowed & (np.arange(allowed.shape[1]) != end_value)[None, :]
-                tape = ngrams.last_row(np.concatenate([rows, row]))
-                (probability,) = self.legal_probabilities(tape, field, allowed)
-                row[0, field] = np.searchsorted(np.cumsum(probability), rng.random() * probability.sum(), side="right")
-            if row[0, end_field] == end_value:
-                break
-            rows = np.concatenate([rows, row])
+                allowed = np.array(codec.grammar.allowed(np, state, row, field))
+                if num_notes and field == end_field:
+                    allowed[allowed.sum(1) > 1, end_value] = False
+                tape = ngrams.last_rows(earlier, row, len(rows))
+                probability = self.legal_probabilities(tape, field, allowed)
+                row[:, field] = [
+                    np.searchsorted(np.cumsum(one), rngs[number].random() * one.sum(), side="right")
+                    for number, one in zip(unfinished, probability, strict=True)
+                ]
+            is_end = row[:, end_field] == end_value
+            added = np.where(is_end, 0, np.asarray(codec.note_counts)[row[:, end_field]])
+            found[unfinished] += added
+            last_note[unfinished] = np.where(added > 0, len(rows), last_note[unfinished])
+            rows.append(np.zeros_like(rows[0]))
+            rows[-1][unfinished] = row
             state = codec.grammar.advance(np, state, row)
-            added = int(codec.note_counts[row[0, end_field]])
-            found, last_note = found + added, len(rows) - 1 if added else last_note
+            goes_on = ~is_end & (found[unfinished] < wanted)
+            if not goes_on.all():
+                state = jax.tree.map(lambda column, kept=goes_on: column[kept], state)
+                unfinished = unfinished[goes_on]
         # What follows the last note would announce one that never comes.
-        return np.concatenate([rows[: last_note + 1], [codec.end]]).astype(codec.dtype)
+        return [
+            np.concatenate([piece[: last + 1], [codec.end]]).astype(codec.dtype)
+            for piece, last in zip(np.stack(rows, 1), last_note, strict=True)
+        ]
 
 
 def _among(probability: Float[np.ndarray, "n v"], allowed: Bool[np.ndarray, "n v"]) -> Float[np.ndarray, "n v"]:

@@ -86,11 +86,20 @@ def make_tape(pieces: Sequence[Integer[np.ndarray, "_ f"]]) -> Tape:
     return _tape(rows, position)
 
 
-def last_row(rows: Integer[np.ndarray, "n f"]) -> Tape:
-    """Returns a tape of the last row of an unfinished piece, to ask what may stand there."""
-    seen = np.asarray(rows[-1 - ORDERS[-1] :], np.int64)
-    whole = _tape(seen, np.arange(len(rows) - len(seen), len(rows)))
-    return Tape(seen[-1:], whole.position[-1:], {order: hashes[-1:] for order, hashes in whole.history.items()})
+def last_rows(earlier: Integer[np.ndarray, "p _ f"], rows: Integer[np.ndarray, "p f"], position: int) -> Tape:
+    """Returns a tape of the last rows of p unfinished pieces, to ask what may stand there.
+
+    Args:
+        earlier: the rows before them, or at least as many of those as the longest context has.
+        rows: the last ones, of which later fields may not be known yet.
+        position: of these rows in their pieces.
+    """
+    seen = np.concatenate([earlier[:, -ORDERS[-1] :], rows[:, None]], 1).astype(np.int64)
+    num_pieces, num_rows, num_fields = seen.shape
+    positions = np.tile(np.arange(position - num_rows + 1, position + 1), num_pieces)
+    whole = _tape(seen.reshape(-1, num_fields), positions)
+    last = slice(num_rows - 1, None, num_rows)
+    return Tape(whole.rows[last], positions[last], {order: hashes[last] for order, hashes in whole.history.items()})
 
 
 def context_hashes(tape: Tape, field: int, order: int) -> UInt64[np.ndarray, " n"]:

@@ -158,11 +158,8 @@ class CopyIndex:
 
         It holds the training pieces as their codec gives them back, which is what a model can copy.
         """
-        if (folder / "index.json").is_file():
-            try:
-                return cls.open(folder, fingerprint=dataset.fingerprint)
-            except ValueError:
-                (folder / "index.json").unlink()  # of another dataset or version: made anew
+        if is_index_of(folder, dataset.fingerprint):
+            return cls.open(folder)
         source = dataset.source("train")
         records = [source[i].id for i in range(len(source))]
         pieces = (dataset.codec.decode(source[i].steps) for i in range(len(source)))
@@ -235,6 +232,15 @@ class CopyIndex:
             quarters=float(line.onset[at + last] - line.onset[at]) / piece.ticks_per_quarter,
             transposition=int(line.pitch[at]) - int(pitches[place]),
         )
+
+
+def is_index_of(folder: Path, fingerprint: str) -> bool:
+    """Tells whether a folder holds an index of this format and of the dataset with this fingerprint."""
+    file = folder / "index.json"
+    if not file.is_file():
+        return False
+    description = json.loads(file.read_text())
+    return description.get("format") == FORMAT and description["fingerprint"] == fingerprint
 
 
 def is_texture(match: LineMatches) -> bool:

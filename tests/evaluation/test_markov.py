@@ -28,10 +28,15 @@ def counts(tunes):
     return in_memory(tunes)
 
 
+def _last_row(rows):
+    """A tape of the last row of an unfinished piece."""
+    return ngrams.last_rows(rows[None, :-1], rows[-1:], len(rows) - 1)
+
+
 def _after(model, *rows):
     """The distribution over the row that follows."""
     history = np.array([*rows, 0], np.uint16)[:, None]
-    return model.probabilities(ngrams.last_row(history), 0)[0]
+    return model.probabilities(_last_row(history), 0)[0]
 
 
 def test_a_chain_equals_kneser_ney_by_hand():
@@ -73,8 +78,8 @@ def test_whole_rows_add_up_to_one(counts, tunes):
     # Of the score codec's rows, those of a given shift, instrument, pitch and duration.
     row = tunes[0][10].astype(np.int64)
     history = np.concatenate([tunes[0][:10], [row]])
-    first = [model.probabilities(ngrams.last_row(history), field)[0, row[field]] for field in range(4)]
-    velocities = model.probabilities(ngrams.last_row(history), 4)[0]
+    first = [model.probabilities(_last_row(history), field)[0, row[field]] for field in range(4)]
+    velocities = model.probabilities(_last_row(history), 4)[0]
     assert np.prod(first) * velocities.sum() == pytest.approx(np.prod(first))
 
 
@@ -87,7 +92,7 @@ def test_legal_rows_add_up_to_one_and_others_are_impossible(name):
         for value in history[1:]:
             state = grammar.advance(np, state, np.array([[value]], np.int32))
         allowed = grammar.allowed(np, state, np.zeros((1, 1), np.int32), 0)
-        tape = ngrams.last_row(np.array([*history, 0], np.uint16)[:, None])
+        tape = _last_row(np.array([*history, 0], np.uint16)[:, None])
         (probability,) = model.legal_probabilities(tape, 0, allowed)
         assert probability.sum() == pytest.approx(1)
         assert ((probability > 0) == allowed[0]).all()
@@ -113,6 +118,14 @@ def test_a_chain_may_end_a_piece_by_itself():
     lengths = [len(model.generate(seed, 0)) for seed in range(20)]
     assert min(lengths) < 8, "as short as what it knows"
     assert all(length < 1000 for length in lengths)
+
+
+@pytest.mark.parametrize("num_notes", [0, 20])
+def test_pieces_that_are_written_side_by_side_are_those_that_are_written_alone(num_notes, counts):
+    model = make_baseline("markov:3", counts, SCORE)
+    together = model.generate_all([3, [0, 1], 7], num_notes)
+    for seed, piece in zip([3, [0, 1], 7], together, strict=True):
+        np.testing.assert_array_equal(piece, model.generate(seed, num_notes))
 
 
 def test_the_same_seed_writes_the_same_piece_and_another_another(counts):
