@@ -149,6 +149,11 @@ def codec_from_json(description: dict[str, Any]) -> Codec:
     return kinds[name].from_json(description)
 
 
+def codec_line(codec: Codec) -> str:
+    """Returns what a message says of a codec: its name and the sizes of its fields."""
+    return f"{codec.name} with " + ", ".join(f"{field.name} {field.size}" for field in codec.fields)
+
+
 def to_grid(ticks: Int[np.ndarray, " n"], ticks_per_quarter: int, grid: int) -> Int[np.ndarray, " n"]:
     """Returns ticks rounded to `grid` steps per quarter note, halves upward, in exact integer arithmetic."""
     if ticks_per_quarter == grid:

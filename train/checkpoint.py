@@ -296,19 +296,23 @@ class LoadedRun(NamedTuple):
     description: dict[str, Any]
 
 
-def load_params(workdir: Path, which: Literal["best", "latest"] = "best") -> LoadedRun:
+def load_params(workdir: Path, which: Literal["best", "latest"] | int = "best") -> LoadedRun:
     """Returns a trained model, without its optimizer, on the first device.
 
     Args:
         workdir: the folder of the run.
-        which: best is the lowest validation loss, or the latest if none was measured.
+        which: best is the lowest validation loss, or the latest if none was measured; a number is a step.
 
     Raises:
-        CheckpointError: there is no checkpoint, or it is damaged.
+        CheckpointError: there is no such checkpoint, or it is damaged.
     """
     with Checkpoints(workdir, read_only=True) as checkpoints:
-        step = checkpoints.best_step if which == "best" else checkpoints.latest_step
+        named = {"best": checkpoints.best_step, "latest": checkpoints.latest_step}
+        step = which if isinstance(which, int) else named[which]
         assert step is not None, "Checkpoints raises when there is none"
+        if step not in checkpoints.steps:
+            listed = ", ".join(map(str, checkpoints.steps))
+            raise CheckpointError(f"{workdir}: there is no checkpoint of step {step} any more, only of {listed}")
         description = checkpoints.describe(step)
         config, codec = config_from_json(description["config"]), codec_from_json(description["codec"])
         model = make_model(config.model, codec)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ostinato.configs.schema import DataConfig, TrainConfig
 from ostinato.model.network import init_params
-from ostinato.music.codec import Codec
+from ostinato.music.codec import Codec, codec_line
 from ostinato.music.records import TFRecordSource
 from ostinato.train.checkpoint import LoadedRun, load_params, make_model
 from ostinato.train.data import Batch, TrainingBatches, training_batches
@@ -32,8 +32,8 @@ def load_origin(workdir: Path, config: TrainConfig, codec: Codec) -> LoadedRun:
     origin = load_params(workdir, "best")
     if origin.codec.to_json() != codec.to_json():
         raise CheckpointError(
-            f"{workdir}: was trained with another codec ({_codec_line(origin.codec)}) than the dataset has "
-            f"({_codec_line(codec)}); prepare the dataset with the same --codec options"
+            f"{workdir}: was trained with another codec ({codec_line(origin.codec)}) than the dataset has "
+            f"({codec_line(codec)}); prepare the dataset with the same --codec options"
         )
     found, wanted = (dataclasses.asdict(one.model) for one in (origin.config, config))
     differing = [name for name in found if found[name] != wanted[name] and name not in FREE_TO_DIFFER]
@@ -49,7 +49,7 @@ def load_origin(workdir: Path, config: TrainConfig, codec: Codec) -> LoadedRun:
 
 def describe_origin(origin: LoadedRun, workdir: Path) -> dict[str, Any]:
     """Returns what a run says about the run that it began with."""
-    return {"workdir": str(workdir), "step": origin.step, "params_sha256": origin.params_sha256}
+    return {"workdir": str(workdir.absolute()), "step": origin.step, "params_sha256": origin.params_sha256}
 
 
 def batches_with_old(
@@ -87,7 +87,3 @@ class MixedBatches:
     def pieces(self, k: int) -> list[int]:
         """Returns the numbers of the pieces in batch k; those of the old collection follow those of the new one."""
         return [*self._new.pieces(k), *(self._num_new_pieces + number for number in self._old.pieces(k))]
-
-
-def _codec_line(codec: Codec) -> str:
-    return f"{codec.name} with " + ", ".join(f"{field.name} {field.size}" for field in codec.fields)

@@ -1,0 +1,96 @@
+"""The pieces of the transfer benchmark: k to learn from, and held-out ones that nothing learnt before repeats."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from ostinato.beam_pipelines.fingerprint import Fingerprints, fingerprint
+from ostinato.beam_pipelines.relations import Columns, relate
+from ostinato.evaluation.held_out import choose_pieces
+from ostinato.music.codec import Codec
+from ostinato.music.piece import Notes, Piece
+from ostinato.music.records import Dataset, Record, write_dataset
+
+HELD_OUT = ("validation", "test")
+
+
+class Apart(NamedTuple):
+    """What is left of two collections when no held-out piece may repeat what a model has heard."""
+
+    train: list[int]
+    """Numbers of pieces of the new training split that share no group with a held-out piece."""
+    left_out: int
+    """How many others there were."""
+    old_pieces: int
+    """Pieces of the old collection, all splits, that were looked at."""
+
+
+def keep_apart(new: Dataset, old: Dataset) -> Apart:
+    """Returns which pieces of the new training split may be learnt from.
+
+    All pieces of both collections are grouped by the fingerprints of `prepare`, which see the same music in another
+    key, tempo, ending or arrangement; that two datasets were prepared one by one does not matter.
+
+    Raises:
+        ValueError: a held-out piece of the new collection shares its group with a piece of the old one.
+    """
+    sources = [new.source(split) for split in new.splits] + [old.source(split) for split in old.splits]
+    group = _groups([record.steps for source in sources for record in map(source.__getitem__, range(len(source)))], new)
+    of_source = np.split(group, np.cumsum([len(source) for source in sources])[:-1])
+    of_split = dict(zip(new.splits, of_source, strict=False))
+    held_out = set(np.concatenate([of_split[split] for split in HELD_OUT]).tolist())
+    of_old = np.concatenate(of_source[len(new.splits) :])
+    both = held_out & set(of_old.tolist())
+    if both:
+        raise ValueError(f"{old.path}: holds music that is held out in {new.path} ({len(both)} groups of pieces)")
+    free = [number for number, name in enumerate(of_split["train"].tolist()) if name not in held_out]
+    return Apart(free, len(of_split["train"]) - len(free), len(of_old))
+
+
+def write_subset(
+    folder: Path, new: Dataset, apart: Apart, num_pieces: int, *, seed: int, num_validation: int
+) -> Dataset:
+    """Writes a dataset of a few training pieces, if it is not there, and opens it.
+
+    With the same seed fewer pieces are part of more. The validation pieces are the same for all; there is no test
+    split.
+    """
+    if not (folder / "manifest.json").exists():
+        if num_pieces > len(apart.train):
+            raise ValueError(f"{new.path}: has {len(apart.train)} training pieces to choose from, not {num_pieces}")
+        order = np.random.default_rng([seed, 0]).permutation(apart.train)[:num_pieces]
+        validation = choose_pieces(len(new.source("validation")), num_validation)
+        records = {"train": _records(new, "train", order), "validation": _records(new, "validation", validation)}
+        write_dataset(folder, records, new.codec, made_from=new.fingerprint)
+    return Dataset.open(folder)
+
+
+def _records(dataset: Dataset, split: str, numbers: Int[np.ndarray, " p"]) -> list[Record]:
+    source = dataset.source(split)
+    return [source[number] for number in numbers.tolist()]
+
+
+def _groups(pieces: Sequence[np.ndarray], dataset: Dataset) -> Int[np.ndarray, " n"]:
+    """Returns a number for each piece that it shares with those that hold the same or nearly the same music."""
+    found = [_fingerprint(steps, dataset.codec) for steps in pieces]
+    numbers = np.arange(len(found))
+    columns = Columns(
+        rank=numbers,
+        num_notes=np.array([dataset.codec.count_notes(steps).sum() for steps in pieces], np.int64),
+        whole=np.array([one.whole for one in found], np.uint64),
+        parts=np.concatenate([one.parts for one in found]),
+        num_parts=np.array([len(one.parts) for one in found]),
+        bands=[one.bands for one in found],
+        num_voices=np.array([len(one.bands) for one in found]),
+    )
+    return relate(columns).group
+
+
+def _fingerprint(steps: np.ndarray, codec: Codec) -> Fingerprints:
+    piece: Piece = codec.decode(steps)
+    notes = piece.notes
+    tracks = [Notes(*(column[notes.program == program] for column in notes)) for program in np.unique(notes.program)]
+    return fingerprint(piece, tracks)
