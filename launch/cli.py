@@ -10,8 +10,10 @@ import dataclasses
 import io
 import json
 import logging
+import math
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -235,6 +237,27 @@ class Evaluate:
     transpose_baselines: int = 0
     """The baselines count each training piece in all keys up to this many semitones higher and lower too, as a model
     that was trained with --data.max-transpose has seen it. Takes 2 n + 1 times as long."""
+    num_samples: int = 32
+    """Pieces that the run, each of --runs, and the baselines markov:3 and rules write, for musical statistics and
+    originality beside held-out pieces; 0 leaves both out."""
+    seed: int = 0
+    """Seed of these pieces."""
+    temperature: float = 1.0
+    """Of these pieces: below 1 is safer, above 1 is bolder. The baselines have none."""
+    by_checkpoint: bool = False
+    """Show likelihood and originality of each checkpoint that the run still has; each writes as many pieces."""
+    old_dataset: Path | None = None
+    """For a fine-tuned run: what its first run was trained on, if it is no longer where it was."""
+    audio: bool = True
+    """Let the page be heard; without sound it is a few MB smaller."""
+
+    def __post_init__(self) -> None:
+        if self.num_samples < 0 or 0 < self.num_samples < 4:
+            raise ValueError(f"--num-samples {self.num_samples} must be 0, or at least 4 pieces to be compared")
+        if self.seed < 0 or self.batch_size < 1 or self.max_train_pieces < 0 or self.transpose_baselines < 0:
+            raise ValueError("--seed, --max-train-pieces and --transpose-baselines are from 0 on, --batch-size from 1")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"--temperature {self.temperature} must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -500,19 +523,9 @@ def _run(command: Any, rest: list[str]) -> int:
         case Sample():
             _run_sample(command)
         case Evaluate():
-            from ostinato.launch.stages import run_evaluation
+            from ostinato.launch.evaluate_stage import run_evaluation
 
-            run_evaluation(
-                command.workdir,
-                command.dataset,
-                command.output,
-                checkpoint=command.checkpoint,
-                batch_size=command.batch_size,
-                others=command.runs,
-                max_train_pieces=command.max_train_pieces,
-                transpose_baselines=command.transpose_baselines,
-                beam_args=rest,
-            )
+            run_evaluation(**vars(command), command=_line_of("evaluate", command, rest), beam_args=rest)
         case Bench():
             from ostinato.launch.stages import run_rolls_benchmark
 
@@ -542,13 +555,29 @@ def _run(command: Any, rest: list[str]) -> int:
     return 0
 
 
+def _line_of(name: str, options: Any, rest: Sequence[str]) -> str:
+    """Returns the command line that does the same: all options that are not as they are by default."""
+    words = ["ostinato", name]
+    for option in dataclasses.fields(options):
+        value = getattr(options, option.name)
+        if value == option.default:
+            continue
+        flag = option.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else [value])]
+    return shlex.join([*words, *rest])
+
+
 def _run_sample(command: Sample) -> None:
     """Writes new pieces, or one piece again.
 
     Raises:
         ValueError: flags that do not go together.
     """
-    from ostinato.launch.stages import run_composing, run_sampling, run_sampling_again, run_stream
+    from ostinato.launch.evaluate_stage import run_composing
+    from ostinato.launch.stages import run_sampling, run_sampling_again, run_stream
 
     if command.model or command.dataset:
         if not command.model or command.workdir or command.again or command.stream or command.primer:

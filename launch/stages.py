@@ -1,4 +1,4 @@
-"""Hands the flags of train, sample and evaluate over to their stages and says how it went."""
+"""Hands the flags of train, sample and others over to their stages and says how it went."""
 
 import dataclasses
 import hashlib
@@ -7,13 +7,13 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import jax
 from rich.console import Console
 
 from ostinato.configs.schema import SampleConfig, TrainConfig
-from ostinato.launch.show import print_table, spinner
+from ostinato.launch.kept import cache_folder
 from ostinato.music.records import Dataset, write_atomically
 from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.distributed import Settings, initialize
@@ -23,7 +23,6 @@ from ostinato.train.preemption import StopSignal
 from ostinato.train.profiling import steps_to_profile
 
 if TYPE_CHECKING:
-    from ostinato.music.ngram_files import NgramCounts
     from ostinato.sample.audio import AudioFormat
     from ostinato.sample.generate import Generated
 
@@ -33,12 +32,8 @@ logger = logging.getLogger(__name__)
 
 def cache_compilations() -> None:
     """Keeps compiled functions in the user's cache folder, so that the next run of the same shapes starts at once."""
-    jax.config.update("jax_compilation_cache_dir", str(_cache_folder() / "jax"))
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones take seconds together
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato"
 
 
 def run_training(
@@ -302,101 +297,3 @@ def run_stream(
     num_notes = play(run.codec, rows, sink)
     logger.info("%s: %d notes", target, num_notes)
     return num_notes
-
-
-def run_evaluation(
-    workdir: Path,
-    dataset: Path,
-    output: Path,
-    *,
-    checkpoint: Literal["best", "latest"],
-    batch_size: int,
-    others: Sequence[Path] = (),
-    max_train_pieces: int = 200,
-    transpose_baselines: int = 0,
-    beam_args: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Measures a run, and others beside it, and prints the tables."""
-    from ostinato.evaluation.report import comparison_rows, evaluate_run, field_rows, paper_rows, score_rows, style_rows
-
-    opened = Dataset.open(dataset)
-    cache_compilations()
-    report = evaluate_run(
-        workdir,
-        opened,
-        output,
-        counts=lambda: counts_of(opened, beam_args, max_transpose=transpose_baselines),
-        others=others,
-        checkpoint=checkpoint,
-        batch_size=batch_size,
-        max_train_pieces=max_train_pieces,
-    )
-    for split in report["splits"]:
-        print_table(f"{split} split", *score_rows(report, split))
-    held_out = report["held_out"]
-    for rows in (field_rows, style_rows, comparison_rows):
-        heading, cells = rows(report, held_out)
-        if cells:
-            print_table(f"{held_out} split", heading, cells)
-    print_table("The paper's table (losses in nats per row)", *paper_rows(report))
-    console = Console()
-    for warning in report["warnings"]:
-        console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
-    console.print(f"{output / 'report.html'} holds the whole report", highlight=False)
-    return report
-
-
-def run_composing(
-    model: str,
-    config: SampleConfig,
-    dataset: Path | None,
-    output: Path | None,
-    *,
-    audio: "AudioFormat | None",
-    soundfont: Path | None,
-) -> list[Path]:
-    """Writes new pieces by a baseline that knows a dataset.
-
-    Raises:
-        ValueError: a flag is missing or does not go with the others.
-    """
-    from ostinato.evaluation.compose import compose, describe_composer
-    from ostinato.sample.write import write_pieces
-
-    if dataset is None or output is None:
-        raise ValueError(f"--model {model} needs --dataset, from which it learns, and --output")
-    opened = Dataset.open(dataset)
-    pieces = dict(enumerate(compose(model, opened, config, counts=lambda: counts_of(opened))))
-    paths = write_pieces(
-        pieces,
-        opened.codec,
-        output,
-        origins={number: describe_composer(model, opened, config, piece=number) for number in pieces},
-        found={"dataset": str(dataset.absolute())},
-        audio=audio,
-        soundfont=soundfont,
-    )
-    Console().print(f"{output / 'index.html'}: {len(paths)} pieces by {model}", highlight=False, soft_wrap=True)
-    return paths
-
-
-def counts_of(dataset: Dataset, beam_args: Sequence[str] = (), *, max_transpose: int = 0) -> "NgramCounts":
-    """Returns what follows what in the training split, in its own keys or in several; it is counted once and then kept.
-
-    It is kept beside the dataset, or in the user's cache folder where the dataset's cannot be written.
-    """
-    from ostinato.beam_pipelines.count_ngrams import count_ngrams
-    from ostinato.music.ngram_files import open_counts
-
-    name = f"ngrams-{max_transpose}" if max_transpose else "ngrams"
-    folder = dataset.path / name
-    counts = open_counts(folder, dataset.fingerprint)
-    if counts is None and not os.access(dataset.path, os.W_OK):
-        folder = _cache_folder() / dataset.fingerprint / name
-        counts = open_counts(folder, dataset.fingerprint)
-    if counts is None:
-        with spinner(f"counting {dataset.path} for the Markov chains"):
-            count_ngrams(dataset, folder, beam_args, max_transpose=max_transpose)
-        counts = open_counts(folder, dataset.fingerprint)
-        assert counts is not None, "they have just been written"
-    return counts

@@ -108,8 +108,10 @@ def _making(piece: Mapping[str, Any]) -> str:
         "made by": f"ostinato {origin['version']}",
     }
     rows += [f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in facts.items()]
-    again = f"ostinato sample --again {_quoted(piece['file'])}"
     said = " ".join(flags) or "all options as they are by default"
+    again = f"ostinato sample --again {_quoted(piece['file'])}"
+    if "model" in origin["options"]:  # a baseline is no run that could be asked for one piece: all are written again
+        again = f"ostinato sample {said} --output again"
     return f"""<details><summary>How it was made: <code>{_text(said)}</code></summary>
 <pre><code>{_text(again)}</code></pre>
 <table aria-label="All options of piece {origin["piece"]}"><thead><tr>

@@ -64,7 +64,7 @@ def write_pieces(
             entry["sound"] = path.with_suffix(f".{audio}").name
             write_audio(piece, output / entry["sound"], soundfont=soundfont)
         paths.append(path)
-        entries.append({**entry, "origin": origins[number], "roll": _roll_times(piece, roll)})
+        entries.append({**entry, "origin": origins[number], "roll": roll_times(piece, roll)})
     document = {"pieces": entries}
     write_atomically(output / PAGE, gallery_page(document).encode())
     write_atomically(output / LIST, (json.dumps(document, indent=1) + "\n").encode())
@@ -102,7 +102,7 @@ def _figures(generated: Generated) -> dict[str, Any]:
     return {name: value for name, value in values.items() if isinstance(value, int | float | bool | str)}
 
 
-def _roll_times(piece: Piece, roll: Roll) -> dict[str, Any]:
+def roll_times(piece: Piece, roll: Roll) -> dict[str, Any]:
     """Returns size of the picture, and the pairs (second, place from 0 to 1) between which a line moves evenly over it.
 
     Time is even between changes of tempo, the picture in ticks.

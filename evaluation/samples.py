@@ -1,0 +1,115 @@
+"""Music to compare: held-out pieces, and as many as are wanted by each run and by the baselines that can write.
+
+Repetition, range and the longest shared run grow with the length of a piece. So the pieces that are written are as long
+as held-out ones are: their lengths are evenly spread over those of the held-out pieces, in a random order.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ostinato.configs.schema import SampleConfig
+from ostinato.evaluation.compose import RULES, compose
+from ostinato.evaluation.excerpts import first_notes
+from ostinato.evaluation.held_out import choose_pieces
+from ostinato.music.ngram_files import NgramCounts
+from ostinato.music.piece import Piece
+from ostinato.music.records import Dataset
+from ostinato.sample.generate import generate
+from ostinato.train.checkpoint import LoadedRun
+
+COMPOSERS = ("markov:3", RULES)
+
+MAX_HELD_OUT = 200
+"""Held-out pieces that are compared, evenly spread; some of their distances grow with the square of their number."""
+
+LONGEST_NOTES = 512
+"""No piece is asked to be longer, and held-out ones are cut there when they are compared."""
+
+
+class HeldOut(NamedTuple):
+    """Real pieces that no model has heard."""
+
+    split: str
+    ids: list[str]
+    pieces: list[Piece]
+
+
+class Asked(NamedTuple):
+    """How pieces are to be written."""
+
+    num_notes: list[int]
+    """Of each piece."""
+    seed: int
+    temperature: float
+    batch_size: int
+
+    @property
+    def config(self) -> SampleConfig:
+        """What `ostinato sample` would be told: all pieces as long as the longest, to be cut afterwards."""
+        return SampleConfig(
+            num_pieces=len(self.num_notes),
+            num_notes=max(self.num_notes),
+            seed=self.seed,
+            temperature=self.temperature,
+            batch_size=self.batch_size,
+        )
+
+
+class Music(NamedTuple):
+    """The pieces that were compared."""
+
+    held_out: HeldOut
+    written: list[tuple[str, list[Piece]]]
+    """By whom, and what; the runs first."""
+
+
+NO_MUSIC = Music(HeldOut("", [], []), [])
+
+
+def read_held_out(dataset: Dataset, split: str) -> HeldOut:
+    """Returns the pieces of a split as their codec gives them back; those without a note are left out."""
+    source = dataset.source(split)
+    records = [source[number] for number in choose_pieces(len(source), MAX_HELD_OUT).tolist()]
+    pieces = [(record.id, dataset.codec.decode(record.steps)) for record in records]
+    kept = [(name, piece) for name, piece in pieces if piece.num_notes]
+    return HeldOut(split, [name for name, _ in kept], [piece for _, piece in kept])
+
+
+def choose_lengths(num_notes: Sequence[int], num_samples: int, seed: int) -> list[int]:
+    """Returns how long each piece is to be: evenly spread over the lengths of real ones, none above LONGEST_NOTES.
+
+    Args:
+        num_notes: of the real pieces.
+        num_samples: how many lengths.
+        seed: of their order.
+    """
+    places = (np.arange(num_samples) + 0.5) / num_samples
+    lengths = np.quantile(num_notes, places, method="inverted_cdf").clip(1, LONGEST_NOTES)
+    return np.random.default_rng(seed).permutation(lengths).astype(int).tolist()
+
+
+def write_by_run(run: LoadedRun, asked: Asked) -> list[Piece]:
+    """Returns pieces by a trained model, without primers."""
+    written = generate(run.model, run.params, run.codec, asked.config)
+    return _cut([run.codec.decode(one.steps) for one in written], asked.num_notes)
+
+
+def write_by_composers(
+    dataset: Dataset, asked: Asked, *, counts: Callable[[], NgramCounts]
+) -> Mapping[str, list[Piece]]:
+    """Returns pieces by each of COMPOSERS, which know no temperature."""
+    config = SampleConfig(num_pieces=len(asked.num_notes), num_notes=max(asked.num_notes), seed=asked.seed)
+    return {
+        name: _cut(
+            [dataset.codec.decode(one.steps) for one in compose(name, dataset, config, counts=counts)], asked.num_notes
+        )
+        for name in COMPOSERS
+    }
+
+
+def _cut(pieces: Sequence[Piece], num_notes: Sequence[int]) -> list[Piece]:
+    """Returns the beginnings of pieces, with so many notes; a piece of which nothing was written is left out."""
+    cut = [first_notes(piece, wanted) for piece, wanted in zip(pieces, num_notes, strict=True)]
+    return [piece for piece in cut if piece.num_notes]
