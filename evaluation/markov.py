@@ -67,26 +67,35 @@ class NgramModel:
         """Returns the same among the values that the grammar allows, so the legal rows add up to one."""
         return _among(self.probabilities(tape, field), allowed)
 
-    def generate(self, seed: int | Sequence[int], num_notes: int) -> Integer[np.ndarray, "n f"]:
+    def generate(
+        self, seed: int | Sequence[int], num_notes: int, primer: Integer[np.ndarray, "m f"] | None = None
+    ) -> Integer[np.ndarray, "n f"]:
         """Returns a new piece; see `generate_all`."""
-        return self.generate_all([seed], num_notes)[0]
+        return self.generate_all([seed], num_notes, primer)[0]
 
-    def generate_all(self, seeds: Sequence[int | Sequence[int]], num_notes: int) -> list[Integer[np.ndarray, "n f"]]:
+    def generate_all(
+        self, seeds: Sequence[int | Sequence[int]], num_notes: int, primer: Integer[np.ndarray, "m f"] | None = None
+    ) -> list[Integer[np.ndarray, "n f"]]:
         """Returns new pieces, legal under the codec's grammar, from START to END, written row by row side by side.
 
         Args:
             seeds: of each piece; the same one gives the same piece, whatever the others are.
-            num_notes: in each piece; a chord of the notes codec may go over it. 0 lets the chain end a piece, of at
-                most DEFAULT_NOTES notes.
+            num_notes: in each piece, after the primer; a chord of the notes codec may go over it. 0 lets the chain end
+                a piece, of at most DEFAULT_NOTES notes.
+            primer: legal rows from START on, without END, that every piece begins with.
         """
         codec, wanted = self.codec, num_notes or DEFAULT_NOTES
         end_field, end_value = codec.end_choice
         rngs = [np.random.default_rng(seed) for seed in seeds]
-        rows = [np.tile(np.array(codec.start, np.int64), (len(seeds), 1))]
+        given = np.array([codec.start]) if primer is None else primer
+        rows = [np.tile(row, (len(seeds), 1)) for row in given.astype(np.int64)]
         state = codec.grammar.start(np, len(seeds))
-        found, last_note = np.zeros(len(seeds), np.int64), np.zeros(len(seeds), np.int64)
+        for row in rows[1:]:
+            state = codec.grammar.advance(np, state, row.astype(np.int32))
+        most_rows = len(rows) - 1 + MAX_ROWS_PER_NOTE * wanted
+        found, last_note = np.zeros(len(seeds), np.int64), np.full(len(seeds), len(rows) - 1)
         unfinished = np.arange(len(seeds))
-        while len(unfinished) and len(rows) < MAX_ROWS_PER_NOTE * wanted:
+        while len(unfinished) and len(rows) < most_rows:
             earlier = np.stack(rows[-ORDERS[-1] :], 1)[unfinished]
             row = np.zeros((len(unfinished), len(codec.fields)), np.int32)
             for field in range(len(codec.fields)):

@@ -22,7 +22,7 @@ from jaxtyping import Integer
 from ostinato.evaluation.beats import Beat, Chord, cut_beats, moved, shift_to_c
 from ostinato.music.codec import Codec
 from ostinato.music.notes_codec import UNKNOWN, NotesCodec
-from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece
+from ostinato.music.piece import DEFAULT_TEMPO_US, Notes, Piece, make_piece
 from ostinato.music.records import TFRecordSource
 
 MAX_PIECES = 1000
@@ -65,7 +65,7 @@ class RuleComposer:
             codec: writes the new pieces.
             styles: the number of each piece's style; 0 if it is not given.
         """
-        self._codec = codec
+        self.codec = codec
         self._beats: list[list[Beat]] = []
         self._beginnings: list[_Beginning] = []
         self._by_begin: defaultdict[tuple[Any, ...], list[Beat]] = defaultdict(list)
@@ -76,11 +76,7 @@ class RuleComposer:
             if not beats:
                 continue
             self._beats.append(beats)
-            tempo_us = int(piece.tempos.us_per_quarter[0]) if len(piece.tempos.tick) else DEFAULT_TEMPO_US
-            meter = (
-                (int(piece.meters.numerator[0]), int(piece.meters.denominator[0])) if len(piece.meters.tick) else (4, 4)
-            )
-            self._beginnings.append(_Beginning(beats[0], shift, tempo_us, meter, style))
+            self._beginnings.append(_beginning(piece, beats[0], shift, style))
             self._ticks_per_quarter = piece.ticks_per_quarter
             for beat in beats:
                 self._by_begin[beat.place, beat.begins].append(beat)
@@ -109,30 +105,42 @@ class RuleComposer:
                 0 goes on until a beat that ends its piece, or DEFAULT_NOTES notes.
         """
         rng = np.random.default_rng(seed)
-        wanted = num_notes or DEFAULT_NOTES
         beginning = self._beginnings[rng.integers(len(self._beginnings))]
-        beat, quoted = beginning.beat, 1
-        notes: list[list[int]] = []
-        ringing: dict[tuple[int, int], list[int]] = {}
-        for number in range(_MAX_BEATS_PER_NOTE * wanted):
-            ringing = _append(notes, ringing, beat, number * self._ticks_per_quarter)
-            if len(notes) >= wanted or (beat.goes_to is None and not num_notes):
-                break
-            following = self._choose(rng, beat, quoted)
-            quoted = quoted + 1 if (following.piece, following.number) == (beat.piece, beat.number + 1) else 1
-            beat = following
-        onset, duration, pitch, velocity, program = np.array(sorted(notes)[:wanted], np.int64).T
-        piece = make_piece(
-            onset=onset,
-            duration=duration,
-            pitch=moved(pitch, program, -beginning.shift),
-            velocity=velocity,
-            program=program,
-            tempos=([0], [beginning.tempo_us]),
-            meters=([0], [beginning.meter[0]], [beginning.meter[1]]),
-            ticks_per_quarter=self._ticks_per_quarter,
+        notes = self._write(rng, beginning.beat, num_notes)
+        return self._encode(sorted(notes)[: num_notes or DEFAULT_NOTES], beginning)
+
+    def continue_piece(
+        self, seed: int | Sequence[int], num_notes: int, piece: Piece, num_beats: int, style: int = 0
+    ) -> Integer[np.ndarray, "n f"]:
+        """Returns a piece that goes on in another way, legal under the codec's grammar, from START to END.
+
+        The first new beat follows, somewhere in the corpus, one that begins with the very notes of the last old beat.
+        Where there is none, it is one to which the voices lead well, or else any from the same place in the bar.
+
+        Args:
+            seed: the same one gives the same piece.
+            num_notes: at least 1, that are added.
+            piece: as `codec.decode` returns it. Its first tempo and meter go on.
+            num_beats: at least 1, of which the notes that begin in them are kept.
+            style: its number.
+
+        Raises:
+            ValueError: no note begins in those beats.
+        """
+        rng = np.random.default_rng(seed)
+        kept = piece.notes.onset < num_beats * piece.ticks_per_quarter
+        if not kept.any():
+            raise ValueError(f"no note begins in the first {num_beats} beats, so there is nothing to go on from")
+        old = Piece(
+            Notes(*(column[kept] for column in piece.notes)), piece.tempos, piece.meters, piece.ticks_per_quarter
         )
-        return _legal(self._codec, self._codec.encode(piece, beginning.style))
+        shift = shift_to_c(old)
+        last = cut_beats(old, -1, shift)[:num_beats][-1]
+        first = self._following(rng, last, num_beats - 1 - last.number)
+        added = sorted(self._write(rng, first, num_notes, begin_beat=num_beats))
+        notes = old.notes._replace(pitch=moved(old.notes.pitch, old.notes.program, shift))
+        given = np.stack([notes.onset, notes.duration, notes.pitch, notes.velocity, notes.program], 1)
+        return self._encode([*given.tolist(), *added[:num_notes]], _beginning(old, last, shift, style))
 
     def coverage(self, pieces: Iterable[Piece]) -> dict[str, float | int]:
         """Returns how much of some other music the composer could have written, beat by beat.
@@ -157,10 +165,56 @@ class RuleComposer:
             "possible": num_possible / max(num_moves, 1),
         }
 
+    def _write(self, rng: np.random.Generator, beat: Beat, num_notes: int, *, begin_beat: int = 0) -> list[list[int]]:
+        """Returns onset, duration, pitch, velocity and program of the notes of new beats, `beat` and what follows it.
+
+        There are at least `num_notes` notes; 0 goes on until a beat that ends its piece, or DEFAULT_NOTES notes.
+        """
+        wanted, quoted = num_notes or DEFAULT_NOTES, 1
+        notes: list[list[int]] = []
+        ringing: dict[tuple[int, int], list[int]] = {}
+        for number in range(begin_beat, begin_beat + _MAX_BEATS_PER_NOTE * wanted):
+            ringing = _append(notes, ringing, beat, number * self._ticks_per_quarter)
+            if len(notes) >= wanted or (beat.goes_to is None and not num_notes):
+                break
+            following = self._choose(rng, beat, quoted)
+            quoted = quoted + 1 if (following.piece, following.number) == (beat.piece, beat.number + 1) else 1
+            beat = following
+        return notes
+
+    def _encode(self, notes: list[list[int]], beginning: _Beginning) -> Integer[np.ndarray, "n f"]:
+        """Returns notes in C, moved back to the key of the beginning, as rows."""
+        onset, duration, pitch, velocity, program = np.array(notes, np.int64).T
+        piece = make_piece(
+            onset=onset,
+            duration=duration,
+            pitch=moved(pitch, program, -beginning.shift),
+            velocity=velocity,
+            program=program,
+            tempos=([0], [beginning.tempo_us]),
+            meters=([0], [beginning.meter[0]], [beginning.meter[1]]),
+            ticks_per_quarter=self._ticks_per_quarter,
+        )
+        return _legal(self.codec, self.codec.encode(piece, beginning.style))
+
+    def _following(self, rng: np.random.Generator, last: Beat, silent_beats: int) -> Beat:
+        """Returns a beat to go on with after one that is not of the corpus, and some beats of silence."""
+        begin, bar_ticks = last.place
+        place = ((begin + (silent_beats + 1) * self._ticks_per_quarter) % bar_ticks, bar_ticks)
+        alike = [beat for beat in self._by_begin[last.place, last.begins] if beat.goes_to is not None]
+        if alike and not silent_beats:
+            return self._choose(rng, alike[rng.integers(len(alike))], LONGEST_QUOTE)
+        there = [beat for beats in self._beats for beat in beats if beat.place == place and beat.begins]
+        fitting = [beat for beat in there if leads_well(last.ends, beat.begins)] or there
+        return fitting[rng.integers(len(fitting))] if fitting else self._choose_beginning(rng)
+
+    def _choose_beginning(self, rng: np.random.Generator) -> Beat:
+        return self._beginnings[rng.integers(len(self._beginnings))].beat
+
     def _choose(self, rng: np.random.Generator, beat: Beat, quoted: int) -> Beat:
         """Returns a beat to go on with: half of the time from another piece, and always so where it has been quoted."""
         if beat.goes_to is None:
-            return self._beginnings[rng.integers(len(self._beginnings))].beat
+            return self._choose_beginning(rng)
         own = self._beats[beat.piece][beat.number + 1]
         if quoted < LONGEST_QUOTE and rng.random() < 0.5:
             return own
@@ -170,6 +224,13 @@ class RuleComposer:
             near = self._by_shape[own.place, _shape(own.begins)]
             others = [other for other in near if other.piece != beat.piece and leads_well(beat.ends, other.begins)]
         return others[rng.integers(len(others))] if others else own
+
+
+def _beginning(piece: Piece, beat: Beat, shift: int, style: int) -> _Beginning:
+    tempo_us = int(piece.tempos.us_per_quarter[0]) if len(piece.tempos.tick) else DEFAULT_TEMPO_US
+    meters = piece.meters
+    meter = (int(meters.numerator[0]), int(meters.denominator[0])) if len(meters.tick) else (4, 4)
+    return _Beginning(beat, shift, tempo_us, meter, style)
 
 
 def leads_well(last: Chord, first: Chord) -> bool:

@@ -1,28 +1,47 @@
-"""Gives an Ogg stream a serial number: libsndfile takes it from the clock, but equal music has equal bytes."""
+"""Pages of an Ogg file (RFC 3533).
+
+libsndfile takes the serial number from the clock, but equal music has equal bytes: ours is given.
+"""
 
 import struct
 
-_HEADER_BYTES = 27
-_SERIAL_AT, _CHECKSUM_AT, _NUM_SEGMENTS_AT = 14, 22, 26
+HEADER_BYTES = 27
+_SERIAL_AT, _NUMBER_AT, _CHECKSUM_AT, _NUM_SEGMENTS_AT = 14, 18, 22, 26
 
 
 def with_serial_number(data: bytes, serial_number: int) -> bytes:
-    """Returns the pages of an Ogg file with another serial number, and with the checksums that follow (RFC 3533).
+    """Returns the pages of an Ogg file with another serial number, and with the checksums that follow.
 
     Raises:
         ValueError: the bytes are not pages of Ogg.
     """
-    result, position = bytearray(data), 0
+    return b"".join(
+        numbered_page(page, serial_number, struct.unpack_from("<I", page, _NUMBER_AT)[0]) for page in split_pages(data)
+    )
+
+
+def split_pages(data: bytes) -> list[bytes]:
+    """Returns the pages of an Ogg file.
+
+    Raises:
+        ValueError: the bytes are not pages of Ogg.
+    """
+    pages, position = [], 0
     while position < len(data):
         if data[position : position + 4] != b"OggS":
             raise ValueError(f"no page of Ogg at byte {position}")
-        num_segments = data[position + _NUM_SEGMENTS_AT]
-        body_at = position + _HEADER_BYTES + num_segments
-        end = body_at + sum(data[position + _HEADER_BYTES : body_at])
-        struct.pack_into("<I", result, position + _SERIAL_AT, serial_number)
-        struct.pack_into("<I", result, position + _CHECKSUM_AT, 0)
-        struct.pack_into("<I", result, position + _CHECKSUM_AT, _checksum(bytes(result[position:end])))
+        body_at = position + HEADER_BYTES + data[position + _NUM_SEGMENTS_AT]
+        end = body_at + sum(data[position + HEADER_BYTES : body_at])
+        pages.append(data[position:end])
         position = end
+    return pages
+
+
+def numbered_page(page: bytes, serial_number: int, number: int) -> bytes:
+    """Returns a page with another serial number and place in the stream, and with the checksum that follows."""
+    result = bytearray(page)
+    struct.pack_into("<III", result, _SERIAL_AT, serial_number, number, 0)
+    struct.pack_into("<I", result, _CHECKSUM_AT, _checksum(bytes(result)))
     return bytes(result)
 
 

@@ -140,3 +140,14 @@ def test_a_chain_writes_what_it_was_taught():
     rows = make_baseline("markov:4", in_memory([piece] * 50), SCORE).generate(0, 30)
     notes, taught = (value[SCORE.count_notes(value) > 0] for value in (rows, piece))
     assert (notes == taught[:30]).all(1).mean() > 0.9
+
+
+def test_a_chain_goes_on_from_a_primer(tunes, counts):
+    model = make_baseline("markov:2", counts, SCORE)
+    primer = tunes[0][:20]
+    rows = model.generate(3, 12, primer)
+    np.testing.assert_array_equal(rows[:20], primer)
+    assert int(SCORE.count_notes(rows[20:]).sum()) == 12
+    np.testing.assert_array_equal(SCORE.encode(SCORE.decode(rows), int(primer[1, 2])), rows)
+    assert not np.array_equal(rows, model.generate(4, 12, primer))
+    np.testing.assert_array_equal(model.generate(3, 40, primer)[:25], model.generate(3, 60, primer)[:25])

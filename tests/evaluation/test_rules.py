@@ -132,3 +132,31 @@ def test_the_composer_could_have_written_its_corpus_and_little_else(composer):
 def test_a_corpus_without_notes_is_refused():
     with pytest.raises(ValueError, match="no piece with a note"):
         RuleComposer([], SCORE)
+
+
+@pytest.mark.parametrize("num_beats", [4, 7])
+def test_a_piece_of_others_is_continued_after_its_last_beat(composer, num_beats):
+    piece = SCORE.quantise(tune(77))
+    rows = composer.continue_piece(5, 40, piece, num_beats, style=1)
+    np.testing.assert_array_equal(SCORE.encode(SCORE.decode(rows), 1), rows)
+    written, end = SCORE.decode(rows).notes, num_beats * 24
+    given = piece.notes.onset < end
+    old = written.onset < end
+    np.testing.assert_array_equal(written.onset[old], piece.notes.onset[given])
+    np.testing.assert_array_equal(written.pitch[old], piece.notes.pitch[given])
+    assert (~old).sum() == 40
+    np.testing.assert_array_equal(rows, composer.continue_piece(5, 40, piece, num_beats, style=1))
+
+
+def test_a_continuation_follows_beats_that_begin_alike():
+    # After C comes D in one piece and, an octave higher, in none: who begins on C goes on to D.
+    known = SCORE.quantise(piece_of(*[(480 * i, 480, 60 + 2 * (i % 2), 80, 0) for i in range(8)]))
+    new = SCORE.quantise(piece_of((0, 480, 60, 80, 0)))
+    rows = RuleComposer([known], SCORE).continue_piece(0, 1, new, 1)
+    assert SCORE.decode(rows).notes.pitch.tolist() == [60, 62]
+
+
+def test_there_is_nothing_to_go_on_from_without_a_note(composer):
+    late = SCORE.quantise(piece_of((4800, 480, 60, 80, 0)))
+    with pytest.raises(ValueError, match="no note begins in the first 4 beats"):
+        composer.continue_piece(0, 10, late, 4)
