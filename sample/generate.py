@@ -67,6 +67,7 @@ def generate(
     *,
     score: Callable[[Generated], float] | None = None,
     devices: Sequence[Any] | None = None,
+    watch: Callable[[Int[np.ndarray, "p t f"]], None] | None = None,
 ) -> list[Generated]:
     """Returns `config.num_pieces` new pieces, each the best of `config.best_of` candidates.
 
@@ -79,6 +80,8 @@ def generate(
             number. Without primers every piece begins with START alone.
         score: of two candidates the one with the higher score is better; their likelihood by default.
         devices: that share the work; all of this process by default. They change the speed, not the music.
+        watch: is shown the next rows of the pieces that are being written, primers too, END rows where a piece is over.
+            What it raises ends the work.
 
     Raises:
         ValueError: a primer does not begin with START, or something is asked for that cannot be (`make_controls`).
@@ -99,7 +102,7 @@ def generate(
     for first in range(0, total, batch_size):
         numbers = np.arange(first, first + batch_size)
         of_piece = [primers[number // config.best_of % len(primers)] for number in numbers]
-        pieces += batch.write(piece_keys(config, numbers), of_piece, config, numbers)[: total - first]
+        pieces += batch.write(piece_keys(config, numbers), of_piece, config, numbers, watch)[: total - first]
     looped = {i // config.best_of: piece.num_loops for i, piece in enumerate(pieces) if piece.num_loops}
     if looped:
         logger.info("the loop guard heated pieces %s, which had begun to repeat themselves", sorted(looped))
@@ -135,6 +138,7 @@ class _Batch:
         primers: list[Integer[np.ndarray, "n f"]],
         config: SampleConfig,
         numbers: Int[np.ndarray, " p"],
+        watch: Callable[[Int[np.ndarray, "p t f"]], None] | None,
     ) -> list[Generated]:
         num_blocks = len(primers) // self.width
         keys = keys.reshape(num_blocks, self.width)
@@ -169,6 +173,8 @@ class _Batch:
             )
             rows.append(np.asarray(written.row).reshape(-1, CHUNK, num_fields))
             log_probs.append(np.asarray(written.log_prob).reshape(-1, CHUNK))
+            if watch:
+                watch(rows[-1])
         return self._finished(np.concatenate(rows, 1), np.concatenate(log_probs, 1), state, primers, config, numbers)
 
     def _finished(
