@@ -1,6 +1,7 @@
 """Imports point one way (DESIGN 2); the layout on disk, in pyproject.toml and in .types/ is the same."""
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -15,14 +16,15 @@ MAY_IMPORT = {
     "train": {"configs", "music", "model"},
     "sample": {"configs", "music", "model", "train"},
     "evaluation": {"configs", "music", "model", "train", "sample"},
-    "launch": {"configs", "music", "model", "beam_pipelines", "train", "sample", "evaluation"},
-    "benchmarks": {"configs", "music", "model", "beam_pipelines", "train", "sample", "evaluation", "launch"},
+    "listen": {"configs", "music", "model", "train", "sample", "evaluation"},
+    "launch": {"configs", "music", "model", "beam_pipelines", "train", "sample", "evaluation", "listen"},
+    "benchmarks": {"configs", "music", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "launch"},
 }
 MAY_NOT_IMPORT = {
     "configs": {"numpy", "jax", "flax", "apache_beam", "tyro"},
     "music": {"jax", "flax", "apache_beam", "tensorflow"},
     "beam_pipelines": {"jax", "flax", "tensorflow", "tensorflow_datasets"},
-    **{folder: {"flax", "tensorflow"} for folder in ("train", "sample", "evaluation", "launch")},
+    **{folder: {"flax", "tensorflow"} for folder in ("train", "sample", "evaluation", "listen", "launch")},
 }
 
 
@@ -50,10 +52,11 @@ def test_imports_point_one_way(folder):
 
 
 def test_the_command_line_opens_without_the_stages():
-    for name in _imports(ROOT / "launch/cli.py", only_at_import=True):
-        if name.startswith("ostinato."):
-            assert name.startswith("ostinato.configs."), name
-        assert name.split(".")[0] not in {"jax", "numpy", "apache_beam", "flax", "matplotlib", "rich"}, name
+    for file in (ROOT / "launch/cli.py", *sorted((ROOT / "launch").glob("*_options.py"))):
+        for name in _imports(file, only_at_import=True):
+            if name.startswith("ostinato."):
+                assert re.match(r"ostinato\.(configs|launch\.[a-z]+_options)\.", name), name
+            assert name.split(".")[0] not in {"jax", "numpy", "apache_beam", "flax", "matplotlib", "rich"}, name
 
 
 def test_every_folder_is_packaged_and_known_to_the_type_checker():

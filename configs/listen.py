@@ -1,0 +1,47 @@
+"""The knobs of a listening study."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """What listeners hear, and how much of it."""
+
+    title: str = "A listening study"
+    """What listeners read first."""
+    about: str = ""
+    """A text file that tells listeners what the study is about; a short neutral text by default."""
+    contact: str = ""
+    """Whom listeners can write to."""
+    clip_seconds: float = 25.0
+    """Length of every clip."""
+    prompt_seconds: float = 5.0
+    """So much of a held-out piece, in whole bars, begins the clips of all conditions; the human clip is how the piece
+    really goes on."""
+    prompts: int = 0
+    """Held-out pieces whose beginnings are used; 0 is 20, or as many as each listener needs, if that is more."""
+    comparisons: int = 0
+    """Comparisons that each listener makes, beside two as checks; 0 is one for each pair of conditions, at least 6 and
+    at most 12."""
+    ratings: int = 0
+    """Clips that each listener rates, beside two as checks; 0 is equally many of each condition, at least 6 in all."""
+    split: str = ""
+    """Where the human music is taken from; test by default, validation where there is none."""
+    temperature: float = 1.0
+    """Of the trained models: below 1 is safer, above 1 is bolder."""
+    seed: int = 0
+    """Chooses the prompts and seeds all models; the same seed gives the same music."""
+
+    def __post_init__(self) -> None:
+        if not 5 <= self.clip_seconds <= 120:
+            raise ValueError(f"clip_seconds {self.clip_seconds} must be between 5 and 120")
+        if not 0 < self.prompt_seconds <= self.clip_seconds / 2:
+            raise ValueError(
+                f"prompt_seconds {self.prompt_seconds} must be above 0 and at most half of clip_seconds "
+                f"{self.clip_seconds}"
+            )
+        for name in ("prompts", "comparisons", "ratings", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature {self.temperature} must be above 0")

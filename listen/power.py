@@ -1,0 +1,58 @@
+"""How many listeners a study needs to see an effect that is there."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+ALPHA = 0.05
+
+
+def listeners_for_preference(
+    effect: float, power: float, *, comparisons_each: float, tie_share: float, num_pairs: int
+) -> int:
+    """Returns how many listeners are needed until a preference between two conditions is seen.
+
+    By the exact two-sided sign test on the answers about these two that are no ties, at ALPHA over the number of pairs
+    (Bonferroni; Holm needs no more). Strengths are fitted to all pairs together, which sees a little more.
+
+    Args:
+        effect: share of the answers, without ties, that prefer the better one; above 0.5 and below 1.
+        power: the chance of seeing it.
+        comparisons_each: how often a listener compares these two conditions.
+        tie_share: of the answers.
+        num_pairs: of conditions.
+
+    Raises:
+        ValueError: effect or power is no such share.
+    """
+    if not 0.5 < effect < 1 or not 0 < power < 1:
+        raise ValueError(f"effect {effect} must be above 0.5 and below 1, power {power} above 0 and below 1")
+    answers = np.arange(1, _most_answers(effect, power, num_pairs) + 1)
+    most_by_chance = stats.binom.isf(ALPHA / num_pairs / 2, answers, 0.5)
+    enough = stats.binom.sf(most_by_chance, answers, effect) >= power
+    return math.ceil(int(answers[enough.argmax()]) / (comparisons_each * (1 - tie_share)))
+
+
+def _most_answers(effect: float, power: float, num_pairs: int) -> int:
+    """Returns more than are needed: twice what the normal approximation says, and some."""
+    quantile = stats.norm.ppf(1 - ALPHA / num_pairs / 2) + max(stats.norm.ppf(power), 0)
+    return math.ceil(2 * (quantile / (2 * effect - 1)) ** 2) + 50
+
+
+def listeners_for_ratings(difference: float, power: float, *, deviation: float, num_tests: int) -> int:
+    """Returns how many listeners are needed until a difference in points between two conditions is seen.
+
+    Wilcoxon's test needs pi / 3 times as many pairs as the t test, for normal differences: n = pi / 3
+    (z(1 - a/2) + z(power))^2 (deviation / difference)^2.
+
+    Args:
+        difference: in points, between the means that a listener gives.
+        power: the chance of seeing it.
+        deviation: of that difference between listeners.
+        num_tests: that are made; ALPHA is divided by it.
+    """
+    if not difference > 0 or not 0 < power < 1:
+        raise ValueError(f"difference {difference} must be above 0, power {power} above 0 and below 1")
+    quantile = stats.norm.ppf(1 - ALPHA / num_tests / 2) + stats.norm.ppf(power)
+    return max(2, math.ceil(math.pi / 3 * (quantile * deviation / difference) ** 2))

@@ -1,0 +1,45 @@
+"""Listeners who answer by known strengths."""
+
+import numpy as np
+
+from ostinato.listen.answer import Answer, Comparison, Listener, Rating, Training
+from ostinato.listen.order import comparisons_of
+from ostinato.listen.plan import BROKEN, PlannedTask
+from ostinato.listen.preference import Choices, chances
+from ostinato.listen.study import Study
+
+TRAINING = Training(practice="2", level="amateur", playback="device")
+
+
+def choices_of(rng, strength, *, num_listeners, num_prompts=20, num_comparisons=6, tie_log=-1.0) -> Choices:
+    """Returns comparisons in the order that a study asks for them."""
+    rows = [
+        (*task.conditions, rng.choice(3, p=chances(strength, tie_log, *task.conditions)), number, task.prompt)
+        for number in range(num_listeners)
+        for task in comparisons_of(
+            number,
+            num_conditions=len(strength),
+            num_prompts=num_prompts,
+            num_comparisons=num_comparisons,
+            seed=1,
+        )
+        if task.role == "test"
+    ]
+    return Choices(*np.array(rows).T)
+
+
+def listener(study: Study, number: int, worth: dict[str, float], *, rng, **changes) -> Listener:
+    """Returns a listener who knows what each condition is worth, and that the broken clip is worth nothing."""
+    answers = {task.id: _answer(task, worth | {BROKEN: -9.0}, rng) for task in study.plan_of(number)}
+    said = {"name": str(number), "number": number, "begun": "2026-11-23T10:00:00Z", "finished": True}
+    return Listener(**said | {"training": TRAINING, "answers": answers} | changes)
+
+
+def _answer(task: PlannedTask, worth: dict[str, float], rng) -> Answer:
+    played = (20_000,) * len(task.conditions)
+    strength = np.array([worth[name] for name in task.conditions])
+    if task.kind == "compare":
+        outcome = rng.choice(3, p=chances(strength, -1.0, 0, 1))
+        return Comparison(choice=("a", "b", "none")[outcome], comment="", played_ms=played)
+    points = np.clip(np.rint(3 + strength[0] + rng.normal(0, 0.5, 3)), 1, 5).astype(int).tolist()
+    return Rating(coherence=points[0], style=points[1], emotion=points[2], comment="", played_ms=played)
