@@ -1,0 +1,199 @@
+"""Two hundred listeners at once: how long each waits for a page, and whether an answer is lost.
+
+    python -m ostinato.benchmarks.listen --study FOLDER [--listeners 200]
+
+FOLDER is what `ostinato listen create` made; its own answers are left alone. The server is a process of its own with
+its usual limits; the listeners share another one, begin together, and go from consent to thanks without a pause, each
+with one request at a time and with all clips loaded. So the waits are those of the worst second of a lesson in which a
+whole school listens, and both processes share the cores. Takes half a minute on two of them.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+from ostinato.benchmarks.prepared import console, make_table
+from ostinato.listen.answer import Comparison
+from ostinato.listen.answers import Answers
+from ostinato.listen.study import ANSWERS_FILE, Study
+
+ALLOWED_MEDIAN_S = 1.0
+"""What a listener may wait for a page (issue 8)."""
+
+_SERVE = "import sys; from ostinato.listen.server import serve; serve(sys.argv[1], port=0)"
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+class Reply(NamedTuple):
+    """What a server answered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Connection:
+    """One listener's connection, kept open as browsers do; HTTP/1.1 as far as it is needed here."""
+
+    def __init__(self, address: str, waits_s: dict[str, list[float]]) -> None:
+        self._where, self._waits_s = urlsplit(address), waits_s
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.cookie = ""
+
+    async def ask(self, what: str, path: str, form: dict[str, str] | None = None) -> Reply:
+        """Sends a request and returns the answer; the wait counts under `what`."""
+        start_s = time.perf_counter()
+        reply = await self._ask("GET" if form is None else "POST", path, urlencode(form or {}).encode())
+        self._waits_s.setdefault(what, []).append(time.perf_counter() - start_s)
+        return reply
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        if self._streams is not None:
+            self._streams[1].close()
+            with contextlib.suppress(ConnectionError):
+                await self._streams[1].wait_closed()
+
+    async def _ask(self, method: str, path: str, body: bytes) -> Reply:
+        assert self._where.hostname is not None
+        assert self._where.port is not None
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(self._where.hostname, self._where.port)
+        reader, writer = self._streams
+        headers = {"host": self._where.netloc, "content-length": str(len(body))}
+        headers |= {"cookie": self.cookie} if self.cookie else {}
+        headers |= _FORM if method == "POST" else {}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        sent = dict(line.lower().split(": ", 1) if "cookie" not in line else line.split(": ", 1) for line in head[1:-2])
+        if "set-cookie" in sent:
+            self.cookie = sent["set-cookie"].partition(";")[0]
+        return Reply(int(head[0].split()[1]), sent, await reader.readexactly(int(sent["content-length"])))
+
+
+async def listen(connection: Connection, number: int) -> dict[str, str]:
+    """Takes part once, and returns what was said to be stored: by task, the comment that marks the answer.
+
+    Raises:
+        AssertionError: the server refused something.
+    """
+    page = await connection.ask("first page", "/")
+    for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page.body.decode()):
+        await connection.ask("style, script", path)
+    _expect(await connection.ask("consent", "/consent", {"consent": "yes"}), 303)
+    _expect(await connection.ask("training", "/training"), 200)
+    training = {"practice": "6-9", "level": "amateur", "playback": "headphones"}
+    _expect(await connection.ask("training", "/training", training), 303)
+    stored: dict[str, str] = {}
+    while True:
+        page = await connection.ask("task page", "/task")
+        if page.status == 303:
+            break
+        text = page.body.decode()
+        clips = re.findall(r'<source src="([^"]+)" type="audio/ogg', text)
+        for clip in clips:
+            _expect(await connection.ask("clip", clip), 200)
+        match = re.search(r'name="task" value="(\d+)"', text)
+        assert match is not None, text
+        form = {"task": match[1], "comment": f"{number} on {match[1]}", "played_ms": " ".join(["20000"] * len(clips))}
+        form |= (
+            {"choice": "ab"[number % 2]} if len(clips) == 2 else dict.fromkeys(("coherence", "style", "emotion"), "4")
+        )
+        _expect(await connection.ask("answer", "/task", form), 303)
+        stored[match[1]] = form["comment"]
+    thanks = await connection.ask("thanks", "/thanks")
+    assert b"Thank you" in thanks.body, thanks
+    return stored
+
+
+def measure(study_folder: Path, num_listeners: int) -> dict[str, Any]:
+    """Returns the waits in seconds by kind of request, the requests a second, and how many answers were lost."""
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work, "study")
+        shutil.copytree(study_folder, folder, ignore=shutil.ignore_patterns(f"{ANSWERS_FILE}*"))
+        waits_s: dict[str, list[float]] = {}
+        with _server(folder) as address:
+            start_s = time.perf_counter()
+            told = asyncio.run(_listen_together(address, num_listeners, waits_s))
+            took_s = time.perf_counter() - start_s
+        # The server was killed: what counts is on disk.
+        answers = Answers.open(Study.open(folder))
+        found = [listener.answers for listener in answers.listeners() if listener.finished]
+        answers.close()
+    kept = {answer.comment: answer for said in found for answer in said.values()}
+    for comment, answer in kept.items():
+        assert not isinstance(answer, Comparison) or answer.choice == "ab"[int(comment.split()[0]) % 2], answer
+    num_told = sum(len(stored) for stored in told)
+    lost = sum(comment not in kept for stored in told for comment in stored.values())
+    return {
+        "waits_s": waits_s, "took_s": took_s, "listeners": num_listeners, "finished": len(found), "answers": num_told,
+        "lost": lost,
+    }  # fmt: skip
+
+
+async def _listen_together(address: str, count: int, waits_s: dict[str, list[float]]) -> list[dict[str, str]]:
+    connections = [Connection(address, waits_s) for _ in range(count)]
+    try:
+        return await asyncio.gather(*(listen(connection, number) for number, connection in enumerate(connections)))
+    finally:
+        for connection in connections:
+            await connection.close()
+
+
+@contextlib.contextmanager
+def _server(folder: Path) -> Iterator[str]:
+    process = subprocess.Popen([sys.executable, "-c", _SERVE, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _expect(reply: Reply, status: int) -> None:
+    assert reply.status == status, reply
+
+
+def main() -> None:
+    """Measures, prints a table and a line of JSON; exit code 1 if an answer was lost or the median is over a second."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, required=True, help="what `ostinato listen create` made")
+    parser.add_argument("--listeners", type=int, default=200, help="how many begin at once")
+    given = parser.parse_args()
+    result = measure(given.study, given.listeners)
+
+    waits_s = result.pop("waits_s")
+    waits_s["all"] = [wait_s for some in waits_s.values() for wait_s in some]
+    table = make_table(f"{given.listeners} listeners at once", ("", "requests", "median s", "95 % s", "longest s"))
+    for name, some in waits_s.items():
+        late_s = statistics.quantiles(some, n=20)[-1] if len(some) > 1 else some[0]
+        table.add_row(name, f"{len(some):,}", f"{statistics.median(some):.3f}", f"{late_s:.3f}", f"{max(some):.3f}")
+    console.print(table)
+    medians_s = {name: round(statistics.median(some), 4) for name, some in waits_s.items()}
+    result["requests_per_s"] = round(len(waits_s["all"]) / result["took_s"], 1)
+    result["took_s"] = round(result["took_s"], 2)
+    ratios = {"median wait, of the second allowed": round(medians_s["all"] / ALLOWED_MEDIAN_S, 3)}
+    print(json.dumps({"ratios": ratios, "medians_s": medians_s, **result}))
+    is_good = (
+        result["lost"] == 0 and result["finished"] == given.listeners and max(medians_s.values()) < ALLOWED_MEDIAN_S
+    )
+    sys.exit(0 if is_good else 1)
+
+
+if __name__ == "__main__":
+    main()
