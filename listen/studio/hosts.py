@@ -1,0 +1,58 @@
+"""By which names the studio may be called.
+
+A page on the web can give its own name the address of this machine (DNS rebinding), and its script would then be of the
+same origin as the studio. The browser still says the page's name in `Host`, so unknown names are refused. Addresses
+are no names: nobody else's page can be there.
+"""
+
+import ipaddress
+import socket
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_LOCAL = ("localhost", "localhost.localdomain")
+
+
+class HostCheck:
+    """Answers requests whose `Host` is known, and no others."""
+
+    def __init__(self, app: ASGIApp, *, is_local: bool, names: Collection[str] = ()) -> None:
+        """Makes the check.
+
+        Args:
+            app: what answers.
+            is_local: only this machine can reach the server, so only its own addresses are right.
+            names: further names, of a reverse proxy for instance.
+        """
+        own = socket.gethostname().lower()
+        self._app, self._is_local = app, is_local
+        self._names = {name.lower() for name in names} | set(_LOCAL) | (set() if is_local else {own, f"{own}.local"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http" or self._is_known(Headers(scope=scope).get("host", "")):
+            return await self._app(scope, receive, send)
+        message = "the studio is not known by this name; 'ostinato studio --public-host NAME' allows it"
+        return await JSONResponse({"message": message}, 421)(scope, receive, send)
+
+    def _is_known(self, host: str) -> bool:
+        name = host.lower()
+        name = name[1:].partition("]")[0] if name.startswith("[") else name.rpartition(":")[0] or name
+        if name in self._names:
+            return True
+        try:
+            address = ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or not self._is_local
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether only this machine can reach a server that listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() in _LOCAL
