@@ -25,6 +25,8 @@ import tyro
 
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import PrepareConfig, SampleConfig, TrainConfig
+from ostinato.configs.studio import StudioConfig
+from ostinato.launch.listen_options import Listen
 
 _NO_PREFIX = tyro.conf.arg(name="")
 
@@ -214,6 +216,15 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Studio:
+    """Opens a page on which a musician plays with a trained model: wishes, piano roll, sound, and what was written."""
+
+    workdir: tyro.conf.Positional[Path]
+    """The folder of a training run."""
+    config: Annotated[StudioConfig, _NO_PREFIX] = field(default_factory=StudioConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate:
     """Measures a trained model on held-out music beside baselines on the same notes.
 
@@ -336,8 +347,10 @@ _COMMANDS = {
     "launch": Launch,
     "runs": Runs,
     "sample": Sample,
+    "studio": Studio,
     "evaluate": Evaluate,
     "bench": Bench,
+    "listen": Listen,
     "export": Export,
     "import": Import,
 }
@@ -522,6 +535,10 @@ def _run(command: Any, rest: list[str]) -> int:
                     runs.show_runs(command.command.folder)
         case Sample():
             _run_sample(command)
+        case Studio():
+            from ostinato.launch.studio import run_studio
+
+            run_studio(command.workdir, command.config)
         case Evaluate():
             from ostinato.launch.evaluate_stage import run_evaluation
 
@@ -537,6 +554,10 @@ def _run(command: Any, rest: list[str]) -> int:
                 num_seeds=command.seeds,
                 smoke=command.smoke,
             )
+        case Listen():
+            from ostinato.launch.listen_stage import run_listen
+
+            run_listen(command.command)
         case Export():
             from ostinato.launch.stages import run_export
 

@@ -45,7 +45,7 @@ def test_help_opens_without_the_stages():
         "loaded = {'jax', 'apache_beam', 'numpy', 'flax', 'matplotlib', 'tensorflow_datasets'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
-    for command in ([], ["prepare"], ["train"], ["plan"], ["sample"], ["bench"]):
+    for command in ([], ["prepare"], ["train"], ["plan"], ["sample"], ["bench"], ["listen", "create"]):
         arguments = [*command, "--help"]
         result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
@@ -60,6 +60,9 @@ def test_every_option_is_explained(capsys):
         ["sample"],
         ["evaluate"],
         ["bench"],
+        ["listen", "create"],
+        ["listen", "serve"],
+        ["listen", "results"],
         ["demo"],
     ):
         with pytest.raises(SystemExit) as stop:

@@ -1,0 +1,125 @@
+"""Runs `ostinato listen`."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ostinato.launch.listen_options import ListenCreate, ListenExport, ListenResults, ListenServe
+from ostinato.launch.show import print_table
+from ostinato.launch.stages import cache_compilations, counts_of
+from ostinato.listen.study import ANSWERS_FILE, Study
+from ostinato.music.records import Dataset
+
+
+def run_listen(command: ListenCreate | ListenServe | ListenResults | ListenExport) -> None:
+    """Does what is asked for.
+
+    Raises:
+        ValueError: the study, the dataset or the options do not go together; in one line.
+    """
+    match command:
+        case ListenCreate():
+            create(command)
+        case ListenServe():
+            try:
+                from ostinato.listen.server import serve
+            except ModuleNotFoundError as error:
+                if (error.name or "").startswith("ostinato"):
+                    raise
+                raise ValueError(f"'listen serve' needs {error.name}: pip install 'ostinato[listen]'") from error
+
+            serve(
+                command.study,
+                host=command.host,
+                port=command.port,
+                prefix=command.prefix,
+                trusted_proxies=command.trusted_proxies,
+            )
+        case ListenResults():
+            report(command)
+        case ListenExport():
+            export(command)
+
+
+def create(command: ListenCreate) -> Study:
+    """Builds a study and says what it holds."""
+    from ostinato.listen.create import create_study
+
+    cache_compilations()
+    dataset = Dataset.open(command.real)
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("")
+
+        def watch(stage: str, done: int, total: int) -> None:
+            bars.update(bar, description=stage, completed=done, total=total)
+
+        study = create_study(
+            command.out,
+            dataset,
+            command.model,
+            command.config,
+            counts=lambda: counts_of(dataset),
+            soundfont=command.soundfont,
+            watch=watch,
+        )
+    private = study.private
+    _say(
+        f"{command.out}: {len(study.clips)} clips of {study.clip_s:g} s, {len(private.prompts) - 1} beginnings, "
+        f"conditions {', '.join(private.names)}; about {study.minutes} minutes for {study.num_tasks} tasks of a "
+        f"listener. 'ostinato listen serve {command.out}' opens it"
+    )
+    return study
+
+
+def report(command: ListenResults) -> None:
+    """Prints the results and writes them as files."""
+    from ostinato.listen import report as tables
+    from ostinato.listen.answer_files import read_answer_files
+    from ostinato.listen.answers import Answers
+    from ostinato.listen.results import summarise
+
+    study = Study.open(command.study)
+    listeners, counts = [], {}
+    if (study.folder / ANSWERS_FILE).is_file():
+        answers = Answers.open(study)
+        listeners, counts = answers.listeners(), answers.counts()
+        answers.close()
+    downloaded, problems = read_answer_files(study, command.answers)
+    listeners += downloaded
+    if not listeners:
+        raise ValueError("\n".join([f"{command.study}: nobody has answered yet", *problems]))
+    results = summarise(
+        study, listeners, power=command.power, effect=command.effect, points=command.points, counts=counts
+    )
+    output = command.output or command.study
+    tables.write_results(output, study, results, listeners, problems)
+    print_table("Preference (log odds, intervals for all together)", *tables.listen_rows(results))
+    print_table("Comparisons", *tables.pair_rows(results))
+    print_table("Ratings (1 to 5)", *tables.rating_rows(results))
+    print_table("Differences between ratings", *tables.difference_rows(results))
+    print_table("Listeners", *tables.listener_rows(results))
+    if results["main"]["preference"]["strengths"] is None:
+        _say(f"no strengths yet: {results['main']['preference']['reason']}")
+    for line in (results["rule"], *tables.needed_lines(results), *(f"left out: {problem}" for problem in problems)):
+        _say(line)
+    _say(f"{output}: {tables.RESULTS_HTML}, {tables.RESULTS_JSON} and {tables.ANSWERS_CSV} (every answer)")
+
+
+def export(command: ListenExport) -> Path:
+    """Writes the static pages."""
+    from ostinato.listen.pages import write_static
+
+    study = Study.open(command.study)
+    write_static(study, command.output)
+    _say(
+        f"{command.output}: copy it to any web host; 'ostinato listen results {command.study} --answers FILES' reads "
+        "the files that listeners send"
+    )
+    return command.output
+
+
+def _say(line: str) -> None:
+    Console().print(line, highlight=False, markup=False, soft_wrap=True)
