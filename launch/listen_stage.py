@@ -5,9 +5,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ostinato.launch.evaluate_stage import counts_of
 from ostinato.launch.listen_options import ListenCreate, ListenExport, ListenResults, ListenServe
 from ostinato.launch.show import print_table
-from ostinato.launch.stages import cache_compilations, counts_of
+from ostinato.launch.stages import cache_compilations
 from ostinato.listen.study import ANSWERS_FILE, Study
 from ostinato.music.records import Dataset
 

@@ -11,7 +11,8 @@ def run_studio(workdir: Path, config: StudioConfig) -> None:
     Raises:
         ValueError: what it needs is not installed, there is no model, or the address cannot be used.
     """
-    from ostinato.launch.stages import cache_compilations, cache_folder
+    from ostinato.launch.kept import cache_folder
+    from ostinato.launch.stages import cache_compilations
     from ostinato.train.checkpoint import load_params
 
     try:
