@@ -10,6 +10,7 @@ from typing import Any
 from ostinato.evaluation import plots, tables
 from ostinato.evaluation.baselines import STRONGEST
 from ostinato.evaluation.page_examples import choose_examples, example_html
+from ostinato.evaluation.page_listening import Listening, listening_section
 from ostinato.evaluation.page_parts import figure, table, text
 from ostinato.evaluation.page_style import STYLE
 from ostinato.evaluation.samples import Music
@@ -18,7 +19,14 @@ from ostinato.evaluation.transfer import transfer_rows
 from ostinato.sample.gallery_style import SCRIPT
 
 
-def report_page(report: dict[str, Any], music: Music, *, names: Mapping[str, str], with_audio: bool) -> str:
+def report_page(
+    report: dict[str, Any],
+    music: Music,
+    *,
+    names: Mapping[str, str],
+    with_audio: bool,
+    listening: Listening | None = None,
+) -> str:
     """Returns the page.
 
     Args:
@@ -26,10 +34,12 @@ def report_page(report: dict[str, Any], music: Music, *, names: Mapping[str, str
         music: the pieces that it speaks of, of which some are shown.
         names: what pieces of the dataset are called, by id, as far as it is known.
         with_audio: whether the pieces can be heard too.
+        listening: what people said of them.
     """
     sections = [
         _opening(report),
         _likelihood(report),
+        listening_section(listening),
         _transfer(report),
         _statistics(report),
         _originality(report, names),

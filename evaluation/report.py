@@ -11,6 +11,7 @@ from typing import Any
 from ostinato.evaluation.copying.index import CopyIndex
 from ostinato.evaluation.measure import Wanted, measure_run
 from ostinato.evaluation.page import report_page
+from ostinato.evaluation.page_listening import Listening
 from ostinato.music.ngram_files import NgramCounts
 from ostinato.music.records import Dataset, write_atomically
 
@@ -23,15 +24,19 @@ def evaluate_run(
     counts: Callable[[], NgramCounts],
     index: Callable[[], CopyIndex],
     audio: bool,
+    listening: Listening | None = None,
 ) -> dict[str, Any]:
     """Measures runs on every split of a dataset, writes report.json and report.html, and returns the report.
 
-    The arguments are those of `measure_run`, which says what may go wrong; `audio` lets the page be heard.
+    The arguments are those of `measure_run`, which says what may go wrong; `audio` lets the page be heard, `listening`
+    is what people said in a listening test.
     """
     report, music = measure_run(wanted, dataset, counts=counts, index=index)
     sources = {copy["source"] for found in report["originality"] for copy in found["generated"]["copies"]}
     names = piece_names(dataset, {*sources, *music.held_out.ids})
-    page = report_page(report, music, names=names, with_audio=audio)
+    if listening is not None:
+        report["listening"] = listening.results
+    page = report_page(report, music, names=names, with_audio=audio, listening=listening)
     output.mkdir(parents=True, exist_ok=True)
     write_atomically(output / "report.html", page.encode())
     write_atomically(output / "report.json", (json.dumps(report, indent=1) + "\n").encode())

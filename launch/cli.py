@@ -261,6 +261,8 @@ class Evaluate:
     """For a fine-tuned run: what its first run was trained on, if it is no longer where it was."""
     audio: bool = True
     """Let the page be heard; without sound it is a few MB smaller."""
+    listening: Path | None = None
+    """The folder that 'ostinato listen results' wrote to: what people said becomes a part of the report."""
 
     def __post_init__(self) -> None:
         if self.num_samples < 0 or 0 < self.num_samples < 4:

@@ -34,6 +34,7 @@ def run_evaluation(
     by_checkpoint: bool = False,
     old_dataset: Path | None = None,
     audio: bool = True,
+    listening: Path | None = None,
     command: str = "",
     beam_args: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -47,6 +48,11 @@ def run_evaluation(
     from ostinato.evaluation.summary import summary
     from ostinato.evaluation.transfer import transfer_rows
 
+    told = None
+    if listening is not None:
+        from ostinato.launch.listen_stage import read_listening
+
+        told = read_listening(listening)
     opened = Dataset.open(dataset)
     cache_compilations()
     wanted = Wanted(
@@ -69,6 +75,7 @@ def run_evaluation(
         counts=lambda: counts_of(opened, beam_args, max_transpose=transpose_baselines),
         index=lambda: index_of(opened),
         audio=audio,
+        listening=told,
     )
     console = Console()
     held_out = report["held_out"]

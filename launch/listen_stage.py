@@ -1,6 +1,8 @@
 """Runs `ostinato listen`."""
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -11,6 +13,9 @@ from ostinato.launch.show import print_table
 from ostinato.launch.stages import cache_compilations
 from ostinato.listen.study import ANSWERS_FILE, Study
 from ostinato.music.records import Dataset
+
+if TYPE_CHECKING:
+    from ostinato.evaluation.page_listening import Listening
 
 
 def run_listen(command: ListenCreate | ListenServe | ListenResults | ListenExport) -> None:
@@ -107,6 +112,38 @@ def report(command: ListenResults) -> None:
     for line in (results["rule"], *tables.needed_lines(results), *(f"left out: {problem}" for problem in problems)):
         _say(line)
     _say(f"{output}: {tables.RESULTS_HTML}, {tables.RESULTS_JSON} and {tables.ANSWERS_CSV} (every answer)")
+
+
+def read_listening(folder: Path) -> "Listening":
+    """Returns what `ostinato listen results` wrote, for the report of an evaluation.
+
+    Raises:
+        ValueError: there are no results, or they cannot be read.
+    """
+    from ostinato.evaluation.page_listening import Listening
+    from ostinato.listen import report as tables
+
+    path = folder / tables.RESULTS_JSON
+    try:
+        results = json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; 'ostinato listen results' writes it") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: is not JSON ({error})") from None
+    said = results["listeners"]
+    return Listening(
+        results,
+        [
+            f"{results['study']['title']}: {said['count']} listeners count, of {said['begun']} who began.",
+            results["rule"],
+        ],
+        {
+            "Preference (log odds, intervals for all together)": tables.listen_rows(results),
+            "Comparisons": tables.pair_rows(results),
+            "Ratings (1 to 5)": tables.rating_rows(results),
+            "Differences between ratings": tables.difference_rows(results),
+        },
+    )
 
 
 def export(command: ListenExport) -> Path:

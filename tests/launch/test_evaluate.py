@@ -44,6 +44,7 @@ def _refused(capsys, *arguments):
         (["--num-samples", "2"], "at least 4 pieces"),
         (["--temperature", "0"], "must be above 0"),
         (["--batch-size", "0"], "--batch-size from 1"),
+        (["--listening", "nowhere"], "'ostinato listen results' writes it"),
     ],
 )
 def test_options_that_cannot_be_are_refused_at_once(folder, tmp_path, capsys, options, said):

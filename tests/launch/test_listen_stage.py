@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from ostinato.evaluation.page_listening import listening_section
 from ostinato.launch.cli import main
+from ostinato.launch.listen_stage import read_listening
 from ostinato.listen.answer import parse_answer
 from ostinato.listen.answers import Answers
 from ostinato.listen.study import Study
@@ -55,6 +57,17 @@ def test_results_are_printed_and_written(study, tmp_path, capsys):
     assert json.loads((tmp_path / "results.json").read_text())["needed"]["power"] == 0.9
     lines = csv.DictReader(io.StringIO((tmp_path / "answers.csv").read_text()))
     assert len(list(lines)) == study.num_tasks
+
+
+def test_results_become_a_part_of_the_report_of_an_evaluation(study, tmp_path):
+    assert main(["listen", "results", str(study.folder), "--output", str(tmp_path)]) == 0
+    section = listening_section(read_listening(tmp_path))
+    for condition in json.loads((tmp_path / "results.json").read_text())["conditions"]:
+        assert f'<td class="words">{condition}</td>' in section
+    assert "0 listeners count, of 1 who began" in section
+    (tmp_path / "results.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        read_listening(tmp_path)
 
 
 def test_a_damaged_answer_file_is_named_and_the_others_count(study, tmp_path, capsys):
