@@ -24,6 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ostinato.listen import screens
+from ostinato.listen.address import check_prefix
 from ostinato.listen.answer import SCALES, AnswerError, parse_answer, parse_training
 from ostinato.listen.answers import Answers
 from ostinato.listen.clip_response import clip_response
@@ -42,7 +43,6 @@ STORAGE = (
     "You can have your answers deleted, here, as long as the study runs.",
 )
 
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _logger = logging.getLogger(__name__)
 
 
@@ -263,11 +263,7 @@ def application(study: Study | str | Path, *, prefix: str = "", limits: Limits |
     Raises:
         ValueError: the folder is no study, or the prefix is no path.
     """
-    prefix = prefix.rstrip("/")
-    if not _PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/")):
-        raise ValueError(
-            f"--prefix {prefix!r} must be a path such as /listen: letters, digits and . _ ~ - after slashes"
-        )
+    prefix = check_prefix(prefix, example="/listen")
     study = study if isinstance(study, Study) else Study.open(study)
     answers = Answers.open(study)
     site = Site(study.title, f"{prefix}/")

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MAX_BODY_BYTES = 32 * 1024
 """The longest comment in percent-encoded UTF-8, and room for the other fields."""
 MAX_FIELDS = 16
-BODY_TIMEOUT_S = 20.0
+BODY_TIMEOUT_S = 30.0
 MAX_ADDRESSES = 20_000
 """Remembered by a limit; the one that came longest ago is forgotten first."""
 
@@ -121,17 +121,7 @@ async def read_form(request: Request) -> dict[str, str]:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise HTTPException(415, "This is not a form of these pages.")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > MAX_BODY_BYTES:
-                    raise HTTPException(413, f"The form is longer than {MAX_BODY_BYTES:,} bytes.")
-    except TimeoutError:
-        raise HTTPException(408, "The form took too long to arrive.") from None
-    except ClientDisconnect:
-        raise HTTPException(400, "The form did not arrive whole.") from None
+    body = await read_body(request, max_bytes=MAX_BODY_BYTES)
     try:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
@@ -143,6 +133,26 @@ async def read_form(request: Request) -> dict[str, str]:
     if len(fields) < len(pairs):
         raise HTTPException(400, "A field of the form comes twice.")
     return fields
+
+
+async def read_body(request: Request, *, max_bytes: int) -> bytes:
+    """Returns what was sent with a request.
+
+    Raises:
+        HTTPException: 400, 408 or 413; it was cut off, too slow or too long.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > max_bytes:
+                    raise HTTPException(413, f"What was sent is longer than {max_bytes:,} bytes.")
+    except TimeoutError:
+        raise HTTPException(408, "What was sent took too long to arrive.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "What was sent did not arrive whole.") from None
+    return bytes(body)
 
 
 class Guard:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import uvicorn
 
+from ostinato.listen.address import listen_on
 from ostinato.listen.application import application
 
 
@@ -32,15 +33,7 @@ def serve(
         ValueError: the folder is no study, the prefix no path, or the port is taken.
     """
     app = application(study_folder, prefix=prefix)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(2048)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise ValueError(f"cannot listen on {host}, port {port}: {error}") from error
+    listener = listen_on(host, port, backlog=2048)
     for line in _addresses(host, listener.getsockname()[1], prefix):
         (announce or _print)(line)
     config = uvicorn.Config(

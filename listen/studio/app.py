@@ -27,13 +27,13 @@ import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.listen.guard import Guard, check_origin
+from ostinato.listen.guard import Guard, check_origin, read_body
 from ostinato.listen.studio import compose
 from ostinato.listen.studio.hosts import HostCheck
 from ostinato.listen.studio.options import check_options, describe_controls, parse_options
@@ -53,7 +53,6 @@ POLICY = (
 """The content security policy: nothing from elsewhere, nothing inline."""
 
 MAX_OPTIONS_BYTES = 32 * 1024
-BODY_TIMEOUT_S = 30.0
 HEARTBEAT_S = 1.0
 """How often a request in line hears of its place."""
 
@@ -277,18 +276,7 @@ async def _read_body(request: Request, media_types: tuple[str, ...], max_bytes: 
     check_origin(request.headers)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in media_types:
         raise HTTPException(415, f"the request must be of the type {' or '.join(media_types)}")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > max_bytes:
-                    raise HTTPException(413, f"larger than {max_bytes:,} bytes, which is more than a piece of music")
-    except TimeoutError:
-        raise HTTPException(408, "the request took too long to arrive") from None
-    except ClientDisconnect:
-        raise HTTPException(400, "the request did not arrive whole") from None
-    return bytes(body)
+    return await read_body(request, max_bytes=max_bytes)
 
 
 def _parse_json(data: bytes) -> object:

@@ -2,18 +2,15 @@
 
 import hashlib
 import os
-import re
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
 
+from ostinato.listen.address import check_prefix, listen_on
 from ostinato.listen.studio.app import application
 from ostinato.listen.studio.hosts import is_loopback
 from ostinato.train.checkpoint import LoadedRun
-
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
 def serve(
@@ -44,21 +41,10 @@ def serve(
     Raises:
         ValueError: the prefix is no path, or the port is taken.
     """
-    prefix = prefix.rstrip("/")
-    if not _PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/")):
-        raise ValueError(
-            f"--prefix {prefix!r} must be a path such as /studio: letters, digits and . _ ~ - after slashes"
-        )
+    prefix = check_prefix(prefix, example="/studio")
     is_local = is_loopback(host)
     app = application(run, workdir, folder, prefix=prefix, is_local=is_local, names=names, soundfont=soundfont)
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(128)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise ValueError(f"cannot listen on {host}, port {port}: {error}") from error
+    listener = listen_on(host, port, backlog=128)
     shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
     announce(f"http://{shown}:{listener.getsockname()[1]}{prefix}/ is the studio of {workdir}; Ctrl-C ends it")
     if not is_local:
