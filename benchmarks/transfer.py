@@ -34,7 +34,7 @@ from ostinato.launch.stages import cache_compilations
 from ostinato.music.records import Dataset
 
 SMOKE = Effort(
-    methods=(SCRATCH, FINE_TUNED._replace(learning_rates=(1e-3,)), *METHODS[2:]),
+    methods=(SCRATCH._replace(learning_rates=(4e-3, 2e-3)), FINE_TUNED._replace(learning_rates=(1e-3,)), *METHODS[2:]),
     model=ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8),
     pretrain_steps=4,
     pretrain_evaluations=1,

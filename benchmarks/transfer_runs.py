@@ -43,7 +43,7 @@ class Method(NamedTuple):
     frozen_layers: int = 0
 
 
-SCRATCH = Method("from scratch", (4e-3, 2e-3), is_pretrained=False, times_steps=3)
+SCRATCH = Method("from scratch", (4e-3, 2e-3, 1e-3), is_pretrained=False, times_steps=3)
 FINE_TUNED = Method("fine-tuned", (3e-3, 1e-3))
 METHODS = (
     SCRATCH,

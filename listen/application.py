@@ -112,7 +112,7 @@ class _Pages:
         """The questions about the listener."""
         listener = await self._sessions.find(request)
         if listener is None:
-            is_lost = request.url.query == "begun"  # this is where consent leads to, with a cookie
+            is_lost = request.scope["query_string"] == b"begun"  # this is where consent leads to, with a cookie
             return self._site.page(screens.no_cookies(self._root)) if is_lost else self._site.go("")
         if listener.progress.has_training:
             return self._site.go("task")

@@ -89,7 +89,7 @@ class Sessions:
             path=self._root,
             httponly=True,
             samesite="lax",  # with "strict", whoever comes back by the link in a letter would be taken for a new one
-            secure=request.url.scheme == "https",
+            secure=request.scope["scheme"] == "https",
         )
 
     def forget(self, answer: Response) -> None:

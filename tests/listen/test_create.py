@@ -61,6 +61,7 @@ def test_what_listeners_may_see_tells_no_condition(study):
     assert "5 seconds long" in study.about
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_music_under_other_names_with_the_text_that_is_given(study, dataset, tmp_path):
     text = tmp_path / "about.txt"
     text.write_text("Grüezi!\n\nHör zu.\n")

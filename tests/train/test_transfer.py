@@ -26,6 +26,7 @@ def after(num_steps):
     return lambda: next(asked) >= num_steps
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_the_best_parameters_of_another_and_is_its_own(pretrained, dataset, config, tmp_path):
     workdir, result = pretrained
     train(replace(config, seed=5), dataset, tmp_path, init_from=workdir)
@@ -36,6 +37,7 @@ def test_a_run_begins_with_the_best_parameters_of_another_and_is_its_own(pretrai
     assert origin["params_sha256"] == show(workdir)["best_params_sha256"]
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_an_interruption_also_when_the_first_run_is_gone(pretrained, dataset, config, tmp_path):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     train(config, dataset, straight, init_from=pretrained[0])
@@ -44,6 +46,7 @@ def test_it_goes_on_after_an_interruption_also_when_the_first_run_is_gone(pretra
     assert show(broken)["params_sha256"] == show(straight)["params_sha256"]
 
 
+@pytest.mark.slow
 def test_frozen_layers_stay_and_the_others_move(pretrained, dataset, config, tmp_path):
     frozen = replace(config, optimizer={"frozen_layers": 1, "weight_decay": 0.1})
     train(frozen, dataset, tmp_path, init_from=pretrained[0])
@@ -52,6 +55,7 @@ def test_frozen_layers_stay_and_the_others_move(pretrained, dataset, config, tmp
     assert moved == {"embedding_0": False, "head": True, "layers_0": False, "layers_1": True}
 
 
+@pytest.mark.slow
 def test_layers_may_thaw_when_a_run_goes_on(pretrained, dataset, config, tmp_path):
     frozen = replace(config, optimizer={"frozen_layers": 2}, num_steps=5)
     train(frozen, dataset, tmp_path, init_from=pretrained[0])
@@ -59,11 +63,13 @@ def test_layers_may_thaw_when_a_run_goes_on(pretrained, dataset, config, tmp_pat
     assert show(tmp_path)["step"] == 10
 
 
+@pytest.mark.slow
 def test_another_network_is_refused_with_the_flags_that_make_it_fit(pretrained, dataset, config, tmp_path):
     with pytest.raises(CheckpointError, match=r"add --model.hidden-size 16$"):
         train(replace(config, model={"hidden_size": 32, "dropout": 0.0}), dataset, tmp_path, init_from=pretrained[0])
 
 
+@pytest.mark.slow
 def test_another_codec_is_refused(pretrained, config, tmp_path):
     other = make_dataset(tmp_path / "other", (5, 6), (4,))
     with pytest.raises(CheckpointError, match="was trained with another codec"):

@@ -29,6 +29,7 @@ def frame_nats(head, features_h, before_k, sets_nk):
     return np.bincount(choices.frame_m, nats_m * choices.weight_m, len(sets_nk))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [[0, 0, 0, 0, 0], [1, 0, 1, 1, 0]])
 def test_the_probabilities_of_all_sets_add_up_to_one(before):
     nats = frame_nats(random_head(), [0.3, -1.0, 2.0], before, ALL_SETS)
@@ -71,6 +72,7 @@ def test_a_silent_frame_is_one_choice_and_padding_is_none():
     assert choices.weight_m.tolist() == [1, 1, 1, 1, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_what_padding_says_is_finite():
     """A NaN times a weight of zero would still be one."""
     targets = np.array([[0, 1, 0, 0, 1]], np.uint8)

@@ -67,6 +67,7 @@ def chord_nats_by_hand(head, h, before, after):
     return nats
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_score_is_that_of_each_piece_read_alone_from_its_start(recipe):
     params = init_parameters(jax.random.key(1), recipe)

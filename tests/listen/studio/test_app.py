@@ -85,6 +85,7 @@ def test_the_same_seed_and_wishes_are_one_piece_of_the_history(client):
     assert written(client, {"num_notes": 8, "seed": 78})["sha256"] != first["sha256"]
 
 
+@pytest.mark.slow
 def test_pieces_are_there_when_the_studio_is_opened_again(workdir, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(workdir, folder)
