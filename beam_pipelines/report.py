@@ -5,7 +5,6 @@ are the user's: everything that comes from outside goes through `_text`.
 """
 
 import dataclasses
-import html
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +15,9 @@ from ostinato.beam_pipelines import summary as tables
 from ostinato.beam_pipelines.charts import charts, flow
 from ostinato.beam_pipelines.page_style import STYLE
 from ostinato.beam_pipelines.summary import Summary, Table, summarise
-from ostinato.beam_pipelines.wording import EXPLANATIONS, KINDS, NO_STATISTICS, hours_text, printable
+from ostinato.beam_pipelines.wording import EXPLANATIONS, KINDS, NO_STATISTICS, hours_text
 from ostinato.configs.schema import PrepareConfig
+from ostinato.music.page_text import as_html
 from ostinato.music.records import DatasetError, write_atomically
 
 FILE = "report.html"
@@ -268,7 +268,7 @@ def _examples(lines: Iterable[dict[str, str]], key: str, counts: Mapping[str, in
 
 def _text(value: Any) -> str:
     """Returns any text as it may stand in HTML, in an attribute too."""
-    return html.escape(printable(str(value)))
+    return as_html(str(value))
 
 
 def _long_text(value: str) -> str:

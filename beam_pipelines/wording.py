@@ -68,13 +68,6 @@ def hours_text(hours: float) -> str:
     return f"{hours:,.1f}" if hours >= 10 else f"{hours:.2f}"
 
 
-def printable(text: str) -> str:
-    """Returns text in which control characters, marks that change the direction and broken bytes are written out."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 def share_text(part: Any, whole: Any) -> str:
     """Returns a part of a whole in per cent; what is little is not rounded to nothing."""
     return "< 0.1%" if 0 < part < whole / 1000 else f"{part / max(whole, 1):.1%}"

@@ -4,6 +4,7 @@ Letters: p pieces, b rows of a batch, t time steps, f fields, v values of a fiel
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import jax
@@ -14,9 +15,9 @@ from jaxtyping import Array, Float, Int, Integer
 
 from ostinato.evaluation.scores import Material, PieceScores, expected_hits
 from ostinato.model.network import Carry, MusicModel, initial_carry, nll
-from ostinato.music.codec import Codec
+from ostinato.music.codec import Codec, codec_line
 from ostinato.music.ngrams import Tape, make_tape
-from ostinato.music.records import Record, TFRecordSource
+from ostinato.music.records import Dataset, Record, TFRecordSource
 from ostinato.train.checkpoint import LoadedRun
 from ostinato.train.data import Batch
 from ostinato.train.step import make_mesh, place, split_rows
@@ -42,6 +43,19 @@ class Predictor(Protocol):
     def probabilities(self, tape: Tape, field: int) -> Float[np.ndarray, "n v"]:
         """Returns a distribution over the values of a field for every row, given all before it."""
         ...
+
+
+def check_codec(workdir: Path, run: LoadedRun, dataset: Dataset, *, advice: str) -> None:
+    """Holds that a run can read a dataset.
+
+    Raises:
+        ValueError: it was trained with another codec; `advice` says what to do.
+    """
+    if run.codec.to_json() != dataset.codec.to_json():
+        raise ValueError(
+            f"{workdir}: trained with another codec ({codec_line(run.codec)}) than {dataset.path} has "
+            f"({codec_line(dataset.codec)}); {advice}"
+        )
 
 
 def measure_material(source: TFRecordSource, pieces: Int[np.ndarray, " p"]) -> Material:

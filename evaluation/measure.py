@@ -17,7 +17,7 @@ from ostinato.evaluation.checkpoints import measure_checkpoints
 from ostinato.evaluation.copying.index import CopyIndex
 from ostinato.evaluation.held_out import HELD_OUT, choose_pieces, held_out_split
 from ostinato.evaluation.leaks import find_leak
-from ostinato.evaluation.likelihood import measure_material, score_network, score_predictors
+from ostinato.evaluation.likelihood import check_codec, measure_material, score_network, score_predictors
 from ostinato.evaluation.originality import compare_originality
 from ostinato.evaluation.paper_table import paper_table
 from ostinato.evaluation.rules import RuleComposer
@@ -33,7 +33,6 @@ from ostinato.evaluation.samples import (
 from ostinato.evaluation.scores import compare, score_as_json
 from ostinato.evaluation.statistics import MIN_PIECES, compare_statistics
 from ostinato.evaluation.transfer import measure_transfer
-from ostinato.music.codec import codec_line
 from ostinato.music.ngram_files import NgramCounts
 from ostinato.music.records import Dataset
 from ostinato.train.checkpoint import LoadedRun, load_params
@@ -87,7 +86,7 @@ def measure_run(
     """
     runs = [load_params(path, wanted.checkpoint) for path in wanted.runs]
     for path, run in zip(wanted.runs, runs, strict=True):
-        _check_codec(path, run, dataset)
+        check_codec(path, run, dataset, advice="give the dataset that the run was trained on")
     names = _names(wanted.runs, runs)
     report = {
         **_describe(wanted, dataset, runs, names),
@@ -248,11 +247,3 @@ def _names(workdirs: Sequence[Path], runs: Sequence[LoadedRun]) -> list[str]:
     if len(set(folders)) < len(folders):
         folders = [str(path) for path in workdirs]
     return [f"{folder} ({run.config.model.cell})" for folder, run in zip(folders, runs, strict=True)]
-
-
-def _check_codec(workdir: Path, run: LoadedRun, dataset: Dataset) -> None:
-    if run.codec.to_json() != dataset.codec.to_json():
-        raise ValueError(
-            f"{workdir}: trained with another codec ({codec_line(run.codec)}) than {dataset.path} has "
-            f"({codec_line(dataset.codec)}); give the dataset that the run was trained on"
-        )

@@ -1,6 +1,6 @@
 """report.html: what an evaluation found, as one page that needs no network.
 
-Names of runs, folders, styles and pieces come from outside: they go through `text`.
+Names of runs, folders, styles and pieces come from outside: they go through `as_html`.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,12 @@ from ostinato.evaluation import plots, tables
 from ostinato.evaluation.baselines import STRONGEST
 from ostinato.evaluation.page_examples import choose_examples, example_html
 from ostinato.evaluation.page_listening import Listening, listening_section
-from ostinato.evaluation.page_parts import figure, table, text
+from ostinato.evaluation.page_parts import figure, table
 from ostinato.evaluation.page_style import STYLE
 from ostinato.evaluation.samples import Music
 from ostinato.evaluation.summary import percent, percent_interval, summary
 from ostinato.evaluation.transfer import transfer_rows
+from ostinato.music.page_text import as_html
 from ostinato.sample.gallery_style import SCRIPT
 
 
@@ -47,7 +48,7 @@ def report_page(
         _training(report),
         _making(report),
     ]
-    title = f"{text(report['runs'][0]['name'])} on {text(Path(report['dataset']['path']).name)}: evaluation"
+    title = f"{as_html(report['runs'][0]['name'])} on {as_html(Path(report['dataset']['path']).name)}: evaluation"
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -85,14 +86,15 @@ def _opening(report: dict[str, Any]) -> str:
         found = report["originality"][0]
         figures.append(("copy more than human music", percent(found["beyond_human"]), "5 % is ordinary"))
     cells = "".join(
-        f"<div><dt>{text(name)}</dt><dd>{value} <small>{text(note)}</small></dd></div>" for name, value, note in figures
+        f"<div><dt>{as_html(name)}</dt><dd>{value} <small>{as_html(note)}</small></dd></div>"
+        for name, value, note in figures
     )
     warnings = "".join(
-        f'<p class="note warning" role="alert">Warning: {text(warning)}</p>' for warning in report["warnings"]
+        f'<p class="note warning" role="alert">Warning: {as_html(warning)}</p>' for warning in report["warnings"]
     )
-    sentences = "".join(f'<p class="lead">{text(line)}</p>' for line in summary(report))
-    name = text(Path(report["dataset"]["path"]).name)
-    return f"""<h1>{text(report["runs"][0]["name"])} on {name}</h1>
+    sentences = "".join(f'<p class="lead">{as_html(line)}</p>' for line in summary(report))
+    name = as_html(Path(report["dataset"]["path"]).name)
+    return f"""<h1>{as_html(report["runs"][0]["name"])} on {name}</h1>
 <p class="lead soft">An evaluation by Ostinato.</p>
 {warnings}<dl class="figures">{cells}</dl>
 <div style="margin-top:2rem">{sentences}</div>
@@ -113,7 +115,7 @@ def _likelihood(report: dict[str, Any]) -> str:
         else "The baselines have counted the training pieces in their own keys."
     )
     others = "".join(
-        f"<details><summary>{text(other)} split</summary>"
+        f"<details><summary>{as_html(other)} split</summary>"
         f"{table(tables.score_rows(report, other), ours=runs)}"
         f"{table(tables.comparison_rows(report, other))}</details>"
         for other in report["splits"]
@@ -132,13 +134,13 @@ def _likelihood(report: dict[str, Any]) -> str:
     )
     styles = table(tables.style_rows(report, split))
     return f"""<h2>Likelihood</h2>
-<p>What each predictor makes of the same notes of the {text(split)} split. Nats per note: everything that a piece
+<p>What each predictor makes of the same notes of the {as_html(split)} split. Nats per note: everything that a piece
 costs, rows without a note included, over its notes; perplexity is exp of it. Rows: share predicted whole. A field is
 predicted from the true fields before it; a beat is a quarter note. 95 %: bootstrap over pieces,
 {report["bootstrap"]["resamples"]:,} resamples. {counted}</p>
 {figure(plots.likelihood_plot(report, split), "Lines are 95 % intervals; most are about as short as their dot.")}
 {table(tables.score_rows(report, split), ours=runs)}
-<h3>How much less {text(report["runs"][0]["name"])} needs <span class="soft">paired over pieces</span></h3>
+<h3>How much less {as_html(report["runs"][0]["name"])} needs <span class="soft">paired over pieces</span></h3>
 {table(tables.comparison_rows(report, split))}
 <h3>Field by field</h3>
 {fields}
@@ -164,7 +166,7 @@ def _statistics(report: dict[str, Any]) -> str:
         return ""
     samples, found = report["samples"], report["statistics"][0]
     details = "".join(
-        f"<details{' open' if number == 0 else ''}><summary>{text(one['name'])}, figure by figure</summary>"
+        f"<details{' open' if number == 0 else ''}><summary>{as_html(one['name'])}, figure by figure</summary>"
         + "".join(
             f"<h3>{group}</h3>{table(tables.feature_rows(one, names))}"
             for group, names in tables.groups_of(list(one["features"])).items()
@@ -179,7 +181,7 @@ def _statistics(report: dict[str, Any]) -> str:
     return f"""<h2>Musical statistics</h2>
 <p>{len(samples["num_notes"])} pieces by each writer, without primers, as long as held-out ones
 ({min(samples["num_notes"])} to {max(samples["num_notes"])} notes), beside {samples["held_out"]} pieces of the
-{text(samples["split"])} split. The columns called real are the control: the same distance between halves of the real
+{as_html(samples["split"])} split. The columns called real are the control: the same distance between halves of the real
 pieces. Farther: in how many of the {found["splits"]} random halves the written pieces were farther off than real ones;
 half is nothing found.</p>
 {table(tables.distance_rows(report), ours={run["name"] for run in report["runs"]}, words=(0, 6))}
@@ -195,7 +197,7 @@ def _originality(report: dict[str, Any], names: Mapping[str, str]) -> str:
     runs = {run["name"] for run in report["runs"]}
     figures = "".join(figure(plot) for plot in plots.ngram_plots(report))
     copies = "".join(
-        f"<h3>Most telling runs of {text(found['name'])}</h3>"
+        f"<h3>Most telling runs of {as_html(found['name'])}</h3>"
         f"{table(tables.copy_rows(found['generated'], names), words=(4,))}"
         for found in report["originality"]
         if found["name"] in runs and found["generated"]["copies"]
@@ -259,13 +261,13 @@ def _making(report: dict[str, Any]) -> str:
         ("made by", f"ostinato {report['version']}"),
         *((name, version) for name, version in report["libraries"].items()),
     ]
-    body = "".join(f"<tr><td>{text(name)}</td><td>{text(value)}</td></tr>" for name, value in rows)
-    command = f"<pre><code>{text(report['command'])}</code></pre>" if report["command"] else ""
+    body = "".join(f"<tr><td>{as_html(name)}</td><td>{as_html(value)}</td></tr>" for name, value in rows)
+    command = f"<pre><code>{as_html(report['command'])}</code></pre>" if report["command"] else ""
     again = ""
     if report["samples"]:
         again = (
             f"<p>All of the run's pieces, before they were cut:</p>"
-            f"<pre><code>{text(report['samples']['sample_command'])}</code></pre>"
+            f"<pre><code>{as_html(report['samples']['sample_command'])}</code></pre>"
         )
     return f"""<h2>How it was made</h2>
 {command}

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ostinato.evaluation.page_parts import text
 from ostinato.evaluation.samples import Music
+from ostinato.music.page_text import as_html
 from ostinato.music.piece import Meters, Notes, Piece, Tempos
 from ostinato.sample.audio import write_audio
 from ostinato.sample.piano_roll import draw_piano_roll
@@ -65,14 +65,14 @@ def example_html(example: Example, *, with_audio: bool) -> str:
             write_audio(piece, Path(folder, "sound.ogg"))
             sound = (
                 f'<audio controls preload="metadata" src="{_data("audio/ogg", Path(folder, "sound.ogg"))}" '
-                f'aria-label="{text(example.title)}"></audio>'
+                f'aria-label="{as_html(example.title)}"></audio>'
             )
     label = f"Piano roll of {example.title}: {piece.num_notes} notes, {piece.duration_s:.0f} seconds"
     return f"""<article aria-labelledby="{example.identity}">
-<h3 id="{example.identity}">{text(example.title)} <span class="soft">{text(example.note)}</span></h3>
-<div class="roll" tabindex="0" role="region" aria-label="{text(label)}">
-<div class="sheet" data-times="{text(json.dumps(roll_times(piece, roll)["times"]))}">
-<img src="{image}" width="{roll.width}" height="{roll.height}" alt="{text(label)}">
+<h3 id="{example.identity}">{as_html(example.title)} <span class="soft">{as_html(example.note)}</span></h3>
+<div class="roll" tabindex="0" role="region" aria-label="{as_html(label)}">
+<div class="sheet" data-times="{as_html(json.dumps(roll_times(piece, roll)["times"]))}">
+<img src="{image}" width="{roll.width}" height="{roll.height}" alt="{as_html(label)}">
 <span class="line" hidden></span>
 </div></div>
 {sound}</article>"""

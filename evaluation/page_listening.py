@@ -2,8 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from ostinato.evaluation.page_parts import table, text
+from ostinato.evaluation.page_parts import table
 from ostinato.evaluation.tables import Rows
+from ostinato.music.page_text import as_html
 
 
 class Listening(NamedTuple):
@@ -20,5 +21,5 @@ def listening_section(listening: Listening | None) -> str:
     """Returns a section of the page, or nothing."""
     if listening is None:
         return ""
-    tables = "".join(f"<h3>{text(title)}</h3>{table(rows)}" for title, rows in listening.tables.items() if rows[1])
-    return f"<h2>What people heard</h2>{''.join(f'<p>{text(line)}</p>' for line in listening.sentences)}{tables}"
+    tables = "".join(f"<h3>{as_html(title)}</h3>{table(rows)}" for title, rows in listening.tables.items() if rows[1])
+    return f"<h2>What people heard</h2>{''.join(f'<p>{as_html(line)}</p>' for line in listening.sentences)}{tables}"

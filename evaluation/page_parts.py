@@ -1,14 +1,14 @@
 """What the page of an evaluation is built from: tables, figures, and text from outside."""
 
-import html
 from collections.abc import Sequence, Set
 
 from ostinato.evaluation.tables import Rows
+from ostinato.music.page_text import as_html
 
 
 def figure(svg: str, caption: str = "") -> str:
     """Returns a picture with what stands under it."""
-    said = f"<figcaption>{text(caption)}</figcaption>" if caption else ""
+    said = f"<figcaption>{as_html(caption)}</figcaption>" if caption else ""
     return f"<figure>{svg}{said}</figure>"
 
 
@@ -28,18 +28,13 @@ def table(
     if not cells:
         return ""
     kinds = [' class="words"' if number in words else "" for number in range(len(heading))]
-    head = "".join(f'<th scope="col"{kind}>{text(cell)}</th>' for kind, cell in zip(kinds, heading, strict=True))
+    head = "".join(f'<th scope="col"{kind}>{as_html(cell)}</th>' for kind, cell in zip(kinds, heading, strict=True))
     body = "".join(
         f"<tr{' class=ours' if row[0] in ours else ' class=human' if human and row[0] == human else ''}>"
-        + "".join(f"<td{kind}>{text(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
+        + "".join(f"<td{kind}>{as_html(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
         + "</tr>"
         for row in cells
     )
-    said = f'<p class="soft">{text(caption)}</p>' if caption else ""
+    said = f'<p class="soft">{as_html(caption)}</p>' if caption else ""
     found = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'{said}<div class="scroll" tabindex="0">{found}</div>'
-
-
-def text(value: str) -> str:
-    """Returns any text as it may stand in HTML, in an attribute too."""
-    return html.escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value))

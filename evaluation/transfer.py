@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ostinato.evaluation.held_out import choose_pieces, held_out_split
-from ostinato.evaluation.likelihood import measure_material, score_network
+from ostinato.evaluation.likelihood import check_codec, measure_material, score_network
 from ostinato.evaluation.scores import compare, score_as_json
-from ostinato.music.codec import codec_line
 from ostinato.music.records import Dataset, DatasetError
 from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.description import CheckpointError
+
+_ADVICE = "prepare it with the same --codec options"
 
 
 def measure_transfer(
@@ -42,7 +43,7 @@ def measure_transfer(
     said = run.description.get("init_from")
     if said is None:
         return None
-    _check_codec(workdir, run, dataset)
+    check_codec(workdir, run, dataset, advice=_ADVICE)
     report: dict[str, Any] = {"origin": said, "corpora": []}
     try:
         origin = _load_origin(said)
@@ -55,7 +56,7 @@ def measure_transfer(
         old, missing = None, f"{error}; name the old corpus with --old-dataset"
     else:
         missing = ""
-        _check_codec(workdir, run, old)
+        check_codec(workdir, run, old, advice=_ADVICE)
     heard = set() if old is None else _ids(old, "train")
     for corpus, held in (("new", dataset), ("old", old)):
         if held is None:
@@ -152,11 +153,3 @@ def _dataset_of(origin: LoadedRun, workdir: str) -> Dataset:
 def _ids(dataset: Dataset, split: str) -> set[str]:
     source = dataset.source(split)
     return {source[number].id for number in range(len(source))}
-
-
-def _check_codec(workdir: Path, run: LoadedRun, dataset: Dataset) -> None:
-    if run.codec.to_json() != dataset.codec.to_json():
-        raise ValueError(
-            f"{workdir}: trained with another codec ({codec_line(run.codec)}) than {dataset.path} has "
-            f"({codec_line(dataset.codec)}); prepare it with the same --codec options"
-        )

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ostinato.launch.evaluate_stage import counts_of
+from ostinato.launch.extras import needs_extra
 from ostinato.launch.listen_options import ListenCreate, ListenExport, ListenResults, ListenServe
 from ostinato.launch.show import print_table
 from ostinato.launch.stages import cache_compilations
@@ -28,12 +29,8 @@ def run_listen(command: ListenCreate | ListenServe | ListenResults | ListenExpor
         case ListenCreate():
             create(command)
         case ListenServe():
-            try:
+            with needs_extra("listen", who="'listen serve'"):
                 from ostinato.listen.server import serve
-            except ModuleNotFoundError as error:
-                if (error.name or "").startswith("ostinato"):
-                    raise
-                raise ValueError(f"'listen serve' needs {error.name}: pip install 'ostinato[listen]'") from error
 
             serve(
                 command.study,
@@ -102,11 +99,8 @@ def report(command: ListenResults) -> None:
     )
     output = command.output or command.study
     tables.write_results(output, study, results, listeners, problems)
-    print_table("Preference (log odds, intervals for all together)", *tables.listen_rows(results))
-    print_table("Comparisons", *tables.pair_rows(results))
-    print_table("Ratings (1 to 5)", *tables.rating_rows(results))
-    print_table("Differences between ratings", *tables.difference_rows(results))
-    print_table("Listeners", *tables.listener_rows(results))
+    for title, rows in {**tables.finding_tables(results), "Listeners": tables.listener_rows(results)}.items():
+        print_table(title, *rows)
     if results["main"]["preference"]["strengths"] is None:
         _say(f"no strengths yet: {results['main']['preference']['reason']}")
     for line in (results["rule"], *tables.needed_lines(results), *(f"left out: {problem}" for problem in problems)):
@@ -137,12 +131,7 @@ def read_listening(folder: Path) -> "Listening":
             f"{results['study']['title']}: {said['count']} listeners count, of {said['begun']} who began.",
             results["rule"],
         ],
-        {
-            "Preference (log odds, intervals for all together)": tables.listen_rows(results),
-            "Comparisons": tables.pair_rows(results),
-            "Ratings (1 to 5)": tables.rating_rows(results),
-            "Differences between ratings": tables.difference_rows(results),
-        },
+        tables.finding_tables(results),
     )
 
 

@@ -63,7 +63,8 @@ def show_manifest(path: Path, manifest: dict[str, Any], *, title: str = "") -> N
 def show_dataset(path: Path, split: str, number: int) -> None:
     """Prints the tables of a dataset's report, and one piece: its first notes and its first rows."""
     from ostinato.beam_pipelines import summary as tables
-    from ostinato.beam_pipelines.wording import NO_STATISTICS, printable
+    from ostinato.beam_pipelines.wording import NO_STATISTICS
+    from ostinato.music.page_text import printable
     from ostinato.music.records import Dataset
 
     dataset = Dataset.open(path)
@@ -92,7 +93,7 @@ def show_dataset(path: Path, split: str, number: int) -> None:
 
 
 def _print_if_any(table: Any) -> None:
-    from ostinato.beam_pipelines.wording import printable
+    from ostinato.music.page_text import printable
 
     if table.rows:
         cells = [[printable(cell) for cell in row] for row in table.rows]

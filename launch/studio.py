@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ostinato.configs.studio import StudioConfig
+from ostinato.launch.extras import needs_extra
 
 
 def run_studio(workdir: Path, config: StudioConfig) -> None:
@@ -15,12 +16,8 @@ def run_studio(workdir: Path, config: StudioConfig) -> None:
     from ostinato.launch.stages import cache_compilations
     from ostinato.train.checkpoint import load_params
 
-    try:
+    with needs_extra("listen", who="the studio"):
         from ostinato.listen.studio.serve import choose_folder, serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("ostinato"):
-            raise
-        raise ValueError(f"the studio needs {error.name}: pip install 'ostinato[listen]'") from error
     if config.soundfont is not None and not config.soundfont.is_file():
         raise ValueError(f"{config.soundfont}: no such file; --soundfont takes a SoundFont (.sf2)")
     cache_compilations()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ostinato.evaluation.tables import Rows
 from ostinato.listen.answer import SCALES, Comparison, Listener, Rating
 from ostinato.listen.study import Study
 from ostinato.listen.told import check, told_by
@@ -22,10 +23,8 @@ _COLUMNS = (
     "comment",
 )
 
-Table = tuple[list[str], list[list[str]]]
 
-
-def listen_rows(results: dict[str, Any], part: str = "main") -> Table:
+def listen_rows(results: dict[str, Any], part: str = "main") -> Rows:
     """Returns headings and cells of the strengths: a section of `evaluate`'s report, and of ours.
 
     Args:
@@ -40,7 +39,7 @@ def listen_rows(results: dict[str, Any], part: str = "main") -> Table:
     return ["condition", "strength", f"{results['level']:.0%}"], cells
 
 
-def pair_rows(results: dict[str, Any], part: str = "main") -> Table:
+def pair_rows(results: dict[str, Any], part: str = "main") -> Rows:
     """Returns headings and cells of the comparisons, one line for each two conditions."""
     cells = [
         [
@@ -55,7 +54,7 @@ def pair_rows(results: dict[str, Any], part: str = "main") -> Table:
     return ["which is better", "the first", "the second", "neither", "p (Holm)"], cells
 
 
-def rating_rows(results: dict[str, Any], part: str = "main") -> Table:
+def rating_rows(results: dict[str, Any], part: str = "main") -> Rows:
     """Returns headings and cells of the ratings, one line for each condition."""
     cells = []
     for condition in results["conditions"]:
@@ -64,7 +63,7 @@ def rating_rows(results: dict[str, Any], part: str = "main") -> Table:
     return ["condition", *SCALES], cells
 
 
-def difference_rows(results: dict[str, Any], part: str = "main") -> Table:
+def difference_rows(results: dict[str, Any], part: str = "main") -> Rows:
     """Returns headings and cells of the differences between ratings, one line for each two conditions."""
     cells = []
     for first, second in dict.fromkeys((row["first"], row["second"]) for row in results[part]["ratings"]["tests"]):
@@ -81,7 +80,17 @@ def difference_rows(results: dict[str, Any], part: str = "main") -> Table:
     return ["difference", *(name for scale in SCALES for name in (scale, "p (Holm)"))], cells
 
 
-def listener_rows(results: dict[str, Any]) -> Table:
+def finding_tables(results: dict[str, Any]) -> dict[str, Rows]:
+    """Returns headings and cells of what was found, by title: for the terminal, and for `evaluate`'s report."""
+    return {
+        "Preference (log odds, intervals for all together)": listen_rows(results),
+        "Comparisons": pair_rows(results),
+        "Ratings (1 to 5)": rating_rows(results),
+        "Differences between ratings": difference_rows(results),
+    }
+
+
+def listener_rows(results: dict[str, Any]) -> Rows:
     """Returns headings and cells about listeners, checks and agreement."""
     listeners, checks, main = results["listeners"], results["checks"], results["main"]
     lines = [
@@ -207,7 +216,7 @@ within listeners are tested by Wilcoxon's signed-rank test; p values are correct
 """
 
 
-def _html_table(table: Table) -> str:
+def _html_table(table: Rows) -> str:
     heading, cells = table
     if not cells:
         return ""

@@ -4,13 +4,13 @@ It is a function of pieces.json alone. Names of files and instruments come from 
 """
 
 import dataclasses
-import html
 import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ostinato.configs.schema import SampleConfig
+from ostinato.music.page_text import as_html
 from ostinato.sample.gallery_style import SCRIPT, STYLE
 
 PAGE = "index.html"
@@ -52,22 +52,22 @@ def _article(piece: Mapping[str, Any]) -> str:
         files.append((piece["sound"], piece["sound"].rpartition(".")[2].upper()))
     files.append((piece["file"].rpartition(".")[0] + ".json", "recipe"))
     links = "".join(
-        f'<li><a href="{_text(file)}" download aria-label="Download {what} of piece {number}">{what}</a></li>'
+        f'<li><a href="{as_html(file)}" download aria-label="Download {what} of piece {number}">{what}</a></li>'
         for file, what in files
     )
     sound = ""
     if "sound" in piece:
         sound = (
-            f'<audio controls preload="metadata" src="{_text(piece["sound"])}" aria-label="Piece {number}"></audio>\n'
+            f'<audio controls preload="metadata" src="{as_html(piece["sound"])}" aria-label="Piece {number}"></audio>\n'
         )
     roll = piece["roll"]
     return f"""<article aria-labelledby="{name}">
 <h2 id="{name}">Piece {number}</h2>
-<p class="soft">{_text(_summary(piece))}</p>
+<p class="soft">{as_html(_summary(piece))}</p>
 <div class="roll" tabindex="0" role="region" aria-label="Piano roll of piece {number}">
-<div class="sheet" data-times="{_text(json.dumps(roll["times"]))}">
-<img src="{_text(piece["picture"])}" width="{roll["width"]}" height="{roll["height"]}" loading="lazy"
-alt="Piano roll of piece {number}: {_text(_summary(piece))}">
+<div class="sheet" data-times="{as_html(json.dumps(roll["times"]))}">
+<img src="{as_html(piece["picture"])}" width="{roll["width"]}" height="{roll["height"]}" loading="lazy"
+alt="Piano roll of piece {number}: {as_html(_summary(piece))}">
 <span class="line" hidden></span>
 </div>
 </div>
@@ -97,8 +97,8 @@ def _making(piece: Mapping[str, Any]) -> str:
     flags = [f"--{name} {_quoted(given['name'])}" for name, given in origin["inputs"].items()]
     flags += [_flag(name, value) for name, value in changed.items()]
     rows = [
-        f"<tr{' class=changed' if name in changed else ''}><td>{_text(name.replace('_', ' '))}</td>"
-        f"<td>{_text(_value(value)) or 'none'}</td></tr>"
+        f"<tr{' class=changed' if name in changed else ''}><td>{as_html(name.replace('_', ' '))}</td>"
+        f"<td>{as_html(_value(value)) or 'none'}</td></tr>"
         for name, value in options.items()
     ]
     facts = {
@@ -107,13 +107,13 @@ def _making(piece: Mapping[str, Any]) -> str:
         **{name.replace("_", " "): _value(piece[name]) for name in piece if name not in _SHOWN},
         "made by": f"ostinato {origin['version']}",
     }
-    rows += [f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in facts.items()]
+    rows += [f"<tr><td>{as_html(name)}</td><td>{as_html(value)}</td></tr>" for name, value in facts.items()]
     said = " ".join(flags) or "all options as they are by default"
     again = f"ostinato sample --again {_quoted(piece['file'])}"
     if "model" in origin["options"]:  # a baseline is no run that could be asked for one piece: all are written again
         again = f"ostinato sample {said} --output again"
-    return f"""<details><summary>How it was made: <code>{_text(said)}</code></summary>
-<pre><code>{_text(again)}</code></pre>
+    return f"""<details><summary>How it was made: <code>{as_html(said)}</code></summary>
+<pre><code>{as_html(again)}</code></pre>
 <table aria-label="All options of piece {origin["piece"]}"><thead><tr>
 <th scope="col">option</th><th scope="col">value</th></tr></thead>
 <tbody>{"".join(rows)}</tbody></table></details>"""
@@ -149,8 +149,3 @@ def _value(value: Any) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _text(value: str) -> str:
-    """Returns any text as it may stand in HTML, in an attribute too."""
-    return html.escape("".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value))

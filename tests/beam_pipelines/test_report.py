@@ -25,11 +25,11 @@ from ostinato.beam_pipelines.wording import (
     duration_text,
     hours_text,
     note_name,
-    printable,
     share_text,
 )
 from ostinato.configs.schema import PrepareConfig
 from ostinato.music.midi import MIDI_REASONS
+from ostinato.music.page_text import printable
 from ostinato.music.piece import DRUMS
 from ostinato.music.records import DatasetError
 from ostinato.music.statistics import Statistics
