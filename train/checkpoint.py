@@ -5,11 +5,9 @@ and `run`, a JSON description: configuration, codec, dataset, versions, history,
 array, and the SHA-256 of each item and of itself, because Orbax restores a flipped bit in silence.
 """
 
-import inspect
 import json
 import math
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +24,7 @@ from ostinato.model.network import MusicModel, init_params
 from ostinato.music.codec import Codec, codec_from_json
 from ostinato.train.description import FORMAT, CheckpointError, config_from_json, differences
 from ostinato.train.fingerprint import array_types, json_sha256, tree_sha256
+from ostinato.train.late_answers import late_answers_dropped
 from ostinato.train.step import Params, TrainState
 
 FOLDER = "checkpoints"
@@ -220,14 +219,11 @@ class Checkpoints:
     @contextmanager
     def _reading(self, step: int) -> Iterator[None]:
         """Turns whatever Orbax, TensorStore and JSON raise over damaged files into one error that says so."""
-        before = sys.unraisablehook
-        sys.unraisablehook = _without_late_answers(before)
         try:
-            yield
+            with late_answers_dropped():
+                yield
         except Exception as error:  # the type depends on which byte of which file is wrong
-            # The hook stays: answers may come until the end of the process.
             raise self._damaged(step, f"cannot be read ({type(error).__name__}: {_one_line(error)})") from error
-        sys.unraisablehook = before
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -342,20 +338,6 @@ def _broken(folder: Path) -> str:
         except (ValueError, KeyError, TypeError):
             names.append(str(file))
     return f"; damaged: {', '.join(names)}; move the folder of such a checkpoint away" if names else ""
-
-
-def _without_late_answers(before: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Returns a hook that drops what the other arrays say after one could not be read.
-
-    Orbax gives up at the first and closes its event loop; TensorStore's threads and the coroutines that wait for the
-    others complain about that, in many lines.
-    """
-
-    def hook(unraisable: Any) -> None:
-        if not (inspect.iscoroutine(unraisable.object) or str(unraisable.exc_value) == "Event loop is closed"):
-            before(unraisable)
-
-    return hook
 
 
 def _one_line(error: BaseException) -> str:

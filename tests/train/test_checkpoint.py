@@ -1,3 +1,4 @@
+import gc
 import shutil
 from pathlib import Path
 
@@ -125,6 +126,22 @@ def test_a_flipped_bit_in_the_state_of_the_optimizer_is_noticed(saved, state, in
     shardings = state_shardings(make_mesh(4))
     with Checkpoints(saved) as checkpoints, pytest.raises(CheckpointError, match="the bytes of 'opt'"):
         checkpoints.restore_state(7, lambda: init(jax.random.key(0)), shardings)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_arrays_that_cannot_be_read_are_one_error_and_nothing_of_it_comes_later(saved, caplog, capfd):
+    """Every array is in the node that is damaged; what the others say after the first is dropped."""
+    (node,) = (saved / "checkpoints/7/params/d").iterdir()
+    content = bytearray(node.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    node.write_bytes(content)
+    for _ in range(40):
+        with pytest.raises(CheckpointError, match=r"checkpoints/7: cannot be read \(ValueError: DATA_LOSS"):
+            load_params(saved)
+        gc.collect()
+    assert not caplog.records
+    assert not capfd.readouterr().err
 
 
 def test_arrays_of_another_shape_are_refused_with_their_names(saved, dataset, config):
