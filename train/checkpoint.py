@@ -24,7 +24,7 @@ from ostinato.model.network import MusicModel, init_params
 from ostinato.music.codec import Codec, codec_from_json
 from ostinato.train.description import FORMAT, CheckpointError, config_from_json, differences
 from ostinato.train.fingerprint import array_types, json_sha256, tree_sha256
-from ostinato.train.late_answers import late_answers_dropped
+from ostinato.train.late_answers import drop_coroutines_that_never_began, drop_late_answers
 from ostinato.train.step import Params, TrainState
 
 FOLDER = "checkpoints"
@@ -51,6 +51,7 @@ class Checkpoints:
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{workdir}: no checkpoint here ({FOLDER}/ is missing); run 'ostinato train' first")
         self._read_only = read_only
+        drop_late_answers()
         best = BestN(get_metric_fn=_validation_loss, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             # Without best_fn the manager does not write metrics, and after a restart the best checkpoint would go.
@@ -190,9 +191,12 @@ class Checkpoints:
             CheckpointError: it could not be written; those before it are whole.
         """
         try:
-            self.wait()
+            with self._writing():
+                try:
+                    self._manager.wait_until_finished()
+                finally:
+                    self._manager.close()  # on a full disk it has an error of its own
         finally:
-            self._manager.close()
             self._purge()
 
     def _restore(self, step: int, templates: dict[str, Any]) -> dict[str, Any]:
@@ -220,9 +224,9 @@ class Checkpoints:
     def _reading(self, step: int) -> Iterator[None]:
         """Turns whatever Orbax, TensorStore and JSON raise over damaged files into one error that says so."""
         try:
-            with late_answers_dropped():
-                yield
+            yield
         except Exception as error:  # the type depends on which byte of which file is wrong
+            drop_coroutines_that_never_began()
             raise self._damaged(step, f"cannot be read ({type(error).__name__}: {_one_line(error)})") from error
 
     @contextmanager
@@ -231,6 +235,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # ValueError from TensorStore, OSError, or an error of a thread
+            drop_coroutines_that_never_began()
             steps = self.steps
             kept = f"the checkpoint of step {steps[-1]} is whole" if steps else "there is no checkpoint before it"
             raise CheckpointError(

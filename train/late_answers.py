@@ -1,8 +1,8 @@
-"""What asyncio still has to say after Orbax gave up a read.
+"""What Orbax's tasks still have to say after a checkpoint could not be read or written.
 
-Orbax reads all arrays at once, gives up at the first that cannot be read and closes its event loop. The others, mostly
-damaged in the same way, answer later: as errors of tasks and futures that nobody asked, as coroutines that never began,
-as calls into a closed loop. Each is many lines on stderr, and would hide the one line that says what is wrong.
+Orbax reads and writes all arrays at once, gives up at the first that fails and closes its event loop. The others, most
+of them failing for the same reason, answer later: as errors of tasks and futures that nobody asks, as coroutines that
+never began, as calls into a closed loop. Each is many lines on stderr, and hides the one line that says what is wrong.
 """
 
 import inspect
@@ -10,35 +10,36 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-_LATE = re.compile(r"(Task|Future|_GatheringFuture) exception was never retrieved|Task was destroyed but it is pending")
-_LATE_COROUTINE = r"coroutine .* was never awaited"
+_NEVER_ASKED = re.compile(r"\w+ exception was never retrieved\n.*(orbax|tensorstore)", re.DOTALL)
+_FORMATTER = logging.Formatter()  # the message, and under it the traceback, which names the files
 
 
-@contextmanager
-def late_answers_dropped() -> Iterator[None]:
-    """Drops them from now on; after an error until the end of the process, for they may come until then."""
-    before, log = sys.unraisablehook, logging.getLogger("asyncio")
-    failed_before = _is_no_late_answer in log.filters
+def drop_late_answers() -> None:
+    """Drops them from now on, until the end of the process: a save fails at any moment. May be called again."""
+    logging.getLogger("asyncio").addFilter(_is_no_late_answer)
+    if not isinstance(sys.unraisablehook, _Hook):
+        sys.unraisablehook = _Hook(sys.unraisablehook)
 
-    def hook(unraisable: Any) -> None:
-        if not (inspect.iscoroutine(unraisable.object) or str(unraisable.exc_value) == "Event loop is closed"):
-            before(unraisable)
 
-    sys.unraisablehook = hook
-    log.addFilter(_is_no_late_answer)
-    try:
-        yield
-    except Exception:
-        warnings.filterwarnings("ignore", _LATE_COROUTINE, RuntimeWarning)
-        raise
-    sys.unraisablehook = before
-    if not failed_before:
-        log.removeFilter(_is_no_late_answer)
+def drop_coroutines_that_never_began() -> None:
+    """Drops the warnings about them. Only for after a failure: they do not say whose coroutine it was."""
+    warnings.filterwarnings("ignore", r"coroutine .* was never awaited", RuntimeWarning)
+
+
+class _Hook:
+    """A `sys.unraisablehook` before another."""
+
+    def __init__(self, before: Callable[[Any], Any]) -> None:
+        self._before = before
+
+    def __call__(self, unraisable: Any) -> None:
+        is_coroutine = inspect.iscoroutine(unraisable.object) and "orbax" in unraisable.object.cr_code.co_filename
+        if not (is_coroutine or str(unraisable.exc_value) == "Event loop is closed"):
+            self._before(unraisable)
 
 
 def _is_no_late_answer(record: logging.LogRecord) -> bool:
-    return not _LATE.match(record.getMessage())
+    return not _NEVER_ASKED.match(_FORMATTER.format(record))

@@ -1,41 +1,58 @@
 """The folder of a run: two runs at once, locks that nobody holds any more, full and read-only disks."""
 
+import gc
 import itertools
 import json
+import logging
 import os
 import socket
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 
+import jax
+import numpy as np
 import pytest
 
 from ostinato.music.records import Dataset
+from ostinato.train.checkpoint import Checkpoints
+from ostinato.train.description import CheckpointError
 from ostinato.train.lock import FILE, Holder, LockedError, RunLock, holder_of
 from ostinato.train.loop import train as train_here
 from ostinato.train.runs import show
+from ostinato.train.step import TrainState
 from tests.faults.conftest import outcome, train
 from tests.train.conftest import replace
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def disk(tmp_path):
+@contextmanager
+def mounted(folder):
     """A disk of two megabytes."""
-    folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk here ({mounted.stderr.strip()})")
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True, text=True)
+    if mount.returncode:
+        pytest.skip(f"cannot mount a small disk here ({mount.stderr.strip()})")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    with mounted(tmp_path / "disk") as folder:
+        yield folder
 
 
 def leave_free(disk, num_bytes):
     """Fills a disk up, but for so many bytes."""
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     (disk / "ballast").write_bytes(bytes(free - num_bytes))
+
+
+def save_and_close(checkpoints, state):
+    with checkpoints:
+        checkpoints.save(state, {}, validation_loss=1.0)
 
 
 def assert_whole_lines(path):
@@ -100,6 +117,24 @@ def test_a_full_disk_harms_no_earlier_checkpoint(forker, data, straight, disk):
     third = forker.run(*train(data, workdir))
     assert third.code() == 0, third.said
     assert outcome(workdir) == outcome(straight)
+
+
+@pytest.mark.filterwarnings("default")
+def test_whatever_does_not_fit_on_a_full_disk_a_checkpoint_has_one_error(tmp_path, caplog, capfd):
+    """Also when several arrays fail, when the description does, and when what failed is closed."""
+    caplog.set_level(logging.CRITICAL, "absl")  # as the command has it
+    arrays = {f"layer {i}": jax.numpy.asarray(np.random.default_rng(i).normal(size=(64, 64))) for i in range(8)}
+    state = TrainState(np.int32(7), arrays, arrays, {})
+    for number, free in enumerate([0, 4_000, 12_000, 30_000, 60_000, 90_000] * 4):
+        # Threads of Orbax may still be writing after the error: each time another disk.
+        with mounted(tmp_path / str(number)) as disk:
+            checkpoints = Checkpoints(disk)
+            leave_free(disk, free)
+            with pytest.raises(CheckpointError, match=f"{disk}/checkpoints: "):
+                save_and_close(checkpoints, state)
+        gc.collect()
+    assert not caplog.records
+    assert not capfd.readouterr().err
 
 
 def test_a_disk_without_a_single_byte_is_named(forker, data, straight, disk):
