@@ -1,8 +1,10 @@
 """The recipes of the benchmark. Validation scores may choose between recipes; test scores may not.
 
-These are first tries, not the outcome of a search.
+Most are first tries. Those that transpose were chosen by validation, among six tries for JSB's column A and two for
+the others: docs/rolls.md names them.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from ostinato.evaluation.rolls.network import Regularisation
@@ -40,9 +42,9 @@ def _chord(hidden_size: int, num_epochs: int, num_rows: int, length: int, regula
 
 
 RECIPES: dict[tuple[str, Column], Recipe] = {
-    ("jsb", "frame"): _frame(300, 50, 8, 64, _SMALL),
-    ("jsb", "chord"): _chord(200, 60, 8, 64, _SMALL),
-    ("nottingham", "frame"): _frame(400, 30, 16, 100, _LARGE),
+    ("jsb", "frame"): replace(_frame(300, 300, 8, 64, _SMALL), most_shift=5),
+    ("jsb", "chord"): replace(_chord(200, 200, 8, 64, _SMALL), most_shift=5),
+    ("nottingham", "frame"): replace(_frame(400, 60, 16, 100, _LARGE), most_shift=5),
     ("nottingham", "chord"): _chord(300, 20, 16, 100, _LARGE),
     ("piano-midi", "frame"): _frame(300, 30, 16, 100, _SMALL),
     ("piano-midi", "chord"): _chord(300, 30, 16, 100, _SMALL),

@@ -1,0 +1,56 @@
+"""Whether training on transposed piano rolls could give the test split away, as the same pieces in other keys.
+
+    python -m ostinato.benchmarks.rolls_overlap --data FOLDER [--fit]
+
+Shows how many test pieces share windows of eight frames with training pieces, in the same key and in any. --fit trains
+the model of column A (JSB only, some minutes) and scores it also without the test pieces that share any.
+"""
+
+import argparse
+from pathlib import Path
+
+from ostinato.benchmarks.prepared import console, make_table
+from ostinato.evaluation.rolls.fit import fit
+from ostinato.evaluation.rolls.model import measure
+from ostinato.evaluation.rolls.overlap import shared_windows
+from ostinato.evaluation.rolls.read import FILES, read_rolls
+from ostinato.evaluation.rolls.recipes import RECIPES
+
+WINDOW_FRAMES = 8
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--fit", action="store_true")
+    arguments = parser.parse_args()
+    table = make_table(
+        f"Test pieces and the windows of {WINDOW_FRAMES} frames that they share with training pieces",
+        ["", "pieces", "share any", "the same key, mean share", "any key, mean share"],
+    )
+    for name in FILES:
+        rolls = read_rolls(arguments.data, name)
+        same = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=False)
+        shares = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=True)
+        sharing = sum(share > 0 for share in shares)
+        means = (f"{sum(values) / len(values):.3f}" for values in (same, shares))
+        table.add_row(name, str(len(shares)), str(sharing), *means)
+    console.print(table)
+    if arguments.fit:
+        _fit_and_score(arguments.data)
+
+
+def _fit_and_score(data: Path) -> None:
+    rolls, recipe = read_rolls(data, "jsb"), RECIPES["jsb", "frame"]
+    fitted = fit(rolls, recipe, seed=0)
+    shares = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=True)
+    alone = [piece for piece, share in zip(rolls.test, shares, strict=True) if not share]
+    score = measure(fitted.params, alone, recipe)
+    console.print(
+        f"JSB, seed 0: {fitted.test.nats_per_frame:.3f} nats a frame on all {len(shares)} test pieces, "
+        f"{score.nats_per_frame:.3f} on the {len(alone)} that share no window"
+    )
+
+
+if __name__ == "__main__":
+    main()
