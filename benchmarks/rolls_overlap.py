@@ -13,7 +13,7 @@ from ostinato.benchmarks.prepared import console, make_table
 from ostinato.evaluation.rolls.fit import fit
 from ostinato.evaluation.rolls.model import measure
 from ostinato.evaluation.rolls.overlap import shared_windows
-from ostinato.evaluation.rolls.read import FILES, read_rolls
+from ostinato.evaluation.rolls.read import FILES, Rolls, read_rolls
 from ostinato.evaluation.rolls.recipes import RECIPES
 
 WINDOW_FRAMES = 8
@@ -28,22 +28,22 @@ def main() -> None:
         f"Test pieces and the windows of {WINDOW_FRAMES} frames that they share with training pieces",
         ["", "pieces", "share any", "the same key, mean share", "any key, mean share"],
     )
-    for name in FILES:
-        rolls = read_rolls(arguments.data, name)
+    sets = {name: read_rolls(arguments.data, name) for name in FILES}
+    any_key: dict[str, list[float]] = {}
+    for name, rolls in sets.items():
         same = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=False)
-        shares = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=True)
+        any_key[name] = shares = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=True)
         sharing = sum(share > 0 for share in shares)
         means = (f"{sum(values) / len(values):.3f}" for values in (same, shares))
         table.add_row(name, str(len(shares)), str(sharing), *means)
     console.print(table)
     if arguments.fit:
-        _fit_and_score(arguments.data)
+        _fit_and_score(sets["jsb"], any_key["jsb"])
 
 
-def _fit_and_score(data: Path) -> None:
-    rolls, recipe = read_rolls(data, "jsb"), RECIPES["jsb", "frame"]
+def _fit_and_score(rolls: Rolls, shares: list[float]) -> None:
+    recipe = RECIPES["jsb", "frame"]
     fitted = fit(rolls, recipe, seed=0)
-    shares = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=True)
     alone = [piece for piece, share in zip(rolls.test, shares, strict=True) if not share]
     score = measure(fitted.params, alone, recipe)
     console.print(
