@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from pretty_midi.constants import DRUM_MAP
 
-from ostinato.beam_pipelines.wording import duration_text, hours_text, note_name, share_text
-from ostinato.music.page_svg import embedded_svg
-from ostinato.music.statistics import BPM_BIN, MAX_POLYPHONY, NOTE_LENGTHS, Statistics, quartiles
+from ostinato.beam_pipelines.text import duration_text, hours_text, note_name, share_text
+from ostinato.data.statistics import BPM_BIN, MAX_POLYPHONY, NOTE_LENGTHS, Statistics, quartiles
+from ostinato.report.svg import embedded_svg
 
 _BAR_COLOUR, _LINE_COLOUR = "#123456", "#654321"
 """Stand for the page's colours until the SVG is written."""

@@ -18,9 +18,9 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ostinato.beam_pipelines.runners import complete_beam_args
-from ostinato.music import ngram_files, ngrams
-from ostinato.music.ngrams import Pairs
-from ostinato.music.records import Dataset
+from ostinato.data import ngram_files, ngrams
+from ostinato.data.ngrams import Pairs
+from ostinato.data.records import Dataset
 
 ROWS_PER_RANGE = 65_536
 ROWS_PER_PART = 524_288

@@ -7,14 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs.sources import Unit, check_streams
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
-from ostinato.beam_pipelines.sources import Unit, check_streams
-from ostinato.music import records
-from ostinato.music.codec import codec_from_json
-from ostinato.music.records import Shard
-from ostinato.music.statistics import Statistics
+from ostinato.data import records
+from ostinato.data.records import Shard
+from ostinato.data.statistics import Statistics
+from ostinato.music.codecs import codec_from_json
 
 
 class UnusableError(ValueError):

@@ -3,9 +3,9 @@
 import importlib.metadata
 from dataclasses import dataclass
 
-from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs.labels import Labels, load_labels
 from ostinato.beam_pipelines.isolation import IsolatedPool, Limits, shared_pool
-from ostinato.beam_pipelines.labels import Labels, load_labels
 from ostinato.configs.schema import PrepareConfig
 
 VERSION = importlib.metadata.version("ostinato")

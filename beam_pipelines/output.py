@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ostinato.beam_pipelines import storage
-from ostinato.music import records
+from ostinato.beam_pipelines.inputs import storage
+from ostinato.data import records
 
 logger = logging.getLogger(__name__)
 

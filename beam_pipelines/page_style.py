@@ -1,6 +1,6 @@
 """The style sheet of a report."""
 
-from ostinato.music.page_style import PAGE_STYLE
+from ostinato.report.style import PAGE_STYLE
 
 STYLE = f"""{PAGE_STYLE}
 table.wide {{ width: 100% }}

@@ -8,13 +8,15 @@ import hashlib
 import json
 from typing import Any, NamedTuple
 
-from ostinato.beam_pipelines.fingerprint import Fingerprints, fingerprint
+from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
 from ostinato.configs.schema import PrepareConfig
-from ostinato.music import midi, notes_codec, packed, records
-from ostinato.music.codec import Codec, codec_from_json
+from ostinato.data import records
+from ostinato.data.records import Record
+from ostinato.data.statistics import Statistics
+from ostinato.music import midi, notes_codec, packed
+from ostinato.music.codec import Codec
+from ostinato.music.codecs import codec_from_json
 from ostinato.music.piece import DRUMS
-from ostinato.music.records import Record
-from ostinato.music.statistics import Statistics
 
 
 class Parsed(NamedTuple):

@@ -14,11 +14,11 @@ from typing import Any
 
 import apache_beam as beam
 
-from ostinato.beam_pipelines import storage
-from ostinato.beam_pipelines.grouping import Assigned, Assignment, assign
+from ostinato.beam_pipelines.duplicates.grouping import Assigned, Assignment, assign
+from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs.sources import Unit
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.scan import Scanned, scan
-from ostinato.beam_pipelines.sources import Unit
 from ostinato.beam_pipelines.write import count_vocabulary, write_list, write_shard
 from ostinato.music import notes_codec
 from ostinato.music.codec import Codec

@@ -17,19 +17,19 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from ostinato.beam_pipelines import sources, storage
 from ostinato.beam_pipelines.finish import finish
+from ostinato.beam_pipelines.inputs import sources, storage
+from ostinato.beam_pipelines.inputs.labels import load_labels
+from ostinato.beam_pipelines.inputs.sources import Unit
 from ostinato.beam_pipelines.isolation import IsolationError
 from ostinato.beam_pipelines.job import Job, style_column
-from ostinato.beam_pipelines.labels import load_labels
 from ostinato.beam_pipelines.output import open_output
 from ostinato.beam_pipelines.pipeline import build
 from ostinato.beam_pipelines.progress import Progress, watched
 from ostinato.beam_pipelines.report import write_report
 from ostinato.beam_pipelines.runners import complete_beam_args, runs_here
-from ostinato.beam_pipelines.sources import Unit
 from ostinato.configs.schema import PrepareConfig
-from ostinato.music import records
+from ostinato.data import records
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs.storage import StorageError
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import SUMMARY
-from ostinato.beam_pipelines.storage import StorageError
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from ostinato.beam_pipelines import summary as tables
 from ostinato.beam_pipelines.charts import charts, flow
 from ostinato.beam_pipelines.page_style import STYLE
 from ostinato.beam_pipelines.summary import Summary, Table, summarise
-from ostinato.beam_pipelines.wording import EXPLANATIONS, KINDS, NO_STATISTICS, hours_text
+from ostinato.beam_pipelines.text import EXPLANATIONS, KINDS, NO_STATISTICS, hours_text
 from ostinato.configs.schema import PrepareConfig
-from ostinato.music.page_text import as_html
-from ostinato.music.records import DatasetError, write_atomically
+from ostinato.data.records import DatasetError, write_atomically
+from ostinato.report.text import as_html
 
 FILE = "report.html"
 

@@ -14,14 +14,14 @@ import numpy as np
 from apache_beam.metrics.metric import Metrics
 from jaxtyping import Int64
 
-from ostinato.beam_pipelines import storage
-from ostinato.beam_pipelines.fingerprint import NUM_BANDS
-from ostinato.beam_pipelines.grouping import Findings, Rejected
+from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS
+from ostinato.beam_pipelines.duplicates.grouping import Findings, Rejected
+from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs.labels import Label
+from ostinato.beam_pipelines.inputs.sources import Input, Unit, read_unit
 from ostinato.beam_pipelines.isolation import IsolatedPool, Killed
 from ostinato.beam_pipelines.job import Job, style_column
-from ostinato.beam_pipelines.labels import Label
 from ostinato.beam_pipelines.parse import Parsed, Unusable, parse
-from ostinato.beam_pipelines.sources import Input, Unit, read_unit
 
 INPUTS_PER_SPOOL = 4096
 """A unit that is a whole archive fills several spool files, so that memory does not grow with it."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int
 
-from ostinato.beam_pipelines.wording import (
+from ostinato.beam_pipelines.text import (
     EXPLANATIONS,
     KINDS,
     SALVAGES,
@@ -17,9 +17,8 @@ from ostinato.beam_pipelines.wording import (
     note_name,
     share_text,
 )
-from ostinato.music.midi_write import instrument_name
-from ostinato.music.records import DatasetError
-from ostinato.music.statistics import (
+from ostinato.data.records import DatasetError
+from ostinato.data.statistics import (
     BPM_BIN,
     NOTE_LENGTHS,
     PIECE_NOTES,
@@ -28,6 +27,7 @@ from ostinato.music.statistics import (
     quartiles,
     total,
 )
+from ostinato.music.midi_write import instrument_name
 
 T = TypeVar("T")
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from apache_beam.metrics.metric import Metrics
 
-from ostinato.beam_pipelines import storage
-from ostinato.beam_pipelines.grouping import Assigned, Duplicate, Rejected
+from ostinato.beam_pipelines.duplicates.grouping import Assigned, Duplicate, Rejected
+from ostinato.beam_pipelines.inputs import storage
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.parse import ToEncode, count_events, encode
-from ostinato.music import records
-from ostinato.music.statistics import Statistics
+from ostinato.data import records
+from ostinato.data.statistics import Statistics
 
 _BLOCK_PIECES = 256
 _BLOCK_BYTES = 8 << 20

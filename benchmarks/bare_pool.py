@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 from ostinato.beam_pipelines.parse import ToEncode, Unusable, encode, parse
 from ostinato.configs.schema import PrepareConfig
-from ostinato.music import midi, records
-from ostinato.music.records import Record, ShardWriter
+from ostinato.data import records
+from ostinato.data.records import Record, ShardWriter
+from ostinato.music import midi
 from ostinato.music.score_codec import ScoreCodec
 
 FILES_PER_SHARD = 64

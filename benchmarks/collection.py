@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import symusic
 
-from ostinato.beam_pipelines.sources import find_units, read_unit
+from ostinato.beam_pipelines.inputs.sources import find_units, read_unit
 
 MAX_FILE_BYTES = 16 << 20
 

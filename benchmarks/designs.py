@@ -14,8 +14,8 @@ import numpy as np
 
 from ostinato.benchmarks.prepared import console, make_table
 from ostinato.benchmarks.turns import Variant, measure, ratio, started
+from ostinato.data.records import Dataset
 from ostinato.music import midi
-from ostinato.music.records import Dataset
 
 OURS = "one row per note (ours)"
 DESIGNS = {"REMI": "each-note", "REMI, Program on change": "on-change"}

@@ -15,10 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from ostinato.launch.stages import cache_compilations
-from ostinato.music.records import Dataset
-from ostinato.train.description import config_from_json
+from ostinato.data.records import Dataset
+from ostinato.launch.commands.stages import cache_compilations
 from ostinato.train.loop import train
+from ostinato.train.run_metadata import config_from_json
 
 
 class _Times(logging.Handler):

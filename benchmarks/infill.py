@@ -18,10 +18,10 @@ from jaxtyping import Bool, Int
 
 from ostinato.benchmarks.prepared import console, make_table
 from ostinato.configs.schema import SampleConfig
+from ostinato.data.records import Dataset
 from ostinato.model.network import initial_carry, nll
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import Notes, Piece
-from ostinato.music.records import Dataset
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.music.score_rows import DURATIONS, GRID, REST
 from ostinato.sample.bars import bar_lines, ticks_of_bars

@@ -25,14 +25,14 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from ostinato.benchmarks.prepared import console, make_table
-from ostinato.listen.answer import Comparison
-from ostinato.listen.answers import Answers
-from ostinato.listen.study import ANSWERS_FILE, Study
+from ostinato.listen.design.study import ANSWERS_FILE, Study
+from ostinato.listen.web.answer import Comparison
+from ostinato.listen.web.answers import Answers
 
 ALLOWED_MEDIAN_S = 1.0
 """What a listener may wait for a page (issue 8)."""
 
-_SERVE = "import sys; from ostinato.listen.server import serve; serve(sys.argv[1], port=0)"
+_SERVE = "import sys; from ostinato.listen.web.server import serve; serve(sys.argv[1], port=0)"
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 

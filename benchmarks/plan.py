@@ -13,8 +13,8 @@ from collections import defaultdict
 
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import DataConfig, TrainConfig
-from ostinato.launch.plan import plan
-from ostinato.launch.show import print_table
+from ostinato.launch.commands.show import print_table
+from ostinato.launch.plan.command import plan
 
 TARGET = "cpu:1"
 

@@ -10,11 +10,11 @@ import argparse
 from pathlib import Path
 
 from ostinato.benchmarks.prepared import console, make_table
-from ostinato.evaluation.rolls.fit import fit
-from ostinato.evaluation.rolls.model import measure
-from ostinato.evaluation.rolls.overlap import shared_windows
-from ostinato.evaluation.rolls.read import FILES, Rolls, read_rolls
-from ostinato.evaluation.rolls.recipes import RECIPES
+from ostinato.benchmarks.rolls.fit import fit
+from ostinato.benchmarks.rolls.model import measure
+from ostinato.benchmarks.rolls.overlap import shared_windows
+from ostinato.benchmarks.rolls.read import FILES, Rolls, read_rolls
+from ostinato.benchmarks.rolls.recipes import RECIPES
 
 WINDOW_FRAMES = 8
 

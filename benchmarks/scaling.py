@@ -24,9 +24,9 @@ from matplotlib import pyplot as plt
 
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
-from ostinato.launch.plan import plan
-from ostinato.launch.show import print_table
-from ostinato.train.roofline import Scaling, line_through, scaling
+from ostinato.launch.commands.show import print_table
+from ostinato.launch.plan.command import plan
+from ostinato.launch.plan.roofline import Scaling, line_through, scaling
 
 CPU = "cpu:1"
 SWEPT = ("v5e:4x4", "h100:8")

@@ -12,8 +12,8 @@ import numpy as np
 
 from ostinato.benchmarks.step_ours import Training
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig
+from ostinato.data.records import TFRecordSource
 from ostinato.model.network import MusicModel
-from ostinato.music.records import TFRecordSource
 from ostinato.train.data import evaluation_batches, prefetch, training_batches
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.schedule import make_optimizer

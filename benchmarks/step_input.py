@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.configs.schema import DataConfig
-from ostinato.music.records import Dataset
+from ostinato.data.records import Dataset
 from ostinato.train.data import prefetch, training_batches
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import jax
 
-from ostinato.music.records import Dataset
+from ostinato.data.records import Dataset
 from ostinato.train import loop
 from ostinato.train.data import Batch, prefetch
-from ostinato.train.description import config_from_json
+from ostinato.train.run_metadata import config_from_json
 
 WAIT = "next(stream)"
 

@@ -35,8 +35,8 @@ from ostinato.benchmarks.prepared import console, make_table
 from ostinato.benchmarks.processes import run
 from ostinato.benchmarks.turns import KEEP_FREED_MEMORY, Turns, Variant, measure, ratio
 from ostinato.configs.schema import DataConfig, ModelConfig, TrainConfig
+from ostinato.data.records import Dataset, write_dataset
 from ostinato.model.network import MusicModel, count_params, init_params
-from ostinato.music.records import Dataset, write_dataset
 from ostinato.train.data import Batch, training_batches
 
 OURS = "ostinato"

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from ostinato.beam_pipelines.fingerprint import Fingerprints, fingerprint
-from ostinato.beam_pipelines.relations import Columns, relate
+from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
+from ostinato.beam_pipelines.duplicates.relations import Columns, relate
+from ostinato.data.records import Dataset, Record, write_dataset
 from ostinato.evaluation.held_out import choose_pieces
 from ostinato.music.codec import Codec
 from ostinato.music.piece import Notes, Piece
-from ostinato.music.records import Dataset, Record, write_dataset
 
 HELD_OUT = ("validation", "test")
 

@@ -17,10 +17,10 @@ from jaxtyping import Int
 from ostinato.benchmarks.transfer_data import Apart, write_subset
 from ostinato.configs.presets import chorales
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.data.records import Dataset, TFRecordSource, write_atomically
 from ostinato.evaluation.held_out import choose_pieces
 from ostinato.evaluation.likelihood import measure_material, score_network
 from ostinato.evaluation.scores import Material
-from ostinato.music.records import Dataset, TFRecordSource, write_atomically
 from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.loop import train
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ostinato.evaluation.copying.index import CopyIndex
+from ostinato.data.records import Dataset
 from ostinato.evaluation.likelihood import measure_material, score_network
-from ostinato.evaluation.originality import originality_by_checkpoint
+from ostinato.evaluation.memorization.index import CopyIndex
+from ostinato.evaluation.memorization.originality import originality_by_checkpoint
 from ostinato.evaluation.samples import Asked, HeldOut, write_by_run
-from ostinato.music.records import Dataset
 from ostinato.train.checkpoint import Checkpoints, load_params
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
-from ostinato.music.records import Dataset
+from ostinato.data.records import Dataset
 
 HELD_OUT = ("test", "validation")
 

@@ -13,11 +13,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Integer
 
+from ostinato.data.ngrams import Tape, make_tape
+from ostinato.data.records import Dataset, Record, TFRecordSource
 from ostinato.evaluation.scores import Material, PieceScores, expected_hits
 from ostinato.model.network import Carry, MusicModel, initial_carry, nll
-from ostinato.music.codec import Codec, codec_line
-from ostinato.music.ngrams import Tape, make_tape
-from ostinato.music.records import Dataset, Record, TFRecordSource
+from ostinato.music.codec import Codec
+from ostinato.music.codecs import codec_line
 from ostinato.train.checkpoint import LoadedRun
 from ostinato.train.data import Batch
 from ostinato.train.step import make_mesh, place, split_rows

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ostinato.data.ngram_files import NgramCounts
+from ostinato.data.records import Dataset
 from ostinato.evaluation import bootstrap
-from ostinato.evaluation.baselines import LOOK_UP, make_baselines
+from ostinato.evaluation.baselines.rules import RuleComposer
+from ostinato.evaluation.baselines.simple import LOOK_UP, make_baselines
 from ostinato.evaluation.checkpoints import measure_checkpoints
-from ostinato.evaluation.copying.index import CopyIndex
 from ostinato.evaluation.held_out import HELD_OUT, choose_pieces, held_out_split
-from ostinato.evaluation.leaks import find_leak
 from ostinato.evaluation.likelihood import check_codec, measure_material, score_network, score_predictors
-from ostinato.evaluation.originality import compare_originality
+from ostinato.evaluation.memorization.index import CopyIndex
+from ostinato.evaluation.memorization.originality import compare_originality
+from ostinato.evaluation.memorization.split_leakage import find_leak
 from ostinato.evaluation.paper_table import paper_table
-from ostinato.evaluation.rules import RuleComposer
 from ostinato.evaluation.samples import (
     NO_MUSIC,
     Asked,
@@ -33,8 +35,6 @@ from ostinato.evaluation.samples import (
 from ostinato.evaluation.scores import compare, score_as_json
 from ostinato.evaluation.statistics import MIN_PIECES, compare_statistics
 from ostinato.evaluation.transfer import measure_transfer
-from ostinato.music.ngram_files import NgramCounts
-from ostinato.music.records import Dataset
 from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.metrics import FILE
 

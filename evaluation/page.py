@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.evaluation import plots, tables
-from ostinato.evaluation.baselines import STRONGEST
+from ostinato.evaluation.baselines.simple import STRONGEST
 from ostinato.evaluation.page_examples import choose_examples, example_html
 from ostinato.evaluation.page_listening import Listening, listening_section
 from ostinato.evaluation.page_parts import figure, table
@@ -16,8 +16,8 @@ from ostinato.evaluation.page_style import STYLE
 from ostinato.evaluation.samples import Music
 from ostinato.evaluation.summary import percent, percent_interval, summary
 from ostinato.evaluation.transfer import transfer_rows
-from ostinato.music.page_text import as_html
-from ostinato.sample.gallery_style import SCRIPT
+from ostinato.report.text import as_html
+from ostinato.sample.output.gallery_style import SCRIPT
 
 
 def report_page(

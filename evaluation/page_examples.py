@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ostinato.evaluation.samples import Music
-from ostinato.music.page_text import as_html
 from ostinato.music.piece import Meters, Notes, Piece, Tempos
-from ostinato.sample.audio import write_audio
-from ostinato.sample.piano_roll import draw_piano_roll
-from ostinato.sample.write import roll_times
+from ostinato.report.text import as_html
+from ostinato.sample.output.audio import write_audio
+from ostinato.sample.output.piano_roll import draw_piano_roll
+from ostinato.sample.output.write import roll_times
 
 LONGEST_S = 16.0
 """Of each piece so much is shown."""

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from ostinato.evaluation.page_parts import table
 from ostinato.evaluation.tables import Rows
-from ostinato.music.page_text import as_html
+from ostinato.report.text import as_html
 
 
 class Listening(NamedTuple):

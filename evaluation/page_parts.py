@@ -3,7 +3,7 @@
 from collections.abc import Sequence, Set
 
 from ostinato.evaluation.tables import Rows
-from ostinato.music.page_text import as_html
+from ostinato.report.text import as_html
 
 
 def figure(svg: str, caption: str = "") -> str:

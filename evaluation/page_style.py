@@ -1,6 +1,6 @@
 """What the page of an evaluation adds to the style of all pages."""
 
-from ostinato.sample.gallery_style import STYLE as GALLERY_STYLE
+from ostinato.sample.output.gallery_style import STYLE as GALLERY_STYLE
 
 STYLE = f"""{GALLERY_STYLE}
 .warning {{ border-left-color: var(--third); font-weight: 500 }}

@@ -14,9 +14,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from ostinato.evaluation.originality import NGRAM_NOTES
+from ostinato.evaluation.memorization.originality import NGRAM_NOTES
 from ostinato.evaluation.tables import groups_of
-from ostinato.music.page_svg import embedded_svg
+from ostinato.report.svg import embedded_svg
 from ostinato.train.metrics import FILE, read_lines
 
 INK, SOFT, LINE, FIRST, SECOND, THIRD = "#101010", "#202020", "#303030", "#404040", "#505050", "#606060"

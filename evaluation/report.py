@@ -8,12 +8,12 @@ from collections.abc import Callable, Set
 from pathlib import Path, PurePath
 from typing import Any
 
-from ostinato.evaluation.copying.index import CopyIndex
+from ostinato.data.ngram_files import NgramCounts
+from ostinato.data.records import Dataset, write_atomically
 from ostinato.evaluation.measure import Wanted, measure_run
+from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.page import report_page
 from ostinato.evaluation.page_listening import Listening
-from ostinato.music.ngram_files import NgramCounts
-from ostinato.music.records import Dataset, write_atomically
 
 
 def evaluate_run(

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.evaluation.compose import RULES, compose
+from ostinato.data.ngram_files import NgramCounts
+from ostinato.data.records import Dataset
+from ostinato.evaluation.baselines.compose import RULES, compose
 from ostinato.evaluation.excerpts import first_notes
 from ostinato.evaluation.held_out import choose_pieces
-from ostinato.music.ngram_files import NgramCounts
 from ostinato.music.piece import Piece
-from ostinato.music.records import Dataset
 from ostinato.sample.generate import generate
 from ostinato.train.checkpoint import LoadedRun
 

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from ostinato.evaluation.excerpts import cut_alike, median_notes
-from ostinato.evaluation.musical.distances import Distance, between_classes, between_values, frechet
-from ostinato.evaluation.musical.features import describe
+from ostinato.evaluation.metrics.distances import Distance, between_classes, between_values, frechet
+from ostinato.evaluation.metrics.features import describe
 from ostinato.music.piece import Piece
 
 NUM_SPLITS = 20

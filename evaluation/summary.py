@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ostinato.evaluation.baselines import STRONGEST
+from ostinato.evaluation.baselines.simple import STRONGEST
 from ostinato.evaluation.tables import farthest, interval
 
 

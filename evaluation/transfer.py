@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from ostinato.data.records import Dataset, DatasetError
 from ostinato.evaluation.held_out import choose_pieces, held_out_split
 from ostinato.evaluation.likelihood import check_codec, measure_material, score_network
 from ostinato.evaluation.scores import compare, score_as_json
-from ostinato.music.records import Dataset, DatasetError
 from ostinato.train.checkpoint import LoadedRun, load_params
-from ostinato.train.description import CheckpointError
+from ostinato.train.run_metadata import CheckpointError
 
 _ADVICE = "prepare it with the same --codec options"
 

@@ -2,7 +2,7 @@
 
 A stage is imported only when its subcommand runs, so that `--help` opens without JAX or Beam. Exit codes: 0 when the
 work is whole, 2 for a mistake that the user can mend (one line says how), 130 after Ctrl-C, 1 for anything else; those
-of training are explained in train/exit_codes.py.
+of training are explained in train/hosts/exit_codes.py.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ import tyro
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import PrepareConfig, SampleConfig, TrainConfig
 from ostinato.configs.studio import StudioConfig
-from ostinato.launch.listen_options import Listen
+from ostinato.launch.commands.listen_options import Listen
 
 _NO_PREFIX = tyro.conf.arg(name="")
 
@@ -385,7 +385,7 @@ def _exit_at_once(code: int) -> NoReturn:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    from ostinato.train.exit_codes import StoppedError
+    from ostinato.train.hosts.exit_codes import StoppedError
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Errors only from others: apache_beam warns at every import about clouds that nobody asked for.
@@ -462,8 +462,8 @@ def _run(command: Any, rest: list[str]) -> int:
     match command:
         case Prepare():
             from ostinato.beam_pipelines.prepare import prepare
+            from ostinato.launch.commands.show import show_prepared
             from ostinato.launch.progress import shown
-            from ostinato.launch.show import show_prepared
 
             with shown() as watch:
                 manifest = prepare(
@@ -477,11 +477,11 @@ def _run(command: Any, rest: list[str]) -> int:
                 )
             show_prepared(command.output, manifest)
         case Inspect():
-            from ostinato.launch.show import show_dataset
+            from ostinato.launch.commands.show import show_dataset
 
             show_dataset(command.dataset, command.split, command.piece)
         case Train():
-            from ostinato.launch.stages import run_training
+            from ostinato.launch.commands.stages import run_training
 
             assert isinstance(command.config, TrainConfig)
             run_training(
@@ -510,8 +510,8 @@ def _run(command: Any, rest: list[str]) -> int:
                 grace_s=command.grace_s,
             )
         case Plan():
-            from ostinato.launch.plan import plan
-            from ostinato.launch.plan_tables import show_plan
+            from ostinato.launch.plan.command import plan
+            from ostinato.launch.plan.tables import show_plan
 
             assert isinstance(command.config, TrainConfig)
             found = plan(
@@ -526,7 +526,7 @@ def _run(command: Any, rest: list[str]) -> int:
                 command.json.write_text(json.dumps(found, indent=1) + "\n")
             return 0 if all(target["compiles"] for target in found["targets"]) else 1
         case Runs():
-            from ostinato.launch import runs
+            from ostinato.launch.commands import runs
 
             match command.command:
                 case RunsShow(workdir=workdir, json=as_json):
@@ -538,15 +538,15 @@ def _run(command: Any, rest: list[str]) -> int:
         case Sample():
             _run_sample(command)
         case Studio():
-            from ostinato.launch.studio import run_studio
+            from ostinato.launch.commands.studio import run_studio
 
             run_studio(command.workdir, command.config)
         case Evaluate():
-            from ostinato.launch.evaluate_stage import run_evaluation
+            from ostinato.launch.commands.evaluate import run_evaluation
 
             run_evaluation(**vars(command), command=_line_of("evaluate", command, rest), beam_args=rest)
         case Bench():
-            from ostinato.launch.stages import run_rolls_benchmark
+            from ostinato.launch.commands.stages import run_rolls_benchmark
 
             run_rolls_benchmark(
                 command.data,
@@ -557,19 +557,19 @@ def _run(command: Any, rest: list[str]) -> int:
                 smoke=command.smoke,
             )
         case Listen():
-            from ostinato.launch.listen_stage import run_listen
+            from ostinato.launch.commands.listen import run_listen
 
             run_listen(command.command)
         case Export():
-            from ostinato.launch.stages import run_export
+            from ostinato.launch.commands.stages import run_export
 
             run_export(command.workdir, command.output, checkpoint=command.checkpoint)
         case Import():
-            from ostinato.launch.stages import run_import
+            from ostinato.launch.commands.stages import run_import
 
             run_import(command.file, command.workdir)
         case Demo():
-            from ostinato.launch.demo import demo
+            from ostinato.launch.commands.demo import demo
 
             options = dataclasses.asdict(command)
             demo(options.pop("output"), **options)
@@ -599,8 +599,8 @@ def _run_sample(command: Sample) -> None:
     Raises:
         ValueError: flags that do not go together.
     """
-    from ostinato.launch.evaluate_stage import run_composing
-    from ostinato.launch.stages import run_sampling, run_sampling_again, run_stream
+    from ostinato.launch.commands.evaluate import run_composing
+    from ostinato.launch.commands.stages import run_sampling, run_sampling_again, run_stream
 
     if command.model or command.dataset:
         if not command.model or command.workdir or command.again or command.stream or command.primer:

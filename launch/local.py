@@ -1,7 +1,7 @@
 """`ostinato launch local --processes 2 -- train …`: one training run as several processes of this machine.
 
 The devices of the machine are divided among them. When a process dies, or says that it wants to be started again (see
-`ostinato.train.exit_codes`), all are started again and go on from the last checkpoint.
+`ostinato.train.hosts.exit_codes`), all are started again and go on from the last checkpoint.
 """
 
 import itertools
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ostinato.launch.process_group import Ended, Start, listening, run_together
-from ostinato.train.exit_codes import FAILED, FINISHED, INTERRUPTED, PEER_LOST, PREEMPTED, RESTART
+from ostinato.train.hosts.exit_codes import FAILED, FINISHED, INTERRUPTED, PEER_LOST, PREEMPTED, RESTART
 
-# The names are those of train/distributed.py, which imports JAX; a test holds them together.
+# The names are those of train/hosts/distributed.py, which imports JAX; a test holds them together.
 COORDINATOR, NUM_PROCESSES, PROCESS_ID = "OSTINATO_COORDINATOR", "OSTINATO_NUM_PROCESSES", "OSTINATO_PROCESS_ID"
 
 

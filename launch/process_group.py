@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, NamedTuple
 
 from ostinato.launch import child
-from ostinato.train.exit_codes import PREEMPTED
+from ostinato.train.hosts.exit_codes import PREEMPTED
 
 POLL_S = 0.05
 SETTLE_S = 10.0

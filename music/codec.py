@@ -129,33 +129,3 @@ class Codec(Protocol):
     def to_json(self) -> dict[str, Any]:
         """Returns what `codec_from_json` needs to make the same codec."""
         ...
-
-
-def codec_from_json(description: dict[str, Any]) -> Codec:
-    """Returns the codec that a dataset or a checkpoint describes.
-
-    Raises:
-        ValueError: the description is of a codec that this version does not know.
-    """
-    from ostinato.music.notes_codec import NotesCodec
-    from ostinato.music.score_codec import ScoreCodec
-
-    kinds = {"score": ScoreCodec, "notes": NotesCodec}
-    name = description.get("name")
-    if name not in kinds:
-        raise ValueError(
-            f"codec {name!r} is not one of {', '.join(kinds)}; it was written by another version of ostinato"
-        )
-    return kinds[name].from_json(description)
-
-
-def codec_line(codec: Codec) -> str:
-    """Returns what a message says of a codec: its name and the sizes of its fields."""
-    return f"{codec.name} with " + ", ".join(f"{field.name} {field.size}" for field in codec.fields)
-
-
-def to_grid(ticks: Int[np.ndarray, " n"], ticks_per_quarter: int, grid: int) -> Int[np.ndarray, " n"]:
-    """Returns ticks rounded to `grid` steps per quarter note, halves upward, in exact integer arithmetic."""
-    if ticks_per_quarter == grid:
-        return ticks
-    return (2 * grid * ticks + ticks_per_quarter) // (2 * ticks_per_quarter)

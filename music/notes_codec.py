@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int, Integer
 
-from ostinato.music.codec import Field, Grammar, to_grid
-from ostinato.music.piece import DRUMS, Piece, make_piece
+from ostinato.music.codec import Field, Grammar
+from ostinato.music.piece import DRUMS, Piece, make_piece, quantize_ticks
 
 GRID = 12
 """Steps per quarter note: 16ths and triplets are exact."""
@@ -215,8 +215,8 @@ def _events(piece: Piece) -> _Events:
     """Returns what begins at each moment of the quantised piece."""
     notes, tpq = piece.notes, piece.ticks_per_quarter
     pitched = notes.program != DRUMS
-    onset = to_grid(notes.onset[pitched], tpq, GRID)
-    length = np.clip(to_grid((notes.onset + notes.duration)[pitched], tpq, GRID) - onset, 1, LONGEST)
+    onset = quantize_ticks(notes.onset[pitched], tpq, GRID)
+    length = np.clip(quantize_ticks((notes.onset + notes.duration)[pitched], tpq, GRID) - onset, 1, LONGEST)
     moments, event = np.unique(onset, return_inverse=True)
     duration = np.zeros(len(moments), np.int64)
     np.maximum.at(duration, event, length)

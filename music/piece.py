@@ -169,3 +169,10 @@ def without_overlaps(piece: Piece) -> Piece:
     duration = np.minimum(notes.duration, limit)
     notes = Notes(*(column[keep] for column in notes._replace(duration=duration)))
     return Piece(notes, piece.tempos, piece.meters, piece.ticks_per_quarter)
+
+
+def quantize_ticks(ticks: Int[np.ndarray, " n"], ticks_per_quarter: int, grid: int) -> Int[np.ndarray, " n"]:
+    """Returns ticks rounded to `grid` steps per quarter note, halves upward, in exact integer arithmetic."""
+    if ticks_per_quarter == grid:
+        return ticks
+    return (2 * grid * ticks + ticks_per_quarter) // (2 * ticks_per_quarter)

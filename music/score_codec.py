@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer
 
-from ostinato.music.codec import Field, Grammar, to_grid
-from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece, without_overlaps
+from ostinato.music.codec import Field, Grammar
+from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece, quantize_ticks, without_overlaps
 from ostinato.music.score_grammar import ScoreGrammar
 from ostinato.music.score_rows import (
     DURATIONS,
@@ -87,17 +87,17 @@ class ScoreCodec:
         minute and 4/4 are written.
         """
         notes, tpq = piece.notes, piece.ticks_per_quarter
-        onset = to_grid(notes.onset, tpq, GRID)
-        length = np.maximum(to_grid(notes.onset + notes.duration, tpq, GRID) - onset, 1)
+        onset = quantize_ticks(notes.onset, tpq, GRID)
+        length = np.maximum(quantize_ticks(notes.onset + notes.duration, tpq, GRID) - onset, 1)
         last_onset = onset.max(initial=0)
 
-        tempo_tick = to_grid(piece.tempos.tick, tpq, GRID)
+        tempo_tick = quantize_ticks(piece.tempos.tick, tpq, GRID)
         bpm = np.rint(_US_PER_MINUTE / piece.tempos.us_per_quarter).astype(np.int64)
         bpm = np.clip(bpm, MIN_BPM, MAX_BPM)
         in_time = tempo_tick <= last_onset
         tempo_us = np.rint(_US_PER_MINUTE / bpm[in_time]).astype(np.int64)
 
-        meter_tick = to_grid(piece.meters.tick, tpq, GRID)
+        meter_tick = quantize_ticks(piece.meters.tick, tpq, GRID)
         numerator, denominator = piece.meters.numerator, piece.meters.denominator
         sayable = (numerator >= 1) & (numerator <= MAX_NUMERATOR) & (meter_tick <= last_onset)
         sayable &= (denominator >= 1) & (denominator < 1 << NUM_DENOMINATORS) & (denominator & (denominator - 1) == 0)

@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Integer
 
 from ostinato.configs.schema import SampleConfig
+from ostinato.data.records import Dataset
 from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.piece import Meters, Piece, Tempos
-from ostinato.music.records import Dataset
 from ostinato.sample.bars import cut_bars
 from ostinato.sample.controls import style_number
 from ostinato.sample.wishes import parse_meter

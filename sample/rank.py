@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Shaped
 
+from ostinato.data.statistics import Statistics
 from ostinato.music.codec import Codec
 from ostinato.music.piece import Notes, Piece
-from ostinato.music.statistics import Statistics
 from ostinato.sample.generate import Generated
 from ostinato.train.checkpoint import LoadedRun
 

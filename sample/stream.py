@@ -22,8 +22,8 @@ from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
 from ostinato.sample.controls import make_controls
 from ostinato.sample.generate import given_chunks, piece_keys
-from ostinato.sample.growing_midi import GrowingMidi
-from ostinato.sample.midi_events import Event, MidiEvents
+from ostinato.sample.output.growing_midi import GrowingMidi
+from ostinato.sample.output.midi_events import Event, MidiEvents
 from ostinato.sample.step import CHUNK, WIDTHS, Written, prepare_network, start_states, write_chunk
 
 PORT = "port:"

@@ -2,9 +2,9 @@
 
 import json
 
-from ostinato.music.records import Record, write_dataset
+from ostinato.data.records import Record, write_dataset
+from ostinato.data.statistics import Statistics, total
 from ostinato.music.score_codec import ScoreCodec
-from ostinato.music.statistics import Statistics, total
 from tests.midi_files import tune
 
 HOSTILE = "a<script>alert('x')</script>\"&\x1b[31m\u202egnp\udcff[/red].mid"

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ostinato.beam_pipelines.fingerprint import NUM_BANDS, fingerprint
-from ostinato.beam_pipelines.grouping import Assignment, Findings
+from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS, fingerprint
+from ostinato.beam_pipelines.duplicates.grouping import Assignment, Findings
 from ostinato.music import midi
 from ostinato.music.piece import Piece
 

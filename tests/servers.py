@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.inputs import storage
 
 
 @contextlib.contextmanager

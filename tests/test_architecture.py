@@ -1,8 +1,10 @@
-"""Imports point one way (DESIGN 2); the layout on disk, in pyproject.toml and in .types/ is the same."""
+"""Imports point one way between folders and never in a circle between files; the layout is the same wherever it is told."""
 
 import ast
 import re
 import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,29 +12,46 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_IMPORT = {
     "configs": set(),
+    "report": set(),
     "music": {"configs"},
     "model": {"configs"},
-    "beam_pipelines": {"configs", "music"},
-    "train": {"configs", "music", "model"},
-    "sample": {"configs", "music", "model", "train"},
-    "evaluation": {"configs", "music", "model", "train", "sample"},
-    "listen": {"configs", "music", "model", "train", "sample", "evaluation"},
-    "launch": {"configs", "music", "model", "beam_pipelines", "train", "sample", "evaluation", "listen"},
-    "benchmarks": {"configs", "music", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "launch"},
-}
+    "data": {"configs", "music"},
+    "beam_pipelines": {"configs", "music", "data", "report"},
+    "train": {"configs", "music", "data", "model"},
+    "sample": {"configs", "music", "data", "model", "train", "report"},
+    "evaluation": {"configs", "music", "data", "model", "train", "sample", "report"},
+    "listen": {"configs", "music", "data", "model", "train", "sample", "evaluation", "report"},
+    "studio": {"configs", "music", "data", "model", "train", "sample", "listen", "report"},
+    "benchmarks/rolls": {"configs", "data", "model", "train", "report"},
+    "launch": {
+        "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
+        "report", "benchmarks/rolls",
+    },
+    "benchmarks": {
+        "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
+        "report", "benchmarks/rolls", "launch",
+    },
+}  # fmt: skip
 MAY_NOT_IMPORT = {
     "configs": {"numpy", "jax", "flax", "apache_beam", "tyro"},
+    "report": {"jax", "flax", "apache_beam", "tensorflow"},
     "music": {"jax", "flax", "apache_beam", "tensorflow"},
+    "data": {"jax", "flax", "apache_beam", "tensorflow"},
     "beam_pipelines": {"jax", "flax", "tensorflow", "tensorflow_datasets"},
-    **{folder: {"flax", "tensorflow"} for folder in ("train", "sample", "evaluation", "listen", "launch")},
+    **{folder: {"flax", "tensorflow"} for folder in ("train", "sample", "evaluation", "listen", "studio", "launch")},
+}
+FOLDERS = sorted({name.split("/")[0] for name in MAY_IMPORT})
+FILES = {
+    ".".join(("ostinato", *path.relative_to(ROOT).with_suffix("").parts)): path
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).rglob("*.py"))
 }
 
 
-def _imports(path, *, only_at_import=False):
-    """Returns the full names of all modules that a file imports."""
+def _imports(path: Path, *, only_at_import: bool = False) -> Iterator[str]:
+    """Yields the full names of all modules that a file imports, also inside functions."""
     tree = ast.parse(path.read_text())
-    nodes = tree.body if only_at_import else ast.walk(tree)
-    for node in nodes:
+    for node in tree.body if only_at_import else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -40,30 +59,57 @@ def _imports(path, *, only_at_import=False):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def _room(name: str) -> str:
+    """Returns the entry of MAY_IMPORT that a module of ostinato belongs to."""
+    parts = name.split(".")[1:]
+    inner = "/".join(parts[:2])
+    return inner if inner in MAY_IMPORT else parts[0]
+
+
+def _file_of(name: str) -> str | None:
+    """Returns the module of ostinato that an imported name is or is in."""
+    return next((full for full in (name, name.rpartition(".")[0]) if full in FILES), None)
+
+
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_imports_point_one_way(folder):
-    for path in sorted((ROOT / folder).rglob("*.py")):
+    for module, path in FILES.items():
+        if _room(module) != folder:
+            continue
         for name in _imports(path):
-            top, _, rest = name.partition(".")
+            top = name.split(".")[0]
             if top == "ostinato":
-                imported = rest.split(".")[0]
-                assert imported == folder or imported in MAY_IMPORT[folder], f"{path.name} imports {name}"
-            assert top not in MAY_NOT_IMPORT.get(folder, set()), f"{path.name} imports {name}"
+                assert _room(name) in {folder} | MAY_IMPORT[folder], f"{path.relative_to(ROOT)} imports {name}"
+            assert top not in MAY_NOT_IMPORT.get(folder, set()), f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_no_files_import_each_other():
+    graph = {module: {_file_of(name) for name in _imports(path)} - {None, module} for module, path in FILES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"these files import each other: {' <- '.join(error.args[1])}")
+
+
+def test_no_module_is_longer_than_a_reader_follows():
+    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in FILES.values()}
+    too_long = {str(path): lines for path, lines in lengths.items() if lines > 650}
+    assert not too_long, too_long
 
 
 def test_the_command_line_opens_without_the_stages():
-    for file in (ROOT / "launch/cli.py", *sorted((ROOT / "launch").glob("*_options.py"))):
+    for file in (ROOT / "launch/cli.py", ROOT / "launch/commands/listen_options.py"):
         for name in _imports(file, only_at_import=True):
             if name.startswith("ostinato."):
-                assert re.match(r"ostinato\.(configs|launch\.[a-z]+_options)\.", name), name
+                assert re.match(r"ostinato\.(configs|launch\.commands)\.", name), name
             assert name.split(".")[0] not in {"jax", "numpy", "apache_beam", "flax", "matplotlib", "rich"}, name
 
 
 def test_every_folder_is_packaged_and_known_to_the_type_checker():
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    found = {path.parent.relative_to(ROOT) for name in MAY_IMPORT for path in (ROOT / name).rglob("__init__.py")}
+    found = {path.parent.relative_to(ROOT) for name in FOLDERS for path in (ROOT / name).rglob("__init__.py")}
     assert sorted(packaged) == sorted("ostinato." + ".".join(folder.parts) for folder in found)
-    assert {folder.parts[0] for folder in found} == set(MAY_IMPORT)
+    assert {folder.parts[0] for folder in found} == set(FOLDERS)
     links = {link.name: link.resolve() for link in (ROOT / ".types/ostinato").iterdir()}
-    assert links == {name: ROOT / name for name in MAY_IMPORT}
+    assert links == {name: ROOT / name for name in FOLDERS}
     assert all((ROOT / folder / "__init__.py").read_text() == "" for folder in found)

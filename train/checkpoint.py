@@ -21,10 +21,11 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 
 from ostinato.configs.schema import ModelConfig, TrainConfig
 from ostinato.model.network import MusicModel, init_params
-from ostinato.music.codec import Codec, codec_from_json
-from ostinato.train.description import FORMAT, CheckpointError, config_from_json, differences
+from ostinato.music.codec import Codec
+from ostinato.music.codecs import codec_from_json
 from ostinato.train.fingerprint import array_types, json_sha256, tree_sha256
-from ostinato.train.late_answers import drop_coroutines_that_never_began, drop_late_answers
+from ostinato.train.orbax_threads import drop_coroutines_that_never_began, drop_late_answers
+from ostinato.train.run_metadata import FORMAT, CheckpointError, config_from_json, differences
 from ostinato.train.step import Params, TrainState
 
 FOLDER = "checkpoints"

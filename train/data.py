@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ostinato.configs.schema import DataConfig
+from ostinato.data.records import TFRecordSource
 from ostinato.music.codec import Codec
-from ostinato.music.records import TFRecordSource
 from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change
 
 CACHE_BYTES = 256 * 2**20

@@ -16,16 +16,17 @@ import optax
 from jax.sharding import Mesh
 
 from ostinato.configs.schema import TrainConfig
+from ostinato.data.records import Dataset, TFRecordSource
 from ostinato.model.network import MusicModel
-from ostinato.music.records import Dataset, TFRecordSource
 from ostinato.train.checkpoint import Checkpoints, go_back, make_model
 from ostinato.train.data import Batch, TrainingBatches, evaluation_batches, prefetch, training_batches
-from ostinato.train.description import Progress, check_same_run, describe_run
+from ostinato.train.hosts.peers import done_by_the_first
+from ostinato.train.hosts.watchdog import Watchdog
 from ostinato.train.lock import RunLock
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.metrics import open_metrics, progress_view
-from ostinato.train.peers import done_by_the_first
 from ostinato.train.profiling import Profile
+from ostinato.train.run_metadata import Progress, check_same_run, describe_run
 from ostinato.train.schedule import learning_rate_schedule, make_optimizer
 from ostinato.train.stability import LossWatch, UnstableError
 from ostinato.train.step import (
@@ -42,7 +43,6 @@ from ostinato.train.step import (
     state_shardings,
 )
 from ostinato.train.transfer import batches_with_old, describe_origin, load_origin
-from ostinato.train.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ostinato.music import tfrecord
-from ostinato.music.records import write_atomically
+from ostinato.data import tfrecord
+from ostinato.data.records import write_atomically
 
 logger = logging.getLogger(__name__)
 

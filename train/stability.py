@@ -9,7 +9,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable
 
-from ostinato.train.description import Progress
+from ostinato.train.run_metadata import Progress
 
 logger = logging.getLogger(__name__)
 

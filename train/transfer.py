@@ -11,13 +11,14 @@ import jax
 import numpy as np
 
 from ostinato.configs.schema import DataConfig, TrainConfig
+from ostinato.data.records import TFRecordSource
 from ostinato.model.network import init_params
-from ostinato.music.codec import Codec, codec_line
-from ostinato.music.records import TFRecordSource
+from ostinato.music.codec import Codec
+from ostinato.music.codecs import codec_line
 from ostinato.train.checkpoint import LoadedRun, load_params, make_model
 from ostinato.train.data import Batch, TrainingBatches, training_batches
-from ostinato.train.description import CheckpointError, differences
 from ostinato.train.fingerprint import array_types
+from ostinato.train.run_metadata import CheckpointError, differences
 
 FREE_TO_DIFFER = ("dropout", "precision", "recompute")
 """Settings of the network that its parameters do not depend on."""

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
+from ostinato.data.records import Dataset, DatasetError
 from ostinato.music import midi, packed
-from ostinato.music.records import Dataset, DatasetError
 from tests.midi_files import tune, write_tunes
 from tests.prepare_process import COMMAND, DEADLINE_S, assert_no_orphans, children, end, run, start
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import pytest
 
-from ostinato.beam_pipelines.places import printable
-from ostinato.beam_pipelines.sources import READ_REASONS
+from ostinato.beam_pipelines.inputs.places import printable
+from ostinato.beam_pipelines.inputs.sources import READ_REASONS
+from ostinato.data.records import Dataset
 from ostinato.music import midi
-from ostinato.music.records import Dataset
 from tests.hostile import HostileFile, hostile_files, hostile_places
 from tests.midi_files import tune
 from tests.prepare_process import end, session, start

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from ostinato.data.records import Dataset
 from ostinato.launch.cli import main
-from ostinato.music.records import Dataset
 from tests.midi_files import write_tunes
 
 

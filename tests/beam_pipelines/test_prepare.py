@@ -8,15 +8,15 @@ import zipfile
 import numpy as np
 import pytest
 
-from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs.sources import SourceError
 from ostinato.beam_pipelines.output import OutputError
 from ostinato.beam_pipelines.prepare import prepare
 from ostinato.beam_pipelines.runners import BeamOptionsError, complete_beam_args
-from ostinato.beam_pipelines.sources import SourceError
 from ostinato.configs.schema import CodecConfig, PrepareConfig
+from ostinato.data.records import Dataset
 from ostinato.music import midi
 from ostinato.music.piece import Notes, make_piece
-from ostinato.music.records import Dataset
 from ostinato.music.score_codec import ScoreCodec
 from tests.midi_files import tune, write_tunes
 from tests.servers import make_bucket, s3_server

@@ -15,11 +15,11 @@ import pytest
 from ostinato.beam_pipelines import parse
 from ostinato.beam_pipelines import summary as tables
 from ostinato.beam_pipelines.charts import charts, flow
+from ostinato.beam_pipelines.inputs.unreadable import READ_REASONS
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.report import EXAMPLES, write_report
 from ostinato.beam_pipelines.summary import MAX_ROWS, summarise
-from ostinato.beam_pipelines.unreadable import READ_REASONS
-from ostinato.beam_pipelines.wording import (
+from ostinato.beam_pipelines.text import (
     EXPLANATIONS,
     SALVAGES,
     duration_text,
@@ -28,11 +28,11 @@ from ostinato.beam_pipelines.wording import (
     share_text,
 )
 from ostinato.configs.schema import PrepareConfig
+from ostinato.data.records import DatasetError
+from ostinato.data.statistics import Statistics
 from ostinato.music.midi import MIDI_REASONS
-from ostinato.music.page_text import printable
 from ostinato.music.piece import DRUMS
-from ostinato.music.records import DatasetError
-from ostinato.music.statistics import Statistics
+from ostinato.report.text import printable
 from tests.described_dataset import HOSTILE, a_dataset
 from tests.midi_files import piece_of
 

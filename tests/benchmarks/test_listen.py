@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ostinato.listen.answers import Answers
+from ostinato.listen.web.answers import Answers
 from tests.listen.studies import make_study
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ostinato.beam_pipelines import storage
+from ostinato.beam_pipelines.inputs import storage
 from tests.cluster.conftest import content, prepare
 from tests.cluster.servers import Servers, free_ports, servers_in
 from tests.servers import make_bucket, s3_server

@@ -5,7 +5,7 @@ import pytest
 from apache_beam.pipeline import PipelineVisitor
 from apache_beam.transforms.userstate import is_stateful_dofn
 
-from ostinato.beam_pipelines import sources
+from ostinato.beam_pipelines.inputs import sources
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import build
 from ostinato.configs.schema import CodecConfig, PrepareConfig

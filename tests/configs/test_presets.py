@@ -16,7 +16,7 @@ from ostinato.configs.schema import (
 )
 from ostinato.model.network import MusicModel, count_params, init_params
 from ostinato.music.score_codec import ScoreCodec
-from ostinato.train.description import config_from_json
+from ostinato.train.run_metadata import config_from_json
 
 SCORE_SIZES = tuple(field.size for field in ScoreCodec().fields)
 

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from ostinato.configs.schema import DataConfig, ModelConfig, TrainConfig
+from ostinato.data.records import Dataset, Record, write_dataset
 from ostinato.model.network import init_params
-from ostinato.music.records import Dataset, Record, write_dataset
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.train.checkpoint import LoadedRun, make_model
 from tests.midi_files import tune

@@ -2,11 +2,11 @@ import jax
 import numpy as np
 import pytest
 
+from ostinato.data.ngram_files import in_memory
 from ostinato.evaluation import likelihood
-from ostinato.evaluation.baselines import make_baseline
+from ostinato.evaluation.baselines.simple import make_baseline
 from ostinato.evaluation.likelihood import measure_material, score_network, score_predictors
 from ostinato.model.network import initial_carry
-from ostinato.music.ngram_files import in_memory
 from ostinato.train.data import evaluation_batches
 from ostinato.train.step import evaluate, make_eval_step, make_mesh
 from tests.evaluation.pieces import CODEC, tunes, untrained, write_pieces

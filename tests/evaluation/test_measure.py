@@ -7,9 +7,10 @@ import shutil
 import numpy as np
 import pytest
 
-from ostinato.evaluation.copying.index import CopyIndex
+from ostinato.data.ngram_files import in_memory
 from ostinato.evaluation.held_out import choose_pieces
 from ostinato.evaluation.measure import Wanted, measure_run
+from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.report import evaluate_run, piece_names
 from ostinato.evaluation.samples import LONGEST_NOTES, choose_lengths
 from ostinato.evaluation.summary import summary
@@ -21,7 +22,6 @@ from ostinato.evaluation.tables import (
     score_rows,
     style_rows,
 )
-from ostinato.music.ngram_files import in_memory
 from ostinato.train.fingerprint import json_sha256
 from tests.evaluation.pieces import CODEC, tunes, windows, write_pieces
 from tests.sample.runs import untrained, write_run

@@ -2,12 +2,12 @@
 
 import pytest
 
-from ostinato.evaluation.copying.index import CopyIndex
+from ostinato.data.ngram_files import in_memory
 from ostinato.evaluation.measure import Wanted
+from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.report import evaluate_run
 from ostinato.evaluation.summary import summary
 from ostinato.evaluation.tables import distance_rows, feature_rows, groups_of, originality_rows
-from ostinato.music.ngram_files import in_memory
 from tests.evaluation.pieces import CODEC, tunes, windows, write_pieces
 from tests.sample.runs import untrained, write_run
 

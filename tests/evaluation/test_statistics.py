@@ -6,7 +6,7 @@ import pytest
 from ostinato.evaluation.excerpts import cut_alike
 from ostinato.evaluation.statistics import compare_statistics
 from ostinato.music.piece import make_piece
-from tests.evaluation.musical.made import quarters
+from tests.evaluation.metrics.made import quarters
 from tests.midi_files import tune
 
 REAL = [tune(seed) for seed in range(24)]

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.data.records import Dataset, Record, write_dataset
 from ostinato.evaluation.likelihood import measure_material, score_network
 from ostinato.evaluation.transfer import measure_transfer, transfer_rows
 from ostinato.music.notes_codec import END, NUM_SPECIAL, START, NoteEvent, NotesCodec
-from ostinato.music.records import Dataset, Record, write_dataset
 from ostinato.train.checkpoint import load_params
-from ostinato.train.description import CheckpointError
 from ostinato.train.loop import train
+from ostinato.train.run_metadata import CheckpointError
 
 pytestmark = pytest.mark.slow  # two trainings
 

@@ -147,7 +147,7 @@ def _serve() -> None:
     import tensorboardX.proto.event_pb2  # noqa: F401
 
     import ostinato.launch.cli
-    import ostinato.launch.stages
+    import ostinato.launch.commands.stages
     import ostinato.train.loop  # noqa: F401  # all that training imports; nothing has asked JAX for devices yet
 
     codes: dict[int, int | None] = {}

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ostinato.music.records import Dataset
+from ostinato.data.records import Dataset
 from tests.faults.conftest import train
 from tests.train.conftest import make_dataset
 

@@ -14,11 +14,11 @@ import jax
 import numpy as np
 import pytest
 
-from ostinato.music.records import Dataset
+from ostinato.data.records import Dataset
 from ostinato.train.checkpoint import Checkpoints
-from ostinato.train.description import CheckpointError
 from ostinato.train.lock import FILE, Holder, LockedError, RunLock, holder_of
 from ostinato.train.loop import train as train_here
+from ostinato.train.run_metadata import CheckpointError
 from ostinato.train.runs import show
 from ostinato.train.step import TrainState
 from tests.faults.conftest import outcome, train

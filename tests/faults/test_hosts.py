@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.train.exit_codes import PEER_LOST, PREEMPTED
+from ostinato.train.hosts.exit_codes import PEER_LOST, PREEMPTED
 from ostinato.train.runs import show
 from tests.cluster.servers import free_ports
 from tests.faults.conftest import outcome, train

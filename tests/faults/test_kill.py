@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ostinato.train.exit_codes import INTERRUPTED, PREEMPTED
+from ostinato.train.hosts.exit_codes import INTERRUPTED, PREEMPTED
 from ostinato.train.runs import show
 from tests.faults.conftest import outcome, train
 

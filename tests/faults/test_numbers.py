@@ -7,11 +7,11 @@ import threading
 import numpy as np
 import pytest
 
-from ostinato.music.records import Dataset
+from ostinato.data.records import Dataset
 from ostinato.train import loop
 from ostinato.train.data import training_batches
-from ostinato.train.description import Progress
 from ostinato.train.loop import NonFiniteLossError, train
+from ostinato.train.run_metadata import Progress
 from ostinato.train.runs import show
 from ostinato.train.stability import LossWatch
 from tests.train.conftest import read_metrics, replace
@@ -128,7 +128,7 @@ def test_a_stalled_input_is_reported_with_what_is_waited_for(dataset, config, tm
 
     made = lambda *args, **kwargs: Stalled(training_batches(*args, **kwargs), ())  # noqa: E731
     monkeypatch.setattr(loop, "training_batches", made)
-    watcher = logging.getLogger("ostinato.train.watchdog")
+    watcher = logging.getLogger("ostinato.train.hosts.watchdog")
     listener = Listener()
     watcher.addHandler(listener)
     try:

@@ -14,8 +14,8 @@ from ostinato.launch import local
 from ostinato.launch.cli import main
 from ostinato.launch.local import divide_cores, divide_machine, judge
 from ostinato.launch.process_group import Ended
-from ostinato.train import distributed
-from ostinato.train.exit_codes import FAILED, INTERRUPTED, NON_FINITE, PEER_LOST, PREEMPTED, USAGE
+from ostinato.train.hosts import distributed
+from ostinato.train.hosts.exit_codes import FAILED, INTERRUPTED, NON_FINITE, PEER_LOST, PREEMPTED, USAGE
 from ostinato.train.runs import show
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset
 

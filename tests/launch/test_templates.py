@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ostinato.launch.cli import Launch, Prepare, Train, _parse
-from ostinato.train.exit_codes import FAILED, FINISHED, INTERRUPTED, NON_FINITE, RESTART, USAGE
+from ostinato.train.hosts.exit_codes import FAILED, FINISHED, INTERRUPTED, NON_FINITE, RESTART, USAGE
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"

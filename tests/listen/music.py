@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ostinato.music.ngram_files import NgramCounts, in_memory
-from ostinato.music.records import Dataset, Record, write_dataset
+from ostinato.data.ngram_files import NgramCounts, in_memory
+from ostinato.data.records import Dataset, Record, write_dataset
 from tests.midi_files import tune
 from tests.sample.runs import untrained, write_run
 from tests.sample.tiny_models import SCORE

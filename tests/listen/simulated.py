@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ostinato.listen.answer import Answer, Comparison, Listener, Rating, Training
-from ostinato.listen.order import comparisons_of
-from ostinato.listen.plan import BROKEN, PlannedTask
-from ostinato.listen.preference import Choices, chances
-from ostinato.listen.study import Study
+from ostinato.listen.analysis.preference import Choices, chances
+from ostinato.listen.design.order import comparisons_of
+from ostinato.listen.design.plan import BROKEN, PlannedTask
+from ostinato.listen.design.study import Study
+from ostinato.listen.web.answer import Answer, Comparison, Listener, Rating, Training
 
 TRAINING = Training(practice="2", level="amateur", playback="device")
 

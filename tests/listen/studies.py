@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ostinato.listen.plan import BROKEN, HUMAN, Private
-from ostinato.listen.study import Clip, Study, write_study
+from ostinato.listen.design.plan import BROKEN, HUMAN, Private
+from ostinato.listen.design.study import Clip, Study, write_study
 
 SAMPLE_RATE = 48_000
 

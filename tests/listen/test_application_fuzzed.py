@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.listen.answers import Answers
-from ostinato.listen.application import application
-from ostinato.listen.guard import Limit
-from ostinato.listen.sessions import Limits
+from ostinato.listen.web.answers import Answers
+from ostinato.listen.web.application import application
+from ostinato.listen.web.guard import Limit
+from ostinato.listen.web.sessions import Limits
 from tests.listen.studies import make_study
 from tests.listen.web import TRAINING, answer_to, begin, running_server, visitor
 

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ostinato.listen.answer_files import read_answer_files
-from ostinato.listen.answers import Answers
-from ostinato.listen.pages import write_static
+from ostinato.listen.analysis.answer_files import read_answer_files
+from ostinato.listen.web.answers import Answers
+from ostinato.listen.web.pages import write_static
 from tests.chromium import find_browser
 from tests.listen.studies import make_study
 from tests.listen.web import running_server

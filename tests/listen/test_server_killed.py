@@ -9,7 +9,7 @@ import sys
 import httpx2 as httpx
 import pytest
 
-from ostinato.listen.answers import Answers
+from ostinato.listen.web.answers import Answers
 from tests.listen.studies import make_study
 from tests.listen.web import answer_to, begin, words
 
@@ -18,7 +18,7 @@ NUM_KILLS = 50
 # Each server is a process of its own; that it is forked from one that has imported everything saves a minute.
 SERVERS = """
 import os, sys
-from ostinato.listen.server import serve
+from ostinato.listen.web.server import serve
 for _ in sys.stdin:
     child = os.fork()
     if child == 0:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2 as httpx
 from starlette.testclient import TestClient
 
-SERVE = "import sys; from ostinato.listen.server import serve; serve(sys.argv[1], port=0, prefix=sys.argv[2])"
+SERVE = "import sys; from ostinato.listen.web.server import serve; serve(sys.argv[1], port=0, prefix=sys.argv[2])"
 TRAINING = {"practice": "6-9", "level": "amateur", "playback": "headphones"}
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ostinato.music.codec import codec_from_json
+from ostinato.music.codecs import codec_from_json
 from ostinato.music.notes_codec import (
     END,
     START,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.music.codec import codec_from_json
+from ostinato.music.codecs import codec_from_json
 from ostinato.music.piece import DRUMS, Piece, make_piece
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.music.score_rows import DURATIONS, END, METER, NUM_SHIFTS, REST, START, STYLE, TEMPO

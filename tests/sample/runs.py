@@ -8,7 +8,7 @@ import jax
 from ostinato.configs.schema import DataConfig, ModelConfig, TrainConfig
 from ostinato.model.network import init_params
 from ostinato.music.codec import Codec
-from ostinato.sample.exchange import PARAMETERS, import_run, write_parameters
+from ostinato.sample.export.exchange import PARAMETERS, import_run, write_parameters
 from ostinato.train.checkpoint import LoadedRun, make_model
 from ostinato.train.fingerprint import tree_sha256
 from tests.sample.tiny_models import CONFIG, SCORE

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ostinato.music.statistics import Statistics
+from ostinato.data.statistics import Statistics
 from ostinato.sample.rank import distance
 from tests.midi_files import tune
 

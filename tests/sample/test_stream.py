@@ -13,8 +13,8 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.music import midi
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_codec import ScoreCodec
-from ostinato.sample import growing_midi
-from ostinato.sample.midi_events import MidiEvents
+from ostinato.sample.output import growing_midi
+from ostinato.sample.output.midi_events import MidiEvents
 from ostinato.sample.stream import FileSink, PipeSender, PortSender, Rows, TimedSink, endless_rows, open_sink, play
 from tests.midi_files import piece_of, tune
 from tests.sample.tiny_models import SCORE, tiny_model, write

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.data.records import Dataset, Record, write_dataset
 from ostinato.music.notes_codec import END, NUM_SPECIAL, START, NoteEvent, NotesCodec
-from ostinato.music.records import Dataset, Record, write_dataset
 
 TRAIN_LENGTHS = (3, 40, 9, 25, 2, 61, 17, 33, 30, 50)
 VALIDATION_LENGTHS = (12, 3, 30, 21, 7)

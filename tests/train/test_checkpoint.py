@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ostinato.train.checkpoint import Checkpoints, load_params, make_model
-from ostinato.train.description import CheckpointError, describe_run
 from ostinato.train.fingerprint import tree_sha256
+from ostinato.train.run_metadata import CheckpointError, describe_run
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import make_mesh, make_state_init, state_shardings
 from tests.train.conftest import replace

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ostinato.configs.schema import DataConfig
+from ostinato.data.records import Dataset, DatasetError, Record, write_dataset
 from ostinato.music.notes_codec import END, START
 from ostinato.music.piece import DRUMS, make_piece
-from ostinato.music.records import Dataset, DatasetError, Record, write_dataset
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.music.score_rows import TEMPO
 from ostinato.train import data

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from ostinato.train.checkpoint import load_params
-from ostinato.train.description import CheckpointError
 from ostinato.train.loop import NonFiniteLossError, parts_for, train
 from ostinato.train.profiling import steps_to_profile
+from ostinato.train.run_metadata import CheckpointError
 from ostinato.train.runs import show
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset, read_metrics, replace
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from ostinato.music import tfrecord
+from ostinato.data import tfrecord
 from ostinato.train.metrics import RunMetrics, open_metrics, progress_view
 from tests.train.conftest import read_metrics
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ostinato.train.checkpoint import load_params
-from ostinato.train.description import CheckpointError
 from ostinato.train.loop import train
+from ostinato.train.run_metadata import CheckpointError
 from ostinato.train.runs import show
 from ostinato.train.transfer import batches_with_old
 from tests.train.conftest import make_dataset, read_metrics, replace

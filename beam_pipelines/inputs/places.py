@@ -1,0 +1,199 @@
+"""What the user names (files, folders, globs, lists, URLs) as places, each a file or an archive of its own."""
+
+import functools
+import glob
+import os
+import re
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs.storage import StorageError, is_remote
+from ostinato.music.midi import MIDI_SUFFIXES
+
+ZIP_SUFFIXES = (".zip",)
+TAR_SUFFIXES = (".tar",)
+STREAM_SUFFIXES = (".tar.gz", ".tgz", ".tar.zst", ".tzst")
+ARCHIVE_SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES + STREAM_SUFFIXES
+LIST_SUFFIX = ".txt"
+
+_GLOB = re.compile(r"[*?[]")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class SourceError(ValueError):
+    """Nothing usable where the user said the MIDI files are."""
+
+
+class Place(NamedTuple):
+    """A file, which may be an archive."""
+
+    path: str
+    key: str
+    """Path relative to the folder that the user named, or to the folder in which a glob begins; of a file that the user
+    named the end of the path, and of a line of a list the line."""
+    named: bool = True
+    """Whether the user named the file itself; else it was found in a folder."""
+
+
+def find_places(patterns: Iterable[str]) -> list[Place]:
+    """Returns each file that the patterns name, once, sorted by path.
+
+    Args:
+        patterns: files of any ending; folders and globs (`**` is any depth), in which files are known by their endings
+            and links to folders are not followed; lists (.txt) of files and folders, one a line, relative to the list,
+            with comments behind a `#` at the beginning of a line; URLs of all these (of files only, for http).
+
+    Raises:
+        SourceError: a pattern matches nothing, or a folder cannot be listed. A line of a list that matches nothing is a
+            place like any other.
+    """
+    # Two spellings of one file are one place; a link to a file is a place of its own.
+    real_folder = functools.lru_cache(maxsize=1 << 16)(lambda folder: os.path.realpath(folder))
+    places: dict[str, Place] = {}
+    for pattern in patterns:
+        try:
+            found = list(_expand(pattern))
+        except StorageError as error:
+            raise SourceError(str(error)) from error
+        if not found:
+            raise SourceError(f"{pattern}: holds no file ending in {', '.join(MIDI_SUFFIXES + ARCHIVE_SUFFIXES)}")
+        for place in found:
+            places.setdefault(_identity(place.path, real_folder), place)
+    return sorted(places.values())
+
+
+def has_suffix(path: str, suffixes: tuple[str, ...]) -> bool:
+    """Returns whether a path or URL ends in one of the suffixes, in any case."""
+    return _url_path(path).lower().endswith(suffixes)
+
+
+def folder_name(path: str) -> str:
+    """Returns the name of the folder in which a file lies; empty where the path does not tell."""
+    folder = os.path.dirname(_url_path(path))
+    name = os.path.basename(folder)
+    return os.path.basename(os.path.normpath(folder)) if name in (".", "..") else name
+
+
+def stem(path: str) -> str:
+    """Returns the name of an archive without its ending."""
+    name = os.path.basename(_url_path(path))
+    ending = next((ending for ending in STREAM_SUFFIXES + ARCHIVE_SUFFIXES if name.lower().endswith(ending)), "")
+    return name[: len(name) - len(ending)]
+
+
+def printable(name: str) -> str:
+    r"""Returns a name as text that any program can show: what is not UTF-8, and control characters, as \xff and \n."""
+    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), name)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # Python's stand-in for a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
+
+
+def _url_path(path: str) -> str:
+    return urllib.parse.unquote(urllib.parse.urlsplit(path).path) if _is_web(path) else path
+
+
+def _is_web(path: str) -> bool:
+    return path[:8].lower().startswith(("http://", "https://"))
+
+
+def _identity(path: str, real_folder: Callable[[str], str]) -> str:
+    return path if is_remote(path) else os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
+
+
+def _expand(pattern: str) -> Iterator[Place]:
+    if has_suffix(pattern, (LIST_SUFFIX,)) and not _GLOB.search(pattern):
+        yield from _read_list(pattern)
+    elif is_remote(pattern):
+        yield from _expand_remote(pattern)
+    elif os.path.isdir(pattern):
+        yield from _walk(pattern)
+    elif os.path.lexists(pattern):
+        yield Place(pattern, os.path.basename(pattern))
+    else:
+        paths = sorted(glob.glob(pattern, recursive=True))
+        if not paths:
+            raise SourceError(f"{pattern}: no such file or folder")
+        for path in paths:
+            yield from _walk(path) if os.path.isdir(path) else _matched(pattern, path)
+
+
+def _expand_remote(pattern: str) -> Iterator[Place]:
+    if _is_web(pattern):
+        yield Place(pattern, os.path.basename(_url_path(pattern)))
+    elif not pattern.endswith("/") and storage.is_file(pattern):
+        yield Place(pattern, os.path.basename(pattern))
+    elif _GLOB.search(pattern):
+        wanted = re.compile(_glob_expression(pattern))
+        paths = [path for path in storage.list_files(_fixed_folder(pattern)) if wanted.fullmatch(path)]
+        if not paths:
+            raise SourceError(f"{pattern}: no such file")
+        for path in paths:
+            yield from _matched(pattern, path)
+    else:
+        paths = storage.list_files(pattern)
+        if not paths:
+            raise SourceError(f"{pattern}: no such file or folder")
+        yield from _in_folder(pattern, paths)
+
+
+def _matched(pattern: str, path: str) -> Iterator[Place]:
+    return (place._replace(named=True) for place in _in_folder(_fixed_folder(pattern), [path]))
+
+
+def _fixed_folder(pattern: str) -> str:
+    """Returns the part of a glob in which nothing can vary."""
+    folder, slash, _ = _GLOB.split(pattern)[0].rpartition("/")
+    return folder or slash
+
+
+def _glob_expression(pattern: str) -> str:
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = re.sub(
+        r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.",
+        lambda found: (
+            parts.get(found[0]) or (found[0].replace("[!", "[^", 1) if len(found[0]) > 1 else re.escape(found[0]))
+        ),
+        pattern,
+        flags=re.DOTALL,
+    )
+    return f"(?s:{expression})"
+
+
+def _walk(root: str) -> Iterator[Place]:
+    def fail(error: OSError) -> None:
+        raise SourceError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+
+    for folder, folders, files in os.walk(root, onerror=fail):
+        # A folder with the name of a file is an input that cannot be read; what it holds is looked at all the same.
+        disguised = [name for name in folders if has_suffix(name, MIDI_SUFFIXES)]
+        yield from _in_folder(root, [os.path.join(folder, name) for name in files + disguised])
+
+
+def _in_folder(root: str, paths: list[str]) -> Iterator[Place]:
+    start = len(os.path.join(root, "")) if root else 0
+    for path in paths:
+        if path.lower().endswith(MIDI_SUFFIXES + ARCHIVE_SUFFIXES):
+            yield Place(path, path[start:], named=False)
+
+
+def _read_list(path: str) -> Iterator[Place]:
+    folder = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
+    text = storage.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    for line in text.splitlines():
+        name = line.strip().decode("utf-8", "surrogateescape")
+        if not name or name.startswith("#"):
+            continue
+        full = name if is_remote(name) or os.path.isabs(name) else storage.join(folder, name)
+        if is_remote(full) and name.endswith("/"):
+            yield from _in_folder(full, storage.list_files(full))
+        elif not is_remote(full) and os.path.isdir(full) and not has_suffix(full, MIDI_SUFFIXES):
+            yield from _walk(full)
+        else:
+            yield Place(full, name)

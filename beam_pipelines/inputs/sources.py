@@ -1,0 +1,306 @@
+"""A collection of MIDI files as units of work: the driver finds them, a worker reads one by itself.
+
+Each input is read once, and each is yielded, with its bytes or with the reason why it has none.
+"""
+
+import functools
+import io
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import BinaryIO, Literal, NamedTuple, cast
+
+from ostinato.beam_pipelines.inputs import storage, tars, zips
+from ostinato.beam_pipelines.inputs.inflate import Inflated
+from ostinato.beam_pipelines.inputs.places import (
+    ARCHIVE_SUFFIXES,
+    STREAM_SUFFIXES,
+    TAR_SUFFIXES,
+    ZIP_SUFFIXES,
+    Place,
+    find_places,
+    folder_name,
+    has_suffix,
+    printable,
+    stem,
+)
+from ostinato.beam_pipelines.inputs.places import SourceError as SourceError
+from ostinato.beam_pipelines.inputs.storage import StorageError, is_remote
+from ostinato.beam_pipelines.inputs.tars import TarMember
+from ostinato.beam_pipelines.inputs.unreadable import READ_REASONS as READ_REASONS
+from ostinato.beam_pipelines.inputs.unreadable import ReadReason, UnreadableError
+from ostinato.beam_pipelines.inputs.zips import ZipMember
+from ostinato.music.midi import MIDI_SUFFIXES
+
+_BUFFER_BYTES = 1 << 17
+
+
+class Input(NamedTuple):
+    """One input as it comes off its source; its names hold no character that cannot be written as UTF-8."""
+
+    name: str
+    """For people: path, or archive!member, with #2 and so on behind it where an archive has a name more than once."""
+    key: str
+    """Path relative to the folder or archive that the user named; as the list writes it for a line of a list."""
+    folder: str
+    """Name of the folder it lies in; of the archive (without its ending) where it lies in no folder there."""
+    data: bytes
+    """Empty where it cannot be read."""
+    reason: ReadReason | Literal[""] = ""
+    detail: str = ""
+
+
+class Fault(NamedTuple):
+    """Why an archive cannot be read to its end."""
+
+    reason: ReadReason
+    detail: str
+
+
+class Unit(NamedTuple):
+    """What one worker reads at a time."""
+
+    kind: Literal["files", "zip", "tar", "stream"]
+    base: str
+    """Folder to which paths on this machine are relative."""
+    path: str = ""
+    """Of the archive."""
+    key: str = ""
+    """Of the archive."""
+    named: bool = True
+    """Whether the user named the archive itself: the keys of its members are then their names."""
+    entries: tuple[Place | ZipMember | TarMember, ...] = ()
+    """The files, or the members with their places in the archive; empty for a stream."""
+    repeats: tuple[int, ...] = ()
+    """For each member, how many members of the same name stand before it."""
+    part: int = 0
+    parts: int = 1
+    """Of a stream: this unit has the inputs i with i % parts == part."""
+    fault: Fault | None = None
+    """What was found wrong with the archive; the archive itself is then the last input of the unit."""
+
+    @property
+    def num_inputs(self) -> int | None:
+        """None where only reading tells."""
+        return None if self.kind == "stream" and not self.fault else len(self.entries) + bool(self.fault)
+
+
+def find_units(patterns: Iterable[str], *, inputs_per_unit: int = 1024, stream_parts: int = 1) -> list[Unit]:
+    """Returns units that together hold each input once; their order depends on names only.
+
+    Args:
+        patterns: see `places.find_places`. Archives are .zip, .tar, .tar.gz, .tgz, .tar.zst and .tzst; their members
+            are known by their endings.
+        inputs_per_unit: at most so many files or members.
+        stream_parts: so many units read each compressed tar, all from beginning to end, and share its members out.
+
+    Raises:
+        SourceError: a pattern matches nothing, or a folder cannot be listed.
+        StorageError: an archive cannot be listed for a reason that may pass.
+    """
+    places = find_places(patterns)
+    base = os.getcwd()
+    files = [place for place in places if not has_suffix(place.path, ARCHIVE_SUFFIXES)]
+    units = [Unit("files", base, entries=tuple(files[start:stop])) for start, stop in _shares(files, inputs_per_unit)]
+    for place in places:
+        if has_suffix(place.path, ARCHIVE_SUFFIXES):
+            units += _archive_units(place, base, inputs_per_unit=inputs_per_unit, stream_parts=stream_parts)
+    if not units:
+        archives = ", ".join(place.path for place in places[:3])
+        raise SourceError(f"{archives}: no member ends in {', '.join(MIDI_SUFFIXES)}")
+    return units
+
+
+def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
+    """Yields the inputs of a unit in an order of their own; several threads may read units at once.
+
+    Args:
+        unit: of `find_units`.
+        max_bytes: an input that has more is not read.
+
+    Raises:
+        StorageError: an archive that was there is gone, or the storage fails in a way that may pass.
+    """
+    if unit.kind == "files":
+        yield from _read_files(unit, max_bytes)
+    elif unit.entries or not unit.fault:
+        try:
+            with storage.open_binary(_full_path(unit, unit.path)) as file:
+                yield from (_read_stream if unit.kind == "stream" else _read_members)(unit, file, max_bytes)
+        except OSError as error:
+            raise StorageError(unit.path, f"cannot be read ({error.strerror or error})") from error
+    if unit.fault:
+        yield _whole_archive(unit, unit.fault)
+
+
+def check_streams(units: Iterable[Unit], counts: Iterable[int]) -> None:
+    """Checks that the units which share an archive saw the same members.
+
+    Args:
+        units: all of a job.
+        counts: how many inputs each has yielded.
+
+    Raises:
+        SourceError: they did not; the archive changed while it was being read.
+    """
+    shares: dict[str, list[tuple[Unit, int]]] = {}
+    for unit, count in zip(units, counts, strict=True):
+        if unit.kind == "stream" and not unit.fault:
+            shares.setdefault(unit.path, []).append((unit, count))
+    for path, share in shares.items():
+        total = sum(count for _, count in share)
+        if any(count != len(range(unit.part, total, unit.parts)) for unit, count in share):
+            found = ", ".join(str(count) for _, count in share)
+            raise SourceError(f"{path}: changed while it was being read (shares of {found} inputs); run it again")
+
+
+def _shares(items: Sequence[object], size: int) -> Iterator[tuple[int, int]]:
+    return ((start, start + size) for start in range(0, len(items), size))
+
+
+def _full_path(unit: Unit, path: str) -> str:
+    return path if is_remote(path) else os.path.join(unit.base, path)
+
+
+def _archive_units(place: Place, base: str, *, inputs_per_unit: int, stream_parts: int) -> list[Unit]:
+    unit = Unit(_archive_kind(place.path), base, *place)
+    path = _full_path(unit, place.path)
+    try:
+        if unit.kind == "stream":
+            _check_readable(path)
+            return [unit._replace(part=part, parts=stream_parts) for part in range(stream_parts)]
+        with storage.open_binary(path) as file:
+            entries, error = zips.list_members(file) if unit.kind == "zip" else tars.list_members(file)
+    except OSError as error:
+        raise StorageError(place.path, f"cannot be read ({error.strerror or error})") from error
+    except StorageError as error:
+        if error.reason is None:
+            raise
+        return [unit._replace(fault=Fault(error.reason, error.detail))]
+    members = [member for member in entries if has_suffix(member.name, MIDI_SUFFIXES)]
+    repeats = _count_repeats(members)
+    units = [
+        unit._replace(entries=tuple(members[start:stop]), repeats=tuple(repeats[start:stop]))
+        for start, stop in _shares(members, inputs_per_unit)
+    ]
+    if error:
+        *units, last = units or [unit]
+        units.append(last._replace(fault=Fault(error.reason, error.detail)))
+    return units
+
+
+def _check_readable(path: str) -> None:
+    if not is_remote(path):
+        storage.open_binary(path).close()
+    elif not storage.is_file(path):  # opening it may mean to fetch all of it
+        raise StorageError(path, "no such file", reason="missing")
+
+
+def _archive_kind(path: str) -> Literal["zip", "tar", "stream"]:
+    if has_suffix(path, ZIP_SUFFIXES):
+        return "zip"
+    # A remote tar would have to be read to its end to know where its members lie.
+    return "tar" if has_suffix(path, TAR_SUFFIXES) and not is_remote(path) else "stream"
+
+
+def _count_repeats(members: Iterable[ZipMember | TarMember]) -> list[int]:
+    seen: Counter[str] = Counter()
+    repeats = []
+    for member in members:
+        repeats.append(seen[member.name])
+        seen[member.name] += 1
+    return repeats
+
+
+def _read_files(unit: Unit, max_bytes: int) -> Iterator[Input]:
+    places = iter(cast(tuple[Place, ...], unit.entries))
+    if not any(is_remote(place.path) for place in unit.entries if isinstance(place, Place)):
+        for place in places:
+            yield _read_file(unit, place, max_bytes)
+        return
+    # Servers answer slowly, but many questions at once.
+    with ThreadPoolExecutor(storage.REMOTE_READERS) as executor:
+        waiting: deque[Future[Input]] = deque()
+        while True:
+            free = 2 * storage.REMOTE_READERS - len(waiting)
+            waiting.extend(executor.submit(_read_file, unit, place, max_bytes) for place in islice(places, free))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+
+
+def _read_file(unit: Unit, place: Place, max_bytes: int) -> Input:
+    path = _full_path(unit, place.path)
+    shown = printable(place.path), printable(place.key), printable(folder_name(path))
+    try:
+        return Input(*shown, storage.read_bytes(path, max_bytes=max_bytes))
+    except StorageError as error:
+        if error.reason is None:
+            raise
+        return Input(*shown, b"", error.reason, printable(error.detail))
+
+
+def _read_members(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
+    for entry, repeat in zip(unit.entries, unit.repeats, strict=True):
+        member = cast(ZipMember | TarMember, entry)
+        yield _member(unit, member.name, repeat, lambda member=member: _read_at(file, member, max_bytes))
+
+
+def _read_at(file: BinaryIO, member: ZipMember | TarMember, max_bytes: int) -> bytes:
+    if isinstance(member, ZipMember):
+        return zips.read_member(file, member, max_bytes=max_bytes)
+    return tars.read_member(file, member, max_bytes=max_bytes)
+
+
+def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
+    seen: Counter[str] = Counter()
+    count = 0
+
+    def is_mine() -> bool:
+        return count % unit.parts == unit.part
+
+    def wanted(member: TarMember) -> bool:
+        return is_mine() and member.size <= max_bytes and has_suffix(member.name, MIDI_SUFFIXES)
+
+    compressed = has_suffix(unit.path, STREAM_SUFFIXES)
+    inflated = Inflated(file, zstd=has_suffix(unit.path, ("zst",))) if compressed else None
+    stream = cast(BinaryIO, io.BufferedReader(inflated, _BUFFER_BYTES)) if inflated else file
+    fault = None
+    try:
+        for member, data in tars.walk(stream, wanted=wanted):
+            if not has_suffix(member.name, MIDI_SUFFIXES):
+                continue
+            if is_mine():
+                check = functools.partial(tars.check_member, member, data, max_bytes=max_bytes)
+                yield _member(unit, member.name, seen[member.name], check)
+            seen[member.name] += 1
+            count += 1
+        while inflated and stream.read(_BUFFER_BYTES):
+            pass  # the checksum of a compressed stream stands at its end
+    except UnreadableError as error:
+        fault = error
+    fault = inflated.fault if inflated and inflated.fault else fault
+    if fault and is_mine():
+        yield _whole_archive(unit, Fault(fault.reason, fault.detail))
+
+
+def _member(unit: Unit, member: str, repeat: int, read: Callable[[], bytes]) -> Input:
+    name = member.removeprefix("./")
+    shown = (
+        printable(f"{unit.path}!{name}" + (f"#{repeat + 1}" if repeat else "")),
+        printable(name if unit.named else f"{unit.key}!{name}"),
+        printable(folder_name(name) or stem(unit.path)),
+    )
+    try:
+        return Input(*shown, read())
+    except UnreadableError as error:
+        return Input(*shown, b"", error.reason, printable(error.detail))
+
+
+def _whole_archive(unit: Unit, fault: Fault) -> Input:
+    folder = folder_name(_full_path(unit, unit.path))
+    return Input(
+        printable(unit.path), printable(unit.key), printable(folder), b"", fault.reason, printable(fault.detail)
+    )

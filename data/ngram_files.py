@@ -1,0 +1,181 @@
+"""The tables of `ngrams` on disk, in parts, and the questions that models ask them.
+
+ngrams.json                what was counted; written last
+part-00003/contexts.npy    one file for each column of a `Table`
+part-00003/lower-*.npy     continuations that belong to the first part
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Integer, UInt64
+
+from ostinato.data import ngrams
+from ostinato.data.ngrams import ORDERS, Suffixes, Table
+from ostinato.data.records import write_atomically
+
+FORMAT = 1
+FILE = "ngrams.json"
+SMALLEST_DISCOUNT = 0.1
+"""What is taken away even where the counts of counts say that nothing should be: unseen values keep a probability."""
+
+
+class Followers(NamedTuple):
+    """What followed the contexts of some questions, one pair of a question and a value after the other."""
+
+    questions: Int[np.ndarray, " k"]
+    """Their numbers; those whose context was never seen are missing."""
+    values: Int[np.ndarray, " k"]
+    counts: Float[np.ndarray, " k"]
+    continuations: Float[np.ndarray, " k"]
+
+
+class NgramCounts:
+    """The counts of a training split; tables are mapped into memory, not read."""
+
+    def __init__(self, tables: Sequence[Table], num_fields: int, counts: np.ndarray, continuations: np.ndarray) -> None:
+        """Takes the parts, the first of which holds orders below 1, and how many pairs occur once, twice and so on."""
+        self._tables = tables
+        self.num_fields = num_fields
+        self._discounts = {False: _discounts(counts), True: _discounts(continuations)}
+
+    def discounts(self, field: int, order: int, *, continuations: bool) -> Float[np.ndarray, " 4"]:
+        """Returns what Kneser-Ney takes away from a count of 0, 1, 2, and 3 or more."""
+        return self._discounts[continuations][ngrams.group_of(field, order)]
+
+    def followers(self, contexts: UInt64[np.ndarray, " n"], homes: UInt64[np.ndarray, " n"] | None) -> Followers:
+        """Returns what followed each context.
+
+        Args:
+            contexts: one for each question.
+            homes: their contexts of order 1; None for orders below 1.
+        """
+        if homes is None or len(self._tables) == 1:
+            return _followers(self._tables[0], contexts, np.arange(len(contexts)))
+        part = ngrams.part_of(homes, len(self._tables))
+        found = []
+        for number in np.unique(part):
+            asked = np.flatnonzero(part == number)
+            found.append(_followers(self._tables[number], contexts[asked], asked))
+        return Followers(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def in_memory(pieces: Sequence[Integer[np.ndarray, "_ f"]], *, num_parts: int = 1) -> NgramCounts:
+    """Returns the counts of a few pieces."""
+    num_fields = pieces[0].shape[1]
+    parts = [ngrams.tabulate(pairs) for pairs in ngrams.split_pairs(ngrams.count_pairs(pieces), num_parts)]
+    tables = [table for table, _ in parts]
+    tables[0] = ngrams.with_continuations(tables[0], [lower for _, lower in parts])
+    return NgramCounts(tables, num_fields, *_statistics(tables, num_fields))
+
+
+def write_part(folder: Path, number: int, table: Table, lower: Suffixes) -> None:
+    """Writes one part; it appears when it is whole, and replaces what an attempt before has left."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".part-{number:05d}-") as temporary:
+        unfinished = Path(temporary, "part")
+        unfinished.mkdir()
+        for name, column in {
+            **table._asdict(),
+            **{f"lower-{name}": column for name, column in lower._asdict().items()},
+        }.items():
+            np.save(unfinished / f"{name}.npy", column)
+        shutil.rmtree(_part(folder, number), ignore_errors=True)
+        unfinished.replace(_part(folder, number))
+
+
+def finish(folder: Path, num_parts: int, *, fingerprint: str, num_fields: int) -> None:
+    """Hands the continuations of the lowest orders to the first part and writes, last, what was counted.
+
+    Args:
+        folder: where all parts have been written.
+        num_parts: how many.
+        fingerprint: of the dataset.
+        num_fields: of its rows.
+    """
+    lower = [
+        Suffixes(*(np.load(_part(folder, number) / f"lower-{name}.npy") for name in Suffixes._fields))
+        for number in range(num_parts)
+    ]
+    first = ngrams.with_continuations(_open_part(folder, 0), lower)
+    np.save(_part(folder, 0) / "continuations.npy", first.continuations)
+    # One part after the other, so that no more than one is in memory.
+    parts = (_statistics([_open_part(folder, number)], num_fields) for number in range(num_parts))
+    counts, continuations = (sum(column) for column in zip(*parts, strict=True))
+    document = {
+        "format": FORMAT,
+        "fingerprint": fingerprint,
+        "orders": ORDERS,
+        "parts": num_parts,
+        "fields": num_fields,
+        "counts_of_counts": np.asarray(counts).tolist(),
+        "counts_of_continuations": np.asarray(continuations).tolist(),
+    }
+    write_atomically(folder / FILE, (json.dumps(document) + "\n").encode())
+
+
+def open_counts(folder: Path, fingerprint: str) -> NgramCounts | None:
+    """Returns the counts in a folder, or None if they are not there, not whole, or not those of this dataset."""
+    if not (folder / FILE).is_file():
+        return None
+    document = json.loads((folder / FILE).read_text())
+    wanted = {"format": FORMAT, "fingerprint": fingerprint, "orders": list(ORDERS)}
+    if any(document.get(name) != value for name, value in wanted.items()):
+        return None
+    tables = [_open_part(folder, number) for number in range(document["parts"])]
+    statistics = (np.array(document[name], np.int64) for name in ("counts_of_counts", "counts_of_continuations"))
+    return NgramCounts(tables, document["fields"], *statistics)
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:05d}"
+
+
+def _open_part(folder: Path, number: int) -> Table:
+    return Table(*(np.load(_part(folder, number) / f"{name}.npy", mmap_mode="r") for name in Table._fields))
+
+
+def _statistics(tables: Sequence[Table], num_fields: int) -> tuple[Int[np.ndarray, "g 4"], Int[np.ndarray, "g 4"]]:
+    counts = sum(ngrams.counts_of_counts(table, table.counts, num_fields) for table in tables)
+    continuations = sum(ngrams.counts_of_counts(table, table.continuations, num_fields) for table in tables)
+    return np.asarray(counts), np.asarray(continuations)
+
+
+def _followers(table: Table, contexts: np.ndarray, questions: np.ndarray) -> Followers:
+    if not len(table.contexts):
+        nothing = np.zeros(0, np.int64)
+        return Followers(nothing, nothing, nothing.astype(float), nothing.astype(float))
+    i = np.minimum(np.searchsorted(table.contexts, contexts), len(table.contexts) - 1)
+    known = table.contexts[i] == contexts
+    i, questions = i[known], questions[known]
+    begin, length = table.begins[i], table.begins[i + 1] - table.begins[i]
+    ends = np.cumsum(length)
+    place = np.arange(length.sum()) + np.repeat(begin - (ends - length), length)
+    return Followers(
+        questions=np.repeat(questions, length),
+        values=table.values[place].astype(np.int64),
+        counts=table.counts[place].astype(float),
+        continuations=table.continuations[place].astype(float),
+    )
+
+
+def _discounts(counts_of_counts: Int[np.ndarray, "g 4"]) -> Float[np.ndarray, "g 4"]:
+    """Returns D_1, D_2 and D_3+ of modified Kneser-Ney (Chen & Goodman 1998, equation 26), after a 0.
+
+    Y = n_1 / (n_1 + 2 n_2), D_i = i - (i + 1) Y n_(i+1) / n_i. Where a number of pairs is missing, as in a small
+    collection, Y itself is taken away (Ney, Essen & Kneser 1994).
+    """
+    n = counts_of_counts.astype(float)
+    y = n[:, 0] / np.maximum(n[:, 0] + 2 * n[:, 1], 1)
+    discounts = np.zeros_like(n)
+    for i in (1, 2, 3):
+        ratio = n[:, i] / np.maximum(n[:, i - 1], 1)
+        modified = i - (i + 1) * y * ratio
+        usable = (n[:, i - 1] > 0) & (n[:, i] > 0)
+        discounts[:, i] = np.clip(np.where(usable, modified, y), SMALLEST_DISCOUNT, i)
+    discounts[:, 1] = np.minimum(discounts[:, 1], 1.0)
+    return discounts

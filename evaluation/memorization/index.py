@@ -1,0 +1,255 @@
+"""The index of a corpus in which copies are looked for, on disk and in use.
+
+    index.json      format, what it was made of, counts
+    text.npy        UInt16[s]: the symbols of all lines, see symbols.py
+    suffixes.npy    Int32[s]: see suffixes.py
+    onsets.npy      Int32[s]: of the note before each symbol, in 24ths of a quarter note
+    pitches.npy     UInt8[s]: likewise
+    lines.npy       Int64[l, 3]: where each line begins, its piece, and its name's place in index.json
+
+11 bytes for each symbol; a note has two to three. The files are mapped into memory, so opening costs nothing.
+"""
+
+import json
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from ostinato.data.records import Dataset, write_atomically
+from ostinato.evaluation.memorization.suffixes import find_longest, suffix_array
+from ostinato.evaluation.memorization.symbols import (
+    BITS,
+    END,
+    MIN_NOTES,
+    TEXTURE,
+    SymbolLine,
+    shared_notes,
+    symbol_lines,
+)
+from ostinato.music.piece import Piece, quantize_ticks
+
+FORMAT = 1
+_GRID = 24
+_ARRAYS = ("text", "suffixes", "onsets", "pitches", "lines")
+
+
+class Copy(NamedTuple):
+    """The longest run of notes that a piece shares with the corpus. Places are in quarter notes from the beginning."""
+
+    num_notes: int
+    """0 if the piece has no line of three notes, or none of its intervals is in the corpus."""
+    bits: float
+    """How unlikely the run is as such: -log2 of its intervals and steps in time, each as frequent as in the corpus."""
+    source: str
+    """The piece of the corpus, or one of several."""
+    source_line: str
+    """In which of its lines: texture, top, bottom, program N."""
+    source_quarter: float
+    source_quarters: float
+    """How long the run is there, from the first onset to the last."""
+    line: str
+    quarter: float
+    quarters: float
+    transposition: int
+    """Semitones from the source to the piece."""
+
+    @property
+    def stretch(self) -> float:
+        """How many times as long the run is as in the source; NaN if all its notes begin together."""
+        return self.quarters / self.source_quarters if self.source_quarters else float("nan")
+
+
+NO_COPY = Copy(0, 0.0, "", "", 0.0, 0.0, "", 0.0, 0.0, 0)
+
+
+class LineMatches(NamedTuple):
+    """What a line of a piece shares with the corpus; n notes of the line but the last."""
+
+    line: SymbolLine
+    notes: Int[np.ndarray, " n"]
+    """In the longest run that begins with each note."""
+    bits: Float[np.ndarray, " n"]
+    place: Int[np.ndarray, " n"]
+
+
+class CopyIndex:
+    """All lines of a corpus, and the order of their suffixes."""
+
+    def __init__(self, description: dict[str, Any], arrays: dict[str, Shaped[np.ndarray, "..."]]) -> None:
+        """Use `build`, `open` or `of_dataset`."""
+        self.description = description
+        self._arrays = arrays
+        self._text, self._suffixes = arrays["text"], arrays["suffixes"]
+        self._bits = np.array(description["symbol_bits"])
+
+    @classmethod
+    def build(
+        cls, pieces: Iterable[Piece], *, names: Sequence[str] | None = None, fingerprint: str = ""
+    ) -> "CopyIndex":
+        """Returns the index of the pieces, which are taken one at a time.
+
+        Args:
+            pieces: the training set.
+            names: what to call them; by default their numbers from 0.
+            fingerprint: of the dataset they are from.
+
+        Raises:
+            ValueError: there is nothing in which a copy could be found, or there are not as many names as pieces.
+        """
+        text, onsets, pitches, rows, line_names = array("H"), array("i"), array("B"), [], {}
+        num_pieces = num_notes = 0
+        for number, piece in enumerate(pieces):
+            num_pieces, num_notes = number + 1, num_notes + piece.num_notes
+            for line, symbols in symbol_lines(piece):
+                rows.append((len(text), number, line_names.setdefault(line.name, len(line_names))))
+                text.frombytes(symbols.tobytes())
+                onsets.frombytes(quantize_ticks(line.onset, piece.ticks_per_quarter, _GRID).astype(np.int32).tobytes())
+                pitches.frombytes(line.pitch.astype(np.uint8).tobytes())
+        names = [str(number) for number in range(num_pieces)] if names is None else list(names)
+        if len(names) != num_pieces:
+            raise ValueError(f"{len(names)} names were given for {num_pieces} pieces")
+        if not rows:
+            raise ValueError(
+                f"none of {num_pieces} pieces has a line of {MIN_NOTES} notes in which copies can be found"
+            )
+        symbols = np.frombuffer(text, np.uint16)
+        counts = np.bincount(symbols, minlength=1 << BITS)
+        counts[END] = 0
+        arrays = {
+            "text": symbols,
+            "suffixes": suffix_array(symbols),
+            "onsets": np.frombuffer(onsets, np.int32),
+            "pitches": np.frombuffer(pitches, np.uint8),
+            "lines": np.array(rows, np.int64).reshape(-1, 3),
+        }
+        description = {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "pieces": num_pieces,
+            "notes": num_notes,
+            "names": names,
+            "line_names": list(line_names),
+            # One symbol more, spread over all: one that the corpus does not have is in no run, but in the sums.
+            "symbol_bits": (-np.log2((counts + 1 / len(counts)) / (counts.sum() + 1))).round(4).tolist(),
+        }
+        return cls(description, arrays)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, fingerprint: str | None = None) -> "CopyIndex":
+        """Returns an index that was saved, mapped into memory.
+
+        Raises:
+            ValueError: there is none, or it is of another format or dataset.
+        """
+        folder = Path(folder)
+        file = folder / "index.json"
+        if not file.is_file():
+            raise ValueError(f"{folder}: not an index of copies (index.json is missing)")
+        description = json.loads(file.read_text())
+        if description["format"] != FORMAT:
+            raise ValueError(f"{file}: has format {description['format']}, this version of ostinato reads {FORMAT}")
+        if fingerprint not in (None, description["fingerprint"]):
+            raise ValueError(
+                f"{folder}: made from dataset {description['fingerprint'][:12]}, not {fingerprint[:12]}; delete it"
+            )
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
+        return cls(description, arrays)
+
+    @classmethod
+    def of_dataset(cls, dataset: Dataset, folder: Path) -> "CopyIndex":
+        """Returns the index of a dataset's training split: that in the folder if it is of this dataset, or a new one.
+
+        It holds the training pieces as their codec gives them back, which is what a model can copy.
+        """
+        if is_index_of(folder, dataset.fingerprint):
+            return cls.open(folder)
+        source = dataset.source("train")
+        records = [source[i].id for i in range(len(source))]
+        pieces = (dataset.codec.decode(source[i].steps) for i in range(len(source)))
+        cls.build(pieces, names=records, fingerprint=dataset.fingerprint).save(folder)
+        return cls.open(folder)
+
+    def save(self, folder: Path) -> None:
+        """Writes the index to a folder; index.json last, so that what is there is whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "index.json").unlink(missing_ok=True)
+        for name, values in self._arrays.items():
+            with (folder / f"{name}.npy.partial").open("wb") as file:
+                np.save(file, values)
+            (folder / f"{name}.npy.partial").replace(folder / f"{name}.npy")
+        write_atomically(folder / "index.json", json.dumps(self.description).encode())
+
+    def matches(self, piece: Piece) -> list[LineMatches]:
+        """Returns for each line of a piece what it shares with the corpus, note for note."""
+        lines = list(symbol_lines(piece))
+        if not lines:
+            return []
+        query = np.concatenate([line.symbols for line in lines])
+        found = find_longest(self._text, self._suffixes, query)
+        notes = shared_notes(found.whole, found.next_is_close)
+        until = np.append(0, np.cumsum(self._bits[query] * (query != END)))
+        bits = until[np.arange(len(query)) + found.whole] - until[:-1]
+        result, begin = [], 0
+        for line in lines:
+            here = slice(begin, begin + len(line.symbols) - 1)  # without END
+            result.append(LineMatches(line, notes[here], bits[here], found.place[here]))
+            begin += len(line.symbols)
+        return result
+
+    def find(self, piece: Piece) -> Copy:
+        """Returns the longest run of notes in any line of the piece that is also in a line of the corpus."""
+        return self.longest(piece, self.matches(piece))
+
+    def longest(self, piece: Piece, matches: Sequence[LineMatches]) -> Copy:
+        """Returns the longest of these matches; of equal ones the least likely as such."""
+        best = NO_COPY
+        for match in matches:
+            at = int(np.lexsort((match.bits, match.notes))[-1])
+            if match.notes[at] and (match.notes[at], match.bits[at]) > (best.num_notes, best.bits):
+                best = self._copy(piece, match, at)
+        return best
+
+    def most_telling(self, piece: Piece, matches: Sequence[LineMatches]) -> Copy:
+        """Returns the match that is the least likely as such; a long repeated note is everywhere and tells nothing."""
+        telling = [match for match in matches if match.notes.any()]
+        if not telling:
+            return NO_COPY
+        match = max(telling, key=lambda one: one.bits.max())
+        return self._copy(piece, match, int(match.bits.argmax()))
+
+    def _copy(self, piece: Piece, match: LineMatches, at: int) -> Copy:
+        place, num_notes = int(match.place[at]), int(match.notes[at])
+        starts = self._arrays["lines"][:, 0]
+        _, source, source_line = self._arrays["lines"][np.searchsorted(starts, place, side="right") - 1]
+        line, last = match.line.line, num_notes - 1
+        onsets, pitches = self._arrays["onsets"], self._arrays["pitches"]
+        return Copy(
+            num_notes=num_notes,
+            bits=round(float(match.bits[at]), 1),
+            source=self.description["names"][source],
+            source_line=self.description["line_names"][source_line],
+            source_quarter=float(onsets[place]) / _GRID,
+            source_quarters=float(onsets[place + last] - onsets[place]) / _GRID,
+            line=line.name,
+            quarter=float(line.onset[at]) / piece.ticks_per_quarter,
+            quarters=float(line.onset[at + last] - line.onset[at]) / piece.ticks_per_quarter,
+            transposition=int(line.pitch[at]) - int(pitches[place]),
+        )
+
+
+def is_index_of(folder: Path, fingerprint: str) -> bool:
+    """Tells whether a folder holds an index of this format and of the dataset with this fingerprint."""
+    file = folder / "index.json"
+    if not file.is_file():
+        return False
+    description = json.loads(file.read_text())
+    return description.get("format") == FORMAT and description["fingerprint"] == fingerprint
+
+
+def is_texture(match: LineMatches) -> bool:
+    """Returns whether the line is that of all notes (not where they are a melody, which has one line)."""
+    return match.line.line.name == TEXTURE

@@ -1,0 +1,66 @@
+"""Where things are kept that are made once: beside the dataset they were made of, or in the user's cache folder."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ostinato.data.records import Dataset
+from ostinato.launch.commands.show import spinner
+
+if TYPE_CHECKING:
+    from ostinato.data.ngram_files import NgramCounts
+    from ostinato.evaluation.memorization.index import CopyIndex
+
+
+def cache_folder() -> Path:
+    """Returns the folder that Ostinato may fill as it likes, and others may empty."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato"
+
+
+def folder_of(dataset: Dataset, name: str, *, is_made: Callable[[Path], bool]) -> Path:
+    """Returns where something that is made of a dataset is, or is to be made.
+
+    Args:
+        dataset: what it is made of.
+        name: of its folder.
+        is_made: tells whether a folder holds it, whole and of this dataset.
+    """
+    beside = dataset.path / name
+    if is_made(beside) or os.access(dataset.path, os.W_OK):
+        return beside
+    return cache_folder() / dataset.fingerprint / name
+
+
+def counts_of(dataset: Dataset, beam_args: Sequence[str] = (), *, max_transpose: int = 0) -> "NgramCounts":
+    """Returns what follows what in the training split, in its own keys or in several; it is counted once and then kept.
+
+    `folder_of` says where.
+    """
+    from ostinato.beam_pipelines.count_ngrams import count_ngrams
+    from ostinato.data.ngram_files import open_counts
+
+    folder = folder_of(
+        dataset,
+        f"ngrams-{max_transpose}" if max_transpose else "ngrams",
+        is_made=lambda folder: open_counts(folder, dataset.fingerprint) is not None,
+    )
+    counts = open_counts(folder, dataset.fingerprint)
+    if counts is None:
+        with spinner(f"counting {dataset.path} for the Markov chains"):
+            count_ngrams(dataset, folder, beam_args, max_transpose=max_transpose)
+        counts = open_counts(folder, dataset.fingerprint)
+        assert counts is not None, "they have just been written"
+    return counts
+
+
+def index_of(dataset: Dataset) -> "CopyIndex":
+    """Returns the index of the training split in which copies are looked for; it is made once and then kept.
+
+    `folder_of` says where.
+    """
+    from ostinato.evaluation.memorization.index import CopyIndex, is_index_of
+
+    folder = folder_of(dataset, "copies", is_made=lambda folder: is_index_of(folder, dataset.fingerprint))
+    with spinner(f"indexing {dataset.path}, in which copies are looked for"):
+        return CopyIndex.of_dataset(dataset, folder)

@@ -1,0 +1,168 @@
+"""One listener's answers as values, and the JSON that pages send and static studies write.
+
+A page sends JSON objects; `parse_answer` and `parse_training` check them and are the only way in:
+
+    {"choice": "a" | "b" | "none", "comment": "…", "played_ms": [12000, 9800]}
+    {"coherence": 1..5, "style": 1..5, "emotion": 1..5, "comment": "…", "played_ms": [25000]}
+    {"practice": "6-9", "level": "amateur", "playback": "headphones"}
+
+All keys are needed, and there are no others. The file that a listener of a static study downloads is
+`ostinato-answers-<session>.json`:
+
+    {"format": "ostinato-listen-1", "study": <study.id>, "session": <32 random hexadecimal digits>, "number": 17,
+     "begun": "2026-11-23T10:00:00Z", "finished": "2026-11-23T10:15:00Z" | null, "training": {…} | null,
+     "answers": [{"task": "1", "kind": "compare", …as above…}, …]}
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ostinato.listen.design.study import Task
+
+SCALES = ("coherence", "style", "emotion")
+
+CHOICES = ("a", "b", "none")
+"""The left clip, the right one, no preference."""
+
+LOWEST, HIGHEST = 1, 5
+
+MAX_COMMENT = 1000
+"""Characters."""
+
+MAX_PLAYED_MS = 24 * 3600 * 1000
+
+PRACTICE = ("0", "1", "2", "3", "4-5", "6-9", "10+")
+"""Years of regular, daily practice of an instrument or of singing; as the Goldsmiths Musical Sophistication Index
+(Muellensiefen et al., 2014) asks for them."""
+
+LEVELS = ("listener", "amateur", "student", "professional")
+"""How listeners describe themselves: as someone who listens, who plays for pleasure, who studies music, who lives on
+it."""
+
+PLAYBACK = ("headphones", "speakers", "device")
+"""What is listened with; device: the speaker of a phone or a laptop."""
+
+
+class AnswerError(ValueError):
+    """An answer cannot be taken; the message is for the listener and names no other listener's data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Which of two clips is better."""
+
+    choice: Literal["a", "b", "none"]
+    comment: str
+    played_ms: tuple[int, ...]
+    """Milliseconds for which each clip was played, as the browser says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rating:
+    """How good a clip is, from 1 to 5."""
+
+    coherence: int
+    style: int
+    emotion: int
+    comment: str
+    played_ms: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a listener knows of music, and what it is heard with."""
+
+    practice: str
+    level: str
+    playback: str
+
+
+Answer = Comparison | Rating
+
+
+@dataclass(frozen=True)
+class Listener:
+    """All that one listener said, for `results`."""
+
+    name: str
+    """Unique: the number, or the session of a downloaded file."""
+    number: int
+    begun: str
+    finished: bool
+    training: Training | None
+    answers: dict[str, Answer]
+    """By task."""
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]  # it holds a dict
+
+
+def parse_answer(task: Task, data: object) -> Answer:
+    """Returns the answer to a task that a page sent.
+
+    Raises:
+        AnswerError: it is not one; the message says what is wrong.
+    """
+    names = ("choice",) if task.kind == "compare" else SCALES
+    fields = _object(data, (*names, "comment", "played_ms"))
+    played = fields["played_ms"]
+    if not isinstance(played, list) or len(played) != len(task.clips) or not all(_is_ms(ms) for ms in played):
+        raise AnswerError(f"played_ms must be {len(task.clips)} whole numbers from 0 to {MAX_PLAYED_MS}")
+    rest = {"comment": _comment(fields["comment"]), "played_ms": tuple(played)}
+    if task.kind == "compare":
+        return Comparison(choice=_one_of("choice", fields["choice"], CHOICES), **rest)  # pyright: ignore[reportArgumentType]
+    return Rating(**{name: _point(name, fields[name]) for name in SCALES}, **rest)
+
+
+def parse_training(data: object) -> Training:
+    """Returns what a page sent about the listener.
+
+    Raises:
+        AnswerError: it is not that; the message says what is wrong.
+    """
+    allowed = {"practice": PRACTICE, "level": LEVELS, "playback": PLAYBACK}
+    fields = _object(data, tuple(allowed))
+    return Training(**{name: _one_of(name, fields[name], values) for name, values in allowed.items()})
+
+
+def to_json(answer: Answer | Training) -> dict[str, Any]:
+    """Returns what `parse_answer` or `parse_training` reads."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(answer).items()}
+
+
+def says_the_same(one: Answer | Training, other: Answer | Training) -> bool:
+    """Tells whether two answers are the same, however long the clips were played before each."""
+    told = [{name: value for name, value in to_json(answer).items() if name != "played_ms"} for answer in (one, other)]
+    return type(one) is type(other) and told[0] == told[1]
+
+
+def _object(data: object, names: tuple[str, ...]) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping) or set(data) != set(names):
+        raise AnswerError(f"an object with exactly {', '.join(names)} is needed")
+    return data
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise AnswerError(f"{name} must be one of {', '.join(allowed)}")
+    return value
+
+
+def _point(name: str, value: object) -> int:
+    if type(value) is not int or not LOWEST <= value <= HIGHEST:
+        raise AnswerError(f"{name} must be a whole number from {LOWEST} to {HIGHEST}")
+    return value
+
+
+def _is_ms(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_PLAYED_MS
+
+
+def _comment(value: object) -> str:
+    if not isinstance(value, str) or len(value) > MAX_COMMENT:
+        raise AnswerError(f"a comment is text of at most {MAX_COMMENT:,} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:  # JSON may hold half a surrogate pair, which no database stores
+        raise AnswerError("the comment holds characters that are none") from error
+    return value.replace("\0", "").strip()

@@ -1,0 +1,136 @@
+"""A trained model as one file of safetensors, and back: `ostinato export` and `ostinato import`.
+
+The file holds float32 arrays named and laid out as in `torch_layout`, and in its metadata, under `ostinato`, a JSON
+description: the network's configuration, the codec, and the fingerprint of the parameters.
+"""
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ostinato.configs.schema import TrainConfig
+from ostinato.data.records import write_atomically
+from ostinato.model.network import init_params
+from ostinato.music.codecs import codec_from_json
+from ostinato.sample.export.torch_layout import from_torch_layout, to_torch_layout
+from ostinato.train.checkpoint import Checkpoints, LoadedRun, make_model
+from ostinato.train.fingerprint import array_types
+from ostinato.train.run_metadata import FORMAT as CHECKPOINT_FORMAT
+from ostinato.train.run_metadata import PACKAGES, Progress, config_from_json, differences
+from ostinato.train.schedule import make_optimizer
+from ostinato.train.step import make_state_init
+
+PARAMETERS = "parameters.safetensors"
+FORMAT = 1
+
+
+class ExchangeError(ValueError):
+    """A file that is no exported model, or a folder that cannot take one."""
+
+
+class Exported(NamedTuple):
+    """What a file of safetensors holds."""
+
+    params: dict[str, Any]
+    config: TrainConfig
+    description: dict[str, Any]
+
+
+def describe_model(run: LoadedRun) -> dict[str, Any]:
+    """Returns the JSON description of a model."""
+    codec = run.codec
+    return {
+        "generator": "ostinato",
+        "format": FORMAT,
+        "version": importlib.metadata.version("ostinato"),
+        "params_sha256": run.params_sha256,
+        "step": run.step,
+        "config": run.description["config"],
+        "codec": codec.to_json(),
+        "fields": [{"name": field.name, "size": field.size} for field in codec.fields],
+        "start": [int(value) for value in codec.start],
+        "end": [int(value) for value in codec.end],
+    }
+
+
+def write_parameters(run: LoadedRun, path: Path) -> dict[str, Any]:
+    """Writes the file and returns its description."""
+    tensors = {
+        name: np.asarray(value, order="C") for name, value in to_torch_layout(run.params, run.config.model).items()
+    }
+    description = {
+        **describe_model(run),
+        "tensors": {name: list(value.shape) for name, value in sorted(tensors.items())},
+    }
+    write_atomically(path, save(tensors, {"ostinato": json.dumps(description)}))
+    return description
+
+
+def read_parameters(path: Path) -> Exported:
+    """Returns a model that `write_parameters` wrote.
+
+    Raises:
+        ExchangeError: it is another kind of file, of another version, damaged, or an array does not fit the network.
+    """
+    if not path.is_file():
+        raise ExchangeError(f"{path}: no such file; give a {PARAMETERS} that 'ostinato export' wrote")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dictionary
+    except SafetensorError as error:
+        raise ExchangeError(f"{path}: not a file of safetensors ({error})") from error
+    if "ostinato" not in metadata:
+        raise ExchangeError(f"{path}: has no description by ostinato; only files of 'ostinato export' can be imported")
+    description = json.loads(metadata["ostinato"])
+    if description["format"] != FORMAT:
+        raise ExchangeError(f"{path}: has format {description['format']}, this version of ostinato reads {FORMAT}")
+    config = config_from_json(description["config"])
+    model = make_model(config.model, codec_from_json(description["codec"]))
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    expected = array_types(jax.eval_shape(lambda params: to_torch_layout(params, config.model), shapes))
+    if array_types(tensors) != expected:
+        raise ExchangeError(
+            f"{path}: its arrays are not those of its network:\n"
+            + differences(array_types(tensors), expected).replace("in the checkpoint", "in the file")
+        )
+    return Exported(from_torch_layout(tensors, config.model), config, description)
+
+
+def import_run(path: Path, workdir: Path) -> int:
+    """Makes a run out of an exported model, with one checkpoint of step 0; returns the number of its parameters.
+
+    It can be sampled, and `ostinato train` goes on from it, on any dataset with the same codec: the first one becomes
+    that of the run. The optimizer starts anew.
+
+    Raises:
+        ExchangeError: as `read_parameters` does, or there is a run in the folder already.
+    """
+    exported = read_parameters(path)
+    config, codec = exported.config, codec_from_json(exported.description["codec"])
+    if (workdir / "checkpoints").exists():
+        raise ExchangeError(f"{workdir}: there is a run in it already; choose another folder")
+    model = make_model(config.model, codec)
+    optimizer = make_optimizer(config.optimizer, max(1, config.num_steps))
+    state = make_state_init(model, optimizer, config.data.batch_size)(jax.random.key(0))
+    state = state._replace(params=exported.params, opt_state=optimizer.init(exported.params))
+    description = {
+        "format": CHECKPOINT_FORMAT,
+        "config": exported.description["config"],
+        "codec": exported.description["codec"],
+        "dataset": {"path": "", "fingerprint": ""},  # the first dataset that it is trained on
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "history": [],
+        "imported": {"file": path.name, "params_sha256": exported.description["params_sha256"]},
+        "progress": Progress()._asdict(),
+    }
+    workdir.mkdir(parents=True, exist_ok=True)
+    with Checkpoints(workdir) as checkpoints:
+        checkpoints.save(state, description, validation_loss=None)
+    return sum(leaf.size for leaf in jax.tree.leaves(exported.params))

@@ -1,0 +1,134 @@
+"""A piece as a picture: a piano roll as PNG, the same bytes each time."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ostinato.data.records import write_atomically
+from ostinato.music.midi_write import instrument_name
+from ostinato.music.piece import Piece
+
+# Okabe and Ito's colours, which people with colour blindness can tell apart, without the yellow that white swallows.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5b5f97", "#7a8450")
+
+
+class Roll(NamedTuple):
+    """Where the music is in the picture."""
+
+    width: int
+    """Pixels."""
+    height: int
+    left: float
+    """Where tick 0 is, from 0 (the picture's left edge) to 1."""
+    right: float
+    """Where `end_tick` is."""
+    end_tick: int
+    """The last bar line."""
+
+
+def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tick: int | None = None) -> Roll:
+    """Writes a PNG with a bar for each note: colour is the instrument, opacity the velocity.
+
+    The same piece gives the same bytes (with the same matplotlib). The part up to `primer_end_tick`, if given, is
+    shaded and named.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import PolyCollection
+    from matplotlib.colors import to_rgba_array
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    notes, tpq = piece.notes, piece.ticks_per_quarter
+    bar_lines = _bar_ticks(piece) / tpq
+    end = bar_lines[-1]
+    low, high = _pitch_range(notes.pitch)
+    figure = Figure(figsize=(float(np.clip(end / 6, 9, 20)), 5), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+
+    keys = np.arange(low, high + 1)
+    for key in keys[np.isin(keys % 12, (1, 3, 6, 8, 10))]:  # the rows of the black keys
+        axes.axhspan(key - 0.5, key + 0.5, color="#f3f4f7", linewidth=0, zorder=0)
+    cs = keys[keys % 12 == 0]
+    axes.hlines(cs - 0.5, 0, end, colors="#c9ccd6", linewidth=0.8, zorder=1)
+    axes.set_yticks(cs, [f"C{key // 12 - 1}" for key in cs])
+
+    step = _label_step(len(bar_lines) - 1)
+    axes.vlines(bar_lines[::step], low - 0.5, high + 0.5, colors="#c9ccd6", linewidth=0.8, zorder=1)
+    if len(bar_lines) <= 200:
+        axes.vlines(bar_lines, low - 0.5, high + 0.5, colors="#e3e5ec", linewidth=0.6, zorder=0.5)
+    axes.set_xticks(bar_lines[:-1:step], [str(bar + 1) for bar in range(0, len(bar_lines) - 1, step)])
+    axes.set_xlabel("bar")
+
+    if primer_end_tick is not None:
+        primer_end = primer_end_tick / tpq
+        axes.axvspan(0, primer_end, color="#f2c14e", alpha=0.18, linewidth=0, zorder=0.7)
+        axes.axvline(primer_end, color="#b8860b", linewidth=1.2, linestyle=(0, (4, 3)), zorder=4)
+        axes.annotate(
+            "primer", (primer_end, 1), xycoords=("data", "axes fraction"), xytext=(-4, -4), va="top", ha="right",
+            textcoords="offset points", fontsize=9, color="#8a6508", annotation_clip=True,
+        )  # fmt: skip
+
+    programs, of_note = np.unique(notes.program, return_inverse=True)
+    palette = to_rgba_array(_COLOURS)[np.arange(len(programs)) % len(_COLOURS)]
+    colour = palette[of_note]
+    colour[:, 3] = 0.4 + 0.6 * np.clip(notes.velocity, 0, 127) / 127
+    left, right = notes.onset / tpq, (notes.onset + notes.duration) / tpq
+    bottom, top = notes.pitch - 0.42, notes.pitch + 0.42
+    corners = np.stack([left, bottom, left, top, right, top, right, bottom], axis=1).reshape(-1, 4, 2)
+    edges = colour * (0.7, 0.7, 0.7, 1)
+    axes.add_collection(PolyCollection(list(corners), facecolors=colour, edgecolors=edges, linewidths=0.5, zorder=3))
+
+    axes.set_xlim(0, end)
+    axes.set_ylim(low - 0.5, high + 0.5)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
+    if title:
+        axes.set_title(title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
+    if len(programs):
+        mean_pitch = np.bincount(of_note, weights=notes.pitch) / np.bincount(of_note)
+        handles = [
+            Patch(color=_COLOURS[i % len(_COLOURS)], label=instrument_name(int(programs[i])))
+            for i in np.argsort(-mean_pitch, kind="stable")
+        ]
+        columns = -(-len(handles) // -(-len(handles) // 6))  # rows of at most six, equally full
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())
+    place = axes.get_position()  # constrained layout has put it there while the picture was drawn
+    width, height = (round(size) for size in figure.get_size_inches() * figure.dpi)
+    return Roll(width, height, round(place.x0, 5), round(place.x1, 5), round(end * tpq))
+
+
+def _bar_ticks(piece: Piece) -> Float[np.ndarray, " m"]:
+    """Returns the ticks of the bar lines, from 0 to the first one at or after the end; 4/4 where nothing is said."""
+    tick, numerator, denominator = piece.meters
+    if not len(tick) or tick[0] > 0:
+        tick, numerator, denominator = np.r_[0, tick], np.r_[4, numerator], np.r_[4, denominator]
+    length = 4 * piece.ticks_per_quarter * numerator / denominator
+    end = max(piece.end_tick, 1)
+    inside = np.flatnonzero(tick < end)
+    lines = [
+        np.arange(tick[i], tick[i + 1] if i != inside[-1] else end, length[i]) for i in inside
+    ]  # fmt: skip
+    last = lines[-1][-1] + length[inside[-1]]
+    return np.concatenate([*lines, [last]]).astype(np.float64)
+
+
+def _label_step(num_bars: int) -> int:
+    """Returns the power of two that leaves at most 24 labelled bars."""
+    step = 1
+    while num_bars / step > 24:
+        step *= 2
+    return step
+
+
+def _pitch_range(pitch: Int[np.ndarray, " n"]) -> tuple[int, int]:
+    """Returns the lowest and highest key to draw: two around the music, and at least two octaves."""
+    low, high = (int(pitch.min()) - 2, int(pitch.max()) + 2) if len(pitch) else (60, 60)
+    missing = max(0, 24 - (high - low))
+    return low - missing // 2, high + missing - missing // 2

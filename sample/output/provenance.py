@@ -1,0 +1,251 @@
+"""Where a piece comes from: everything that `ostinato sample --again` needs to make it again, to the same bytes.
+
+It stands twice: as a text event in the MIDI file, which names what it was made from by content alone, so that the same
+checkpoint, seed and options give the same bytes in every folder; and as a JSON file beside it, which also says where
+the run and the other inputs were found, and has the SHA-256 of the MIDI file.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ostinato.configs.schema import SampleConfig
+from ostinato.data.records import Dataset
+from ostinato.music.midi import MIDI_SUFFIXES
+from ostinato.train.checkpoint import LoadedRun
+
+SPEED_OPTIONS = ("batch_size",)
+"""Options that do not change the music; they are not written down."""
+
+_KIND = "ostinato"
+_PARTS = ("generator", "version", "params_sha256", "step", "seed", "piece", "options", "inputs")
+
+
+class ProvenanceError(ValueError):
+    """A piece that cannot be made again: what is known about it is missing, damaged, or does not fit."""
+
+
+class Recipe(NamedTuple):
+    """What a file says about how it was made."""
+
+    source: Path
+    """The file that says so."""
+    origin: dict[str, Any]
+    """As in the MIDI file; the module docstring says what is in it."""
+    found: dict[str, str]
+    """Paths of the run and the inputs when it was made; empty where only a MIDI file is left."""
+    midi_sha256: str
+    """Of the file that has to come out."""
+
+    @property
+    def piece(self) -> int:
+        return self.origin["piece"]
+
+
+def describe_origin(
+    run: LoadedRun, config: SampleConfig, inputs: Mapping[str, str | Path], *, piece: int
+) -> dict[str, Any]:
+    """Returns what the MIDI file of a piece says about itself.
+
+    Args:
+        run: the trained model.
+        config: all options.
+        inputs: files, folders and datasets that decide about the music, by the name of their option; empty ones are
+            left out.
+        piece: its number.
+    """
+    options = {name: value for name, value in dataclasses.asdict(config).items() if name not in SPEED_OPTIONS}
+    return {
+        "generator": _KIND,
+        "version": importlib.metadata.version("ostinato"),
+        "params_sha256": run.params_sha256,
+        "step": run.step,
+        "seed": options.pop("seed"),
+        "piece": piece,
+        "options": options,
+        "inputs": {name: describe_input(path) for name, path in inputs.items() if str(path)},
+    }
+
+
+def describe_input(path: str | Path) -> dict[str, str]:
+    """Returns name and fingerprint of a file, a folder of MIDI files, or a dataset.
+
+    Raises:
+        ValueError: there is no such thing.
+    """
+    path = Path(path)
+    if (path / "manifest.json").is_file():
+        return {"name": path.name, "sha256": Dataset.open(path).fingerprint}
+    if path.is_dir():
+        digest = hashlib.sha256()
+        for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in MIDI_SUFFIXES):
+            digest.update(f"{file.relative_to(path)}: {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+        return {"name": path.name, "sha256": digest.hexdigest()}
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file or folder")
+    return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def origin_text(origin: Mapping[str, Any]) -> str:
+    """Returns the text event of a MIDI file."""
+    return json.dumps(origin, sort_keys=True, separators=(",", ":"))
+
+
+def provenance_json(origin: Mapping[str, Any], found: Mapping[str, str], midi_bytes: bytes) -> bytes:
+    """Returns the JSON file that stands beside a MIDI file."""
+    document = {**origin, "found": dict(found), "midi_sha256": hashlib.sha256(midi_bytes).hexdigest()}
+    return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Returns how a piece was made, from its MIDI file or the JSON file beside it.
+
+    Raises:
+        ProvenanceError: the file does not say.
+    """
+    if not path.is_file():
+        raise ProvenanceError(f"{path}: no such file; --again takes a MIDI file that ostinato wrote, or its .json")
+    data = path.read_bytes()
+    is_midi = path.suffix.lower() in MIDI_SUFFIXES
+    try:
+        document = json.loads(_first_text(data) if is_midi else data)
+    except ValueError as error:
+        raise ProvenanceError(f"{path}: says nothing about how it was made ({error})") from error
+    if not isinstance(document, dict) or document.get("generator") != _KIND or not set(_PARTS) <= set(document):
+        raise ProvenanceError(
+            f"{path}: does not say how it was made; --again takes a MIDI file of 'ostinato sample', or its .json"
+        )
+    origin = {name: document[name] for name in _PARTS}
+    origin["options"] = _in_order(origin["options"])
+    if not is_midi:
+        return Recipe(path, origin, document.get("found", {}), document.get("midi_sha256", ""))
+    found: dict[str, str] = {}
+    beside = path.with_suffix(".json")
+    if beside.is_file():
+        other = read_recipe(beside)
+        found = other.found if other.origin == origin else {}
+    return Recipe(path, origin, found, hashlib.sha256(data).hexdigest())
+
+
+def config_of(recipe: Recipe) -> SampleConfig:
+    """Returns the options that a piece was made with.
+
+    Raises:
+        ProvenanceError: this version has other options.
+    """
+    options = {name: _tuples(value) for name, value in recipe.origin["options"].items()}
+    try:
+        return SampleConfig(seed=recipe.origin["seed"], **options)
+    except TypeError as error:
+        version = importlib.metadata.version("ostinato")
+        raise ProvenanceError(
+            f"{recipe.source}: was made by ostinato {recipe.origin['version']}, this is {version}, which has other "
+            f"options ({error})"
+        ) from error
+
+
+def check_run(recipe: Recipe, run: LoadedRun, workdir: Path) -> None:
+    """Refuses another model than the one that made the piece.
+
+    Raises:
+        ProvenanceError: with both fingerprints.
+    """
+    wanted = recipe.origin["params_sha256"]
+    if run.params_sha256 != wanted:
+        raise ProvenanceError(
+            f"{recipe.source}: was made with the parameters {wanted[:16]} of step {recipe.origin['step']}, but "
+            f"{workdir} holds {run.params_sha256[:16]} of step {run.step}; name the right run with --workdir"
+        )
+
+
+def find_inputs(recipe: Recipe, given: Mapping[str, str | Path]) -> dict[str, str]:
+    """Returns where the inputs of a piece are: where the user says, or where they were when it was made.
+
+    Raises:
+        ProvenanceError: one is missing, or another than it was; or one is given that had no part in it.
+    """
+    paths: dict[str, str] = {}
+    given = {name: str(path) for name, path in given.items() if str(path)}
+    unknown = sorted(given.keys() - recipe.origin["inputs"].keys())
+    if unknown:
+        raise ProvenanceError(f"{recipe.source}: was made without --{unknown[0]}; leave it out")
+    for name, wanted in recipe.origin["inputs"].items():
+        path = given.get(name) or recipe.found.get(name, "")
+        if not path or not Path(path).exists():
+            where = f"it is no longer at {path}" if path else "nothing says where it is"
+            raise ProvenanceError(
+                f"{recipe.source}: was made with --{name} {wanted['name']}, and {where}; name it with --{name}"
+            )
+        has = describe_input(path)["sha256"]
+        if has != wanted["sha256"]:
+            raise ProvenanceError(
+                f"{recipe.source}: was made with --{name} {wanted['name']} of SHA-256 {wanted['sha256'][:16]}, but "
+                f"{path} has {has[:16]}; name the right one with --{name}"
+            )
+        paths[name] = path
+    return paths
+
+
+def find_workdir(recipe: Recipe, given: Path | None) -> Path:
+    """Returns the run that the piece was made with: the given one, or where it was when it was made.
+
+    Raises:
+        ProvenanceError: nothing says where it is, or it is gone.
+    """
+    path = given or Path(recipe.found.get("workdir", ""))
+    if not given and not recipe.found.get("workdir"):
+        raise ProvenanceError(f"{recipe.source}: does not say where its model is; name the run with --workdir")
+    if not path.is_dir():
+        raise ProvenanceError(f"{recipe.source}: its model is not at {path}; name the run with --workdir")
+    return path
+
+
+def check_bytes(recipe: Recipe, midi_bytes: bytes) -> None:
+    """Refuses a piece that did not come out as it was.
+
+    Raises:
+        ProvenanceError: with what may be the reason.
+    """
+    if not recipe.midi_sha256 or hashlib.sha256(midi_bytes).hexdigest() == recipe.midi_sha256:
+        return
+    version = importlib.metadata.version("ostinato")
+    if recipe.origin["version"] != version:
+        reason = f"it was made by ostinato {recipe.origin['version']}, this is {version}"
+    elif recipe.source.suffix.lower() in MIDI_SUFFIXES:
+        reason = "the file was changed since, or made on another kind of processor or with another version of JAX"
+    else:
+        reason = "it was made on another kind of processor or with another version of JAX"
+    raise ProvenanceError(f"{recipe.source}: was made again, but not to the same bytes: {reason}")
+
+
+def _first_text(data: bytes) -> bytes:
+    """Returns the text event that `midi_write.write` puts at the beginning of a file.
+
+    Raises:
+        ValueError: the file does not begin with one.
+    """
+    head = data[22:25]  # after the header's 14 bytes, and kind and length of the first track
+    if data[:4] != b"MThd" or head != b"\x00\xff\x01":
+        raise ValueError("no text event at the beginning; a program that saved it anew may have left it out")
+    length, position = 0, 25
+    while position < len(data):
+        byte = data[position]
+        length, position = length << 7 | byte & 127, position + 1
+        if byte < 128:
+            break
+    return data[position : position + length]
+
+
+def _in_order(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options in the order in which `SampleConfig` has them; the text event has them sorted by name."""
+    order = {field.name: number for number, field in enumerate(dataclasses.fields(SampleConfig))}
+    return dict(sorted(options.items(), key=lambda item: order.get(item[0], len(order))))
+
+
+def _tuples(value: Any) -> Any:
+    """Returns JSON's lists as the tuples that they were."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

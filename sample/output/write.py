@@ -1,0 +1,127 @@
+"""Writes generated pieces: MIDI, where they come from, sound, piano rolls, a list, and a page to hear and see them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ostinato.data.records import write_atomically
+from ostinato.music import midi
+from ostinato.music.codec import Codec
+from ostinato.music.midi_write import instrument_name
+from ostinato.music.piece import DEFAULT_TEMPO_US, Piece
+from ostinato.sample.generate import Generated
+from ostinato.sample.output.audio import AudioFormat, write_audio
+from ostinato.sample.output.gallery import PAGE, gallery_page
+from ostinato.sample.output.piano_roll import Roll, draw_piano_roll
+from ostinato.sample.output.provenance import origin_text, provenance_json
+
+LIST = "pieces.json"
+
+_SUFFIXES = (".mid", ".json", ".png", ".wav", ".flac", ".ogg")
+
+
+def write_pieces(
+    pieces: Mapping[int, Generated],
+    codec: Codec,
+    output: Path,
+    *,
+    origins: Mapping[int, dict[str, Any]],
+    found: Mapping[str, str],
+    audio: AudioFormat | None,
+    soundfont: Path | None,
+) -> list[Path]:
+    """Writes piece-000.mid, .json, .png and .wav, and so on, pieces.json and index.html; returns the MIDI files' paths.
+
+    What an earlier call has written into the folder is replaced. pieces.json is there once all of it is.
+
+    Args:
+        pieces: what was generated, by number.
+        codec: of the model.
+        output: the folder; made if needed.
+        origins: of each piece, from `describe_origin`; it becomes the text of the MIDI file.
+        found: where the run and the other inputs are, for the JSON beside each MIDI file.
+        audio: how the sound is written; None writes none.
+        soundfont: for the sound; None is the default one.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    _remove_earlier(output)
+    paths, entries = [], []
+    for number, generated in pieces.items():
+        piece = codec.decode(generated.steps)
+        path = output / f"piece-{number:03d}.mid"
+        data = midi_bytes(piece, origins[number])
+        write_atomically(path, data)
+        write_atomically(path.with_suffix(".json"), provenance_json(origins[number], found, data))
+        primer = codec.decode(generated.steps[: generated.num_primer_steps])
+        roll = draw_piano_roll(
+            piece, path.with_suffix(".png"), title=path.stem, primer_end_tick=primer.end_tick or None
+        )
+        entry = {"file": path.name, "picture": path.with_suffix(".png").name, **_describe(piece, primer, generated)}
+        if audio:
+            entry["sound"] = path.with_suffix(f".{audio}").name
+            write_audio(piece, output / entry["sound"], soundfont=soundfont)
+        paths.append(path)
+        entries.append({**entry, "origin": origins[number], "roll": roll_times(piece, roll)})
+    document = {"pieces": entries}
+    write_atomically(output / PAGE, gallery_page(document).encode())
+    write_atomically(output / LIST, (json.dumps(document, indent=1) + "\n").encode())
+    return paths
+
+
+def midi_bytes(piece: Piece, origin: Mapping[str, Any]) -> bytes:
+    """Returns the MIDI file of a piece."""
+    return midi.write(piece, text=origin_text(origin))
+
+
+def _describe(piece: Piece, primer: Piece, generated: Generated) -> dict[str, Any]:
+    """Returns what the list and the page say about a piece."""
+    programs = np.unique(piece.notes.program).tolist()
+    tempo_us = piece.tempos.us_per_quarter if len(piece.tempos.tick) else np.array([DEFAULT_TEMPO_US])
+    numerator, denominator = piece.meters.numerator, piece.meters.denominator
+    return {
+        "notes": piece.num_notes,
+        "primer_notes": primer.num_notes,
+        "seconds": round(piece.duration_s, 3),
+        "quarters_per_minute": sorted({round(60e6 / us) for us in tempo_us.tolist()}),
+        "meters": list(
+            dict.fromkeys(f"{a}/{b}" for a, b in zip(numerator.tolist(), denominator.tolist(), strict=True))
+        ),
+        "instruments": [instrument_name(program) for program in programs],
+        "ended_by_model": generated.ended,
+        **_figures(generated),
+    }
+
+
+def _figures(generated: Generated) -> dict[str, Any]:
+    """Returns what the sampler says about a piece beside its rows: every number, truth or word of `Generated`."""
+    values = generated._asdict()
+    del values["num_primer_steps"], values["ended"]
+    return {name: value for name, value in values.items() if isinstance(value, int | float | bool | str)}
+
+
+def roll_times(piece: Piece, roll: Roll) -> dict[str, Any]:
+    """Returns size of the picture, and the pairs (second, place from 0 to 1) between which a line moves evenly over it.
+
+    Time is even between changes of tempo, the picture in ticks.
+    """
+    ticks = np.unique(np.r_[0, piece.tempos.tick[piece.tempos.tick < roll.end_tick], roll.end_tick])
+    place = roll.left + (roll.right - roll.left) * ticks / roll.end_tick
+    times = [
+        [round(second, 3), round(x, 5)] for second, x in zip(piece.seconds(ticks).tolist(), place.tolist(), strict=True)
+    ]
+    return {"width": roll.width, "height": roll.height, "times": times}
+
+
+def _remove_earlier(output: Path) -> None:
+    """Removes the list of an earlier call, its page, and the pieces that it names."""
+    if not (output / LIST).is_file():
+        return
+    earlier = json.loads((output / LIST).read_text())["pieces"]
+    (output / LIST).unlink()
+    (output / PAGE).unlink(missing_ok=True)
+    for entry in earlier:
+        for suffix in _SUFFIXES:
+            (output / entry["file"]).with_suffix(suffix).unlink(missing_ok=True)

@@ -1,0 +1,121 @@
+"""The pieces that were written: on disk, so that they are there tomorrow, on another device, and for `ostinato sample`.
+
+A piece is three files: `<id>.mid`, `<id>.json` (its recipe, as `ostinato sample` writes it beside a piece), and last
+`<id>.studio.json`, what the page shows of it. The id is when it was written and the beginning of its SHA-256.
+"""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ostinato.configs.schema import SampleConfig
+from ostinato.data.records import write_atomically
+from ostinato.music import midi
+from ostinato.music.piece import Piece
+from ostinato.sample.generate import Generated
+from ostinato.sample.output.provenance import provenance_json
+from ostinato.sample.output.write import midi_bytes
+from ostinato.studio.roll import roll_of, summary_of
+
+SHOWN = 300
+"""Pieces in the history of the page. Older ones stay on disk."""
+
+_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
+_NOTE = ".studio.json"
+_logger = logging.getLogger(__name__)
+
+
+class Pieces:
+    """The pieces in a folder, newest first."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def keep(
+        self,
+        generated: Generated,
+        piece: Piece,
+        *,
+        primer_ticks: int,
+        origin: Mapping[str, Any],
+        found: Mapping[str, str],
+        now: datetime | None = None,
+    ) -> dict[str, Any]:
+        """Keeps a piece and returns what the page shows of it; the same piece, note for note, is kept once."""
+        data = midi_bytes(piece, origin)
+        sha256 = hashlib.sha256(data).hexdigest()
+        for earlier in self.newest():
+            if earlier["sha256"] == sha256:
+                return {**earlier, "is_new": False}
+        now = now or datetime.now(UTC)
+        name = f"{now:%Y%m%d-%H%M%S}-{sha256[:8]}"
+        note = {
+            "id": name,
+            "made": now.isoformat(timespec="seconds"),
+            "sha256": sha256,
+            "seed": origin["seed"],
+            "options": changed_options(origin["options"]),
+            "primer": origin["inputs"].get("primer"),
+            "primer_ticks": primer_ticks,
+            "ended": generated.ended,
+            "loops": generated.num_loops,
+            **summary_of(piece),
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._folder / f"{name}.mid", data)
+        write_atomically(self._folder / f"{name}.json", provenance_json(origin, found, data))
+        write_atomically(self._folder / f"{name}{_NOTE}", (json.dumps(note, indent=1) + "\n").encode())
+        self._known[name] = note
+        return {**note, "is_new": True}
+
+    def newest(self) -> list[dict[str, Any]]:
+        """Returns what the page shows of each piece, the newest first."""
+        names = sorted((path.name.removesuffix(_NOTE) for path in self._folder.glob(f"*{_NOTE}")), reverse=True)
+        notes = (self._note(name) for name in names[:SHOWN] if _ID.fullmatch(name))
+        return [note for note in notes if note is not None]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Returns what the page shows of a piece, with its notes; None where there is none."""
+        path = self.midi_path(name)
+        note = None if path is None else self._note(name)
+        if path is None or note is None:
+            return None
+        return {**note, "roll": roll_of(midi.read(path.read_bytes()))}
+
+    def midi_path(self, name: str) -> Path | None:
+        """Returns the MIDI file of a piece, None where there is none."""
+        path = self._folder / f"{name}.mid"
+        return path if _ID.fullmatch(name) and path.is_file() else None
+
+    def forget(self, name: str) -> bool:
+        """Deletes a piece, and returns whether there was one."""
+        if self.midi_path(name) is None:
+            return False
+        for suffix in (_NOTE, ".json", ".mid"):
+            (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
+        self._known.pop(name, None)
+        return True
+
+    def _note(self, name: str) -> dict[str, Any] | None:
+        if name not in self._known:
+            path = self._folder / f"{name}{_NOTE}"
+            try:
+                self._known[name] = json.loads(path.read_bytes())
+            except FileNotFoundError:
+                return None  # deleted meanwhile, by another window
+            except (OSError, ValueError) as error:
+                _logger.warning("%s: is left out of the history, it cannot be read (%s)", path, error)
+                return None
+        return self._known[name]
+
+
+def changed_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options, as JSON has them, that are not as by default."""
+    default = json.loads(json.dumps(vars(SampleConfig(num_pieces=1))))
+    return {name: value for name, value in json.loads(json.dumps(dict(options))).items() if value != default[name]}

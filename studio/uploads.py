@@ -1,0 +1,101 @@
+"""MIDI files that musicians bring: read, measured, and kept by their content, under the name that they came with."""
+
+import hashlib
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ostinato.data.records import write_atomically
+from ostinato.music import midi
+from ostinato.music.codec import Codec
+from ostinato.music.midi import MIDI_SUFFIXES, MidiReason
+from ostinato.music.piece import Piece
+from ostinato.studio.roll import roll_of, summary_of
+
+MAX_BYTES = 2_000_000
+"""Of a file; a symphony has some hundred thousand."""
+MAX_NOTES = 50_000
+MAX_QUARTERS = 20_000
+"""A few hours. Far-off events would make rows of rests without number."""
+MAX_FILES = 500
+"""That are kept; a gigabyte at most."""
+MAX_NAME = 80
+"""Characters of a name."""
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_IN_WORDS: dict[MidiReason, str] = {
+    "not_midi": "is not a MIDI file",
+    "truncated": "is cut short",
+    "damaged": "is damaged",
+    "smpte_division": "counts film frames instead of beats",
+    "zero_division": "has no beats",
+    "independent_tracks": "holds several pieces",
+    "too_many_tracks": "has too many tracks",
+    "ticks_overflow": "is too long",
+    "no_notes": "has no notes",
+}
+
+
+class Uploads:
+    """A folder in which each file is `<SHA-256>/<name>`."""
+
+    def __init__(self, folder: Path, codec: Codec) -> None:
+        self._folder, self._codec = folder, codec
+
+    def keep(self, name: str, data: bytes) -> dict[str, Any]:
+        """Keeps a file and returns what the page shows of it, as the model sees it: on the grid of its codec.
+
+        Raises:
+            ValueError: it is not a MIDI file that can be used; the message names it.
+        """
+        name = safe_name(name)
+        piece = self._read(name, data)
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._folder / sha256 / name
+        if not path.is_file():
+            if sum(1 for _ in self._folder.glob("*/*")) >= MAX_FILES:
+                raise ValueError(f"{name}: {MAX_FILES} files are kept already; delete some of them in {self._folder}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, data)
+        return {"name": name, "sha256": sha256, **summary_of(piece), "roll": roll_of(piece)}
+
+    def find(self, given: object) -> Path:
+        """Returns the file that {"name": …, "sha256": …} names.
+
+        Raises:
+            ValueError: there is none.
+        """
+        name, sha256 = (given.get("name"), given.get("sha256")) if isinstance(given, dict) else (None, None)
+        if isinstance(name, str) and isinstance(sha256, str) and _SHA256.fullmatch(sha256) and safe_name(name) == name:
+            path = self._folder / sha256 / name
+            if path.is_file():
+                return path
+        raise ValueError("the MIDI file to go on from is not here any more; choose it once more")
+
+    def _read(self, name: str, data: bytes) -> Piece:
+        try:
+            piece = midi.read(data)
+        except midi.MidiError as error:
+            raise ValueError(f"{name} {_IN_WORDS[error.reason]}: {error.detail}") from error
+        quarters = int(np.max(np.r_[piece.end_tick, piece.tempos.tick, piece.meters.tick])) / piece.ticks_per_quarter
+        if piece.num_notes > MAX_NOTES or quarters > MAX_QUARTERS:
+            raise ValueError(
+                f"{name}: {piece.num_notes:,} notes in {quarters:,.0f} quarter notes; "
+                f"at most {MAX_NOTES:,} in {MAX_QUARTERS:,} can be gone on from"
+            )
+        return self._codec.quantise(piece)
+
+
+def safe_name(name: str) -> str:
+    """Returns a name that every file system takes, as near to the given one as can be."""
+    name = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
+    name = re.sub(r"[^\w .,()+-]", "_", name).strip(" .")
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or f".{suffix.lower()}" not in MIDI_SUFFIXES:
+        stem, suffix = name, "mid"
+    while len(stem.encode()) > 2 * MAX_NAME or len(stem) > MAX_NAME:
+        stem = stem[:-1]
+    return f"{stem.strip(' .') or 'music'}.{suffix}"

@@ -1,0 +1,95 @@
+"""Lists and curves of runs, on folders whose content is known."""
+
+import json
+import os
+import time
+
+import pytest
+
+from ostinato.launch.cli import main
+from ostinato.launch.commands.runs import curve_in_text
+from ostinato.train.lock import FILE as LOCK
+from ostinato.train.lock import Holder, RunLock, holder_of
+
+
+def a_run(folder, *, losses, saved=None, finished=False):
+    """Writes what a run leaves behind that lists and curves are made from."""
+    folder.mkdir(parents=True)
+    lines = [{"step": 0, "split": "validation", "loss": 5.0}]
+    for step, loss in losses.items():
+        lines.append({"step": step, "split": "train", "loss": loss, "notes_per_s": 1234.5})
+        lines.append({"step": step, "split": "validation", "loss": loss})
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 99, "spl')
+    if saved is not None:
+        place = folder / "checkpoints" / str(saved) / "run"
+        place.mkdir(parents=True)
+        (place / "metadata").write_text(json.dumps({"progress": {"finished": finished}}))
+        os.utime(place.parent, (time.time() - 7300, time.time() - 7300))
+
+
+def rows(text):
+    return [[cell.strip() for cell in line.strip("│┃ \n").replace("┃", "│").split("│")] for line in text.splitlines()]
+
+
+def test_the_list_says_state_best_loss_speed_and_last_checkpoint(tmp_path, capsys):
+    for name in ("alive", "died"):
+        a_run(tmp_path / name, losses={5: 3.0, 10: None}, saved=5)
+    a_run(tmp_path / "x/done", losses={5: 2.0, 10: 2.5}, saved=10, finished=True)
+    a_run(tmp_path / "stopped", losses={}, saved=0)
+    lock = RunLock(tmp_path / "alive")
+    dead = holder_of(tmp_path / "alive")._replace(pid=2**22 + 1)  # no process has such a number
+    (tmp_path / "died" / LOCK).write_text(json.dumps(dead._asdict()))
+    try:
+        assert main(["runs", str(tmp_path)]) == 0
+    finally:
+        lock.close()
+    text = capsys.readouterr().out
+    found = {row[0]: row[1:] for row in rows(text) if len(row) == 6}
+    assert found["alive"] == ["running", "10", "3.0000 at 5", "1,234", "5, 2 h ago"]
+    assert found["died"] == ["died", "10", "3.0000 at 5", "1,234", "5, 2 h ago"]
+    assert found["x/done"] == ["finished", "10", "2.0000 at 5", "1,234", "10, 2 h ago"]
+    assert found["stopped"] == ["stopped", "0", "", "", "0, 2 h ago"]
+
+
+def test_a_run_on_another_host_is_running_while_its_lock_is_renewed(tmp_path, capsys):
+    a_run(tmp_path / "run", losses={5: 3.0})
+    path = tmp_path / "run" / LOCK
+    path.write_text(json.dumps(Holder("elsewhere", 1, "boot 5", "token", 7)._asdict()))
+    for age_s, state in ((0, "running"), (3600, "died")):
+        os.utime(path, (time.time() - age_s, time.time() - age_s))
+        assert main(["runs", "list", str(tmp_path)]) == 0
+        (row,) = (
+            row for row in rows(capsys.readouterr().out) if row[0] == "run" and len(row) == 6 and row[1] != "state"
+        )
+        assert row[1:] == [state, "5", "3.0000 at 5", "1,234", "none"]
+
+
+def test_the_curves_are_a_picture_and_characters(tmp_path, capsys):
+    a_run(tmp_path / "one", losses={5: 3.0, 10: 2.0, 15: None})
+    a_run(tmp_path / "two", losses={5: 4.0})
+    assert main(["runs", "plot", str(tmp_path), "--output", str(tmp_path / "all.png")]) == 0
+    text = capsys.readouterr().out
+    assert "one: validation loss in nats a row" in text
+    assert (tmp_path / "all.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "all.png is written" in text
+    assert main(["runs", "plot", str(tmp_path / "one")]) == 0
+    assert (tmp_path / "one/curves.png").is_file()
+
+
+def test_a_curve_in_characters_goes_from_corner_to_corner():
+    lines = curve_in_text([(0, 2.0), (10, 1.0)], width=4, height=2)
+    assert lines[0].startswith("        2 ⠑⢄")
+    assert lines[1] == "        1 ⠀⠀⠑⢄"
+    assert lines[2] == "     step 0 10"
+    assert curve_in_text([(3, 1.5)], width=2, height=1) == ["      1.5 ⠁⠀", "     step 33"[:10] + "3" + "3"]
+
+
+def test_a_folder_without_runs_is_named(tmp_path, capsys):
+    assert main(["runs", str(tmp_path)]) == 2
+    assert f"{tmp_path}: no training run in it; run 'ostinato train' first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["runs", "show"], ["runs", "list", "a", "b"]])
+def test_wrong_words_are_one_line(arguments, capsys):
+    assert main(arguments) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

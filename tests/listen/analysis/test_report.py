@@ -1,0 +1,92 @@
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from ostinato.listen.analysis import report
+from ostinato.listen.analysis.results import summarise
+from ostinato.listen.design.plan import HUMAN
+from tests.listen.simulated import listener
+from tests.listen.studies import make_study
+
+WORTH = {HUMAN: 1.0, "<b>lstm": 0.0}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return make_study(tmp_path_factory.mktemp("report") / "study", conditions=tuple(WORTH), clip_s=0.2)
+
+
+@pytest.fixture(scope="module")
+def listeners(study):
+    rng = np.random.default_rng(0)
+    return [listener(study, number, WORTH, rng=rng) for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def results(study, listeners):
+    return summarise(study, listeners)
+
+
+def test_the_strongest_stands_first(results):
+    heading, cells = report.listen_rows(results)
+    assert heading == ["condition", "strength", "95%"]
+    assert [row[0] for row in cells] == list(WORTH)
+    assert cells[0][1].startswith("+")
+
+
+def test_every_table_has_as_many_cells_as_headings(results):
+    for rows in (
+        report.listen_rows,
+        report.pair_rows,
+        report.rating_rows,
+        report.difference_rows,
+        report.listener_rows,
+    ):
+        heading, cells = rows(results)
+        assert cells
+        assert all(len(row) == len(heading) and all(isinstance(cell, str) for cell in row) for row in cells)
+
+
+def test_the_csv_holds_every_answer(study, listeners):
+    lines = list(csv.DictReader(io.StringIO(report.answers_csv(study, listeners))))
+    assert len(lines) == 12 * study.num_tasks
+    for line in lines:
+        task = next(task for task in study.plan_of(int(line["number"])) if task.id == line["task"])
+        answer = listeners[int(line["listener"])].answers[task.id]
+        assert (line["left"], line["left_clip"]) == (task.conditions[0], task.clip_ids[0])
+        if task.kind == "rate":
+            assert [int(line[scale]) for scale in ("coherence", "style", "emotion")] == [
+                answer.coherence,
+                answer.style,
+                answer.emotion,
+            ]
+            assert line["right"] == line["choice"] == ""
+        else:
+            assert line["choice"] == answer.choice
+            assert line["preferred"] == ("" if answer.choice == "none" else task.conditions["ab".index(answer.choice)])
+
+
+def test_a_comment_is_no_formula_for_a_spreadsheet(study, listeners):
+    import dataclasses
+
+    answers = {"1": dataclasses.replace(listeners[0].answers["1"], comment='=HYPERLINK("x"),\n"')}
+    told = dataclasses.replace(listeners[0], answers=answers)
+    (line,) = csv.DictReader(io.StringIO(report.answers_csv(study, [told])))
+    assert line["comment"] == '\'=HYPERLINK("x"),\n"'
+
+
+def test_the_page_is_one_file_and_shows_names_as_text(results):
+    page = report.page(results, ["<x>.json: damaged"])
+    assert "&lt;b&gt;lstm" in page
+    assert "<b>" not in page
+    assert "&lt;x&gt;.json: damaged" in page
+    assert "http" not in page
+
+
+def test_the_files_are_written(study, listeners, results, tmp_path):
+    report.write_results(tmp_path / "out", study, results, listeners, [])
+    assert json.loads((tmp_path / "out/results.json").read_text()) == results
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.html", "answers.csv"}

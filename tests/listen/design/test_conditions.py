@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+
+from ostinato.listen.design.conditions import Condition, broken_piece, continue_prompts, parse_models
+from ostinato.listen.design.prompts import draw_prompts
+from ostinato.listen.design.study import StudyError
+from tests.listen.music import counts_of, tiny_run, tunes_dataset
+from tests.sample.runs import untrained, write_run
+from tests.sample.tiny_models import NOTES
+
+CLIP_S = 8.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("conditions")
+
+
+@pytest.fixture(scope="module")
+def dataset(folder):
+    return tunes_dataset(folder / "data")
+
+
+@pytest.fixture(scope="module")
+def prompts(dataset):
+    return draw_prompts(dataset, "test", 3, least=3, clip_s=CLIP_S, prompt_s=3.0, seed=0)
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return tiny_run(folder / "tiny")
+
+
+def _continue(source, dataset, prompts, **changes):
+    options = {"clip_s": CLIP_S, "temperature": 1.0, "seed": 0, "counts": lambda: counts_of(dataset)} | changes
+    return continue_prompts(Condition("x", str(source)), dataset, prompts, **options)
+
+
+@pytest.mark.parametrize("source", ["human", "markov:2", "rules", pytest.param("run", marks=pytest.mark.slow)])
+def test_every_condition_begins_with_the_prompt_and_is_long_enough(source, dataset, prompts, run):
+    pieces, facts = _continue(run if source == "run" else source, dataset, prompts)
+    assert len(pieces) == 3
+    assert facts["dataset"] == ("" if source == "run" else dataset.fingerprint)
+    for piece, prompt in zip(pieces, prompts, strict=True):
+        given = dataset.codec.decode(prompt.rows).notes
+        kept = np.arange(len(given.onset))
+        np.testing.assert_array_equal(piece.notes.onset[kept], given.onset)
+        np.testing.assert_array_equal(piece.notes.pitch[kept], given.pitch)
+        assert piece.duration_s >= CLIP_S
+
+
+@pytest.mark.parametrize("source", ["markov:2", "rules", pytest.param("run", marks=pytest.mark.slow)])
+def test_the_same_seed_gives_the_same_music_and_another_other_music(source, dataset, prompts, run):
+    source = run if source == "run" else source
+    first, again, other = (_continue(source, dataset, prompts, seed=seed)[0] for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_the_human_clip_is_how_the_piece_goes_on(dataset, prompts):
+    assert _continue("human", dataset, prompts)[0] == [prompt.piece for prompt in prompts]
+
+
+def test_models_get_short_names_or_those_they_are_given():
+    found = parse_models(["runs/deep/", "old=runs/old", "markov:3", "rules"])
+    assert [condition.name for condition in found] == ["human", "deep", "old", "markov:3", "rules"]
+    assert found[1].source == "runs/deep/"
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ([], "at least once"),
+        (["a/run", "b/run"], "'run' is there twice"),
+        (["human=runs/1"], "'human' is there twice"),
+        (["broken=runs/1"], "'broken' is there twice, or its name is taken"),
+        (["=runs/1"], "is not a run's folder"),
+        (["x="], "is not a run's folder"),
+    ],
+)
+def test_models_that_cannot_be_told_apart_are_refused(models, said):
+    with pytest.raises(StudyError, match=said):
+        parse_models(models)
+
+
+@pytest.mark.slow
+def test_a_run_of_another_codec_is_refused(folder, dataset, prompts):
+    other = write_run(folder / "notes", untrained(codec=NOTES))
+    with pytest.raises(StudyError, match="another codec"):
+        _continue(other, dataset, prompts)
+
+
+def test_the_broken_clip_has_as_many_notes_as_real_music_and_no_sense(prompts):
+    prompt = prompts[0]
+    broken = broken_piece(prompt, CLIP_S, seed=0)
+    real = prompt.piece.notes
+    kept = prompt.piece.seconds(real.onset) < CLIP_S
+    assert broken.num_notes == kept.sum()
+    assert sorted(broken.notes.duration) == sorted(real.duration[kept])
+    assert broken.notes.pitch.max() - broken.notes.pitch.min() > 40
+    assert broken.seconds(broken.notes.onset).max() < CLIP_S
+    assert broken == broken_piece(prompt, CLIP_S, seed=0)

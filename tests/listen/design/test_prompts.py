@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from ostinato.data.records import Record, write_dataset
+from ostinato.listen.design.prompts import draw_prompts, first_seconds, held_out_split
+from ostinato.listen.design.study import StudyError
+from tests.listen.music import tunes_dataset
+from tests.midi_files import piece_of, tune
+from tests.sample.tiny_models import SCORE
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return tunes_dataset(tmp_path_factory.mktemp("prompts") / "data")
+
+
+def _draw(dataset, number=8, **changes):
+    options = {"least": number, "clip_s": 10.0, "prompt_s": 3.0, "seed": 0} | changes
+    return draw_prompts(dataset, "test", number, **options)
+
+
+def test_a_prompt_is_the_fewest_whole_bars_that_are_long_enough(dataset):
+    for prompt in _draw(dataset):
+        assert (prompt.num_bars, prompt.num_beats, prompt.end_s) == (2, 8, pytest.approx(4.0))
+        beginning, whole = SCORE.decode(prompt.rows), prompt.piece
+        inside = whole.seconds(whole.notes.onset) < 4.0
+        np.testing.assert_array_equal(beginning.notes.onset, whole.notes.onset[inside])
+        np.testing.assert_array_equal(beginning.notes.pitch, whole.notes.pitch[inside])
+        assert tuple(prompt.rows[0]) == SCORE.start
+        assert tuple(prompt.rows[-1]) != SCORE.end
+        assert prompt.style == 1
+
+
+def test_prompts_are_drawn_by_lot_from_held_out_pieces_and_each_once(dataset):
+    drawn = _draw(dataset)
+    assert len({prompt.record_id for prompt in drawn}) == 8
+    assert all(prompt.record_id.startswith("test-") for prompt in drawn)
+    assert [prompt.record_id for prompt in drawn] == [prompt.record_id for prompt in _draw(dataset)]
+    assert [prompt.record_id for prompt in drawn] != [prompt.record_id for prompt in _draw(dataset, seed=1)]
+
+
+def test_where_too_few_pieces_are_long_enough_it_is_said_how_many(dataset):
+    with pytest.raises(StudyError, match=r"12 of 12 pieces .* 30 are needed"):
+        _draw(dataset, 30)
+    with pytest.raises(StudyError, match="0 of 12 pieces of the test split last 100 s"):
+        _draw(dataset, clip_s=100.0)
+
+
+def test_pieces_that_begin_with_silence_are_not_used(tmp_path):
+    late = piece_of(*[(480 * 4 + 480 * i, 480, 60 + i % 5, 80, 0) for i in range(60)])
+    records = {"test": [Record("late", "wild", SCORE.encode(late, 1)), Record("tune", "", SCORE.encode(tune(0)))]}
+    write_dataset(tmp_path / "data", records, SCORE)
+    from ostinato.data.records import Dataset
+
+    (prompt,) = draw_prompts(Dataset.open(tmp_path / "data"), "test", 2, least=1, clip_s=10, prompt_s=3, seed=0)
+    assert prompt.record_id == "tune"
+
+
+def test_human_music_is_never_taken_from_what_models_were_trained_on(dataset):
+    assert held_out_split(dataset, "") == "test"
+    with pytest.raises(StudyError, match="must be held out"):
+        held_out_split(dataset, "train")
+    with pytest.raises(StudyError, match="has no split validation"):
+        held_out_split(dataset, "validation")
+
+
+def test_a_piece_is_cut_at_a_second_and_notes_with_it():
+    # Quarters of half a second; the second note would end at 1.5 s.
+    piece = piece_of((0, 480, 60, 80, 0), (480, 960, 62, 80, 0), (960, 480, 64, 80, 0))
+    cut = first_seconds(piece, 1.0)
+    assert cut.notes.pitch.tolist() == [60, 62]
+    assert cut.notes.duration.tolist() == [480, 480]
+    assert cut.duration_s == pytest.approx(1.0)

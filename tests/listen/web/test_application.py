@@ -1,0 +1,356 @@
+"""The pages of a listening test as a browser without JavaScript sees them, and what it must not see."""
+
+import re
+import sqlite3
+
+import httpx2 as httpx
+import pytest
+
+from ostinato.listen.web.answers import Answers
+from ostinato.listen.web.application import application
+from ostinato.listen.web.guard import MAX_BODY_BYTES, Limit
+from ostinato.listen.web.sessions import Limits
+from tests.listen.studies import make_study
+from tests.listen.web import TRAINING, answer_to, begin, finish, running_server, visitor, words
+
+HOSTILE = "<script>alert(1)</script> & \"quoted\" 'so'"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return make_study(tmp_path_factory.mktemp("listen") / "study", about=f"First.\n\n{HOSTILE}")
+
+
+@pytest.fixture
+def answers(study):
+    answers = Answers.open(study)
+    yield answers
+    answers.close()
+
+
+@pytest.fixture(scope="module")
+def app(study):
+    return application(study)
+
+
+def _said(answers, number):
+    return next(listener for listener in answers.listeners() if listener.number == number)
+
+
+def test_a_session_goes_from_consent_to_thanks_and_all_is_stored(app, study, answers):
+    client = visitor(app)
+    page = client.get("/")
+    assert "What is stored" in page.text
+    assert client.cookies == {}
+    page = client.post("/consent", data={"consent": "yes"})
+    assert page.url.path == "/training"
+    assert "About you" in page.text
+    page = client.post("/training", data=TRAINING)
+    number = answers.progress(client.cookies[f"listen-{study.id}"]).number
+    for place, task in enumerate(study.tasks_of(number)):
+        assert page.url.path == "/task"
+        assert f"{place + 1} of {study.num_tasks}" in words(page.text)
+        assert all(file in page.text for clip in task.clips for file in clip.files.values())
+        page = client.post("/task", data=answer_to(page.text, comment=f"Zwei\r\nZeilen {place} ♪"))
+    assert page.url.path == "/thanks"
+    assert f"All {study.num_tasks} answers are stored" in words(page.text)
+    said = _said(answers, number)
+    assert said.finished
+    assert said.training.level == "amateur"
+    assert len(said.answers) == study.num_tasks
+    assert said.answers["1"].comment == "Zwei\nZeilen 0 ♪"
+    assert said.answers["1"].played_ms == (101, 200)
+    assert said.answers["1"].choice == "b"
+    assert said.answers[str(study.num_tasks)].emotion == 5
+
+
+def test_whoever_comes_back_goes_on_where_she_was(app):
+    client = visitor(app)
+    page = begin(client)
+    client.post("/task", data=answer_to(page.text))
+    again = visitor(app, cookies=dict(client.cookies))
+    page = again.get("/")
+    assert page.url.path == "/task"
+    assert "2 of " in words(page.text)
+    assert again.get("/training").url.path == "/task"
+    assert again.get("/thanks").url.path == "/task"
+    assert "Back to the clips" in again.get("/about").text
+    assert finish(again, page).url.path == "/thanks"
+    assert again.get("/").url.path == "/thanks"
+
+
+def test_without_consent_there_is_nothing_but_the_first_page(app, study, answers):
+    before = answers.counts()
+    client = visitor(app)
+    for path in ("/training", "/task", "/thanks", "/about", "/withdraw"):
+        assert client.get(path).url.path == "/"
+    for path in ("/training", "/task", "/withdraw"):
+        assert client.post(path, data={"withdraw": "yes"}).url.path == "/"
+    clip = next(iter(study.clips.values())).files["opus"]
+    assert client.get(f"/{clip}").status_code == 403
+    page = client.post("/consent", data={"consent": "no"})
+    assert page.url.path == "/refused"
+    assert "Nothing about you was stored" in page.text
+    assert client.cookies == {}
+    assert answers.counts() == before | {"refused": before["refused"] + 1}
+
+
+def test_a_browser_without_cookies_is_told_so(app):
+    client = visitor(app, follow_redirects=False)
+    begun = client.post("/consent", data={"consent": "yes"})
+    client.cookies.clear()
+    page = client.get(begun.headers["location"])
+    assert "allow cookies" in words(page.text)
+    assert client.get("/training").headers["location"] == "/"
+
+
+def test_consent_given_twice_is_one_session(app, answers):
+    client = visitor(app)
+    begin(client)
+    before = answers.counts()
+    assert client.post("/consent", data={"consent": "yes"}).url.path == "/task"
+    assert client.post("/consent", data={"consent": "no"}).url.path == "/task"
+    assert answers.counts() == before
+
+
+def test_an_answer_can_be_sent_again_but_not_changed(app, study, answers):
+    client = visitor(app)
+    page = begin(client)
+    form = answer_to(page.text, choice="a")
+    assert "2 of " in words(client.post("/task", data=form).text)
+    assert "2 of " in words(client.post("/task", data=form | {"played_ms": "9000 9000"}).text)
+    refused = client.post("/task", data=form | {"choice": "b"})
+    assert refused.status_code == 409
+    assert "cannot be changed" in words(refused.text)
+    assert client.post("/training", data=TRAINING | {"level": "student"}).status_code == 409
+    number = answers.progress(client.cookies[f"listen-{study.id}"]).number
+    assert _said(answers, number).answers["1"].choice == "a"
+
+
+def test_nobody_answers_for_another_or_out_of_turn(app, study, answers):
+    one, other = visitor(app), visitor(app)
+    begin(one)
+    page = begin(other)
+    skipped = one.post("/task", data=answer_to(page.text, task="3"))
+    assert skipped.status_code == 409
+    assert "comes before" in words(skipped.text)
+    assert one.post("/task", data=answer_to(page.text, task="999")).status_code == 400
+    other.post("/task", data=answer_to(page.text))
+    assert "1 of " in words(one.get("/").text)
+    stranger = visitor(app, cookies={f"listen-{study.id}": "x" * 43})
+    assert stranger.post("/task", data=answer_to(page.text, task="2")).url.path == "/"
+    assert len(_said(answers, answers.progress(one.cookies[f"listen-{study.id}"]).number).answers) == 0
+
+
+def test_what_cannot_be_taken_comes_back_with_what_was_written(app):
+    client = visitor(app)
+    page = begin(client)
+    form = answer_to(page.text, choice="c", comment=HOSTILE)
+    back = client.post("/task", data=form)
+    assert back.status_code == 422
+    assert "choice must be one of a, b, none" in words(back.text)
+    assert HOSTILE in words(back.text)
+    assert "<script>alert" not in back.text
+    long = client.post("/task", data=answer_to(page.text, comment="♪" * 1001))
+    assert long.status_code == 422
+    assert "at most 1,000 characters" in words(long.text)
+    lines = client.post("/task", data=answer_to(page.text, comment="a\r\n" * 500))
+    assert lines.status_code == 200
+    assert "2 of " in words(lines.text)
+    fresh = visitor(app)
+    fresh.post("/consent", data={"consent": "yes"})
+    back = fresh.post("/training", data=TRAINING | {"practice": "99"})
+    assert back.status_code == 422
+    assert 'value="amateur" required checked' in back.text
+
+
+def test_answers_are_deleted_on_request(app, study, answers):
+    other = visitor(app)
+    other.post("/task", data=answer_to(begin(other).text, comment="please keep"))
+    client = visitor(app)
+    page = begin(client)
+    client.post("/task", data=answer_to(page.text, comment="please forget"))
+    token = dict(client.cookies)
+    number = answers.progress(client.cookies[f"listen-{study.id}"]).number
+    assert client.post("/withdraw", data={"withdraw": "no"}).status_code == 400
+    assert client.post("/withdraw", data={"withdraw": "yes"}).url.path == "/withdrawn"
+    assert client.cookies == {}
+    assert all(listener.number != number for listener in answers.listeners())
+    assert visitor(app, cookies=token).get("/task").url.path == "/"
+    left = b"".join(file.read_bytes() for file in study.folder.glob("answers.sqlite*"))
+    assert b"please keep" in left
+    assert b"please forget" not in left
+
+
+def test_a_study_cannot_put_code_into_its_pages(app):
+    page = visitor(app).get("/")
+    assert HOSTILE in words(page.text)
+    assert "<script>alert" not in page.text
+
+
+def test_every_answer_carries_the_same_protection(app):
+    client = visitor(app)
+    begin(client)
+    for page in (
+        client.get("/task"),
+        client.get("/nothing"),
+        client.put("/task"),
+        client.get("/static/listen.css"),
+        client.get("/static/../server.py"),
+        client.post("/consent", data={"consent": "yes"}, headers={"origin": "http://elsewhere.example"}),
+        client.get("/task", follow_redirects=False),
+    ):
+        policy = page.headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert page.headers["referrer-policy"] == "same-origin"
+        assert "server-timing" not in page.headers
+        assert not re.search(r"<[^>]* (style|on\w+)=|<script>|<style", page.text)
+    assert client.get("/task").headers["cache-control"] == "no-store"
+
+
+def test_the_cookie_is_for_this_study_alone_and_no_script_sees_it(study):
+    app = application(study, prefix="/music/listen")
+    client = visitor(app, follow_redirects=False)
+    said = client.post("/music/listen/consent", data={"consent": "yes"})
+    cookie = said.headers["set-cookie"]
+    assert said.headers["location"] == "/music/listen/training?begun"
+    assert said.status_code == 303
+    assert re.fullmatch(
+        rf"listen-{study.id}=[\w-]{{43}}; HttpOnly; Max-Age=7776000; Path=/music/listen/; SameSite=lax", cookie
+    )
+    behind_tls = visitor(app, follow_redirects=False)
+    behind_tls.base_url = "https://study.example"
+    assert "; Secure" in behind_tls.post("/music/listen/consent", data={"consent": "yes"}).headers["set-cookie"]
+
+
+@pytest.mark.parametrize("is_stripped", [False, True])
+def test_a_prefix_is_kept_in_all_links_whether_the_proxy_takes_it_off_or_not(study, is_stripped):
+    client = visitor(application(study, prefix="/music/listen/"), follow_redirects=False)
+    path = "" if is_stripped else "/music/listen"
+    page = client.get(f"{path}/")
+    links = re.findall(r'(?:href|src|action)="([^"]*)"', page.text)
+    assert all(link.startswith(("/music/listen/", "#", "mailto:")) for link in links)
+    assert len(links) > 4
+    assert client.get(f"{path}/task").headers["location"] == "/music/listen/"
+    assert client.get(f"{path}/static/listen.js").status_code == 200
+    if not is_stripped:
+        assert client.get("/music/listen").headers["location"] == "/music/listen/"
+
+
+@pytest.mark.parametrize("prefix", ["listen", "//host", "/a b", "/..", "/a/../b", "/x?y", "https://elsewhere.example"])
+def test_a_prefix_that_is_no_path_is_refused(study, prefix):
+    with pytest.raises(ValueError, match="must be a path such as /listen"):
+        application(study, prefix=prefix)
+
+
+def test_forms_of_other_sites_are_refused(app):
+    client = visitor(app)
+    for headers in (
+        {"origin": "http://elsewhere.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site", "origin": "http://study.example"},
+        {"origin": "http://study.example.elsewhere.example"},
+        {"origin": "http://[broken"},
+    ):
+        assert client.post("/consent", data={"consent": "yes"}, headers=headers).status_code == 403
+    assert client.cookies == {}
+    for headers in ({"origin": "http://study.example"}, {"sec-fetch-site": "same-origin", "origin": "null"}):
+        assert client.post("/consent", data={"consent": "yes"}, headers=headers).url.path == "/training"
+
+
+def test_forms_are_limited_and_must_be_forms(app):
+    client = visitor(app)
+    begin(client)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for body, headers, status in (
+        (b"a=" + b"x" * MAX_BODY_BYTES, form, 413),
+        (b"task=1&task=2", form, 400),
+        (b"&".join(b"a%d=1" % i for i in range(17)), form, 400),
+        (b"task=%ff", form, 400),
+        (b"\xff\xfe", form, 400),
+        (b"nothing", form, 400),
+        (b"", form, 400),
+        (b"{}", {"content-type": "application/json"}, 415),
+        (b"task=1", {}, 415),
+    ):
+        assert client.post("/task", content=body, headers=headers).status_code == status, body[:20]
+
+
+def test_clips_come_whole_or_in_part_and_say_nothing_about_themselves(app, study):
+    client = visitor(app)
+    begin(client)
+    seen = set()
+    for clip in study.clips.values():
+        for form, file in clip.files.items():
+            data = (study.folder / file).read_bytes()
+            whole = client.get(f"/{file}")
+            assert whole.content == data
+            assert whole.status_code == 200
+            part = client.get(f"/{file}", headers={"range": "bytes=10-19"})
+            assert part.content == data[10:20]
+            assert part.headers["content-range"] == f"bytes 10-19/{len(data)}"
+            assert client.head(f"/{file}").headers["content-length"] == str(len(data))
+            seen.add((form, *sorted((k, v) for k, v in whole.headers.items() if k not in ("content-length", "date"))))
+    assert len(seen) == 2  # the same headers for each clip of a format
+    assert not {name for one in seen for name, _ in one[1:]} & {"etag", "last-modified", "server-timing"}
+
+
+def test_no_redirect_leads_elsewhere(app):
+    client = visitor(app, follow_redirects=False, headers={"host": "elsewhere.example"})
+    for path in ("/task", "/task/", "//elsewhere.example", "/training/", "/thanks?next=http://elsewhere.example"):
+        assert client.get(path).headers.get("location", "/") == "/", path
+
+
+def test_nothing_private_is_served(app, study):
+    client = visitor(app)
+    begin(client)
+    for path in (
+        "/conditions.json", "/study.json", "/answers.sqlite", "/answers.sqlite-wal", "/audio/conditions.json",
+        "/audio/..%2fconditions.json", "/audio/%2e%2e/answers.sqlite", "/static/..%2f..%2fserver.py", "/audio/",
+    ):  # fmt: skip
+        assert client.get(path).status_code in (404, 403), path
+
+
+def test_too_many_requests_of_an_address_are_refused_and_listeners_go_on(study):
+    limits = Limits(stranger=Limit(6, 0.001), consent=Limit(2, 0.001), listener=Limit(50, 0.001))
+    app = application(study, limits=limits)
+    client, other = visitor(app), visitor(app)
+    page = begin(client)  # one as a stranger
+    other.post("/consent", data={"consent": "yes"})  # one more
+    refused = visitor(app).post("/consent", data={"consent": "yes"})
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    last = [visitor(app).get("/").status_code for _ in range(4)]
+    assert last == [200, 200, 200, 429]
+    assert finish(client, page).url.path == "/thanks"
+    assert {client.get("/thanks").status_code for _ in range(50)} == {200, 429}
+    assert other.get("/training").status_code == 200
+
+
+def test_a_database_that_cannot_be_written_is_said_to_the_listener(study, monkeypatch):
+    app = application(study)
+    client = visitor(app)
+    page = begin(client)
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Answers, "record", full)
+    lost = client.post("/task", data=answer_to(page.text))
+    assert lost.status_code == 503
+    assert "could not be stored" in words(lost.text)
+    monkeypatch.undo()
+    assert "2 of " in words(client.post("/task", data=answer_to(page.text)).text)
+
+
+@pytest.mark.slow
+def test_a_proxy_that_is_trusted_says_that_there_is_tls(study):
+    with running_server(study.folder, "/x") as (_, address), httpx.Client(base_url=address) as client:
+        said = client.post("consent", data={"consent": "yes"}, headers={"x-forwarded-proto": "https"})
+        assert said.status_code == 303
+        assert "; Secure" in said.headers["set-cookie"]
+        assert "server" not in said.headers

@@ -1,0 +1,326 @@
+"""The studio in a real browser: desktop and phone, mouse, touch and keyboard, with a tiny model that really writes.
+
+Pictures are kept where OSTINATO_SCREENSHOTS says, else in pytest's temporary folder.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ostinato.launch.cli import main
+from ostinato.music import midi
+from ostinato.sample.output.provenance import read_recipe
+from tests.chromium import find_browser
+from tests.studio.studios import make_run, tune_bytes
+
+pytestmark = pytest.mark.slow
+
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio",
+)  # fmt: skip
+DESKTOP = {"viewport": {"width": 1280, "height": 860}}
+PHONE = {"viewport": {"width": 375, "height": 720}, "is_mobile": True, "has_touch": True, "color_scheme": "dark"}
+WIDER = "() => document.scrollingElement.scrollWidth > document.documentElement.clientWidth"
+DEADLINE_S = 60
+KEEP_CONTEXTS = """
+window.contexts = [];
+const Real = window.AudioContext;
+window.AudioContext = class extends Real { constructor(...given) { super(...given); window.contexts.push(this); } };
+"""
+INK = """() => {
+  const canvas = document.getElementById("roll");
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let ink = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    const [red, green, blue] = [data[i], data[i + 1], data[i + 2]];
+    if (Math.max(red, green, blue) - Math.min(red, green, blue) > 60) ink++; // notes have colours
+  }
+  return ink;
+}"""
+WATCH_INK = f"""() => {{
+  window.seen = new Set();
+  const ink = {INK};
+  setInterval(() => {{
+    if (document.getElementById("stage").getAttribute("aria-busy") === "true") window.seen.add(ink());
+  }}, 50);
+}}"""
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("studio"))
+
+
+@pytest.fixture(scope="module")
+def server(workdir):
+    """The process and the address of a studio below a prefix."""
+    command = [sys.executable, "-m", "ostinato.launch.cli", "studio", str(workdir), "--port", "0", "--prefix", "/music"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as said:
+        address = said.readline().split()[0]
+        try:
+            yield process, address
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) in (0, -signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    module = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with module.sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright):
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium; or name one in OSTINATO_CHROMIUM)")
+    browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = Path(os.environ.get("OSTINATO_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _page(browser, address, *, refused=0, **options):
+    """Yields the page, ready to write; nothing may go wrong in it, and nothing be asked for elsewhere.
+
+    Chromium writes a line about each answer that is `refused`; there must be as many.
+    """
+    context = browser.new_context(**options)
+    context.add_init_script(KEEP_CONTEXTS)
+    page, wrong = context.new_page(), []
+    page.set_default_timeout(1000 * DEADLINE_S)
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: None if request.url.startswith(address) else wrong.append(request.url))
+    page.goto(address)
+    page.locator("#status", has_text=re.compile("Ready|set again")).wait_for()
+    yield page
+    told = [line for line in wrong if "the server responded with a status of 422" in line]
+    assert len(told) == refused
+    looked = "Canvas2D: Multiple readback"  # the test itself looks at the canvas that often
+    assert [line for line in wrong if line not in told and not line.startswith(looked)] == []
+    context.close()
+
+
+def _write(page, *, notes=24, seed=None):
+    page.locator("#unit").select_option("num_notes")
+    page.locator("#length").fill(str(notes))
+    if seed is not None:
+        page.evaluate("document.getElementById('more').open = true")
+        page.locator("#seed").fill(str(seed))
+    page.get_by_role("button", name="Write", exact=True).click()
+    page.locator("#after:not([hidden])").wait_for()
+
+
+def _position(page):
+    return float(page.locator("#position").input_value())
+
+
+def _until(page, condition):
+    """Waits until JavaScript says yes; the page's policy forbids to hand it over as text to be evaluated there."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline_s, (condition, page.locator("#status").inner_text())
+        page.wait_for_timeout(30)
+
+
+def _downloaded(page, name, folder):
+    with page.expect_download() as download:
+        page.get_by_role("link", name=name).click()
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(("name", "options"), [("desktop", DESKTOP), ("phone", PHONE)])
+def test_a_piece_is_written_drawn_played_and_taken_home(server, workdir, browser, pictures, tmp_path, name, options):
+    with _page(browser, server[1], **options) as page:
+        held = []
+        page.route("**/*.flac", lambda route: held.append(route))  # the full sound is late: the simple one plays first
+        page.locator("#tonic").select_option("D")
+        page.locator("#tempo").fill("240")
+        _write(page, notes=100)
+        _until(page, f"({INK})() > 100")
+        assert page.get_by_role("button", name="Write", exact=True).is_visible()
+        page.screenshot(path=pictures / f"studio-{name}-written.png", full_page=True)
+        assert not page.evaluate(WIDER)
+
+        _until(page, "document.getElementById('sound').networkState === HTMLMediaElement.NETWORK_LOADING")
+        page.request.get(page.evaluate("document.getElementById('sound').src"))  # from now on it is rendered
+        page.get_by_role("button", name="Play").click()
+        _until(page, "window.contexts.length === 1 && window.contexts[0].currentTime > 0.3")
+        assert _position(page) > 0
+        assert page.evaluate("document.getElementById('sound').paused")
+        page.screenshot(path=pictures / f"studio-{name}-playing.png")
+        for route in held:
+            route.continue_()
+        _until(page, "!document.getElementById('sound').paused && document.getElementById('sound').currentTime > 0.5")
+        before = _position(page)
+        _until(page, f"Number(document.getElementById('position').value) > {before}")
+        page.get_by_role("button", name="Pause").click()
+        assert page.evaluate("document.getElementById('sound').paused")
+        page.get_by_role("button", name="Stop", exact=True).click()
+        assert _position(page) == 0
+
+        file = _downloaded(page, "Download MIDI", tmp_path)
+        recipe = read_recipe(file).origin
+        assert [recipe["options"][name] for name in ("num_notes", "key", "tempo")] == [100, "D major", 240]
+        again = ["sample", "--again", str(file), "--workdir", str(workdir), "--output", str(tmp_path), "--no-audio"]
+        assert main(again) == 0
+        assert (tmp_path / "piece-000.mid").read_bytes() == file.read_bytes()
+        assert _downloaded(page, "Download WAV", tmp_path).read_bytes()[:4] == b"RIFF"
+
+
+def test_the_roll_grows_and_plays_while_the_piece_is_being_written(server, browser):
+    process, address = server
+    with _page(browser, address, **DESKTOP) as page:
+        page.locator("#unit").select_option("num_notes")
+        page.locator("#length").fill("8192")
+        page.evaluate(WATCH_INK)
+        page.get_by_role("button", name="Write", exact=True).click()
+        _until(page, "!document.getElementById('play').disabled")
+        process.send_signal(signal.SIGSTOP)  # however fast the machine is, the piece is not whole
+        try:
+            _until(page, "window.seen.size > 2")  # the roll grows, note by note
+            page.get_by_role("button", name="Play").click()
+            _until(page, "Number(document.getElementById('position').value) > 0.3")
+            page.get_by_role("button", name="Stop writing").click()
+            page.locator("#status", has_text="Stopped.").wait_for()
+        finally:
+            process.send_signal(signal.SIGCONT)
+        _until(page, "fetch('api/model').then(answer => answer.json()).then(model => model.num_open === 0)")
+        pieces = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"]
+        assert not any(piece["notes"] == 8192 for piece in pieces)  # nobody waited: it was not written to its end
+
+
+def test_a_piece_goes_on_from_a_file(server, browser, pictures):
+    with _page(browser, server[1], refused=1, **DESKTOP) as page:
+        page.locator("#file").set_input_files({"name": "not music.mid", "mimeType": "audio/midi", "buffer": b"hello"})
+        page.get_by_role("alert").filter(has_text="not music.mid is not a MIDI file").wait_for()
+        page.locator("#file").set_input_files({"name": "tune.mid", "mimeType": "audio/midi", "buffer": tune_bytes()})
+        page.locator("#primer-name", has_text="tune.mid").wait_for()
+        assert page.get_by_role("alert").is_hidden()
+        page.get_by_label("Take bars").fill("2")
+        page.get_by_label("to", exact=True).first.fill("3")
+        page.screenshot(path=pictures / "studio-upload.png")
+        _write(page, notes=12)
+        assert "begins withtune.mid" in (page.locator("#recipe").text_content() or "")
+        piece = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
+        assert (piece["options"]["primer_start"], piece["options"]["primer_bars"]) == (2, 2)
+        assert "meter" not in piece["options"]  # the file has its own
+        page.get_by_role("button", name="Go on from this piece").click()
+        page.locator("#primer-name", has_text="ostinato-").wait_for()
+        assert page.get_by_label("to", exact=True).first.input_value() == str(piece["bars"])
+
+
+def test_an_earlier_piece_comes_back_with_its_wishes_and_its_seed(server, browser, pictures):
+    with _page(browser, server[1], **DESKTOP) as page:
+        page.locator("#tonic").select_option("E")
+        page.locator("#mode").select_option("dorian")
+        page.get_by_label("Flute").count() or page.locator("#add-instrument").select_option("Flute")
+        page.locator("#meter").select_option("3/4")
+        _write(page, notes=20, seed=1234)
+        first = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
+    with _page(browser, server[1], **PHONE) as page:  # another device
+        page.locator("#pieces .open", has_text="seed 1234").tap()
+        page.locator("#piece-title", has_text="seed 1234").wait_for()
+        _until(page, "document.getElementById('mode').value === 'dorian'")
+        wishes = [page.locator(f"#{name}").input_value() for name in ("tonic", "mode", "meter", "length", "unit")]
+        assert wishes == ["E", "dorian", "3/4", "20", "num_notes"]
+        assert page.get_by_label("Flute").is_checked()
+        page.get_by_role("button", name="Again, same seed").click()
+        page.locator("#status", has_text="the same piece, note for note").wait_for()
+        assert page.evaluate("document.activeElement.id") == "write"  # the button that was pressed was hidden meanwhile
+        page.get_by_role("button", name="Again, new seed").click()
+        page.locator("#status", has_text="Written: 20 notes").wait_for()
+        newest = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
+        assert newest["options"] == first["options"]
+        assert newest["sha256"] != first["sha256"]
+        page.screenshot(path=pictures / "studio-history.png", full_page=True)
+        page.on("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name=re.compile("^Delete .*seed 1234$")).click()
+        page.locator("#status", has_text="Deleted.").wait_for()
+        assert not page.locator("#pieces .open", has_text="seed 1234").count()
+
+
+def test_a_wish_that_cannot_be_is_said_in_the_librarys_words(server, browser):
+    with _page(browser, server[1], refused=1, **DESKTOP) as page:
+        page.evaluate("document.getElementById('more').open = true")
+        page.locator("#low").fill("C6")
+        page.locator("#high").fill("C4")
+        with page.expect_response("**/api/pieces") as answer:
+            page.get_by_role("button", name="Write", exact=True).click()
+        assert answer.value.status == 422
+        page.get_by_role("alert").filter(has_text="its first pitch is above its second").wait_for()
+
+
+FOCUSED = """() => {
+  const one = document.activeElement;
+  return one.getAttribute("aria-label") || one.labels?.[0]?.textContent.trim() || one.textContent.trim();
+}"""
+
+
+def _tab_to(page, name):
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate(FOCUSED) == name:
+            return
+    raise AssertionError(f"{name} is not reached by the Tab key")
+
+
+def test_the_keyboard_alone_is_enough(server, browser):
+    with _page(browser, server[1], **DESKTOP) as page:
+        _tab_to(page, "Length")
+        page.keyboard.press("Control+A")
+        page.keyboard.type("4")
+        page.keyboard.press("Enter")  # in any field: write
+        page.locator("#after:not([hidden])").wait_for()
+        page.locator("#status", has_text="Written").wait_for()
+        page.evaluate("document.activeElement.blur()")
+        page.locator("h1").evaluate("one => { one.tabIndex = -1; one.focus(); }")
+        _tab_to(page, "Position in the piece")
+        page.keyboard.press("End")
+        assert _position(page) > 0
+        assert page.locator("#position").get_attribute("aria-valuetext").startswith("bar ")
+        page.keyboard.press("Home")
+        _tab_to(page, "Play")
+        page.keyboard.press("Space")
+        _until(page, "Number(document.getElementById('position').value) > 0.1")
+        assert page.evaluate(FOCUSED) == "Pause"
+        _tab_to(page, "Stop")
+        page.keyboard.press("Enter")
+        assert _position(page) == 0
+        for name in ("Again, same seed", "Download MIDI", "How it was made"):
+            _tab_to(page, name)
+
+
+def test_all_that_can_be_used_has_a_name(server, browser):
+    with _page(browser, server[1], **DESKTOP) as page:
+        _write(page, notes=4)
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        nameless = page.evaluate(
+            """() => [...document.querySelectorAll("button, input, select, a, canvas, summary")].filter(one =>
+              one.getClientRects().length && !(one.getAttribute("aria-label") || one.labels?.length
+              || one.textContent.trim() && !one.matches("select"))).map(one => one.outerHTML)"""
+        )
+        assert nameless == []
+        assert midi.read(page.request.get(page.locator("#midi").evaluate("one => one.href")).body()).num_notes == 4

@@ -1,0 +1,184 @@
+"""What a checkpoint says about its run in JSON: how it is written, read and compared, and what a run may change."""
+
+import dataclasses
+import fnmatch
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.data.records import Dataset
+
+PACKAGES = ("ostinato", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
+"""Their versions are written down, since they decide about the last digits."""
+
+
+FORMAT = 2
+"""The version of what a checkpoint holds. Those of format 1 are read, too: they lack history, devices, and the digests
+of carry and description."""
+
+MAY_CHANGE = (
+    "num_epochs",
+    "num_steps",
+    "evaluate_every",
+    "patience",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "log_every",
+    "optimizer.*",
+    "accumulate",
+    "head_steps",
+    "skip_limit",
+    "rollbacks",
+    "rollback_factor",
+    "peer_timeout_s",
+)
+"""The settings that a run may change when it goes on; each change is kept in its history."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged, or does not fit."""
+
+
+class Progress(NamedTuple):
+    """How far a run is, and what early stopping has to remember. Losses are validation losses in nats per step."""
+
+    step: int = 0
+    initial_loss: float | None = None
+    """Before the first step."""
+    last_loss: float | None = None
+    best_step: int | None = None
+    best_loss: float | None = None
+    evaluations_without_gain: int = 0
+    finished: bool = False
+    """The run was complete at this step: all steps done, or stopped early."""
+    skipped: int = 0
+    """Steps whose loss or gradient was not a number."""
+    skipped_in_row: int = 0
+    rollbacks: int = 0
+    """Times that the run went back to a checkpoint because it was unstable."""
+    learning_rate_factor: float = 1.0
+    """What the learning rate of the configuration is multiplied by, since the run went back."""
+
+    def evaluated(self, step: int, loss: float) -> "Progress":
+        """Returns the progress after a measurement. Of equal losses the later one is the best."""
+        better = self.best_loss is None or loss < self.best_loss
+        is_best = better or loss == self.best_loss
+        return self._replace(
+            last_loss=loss,
+            best_step=step if is_best else self.best_step,
+            best_loss=loss if is_best else self.best_loss,
+            evaluations_without_gain=0 if better else self.evaluations_without_gain + 1,
+        )
+
+    def exhausted(self, patience: int) -> bool:
+        return patience > 0 and self.evaluations_without_gain >= patience
+
+
+def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | None = None) -> dict[str, Any]:
+    """Returns what every checkpoint of a run holds about it. `history` is empty: the run has just begun."""
+    return {
+        "format": FORMAT,
+        "config": dataclasses.asdict(config),
+        "codec": dataset.codec.to_json(),
+        "dataset": _named(dataset),
+        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "devices": {
+            "platform": jax.default_backend(),
+            "devices": jax.device_count(),
+            "processes": jax.process_count(),
+        },
+        "old_dataset": None if old_dataset is None else _named(old_dataset),
+        "init_from": None,
+        "history": [],
+    }
+
+
+def _named(dataset: Dataset) -> dict[str, str]:
+    return {"path": str(dataset.path), "fingerprint": dataset.fingerprint}
+
+
+def config_from_json(values: dict[str, Any]) -> TrainConfig:
+    """Returns the configuration that `dataclasses.asdict` turned into JSON.
+
+    Raises:
+        CheckpointError: it has a field that this version does not know.
+    """
+    parts = {"model": ModelConfig, "data": DataConfig, "optimizer": OptimizerConfig}
+    try:
+        return TrainConfig(**{name: parts[name](**value) if name in parts else value for name, value in values.items()})
+    except TypeError as error:
+        raise CheckpointError(f"the configuration was written by another version of ostinato ({error})") from error
+
+
+def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) -> dict[str, list[Any]]:
+    """Refuses to go on with a run whose network, data, codec or seed is another.
+
+    Returns:
+        What is different and may be, as [before, now] by dotted name: settings of MAY_CHANGE, versions, and devices.
+
+    Raises:
+        CheckpointError: with a line for each value that may not differ.
+    """
+    found, wanted = _flat(_numbers_of(saved)), _flat(_numbers_of(now))
+    if not saved["dataset"]["fingerprint"]:  # imported: the first dataset it is trained on becomes its own
+        del found["dataset"], wanted["dataset"]
+    differing = {name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)}
+    allowed = {name for name in differing if any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_CHANGE)}
+    if differing - allowed:
+        names = differing - allowed
+        found, wanted = ({name: value for name, value in side.items() if name in names} for side in (found, wanted))
+        raise CheckpointError(
+            f"{workdir}: this run was started differently; choose another --workdir or the same settings:\n"
+            + differences(found, wanted)
+        )
+    changes = {name: [json.loads(found.get(name, "null")), json.loads(wanted.get(name, "null"))] for name in allowed}
+    for part in ("versions", "devices"):
+        before = saved.get(part, now[part])
+        changes |= {
+            f"{part}.{name}": [before.get(name), value]
+            for name, value in now[part].items()
+            if before.get(name) != value
+        }
+    return dict(sorted(changes.items()))
+
+
+def _numbers_of(run: dict[str, Any]) -> dict[str, Any]:
+    """Returns what decides about the numbers of a run."""
+    # What a run did not know yet has its default, which stands for what was done before there was a choice.
+    config, defaults = run["config"], dataclasses.asdict(TrainConfig())
+    whole = {
+        name: {**default, **config.get(name, {})} if isinstance(default, dict) else config.get(name, default)
+        for name, default in defaults.items()
+    }
+    unknown = {name: value for name, value in config.items() if name not in defaults}
+    old = run.get("old_dataset") or {"fingerprint": None}
+    data = {"dataset": run["dataset"]["fingerprint"], "old_dataset": old["fingerprint"]}
+    return {**whole, **unknown, "codec": run["codec"], **data}
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    """Returns the leaves of nested dictionaries by dotted path."""
+    if not isinstance(value, dict):
+        return {path: json.dumps(value)}
+    return {
+        name: leaf
+        for key, part in value.items()
+        for name, leaf in _flat(part, f"{path}.{key}" if path else key).items()
+    }
+
+
+def differences(found: dict[str, str], wanted: dict[str, str]) -> str:
+    """Returns a line for each name whose value is not the same in both."""
+
+    def short(value: str | None) -> str:
+        return "nothing" if value is None else value if len(value) <= 60 else f"{value[:57]}..."
+
+    return "\n".join(
+        f"  {name}: {short(found.get(name))} in the checkpoint, {short(wanted.get(name))} now"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name) != wanted.get(name)
+    )
