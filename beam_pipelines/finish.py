@@ -11,13 +11,14 @@ from ostinato.beam_pipelines.inputs import storage
 from ostinato.beam_pipelines.inputs.sources import Unit, check_streams
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
+from ostinato.configs.errors import UserError
 from ostinato.data import records
 from ostinato.data.records import Shard
 from ostinato.data.statistics import Statistics
 from ostinato.music.codecs import codec_from_json
 
 
-class UnusableError(ValueError):
+class UnusableError(UserError):
     """No input can be used."""
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from ostinato.beam_pipelines.inputs import storage
 from ostinato.beam_pipelines.inputs.labels import Labels, load_labels
 from ostinato.beam_pipelines.isolation import IsolatedPool, Limits, shared_pool
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import PrepareConfig
 
 VERSION = importlib.metadata.version("ostinato")
 
 
-class VersionError(ValueError):
+class VersionError(UserError):
     """A worker that runs other code than the job."""
 
 
@@ -65,12 +66,12 @@ def style_column(config: PrepareConfig, labels: Labels | None) -> str:
     """Returns where a piece's style is found: none, folder or labels.
 
     Raises:
-        ValueError: styles shall come from labels that do not have any.
+        UserError: styles shall come from labels that do not have any.
     """
     has_styles = labels is not None and "style" in labels.columns
     style = config.codec.style
     if style == "labels" and not has_styles:
-        raise ValueError("--codec.style labels needs a file given by --labels with a column 'style'")
+        raise UserError("--codec.style labels needs a file given by --labels with a column 'style'")
     if style == "auto":
         return "labels" if has_styles else "none"
     return style

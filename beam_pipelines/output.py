@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ostinato.beam_pipelines.inputs import storage
+from ostinato.configs.errors import UserError
 from ostinato.data import records
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ _LEFTOVERS = (
 """What a job that was killed can leave."""
 
 
-class OutputError(ValueError):
+class OutputError(UserError):
     """The output folder cannot be used."""
 
 

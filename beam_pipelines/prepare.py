@@ -28,6 +28,7 @@ from ostinato.beam_pipelines.pipeline import build
 from ostinato.beam_pipelines.progress import Progress, watched
 from ostinato.beam_pipelines.report import write_report
 from ostinato.beam_pipelines.runners import complete_beam_args, runs_here
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data import records
 
@@ -38,7 +39,7 @@ STREAM_PARTS = 8
 """On a cluster so many workers read a compressed archive at once, each all of it, and parse a share of its members."""
 
 
-class PrepareError(ValueError):
+class PrepareError(UserError):
     """What was asked for makes no sense, or a stage failed."""
 
 
@@ -65,7 +66,7 @@ def prepare(
 
     Raises:
         PrepareError: an argument makes no sense, or a stage failed.
-        ValueError: in one line each, what the sources, the labels, the options of Beam, the storage or the output
+        UserError: in one line each, what the sources, the labels, the options of Beam, the storage or the output
             have to say; see `sources`, `labels`, `runners`, `storage`, `output` and `finish`.
     """
     output = _check(patterns, str(output), num_parsers)

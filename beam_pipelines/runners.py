@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
+from ostinato.configs.errors import UserError
+
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's own, in this process. It is named because DirectRunner first tries to download another one."""
 
@@ -14,7 +16,7 @@ DASK_RUNNER = "apache_beam.runners.dask.dask_runner.DaskRunner"
 """The only name by which Beam finds it."""
 
 
-class BeamOptionsError(ValueError):
+class BeamOptionsError(UserError):
     """Options that neither ostinato nor Beam knows, or a runner that is not installed."""
 
 

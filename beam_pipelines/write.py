@@ -13,6 +13,7 @@ from ostinato.beam_pipelines.inputs import storage
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.parse import ToEncode, count_events, encode
+from ostinato.configs.errors import UserError
 from ostinato.data import records
 from ostinato.data.statistics import Statistics
 
@@ -21,7 +22,7 @@ _BLOCK_BYTES = 8 << 20
 """The pieces of a shard come from all spool files; so many are read at a time."""
 
 
-class WriteError(ValueError):
+class WriteError(UserError):
     """A shard that could not be written."""
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
 from ostinato.beam_pipelines.duplicates.relations import Columns, relate
+from ostinato.configs.errors import UserError
 from ostinato.data.records import Dataset, Record, write_dataset
 from ostinato.evaluation.held_out import choose_pieces
 from ostinato.music.codec import Codec
@@ -35,7 +36,7 @@ def keep_apart(new: Dataset, old: Dataset) -> Apart:
     key, tempo, ending or arrangement; that two datasets were prepared one by one does not matter.
 
     Raises:
-        ValueError: a held-out piece of the new collection shares its group with a piece of the old one.
+        UserError: a held-out piece of the new collection shares its group with a piece of the old one.
     """
     sources = [new.source(split) for split in new.splits] + [old.source(split) for split in old.splits]
     group = _groups([record.steps for source in sources for record in map(source.__getitem__, range(len(source)))], new)
@@ -45,7 +46,7 @@ def keep_apart(new: Dataset, old: Dataset) -> Apart:
     of_old = np.concatenate(of_source[len(new.splits) :])
     both = held_out & set(of_old.tolist())
     if both:
-        raise ValueError(f"{old.path}: holds music that is held out in {new.path} ({len(both)} groups of pieces)")
+        raise UserError(f"{old.path}: holds music that is held out in {new.path} ({len(both)} groups of pieces)")
     free = [number for number, name in enumerate(of_split["train"].tolist()) if name not in held_out]
     return Apart(free, len(of_split["train"]) - len(free), len(of_old))
 
@@ -60,7 +61,7 @@ def write_subset(
     """
     if not (folder / "manifest.json").exists():
         if num_pieces > len(apart.train):
-            raise ValueError(f"{new.path}: has {len(apart.train)} training pieces to choose from, not {num_pieces}")
+            raise UserError(f"{new.path}: has {len(apart.train)} training pieces to choose from, not {num_pieces}")
         order = np.random.default_rng([seed, 0]).permutation(apart.train)[:num_pieces]
         validation = choose_pieces(len(new.source("validation")), num_validation)
         records = {"train": _records(new, "train", order), "validation": _records(new, "validation", validation)}

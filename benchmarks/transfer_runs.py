@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ostinato.benchmarks.transfer_data import Apart, write_subset
+from ostinato.configs.errors import UserError
 from ostinato.configs.presets import chorales
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.data.records import Dataset, TFRecordSource, write_atomically
@@ -228,7 +229,7 @@ def _outcome(bench: Bench, workdir: Path, config: TrainConfig, dataset: Dataset,
         kept = json.loads(file.read_text())
         if kept["key"] == json.loads(json.dumps(key)):
             return kept["outcome"]
-        raise ValueError(f"{workdir}: was trained with other settings; choose another --output")
+        raise UserError(f"{workdir}: was trained with other settings; choose another --output")
     result = train(config, dataset, workdir, **begin)
     run = load_params(workdir, "best")
     outcome = {

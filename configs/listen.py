@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ostinato.configs.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
@@ -34,14 +36,14 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         if not 5 <= self.clip_seconds <= 120:
-            raise ValueError(f"clip_seconds {self.clip_seconds} must be between 5 and 120")
+            raise UserError(f"clip_seconds {self.clip_seconds} must be between 5 and 120")
         if not 0 < self.prompt_seconds <= self.clip_seconds / 2:
-            raise ValueError(
+            raise UserError(
                 f"prompt_seconds {self.prompt_seconds} must be above 0 and at most half of clip_seconds "
                 f"{self.clip_seconds}"
             )
         for name in ("prompts", "comparisons", "ratings", "seed"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+                raise UserError(f"{name} {getattr(self, name)} must not be negative")
         if not self.temperature > 0:
-            raise ValueError(f"temperature {self.temperature} must be above 0")
+            raise UserError(f"temperature {self.temperature} must be above 0")

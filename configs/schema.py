@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ostinato.configs.errors import UserError
+
 CellName = Literal["lstm", "gru", "rnn"]
 Precision = Literal["float32", "bf16"]
 
@@ -29,9 +31,9 @@ class CodecConfig:
 
     def __post_init__(self) -> None:
         if self.min_count < 1:
-            raise ValueError(f"min_count {self.min_count} must be at least 1")
+            raise UserError(f"min_count {self.min_count} must be at least 1")
         if not 8 <= self.max_vocabulary <= 65_535:
-            raise ValueError(f"max_vocabulary {self.max_vocabulary} must be between 8 and 65535")
+            raise UserError(f"max_vocabulary {self.max_vocabulary} must be between 8 and 65535")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +64,15 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         if sum(self.split) != 100 or min(self.split) < 0 or self.split[0] == 0:
-            raise ValueError(f"split {self.split} must be three percentages that add up to 100, the first above 0")
+            raise UserError(f"split {self.split} must be three percentages that add up to 100, the first above 0")
         if not 1 <= self.min_notes <= self.max_notes:
-            raise ValueError(f"min_notes {self.min_notes} must be between 1 and max_notes {self.max_notes}")
+            raise UserError(f"min_notes {self.min_notes} must be between 1 and max_notes {self.max_notes}")
         if self.num_shards < 0:
-            raise ValueError(f"num_shards {self.num_shards} must not be negative")
+            raise UserError(f"num_shards {self.num_shards} must not be negative")
         if self.max_file_mb < 1 or self.max_parse_s < 1:
-            raise ValueError(f"max_file_mb {self.max_file_mb} and max_parse_s {self.max_parse_s} must be at least 1")
+            raise UserError(f"max_file_mb {self.max_file_mb} and max_parse_s {self.max_parse_s} must be at least 1")
         if self.max_parse_mb < 128:
-            raise ValueError(f"max_parse_mb {self.max_parse_mb} must be at least 128, or healthy files fail too")
+            raise UserError(f"max_parse_mb {self.max_parse_mb} must be at least 128, or healthy files fail too")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +109,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for name in ("embedding_size", "hidden_size", "num_layers", "head_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+                raise UserError(f"{name} {getattr(self, name)} must be at least 1")
         if not 0.0 <= self.dropout < 1.0:
-            raise ValueError(f"dropout {self.dropout} must be at least 0 and below 1")
+            raise UserError(f"dropout {self.dropout} must be at least 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,19 +137,19 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.sequence_length < 1:
-            raise ValueError(
+            raise UserError(
                 f"batch_size {self.batch_size} and sequence_length {self.sequence_length} must be at least 1"
             )
         if not 0 <= self.max_transpose <= 24:
-            raise ValueError(f"max_transpose {self.max_transpose} must be between 0 and 24 semitones")
+            raise UserError(f"max_transpose {self.max_transpose} must be between 0 and 24 semitones")
         if not 0 <= self.max_tempo_change <= 50:
-            raise ValueError(f"max_tempo_change {self.max_tempo_change} must be between 0 and 50 per cent")
+            raise UserError(f"max_tempo_change {self.max_tempo_change} must be between 0 and 50 per cent")
         if not 0 <= self.max_velocity_change <= 64:
-            raise ValueError(f"max_velocity_change {self.max_velocity_change} must be between 0 and 64")
+            raise UserError(f"max_velocity_change {self.max_velocity_change} must be between 0 and 64")
         if not 0 <= self.old_share < 1:
-            raise ValueError(f"old_share {self.old_share} must be at least 0 and below 1")
+            raise UserError(f"old_share {self.old_share} must be at least 0 and below 1")
         if self.old_share and self.batch_size < 2:
-            raise ValueError(f"old_share {self.old_share} needs a batch_size of at least 2, not {self.batch_size}")
+            raise UserError(f"old_share {self.old_share} needs a batch_size of at least 2, not {self.batch_size}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,10 +171,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.learning_rate <= 0 or self.clip_norm <= 0:
-            raise ValueError(f"learning_rate {self.learning_rate} and clip_norm {self.clip_norm} must be above 0")
+            raise UserError(f"learning_rate {self.learning_rate} and clip_norm {self.clip_norm} must be above 0")
         for name in ("warmup_steps", "weight_decay", "frozen_layers"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+                raise UserError(f"{name} {getattr(self, name)} must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,22 +217,22 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("num_epochs", "accumulate", "keep_checkpoints", "log_every", "skip_limit"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+                raise UserError(f"{name} {getattr(self, name)} must be at least 1")
         for name in ("num_steps", "head_steps", "evaluate_every", "patience", "checkpoint_every", "rollbacks", "seed"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+                raise UserError(f"{name} {getattr(self, name)} must not be negative")
         if not 0 < self.rollback_factor <= 1 or self.peer_timeout_s <= 0:
-            raise ValueError(
+            raise UserError(
                 f"rollback_factor {self.rollback_factor} must be above 0 and at most 1, "
                 f"peer_timeout_s {self.peer_timeout_s} above 0"
             )
         if self.optimizer.frozen_layers > self.model.num_layers:
-            raise ValueError(
+            raise UserError(
                 f"frozen_layers {self.optimizer.frozen_layers} must be at most the number of layers "
                 f"{self.model.num_layers}"
             )
         if self.data.batch_size % self.accumulate:
-            raise ValueError(
+            raise UserError(
                 f"batch_size {self.data.batch_size} cannot be split into accumulate {self.accumulate} parts"
             )
 
@@ -316,7 +318,7 @@ class SampleConfig:
             "particles",
         ):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+                raise UserError(f"{name} {getattr(self, name)} must be at least 1")
         for name in (
             "seed",
             "num_notes",
@@ -330,16 +332,16 @@ class SampleConfig:
             "primer_bars",
         ):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} {getattr(self, name)} must not be negative")
+                raise UserError(f"{name} {getattr(self, name)} must not be negative")
         if min(self.fill_bars) < 1:
-            raise ValueError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
+            raise UserError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
         if self.loop_guard == 1:
-            raise ValueError("loop_guard 1 would take every pattern for a loop; it must be 0 (off) or at least 2")
+            raise UserError("loop_guard 1 would take every pattern for a loop; it must be 0 (off) or at least 2")
         lengths = [name for name in ("num_notes", "num_bars", "num_seconds") if getattr(self, name)]
         if len(lengths) > 1:
-            raise ValueError(f"{' and '.join(lengths)} exclude each other; give one of them")
+            raise UserError(f"{' and '.join(lengths)} exclude each other; give one of them")
         for name, temperature in (("temperature", self.temperature), *self.field_temperature):
             if not 0 < temperature < math.inf:
-                raise ValueError(f"temperature {temperature} of {name} must be above 0")
+                raise UserError(f"temperature {temperature} of {name} must be above 0")
         if not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
-            raise ValueError(f"top_p {self.top_p} must be above 0 and at most 1, min_p {self.min_p} between 0 and 1")
+            raise UserError(f"top_p {self.top_p} must be above 0 and at most 1, min_p {self.min_p} between 0 and 1")

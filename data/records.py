@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.data import tfrecord
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
@@ -31,7 +32,7 @@ FORMAT = 1
 SPLITS = ("train", "validation", "test")
 
 
-class DatasetError(ValueError):
+class DatasetError(UserError):
     """A folder that is not a whole, undamaged dataset."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from ostinato.configs.errors import UserError
 from ostinato.music.piece import DEFAULT_TEMPO_US, DRUMS, Piece
 
 NOTE_LENGTHS = 2.0 ** (np.arange(-24, 25) / 4)
@@ -120,12 +121,12 @@ class Statistics:
         """Returns the statistics that `to_json` wrote.
 
         Raises:
-            ValueError: they were written by a version that counts something else.
+            UserError: they were written by a version that counts something else.
         """
         found = {name: len(value) if isinstance(value, list) else 0 for name, value in values.items()}
         if found != _SIZES:
             wrong = sorted(name for name in found.keys() | _SIZES if found.get(name) != _SIZES.get(name))
-            raise ValueError(f"statistics of another version of ostinato: {', '.join(wrong)} differ")
+            raise UserError(f"statistics of another version of ostinato: {', '.join(wrong)} differ")
         arrays = {name: np.array(value, np.int64) for name, value in values.items() if _SIZES[name]}
         return cls(**{**values, **arrays})
 

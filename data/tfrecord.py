@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 import google_crc32c
 
+from ostinato.configs.errors import UserError
+
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size
 FOOTER_BYTES = _FOOTER.size
 
 
-class CorruptRecordError(ValueError):
+class CorruptRecordError(UserError):
     """The bytes at some offset are not a whole, undamaged record."""
 
 

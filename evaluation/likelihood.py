@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.data.ngrams import Tape, make_tape
 from ostinato.data.records import Dataset, Record, TFRecordSource
 from ostinato.evaluation.scores import Material, PieceScores, expected_hits
@@ -50,10 +51,10 @@ def check_codec(workdir: Path, run: LoadedRun, dataset: Dataset, *, advice: str)
     """Holds that a run can read a dataset.
 
     Raises:
-        ValueError: it was trained with another codec; `advice` says what to do.
+        UserError: it was trained with another codec; `advice` says what to do.
     """
     if run.codec.to_json() != dataset.codec.to_json():
-        raise ValueError(
+        raise UserError(
             f"{workdir}: trained with another codec ({codec_line(run.codec)}) than {dataset.path} has "
             f"({codec_line(dataset.codec)}); {advice}"
         )

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from ostinato.configs.errors import UserError
 from ostinato.train.metrics import FILE
 
 
@@ -25,11 +26,11 @@ def paper_table(workdir: Path) -> list[PaperRow]:
     """Returns the table from the metrics that the run wrote itself; final is the last measurement of the run.
 
     Raises:
-        ValueError: the run has no metrics yet.
+        UserError: the run has no metrics yet.
     """
     path = workdir / FILE
     if not path.is_file():
-        raise ValueError(f"{path}: missing; run 'ostinato train' first")
+        raise UserError(f"{path}: missing; run 'ostinato train' first")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     of_split = {split: [line for line in lines if line["split"] == split] for split in ("train", "validation")}
     rows = []

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
+from ostinato.configs.errors import UserError
 from ostinato.evaluation.excerpts import cut_alike, median_notes
 from ostinato.evaluation.metrics.distances import Distance, between_classes, between_values, frechet
 from ostinato.evaluation.metrics.features import describe
@@ -51,11 +52,11 @@ def compare_statistics(
     Pieces are cut so that none is longer than the longest of the other set.
 
     Raises:
-        ValueError: fewer than four pieces in a set.
+        UserError: fewer than four pieces in a set.
     """
     for name, pieces in (("generated", generated), ("real", real)):
         if len(pieces) < MIN_PIECES:
-            raise ValueError(f"{len(pieces)} {name} pieces cannot be compared; give at least {MIN_PIECES}")
+            raise UserError(f"{len(pieces)} {name} pieces cannot be compared; give at least {MIN_PIECES}")
     original_notes = [median_notes(pieces) for pieces in (generated, real)]
     generated, real = cut_alike(generated, real)
     features = [describe(piece) for piece in [*generated, *real]]

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from ostinato.configs.errors import UserError
 from ostinato.music import midi, musicxml, musicxml_file
 
 VOICES = (73, 69, 71, 70)
@@ -29,12 +30,12 @@ def write_chorales(folder: Path) -> int:
     The folder appears when it is whole; if it is already there, nothing is done.
 
     Raises:
-        ValueError: music21 is not installed, `folder` holds other things, or a score cannot be read.
+        UserError: music21 is not installed, `folder` holds other things, or a score cannot be read.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         num_files = len(list(folder.glob("*.mid"))) if folder.is_dir() else 0
         if not num_files:
-            raise ValueError(f"{folder}: holds something other than chorales (no .mid files); name another folder")
+            raise UserError(f"{folder}: holds something other than chorales (no .mid files); name another folder")
         return num_files
     scores = sorted(chorale_folder().glob("*.mxl"))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def write_chorales(folder: Path) -> int:
                     continue
                 piece = musicxml.to_piece(score, programs=VOICES)
             except musicxml_file.MusicXmlError as error:
-                raise ValueError(f"{path}: {error}") from error
+                raise UserError(f"{path}: {error}") from error
             (unfinished / f"{path.stem}.mid").write_bytes(midi.write(piece))
         os.rename(unfinished, folder)
     num_files = len(scores) - skipped.total()
@@ -63,7 +64,7 @@ def chorale_folder(package: str = "music21") -> Path:
     """Returns the folder of Bach's scores in an installed music21, without importing it.
 
     Raises:
-        ValueError: music21 is not installed, or has no Bach chorales.
+        UserError: music21 is not installed, or has no Bach chorales.
     """
     spec = importlib.util.find_spec(package)
     for location in (spec.submodule_search_locations or ()) if spec else ():
@@ -71,4 +72,4 @@ def chorale_folder(package: str = "music21") -> Path:
         if any(folder.glob("*.mxl")):
             return folder
     found = "is not installed" if spec is None else "has no scores in corpus/bach"
-    raise ValueError(f"{package} {found}; it carries the Bach chorales: pip install 'ostinato[demo]'")
+    raise UserError(f"{package} {found}; it carries the Bach chorales: pip install 'ostinato[demo]'")

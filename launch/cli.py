@@ -2,7 +2,7 @@
 
 A stage is imported only when its subcommand runs, so that `--help` opens without JAX or Beam. Exit codes: 0 when the
 work is whole, 2 for a mistake that the user can mend (one line says how), 130 after Ctrl-C, 1 for anything else; those
-of training are explained in train/hosts/exit_codes.py.
+of training are explained in configs/errors.py.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import tyro
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import PrepareConfig, SampleConfig, TrainConfig
 from ostinato.configs.studio import StudioConfig
@@ -135,9 +136,9 @@ class Launch:
 
     def __post_init__(self) -> None:
         if self.processes < 1:
-            raise ValueError(f"--processes {self.processes} must be at least 1")
+            raise UserError(f"--processes {self.processes} must be at least 1")
         if self.devices_per_process < 0 or self.max_restarts < 0 or self.grace_s < 0:
-            raise ValueError("--devices-per-process, --max-restarts and --grace-s must not be negative")
+            raise UserError("--devices-per-process, --max-restarts and --grace-s must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,11 +267,11 @@ class Evaluate:
 
     def __post_init__(self) -> None:
         if self.num_samples < 0 or 0 < self.num_samples < 4:
-            raise ValueError(f"--num-samples {self.num_samples} must be 0, or at least 4 pieces to be compared")
+            raise UserError(f"--num-samples {self.num_samples} must be 0, or at least 4 pieces to be compared")
         if self.seed < 0 or self.batch_size < 1 or self.max_train_pieces < 0 or self.transpose_baselines < 0:
-            raise ValueError("--seed, --max-train-pieces and --transpose-baselines are from 0 on, --batch-size from 1")
+            raise UserError("--seed, --max-train-pieces and --transpose-baselines are from 0 on, --batch-size from 1")
         if not 0 < self.temperature < math.inf:
-            raise ValueError(f"--temperature {self.temperature} must be above 0")
+            raise UserError(f"--temperature {self.temperature} must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -385,7 +386,7 @@ def _exit_at_once(code: int) -> NoReturn:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    from ostinato.train.hosts.exit_codes import StoppedError
+    from ostinato.configs.errors import StoppedError
 
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Errors only from others: apache_beam warns at every import about clouds that nobody asked for.
@@ -416,7 +417,7 @@ def _parse(arguments: list[str]) -> tuple[Any, list[str]]:
     """Returns the command and what is not for it: of prepare and evaluate options for Beam, of launch what follows --.
 
     Raises:
-        ValueError: the flags are wrong; in one line.
+        UserError: the flags are wrong; in one line.
     """
     launched: list[str] = []
     if arguments[:1] == ["launch"] and "--" in arguments:
@@ -443,7 +444,7 @@ def _parse(arguments: list[str]) -> tuple[Any, list[str]]:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise ValueError(_one_line(message.getvalue())) from None
+        raise UserError(_one_line(message.getvalue())) from None
 
 
 def _one_line(box: str) -> str:
@@ -501,7 +502,7 @@ def _run(command: Any, rest: list[str]) -> int:
             from ostinato.launch.local import launch_local
 
             if not rest or not isinstance(_parse(rest)[0], Train):
-                raise ValueError("what is to be launched? ostinato launch local --processes 2 -- train ...")
+                raise UserError("what is to be launched? ostinato launch local --processes 2 -- train ...")
             return launch_local(
                 rest,
                 num_processes=command.processes,
@@ -597,24 +598,24 @@ def _run_sample(command: Sample) -> None:
     """Writes new pieces, or one piece again.
 
     Raises:
-        ValueError: flags that do not go together.
+        UserError: flags that do not go together.
     """
     from ostinato.launch.commands.evaluate import run_composing
     from ostinato.launch.commands.stages import run_sampling, run_sampling_again, run_stream
 
     if command.model or command.dataset:
         if not command.model or command.workdir or command.again or command.stream or command.primer:
-            raise ValueError("--model and --dataset go together, with --output, and not with --workdir or its options")
+            raise UserError("--model and --dataset go together, with --output, and not with --workdir or its options")
         audio = command.audio_format if command.audio else None
         options = command.config, command.dataset, command.output
         run_composing(command.model, *options, audio=audio, soundfont=command.soundfont)
         return
     inputs = {"primer": command.primer, "harmonise": command.harmonise, "fill": command.fill}
     if sum(map(bool, inputs.values())) > 1:
-        raise ValueError("--primer, --harmonise and --fill exclude each other; give one of them")
+        raise UserError("--primer, --harmonise and --fill exclude each other; give one of them")
     if command.stream:
         if command.workdir is None or command.output or command.again or command.harmonise or command.fill:
-            raise ValueError(
+            raise UserError(
                 "--stream goes with --workdir and --primer, not with --output, --again, --harmonise, --fill"
             )
         run_stream(command.config, command.workdir, command.stream, inputs=inputs, checkpoint=command.checkpoint)
@@ -622,7 +623,7 @@ def _run_sample(command: Sample) -> None:
     audio = command.audio_format if command.audio else None
     if command.again:
         if command.config != SampleConfig():
-            raise ValueError("--again takes the options of the music from its file; leave the others out")
+            raise UserError("--again takes the options of the music from its file; leave the others out")
         run_sampling_again(
             command.again,
             command.output,
@@ -634,7 +635,7 @@ def _run_sample(command: Sample) -> None:
         return
     if command.workdir is None or command.output is None:
         missing = "--workdir" if command.workdir is None else "--output"
-        raise ValueError(f"{missing} is missing; see 'ostinato sample --help'")
+        raise UserError(f"{missing} is missing; see 'ostinato sample --help'")
     run_sampling(
         command.config,
         command.workdir,

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ostinato.configs.errors import UserError
+
 
 @contextmanager
 def needs_extra(name: str, *, who: str) -> Iterator[None]:
@@ -13,11 +15,11 @@ def needs_extra(name: str, *, who: str) -> Iterator[None]:
         who: needs it.
 
     Raises:
-        ValueError: a module of another package is missing.
+        UserError: a module of another package is missing.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("ostinato"):
             raise
-        raise ValueError(f"{who} needs {error.name}: pip install 'ostinato[{name}]'") from error
+        raise UserError(f"{who} needs {error.name}: pip install 'ostinato[{name}]'") from error

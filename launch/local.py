@@ -1,7 +1,7 @@
 """`ostinato launch local --processes 2 -- train …`: one training run as several processes of this machine.
 
 The devices of the machine are divided among them. When a process dies, or says that it wants to be started again (see
-`ostinato.train.hosts.exit_codes`), all are started again and go on from the last checkpoint.
+`ostinato.configs.errors`), all are started again and go on from the last checkpoint.
 """
 
 import itertools
@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ostinato.configs.errors import RESTART, ExitCode, UserError
 from ostinato.launch.process_group import Ended, Start, listening, run_together
-from ostinato.train.hosts.exit_codes import FAILED, FINISHED, INTERRUPTED, PEER_LOST, PREEMPTED, RESTART
 
 # The names are those of train/hosts/distributed.py, which imports JAX; a test holds them together.
 COORDINATOR, NUM_PROCESSES, PROCESS_ID = "OSTINATO_COORDINATOR", "OSTINATO_NUM_PROCESSES", "OSTINATO_PROCESS_ID"
@@ -44,7 +44,7 @@ def launch_local(
         grace_s: seconds from Ctrl-C or SIGTERM until what still runs is killed.
 
     Raises:
-        ValueError: the devices cannot be divided.
+        UserError: the devices cannot be divided.
     """
     shares = divide_machine(os.environ, num_processes, devices_per_process, num_gpus=_gpus_of_this_machine())
     command = [sys.executable, "-m", "ostinato.launch.cli", *arguments]
@@ -61,8 +61,8 @@ def run_until_finished(command: Sequence[str], shares: Sequence[Start], *, max_r
                 for share, member in zip(shares, _members(len(shares)), strict=True)
             ]
             verdict = judge(run_together(command, starts, asked, grace_s=grace_s))
-            if verdict.code == FINISHED:
-                return FINISHED
+            if verdict.code == ExitCode.FINISHED:
+                return ExitCode.FINISHED
             if asked.first or not verdict.restart or restarts == max_restarts:
                 _say(verdict.cause)
                 return verdict.code
@@ -75,20 +75,24 @@ def judge(ended: Sequence[Ended]) -> Verdict:
 
     So the codes are looked at in the order of how much they tell. What was killed here was late, and tells least.
     """
-    failed = [number for number, process in enumerate(ended) if process.code != FINISHED]
+    failed = [number for number, process in enumerate(ended) if process.code != ExitCode.FINISHED]
     if not failed:
-        return Verdict(FINISHED, restart=False, cause="")
+        return Verdict(ExitCode.FINISHED, restart=False, cause="")
     number = min(failed, key=lambda i: (ended[i].killed_here, _rank(ended[i].code)))
     code, killed_here = ended[number]
     if code == -signal.SIGTERM:  # before it could listen
-        return Verdict(PREEMPTED, restart=True, cause=f"SIGTERM ended process {number}")
+        return Verdict(ExitCode.PREEMPTED, restart=True, cause=f"SIGTERM ended process {number}")
     if code < 0:
         name = signal.Signals(-code).name
         cause = f"{name} killed process {number}"
         if killed_here:
             cause = f"process {number} did not end in time and was killed"
         return Verdict(128 - code, restart=True, cause=cause)
-    words = {PREEMPTED: "was preempted", PEER_LOST: "lost another", INTERRUPTED: "was interrupted"}
+    words: dict[int, str] = {
+        ExitCode.PREEMPTED: "was preempted",
+        ExitCode.PEER_LOST: "lost another",
+        ExitCode.INTERRUPTED: "was interrupted",
+    }
     return Verdict(
         code, restart=code in RESTART, cause=f"process {number} {words.get(code, 'failed')} (exit code {code})"
     )
@@ -96,7 +100,13 @@ def judge(ended: Sequence[Ended]) -> Verdict:
 
 def _rank(code: int) -> int:
     """Returns how far from the cause a failure is."""
-    known = {FAILED: 2, PREEMPTED: 3, -signal.SIGTERM: 3, PEER_LOST: 4, -signal.SIGABRT: 5}  # JAX's way to lose a peer
+    known: dict[int, int] = {
+        ExitCode.FAILED: 2,
+        ExitCode.PREEMPTED: 3,
+        -signal.SIGTERM: 3,
+        ExitCode.PEER_LOST: 4,
+        -signal.SIGABRT: 5,
+    }  # JAX's way to lose a peer
     return known.get(code, 1 if code < 0 else 0)  # it was killed; it said why
 
 
@@ -108,7 +118,7 @@ def divide_machine(
     GPUs are divided evenly, in order. Without GPUs the cores are; JAX takes as many threads as it sees cores.
 
     Raises:
-        ValueError: the GPUs cannot be divided evenly.
+        UserError: the GPUs cannot be divided evenly.
     """
     gpus = (
         environ["CUDA_VISIBLE_DEVICES"].split(",")
@@ -117,7 +127,7 @@ def divide_machine(
     )
     if gpus and environ.get("JAX_PLATFORMS") != "cpu":
         if len(gpus) % num_processes:
-            raise ValueError(
+            raise UserError(
                 f"{len(gpus)} GPUs cannot be divided among {num_processes} processes; "
                 "set JAX_PLATFORMS=cpu to train on the CPU"
             )

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, NamedTuple
 
+from ostinato.configs.errors import ExitCode
 from ostinato.launch import child
-from ostinato.train.hosts.exit_codes import PREEMPTED
 
 POLL_S = 0.05
 SETTLE_S = 10.0
@@ -94,7 +94,7 @@ def run_together(command: Sequence[str], starts: Sequence[Start], asked: Asked, 
             group.kill_if_late()
             for ended in group.collect():
                 if ended.code != 0:
-                    group.end_within(grace_s if ended.code == PREEMPTED else SETTLE_S)
+                    group.end_within(grace_s if ended.code == ExitCode.PREEMPTED else SETTLE_S)
         group.outputs.pass_on_rest()
         return [group.ended[number] for number in range(len(starts))]
 

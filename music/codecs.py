@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ostinato.configs.errors import UserError
 from ostinato.music.codec import Codec
 from ostinato.music.notes_codec import NotesCodec
 from ostinato.music.score_codec import ScoreCodec
@@ -11,12 +12,12 @@ def codec_from_json(description: dict[str, Any]) -> Codec:
     """Returns the codec that a dataset or a checkpoint describes.
 
     Raises:
-        ValueError: the description is of a codec that this version does not know.
+        UserError: the description is of a codec that this version does not know.
     """
     kinds = {"score": ScoreCodec, "notes": NotesCodec}
     name = description.get("name")
     if name not in kinds:
-        raise ValueError(
+        raise UserError(
             f"codec {name!r} is not one of {', '.join(kinds)}; it was written by another version of ostinato"
         )
     return kinds[name].from_json(description)

@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from symusic.core import ScoreTick, TrackTick
 
+from ostinato.configs.errors import UserError
 from ostinato.music import midi_scan
 from ostinato.music.midi_scan import PADDING, Track
 from ostinato.music.midi_write import write as write
@@ -57,7 +58,7 @@ MAX_INSTRUMENTS = 8192
 _MAX_DENOMINATOR = 64
 
 
-class MidiError(ValueError):
+class MidiError(UserError):
     """Bytes that cannot be used as a piece of music."""
 
     def __init__(self, reason: MidiReason, detail: str):

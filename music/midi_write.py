@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from numpy.typing import ArrayLike
 
+from ostinato.configs.errors import UserError
 from ostinato.music.piece import DRUMS, Notes, Piece, without_overlaps
 
 _NOTE_OFF, _NOTE_ON, _PROGRAM_CHANGE = 0x80, 0x90, 0xC0
@@ -46,7 +47,7 @@ def write(piece: Piece, *, text: str = "") -> bytes:
         text: becomes a text event at the beginning, in UTF-8.
 
     Raises:
-        ValueError: the piece holds a number that MIDI has no room for.
+        UserError: the piece holds a number that MIDI has no room for.
     """
     _check_ranges(piece)
     piece = without_overlaps(piece)
@@ -84,10 +85,10 @@ def _check_ranges(piece: Piece) -> None:
         values = np.ravel(values)
         wrong = values[(values < low) | (values > high)]
         if len(wrong):
-            raise ValueError(f"{name} {wrong[0]} cannot be written to MIDI; it must be from {low} to {high}")
+            raise UserError(f"{name} {wrong[0]} cannot be written to MIDI; it must be from {low} to {high}")
     odd = meters.denominator[meters.denominator & (meters.denominator - 1) != 0]
     if len(odd):
-        raise ValueError(f"denominator {odd[0]} cannot be written to MIDI; it must be a power of two")
+        raise UserError(f"denominator {odd[0]} cannot be written to MIDI; it must be a power of two")
 
 
 def _assign_channels(notes: Notes) -> list[_Part]:

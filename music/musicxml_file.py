@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
+from ostinato.configs.errors import UserError
+
 MAX_XML_BYTES = 32 << 20
 """A score that is larger when unpacked is refused; the largest Bach chorale has 1.4 MB."""
 
@@ -16,7 +18,7 @@ MAX_XML_BYTES = 32 << 20
 _UNPACKING_ERRORS = (zipfile.BadZipFile, RuntimeError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
 
 
-class MusicXmlError(ValueError):
+class MusicXmlError(UserError):
     """The data is not MusicXML that can be read; the message says what was found and where."""
 
 

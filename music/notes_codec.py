@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int, Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.music.codec import Field, Grammar
 from ostinato.music.piece import DRUMS, Piece, make_piece, quantize_ticks
 
@@ -80,7 +81,7 @@ class NotesCodec:
 
     def __post_init__(self) -> None:
         if not self.vocabulary:
-            raise ValueError("the notes codec has an empty vocabulary; lower --codec.min-count or add more music")
+            raise UserError("the notes codec has an empty vocabulary; lower --codec.min-count or add more music")
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -136,19 +137,19 @@ class NotesCodec:
     def transpose(self, steps: Integer[np.ndarray, "n 1"], semitones: int) -> Integer[np.ndarray, "n 1"]:
         if not semitones:
             return steps
-        raise ValueError("the notes codec cannot transpose: its integers have no pitch; set --data.max-transpose 0")
+        raise UserError("the notes codec cannot transpose: its integers have no pitch; set --data.max-transpose 0")
 
     def scale_tempo(self, steps: Integer[np.ndarray, "n 1"], factor: float) -> Integer[np.ndarray, "n 1"]:
         if factor == 1:
             return steps
-        raise ValueError(
+        raise UserError(
             "the notes codec cannot change the tempo: its integers have none; set --data.max-tempo-change 0"
         )
 
     def shift_velocity(self, steps: Integer[np.ndarray, "n 1"], amount: int) -> Integer[np.ndarray, "n 1"]:
         if not amount:
             return steps
-        raise ValueError(
+        raise UserError(
             "the notes codec cannot change the velocity: its integers have none; set --data.max-velocity-change 0"
         )
 

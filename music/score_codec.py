@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.music.codec import Field, Grammar
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece, quantize_ticks, without_overlaps
 from ostinato.music.score_grammar import ScoreGrammar
@@ -67,7 +68,7 @@ class ScoreCodec:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.styles) <= 128:
-            raise ValueError(f"{len(self.styles)} styles found, at most 128 are allowed; use --codec.style none")
+            raise UserError(f"{len(self.styles)} styles found, at most 128 are allowed; use --codec.style none")
 
     @property
     def note_counts(self) -> Int[np.ndarray, " v"]:

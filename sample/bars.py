@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Int
 
+from ostinato.configs.errors import UserError
 from ostinato.music.piece import Meters, Notes, Piece, Tempos
 
 
@@ -27,13 +28,13 @@ def ticks_of_bars(piece: Piece, first_bar: int, num_bars: int) -> tuple[int, int
     """Returns where some bars begin and end, in ticks; all to the end for num_bars 0. The first bar is 1.
 
     Raises:
-        ValueError: the piece has not so many bars.
+        UserError: the piece has not so many bars.
     """
     lines = bar_lines(piece)
     if not 1 <= first_bar < len(lines) or first_bar - 1 + num_bars >= len(lines):
         last = first_bar + max(num_bars, 1) - 1
         bars = f"is no bar {first_bar}" if last == first_bar else f"are no bars {first_bar} to {last}"
-        raise ValueError(f"there {bars} in a piece of {len(lines) - 1} bars")
+        raise UserError(f"there {bars} in a piece of {len(lines) - 1} bars")
     return int(lines[first_bar - 1]), int(lines[first_bar - 1 + num_bars] if num_bars else lines[-1])
 
 
@@ -41,7 +42,7 @@ def cut_bars(piece: Piece, first_bar: int, num_bars: int) -> Piece:
     """Returns the notes that begin in some bars, moved to the beginning, with the tempo and meter in force there.
 
     Raises:
-        ValueError: the piece has not so many bars.
+        UserError: the piece has not so many bars.
     """
     start, end = ticks_of_bars(piece, first_bar, num_bars)
     notes = piece.notes

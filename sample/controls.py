@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import Codec
 from ostinato.music.notes_codec import NUM_SPECIAL, UNKNOWN, NotesCodec
@@ -51,7 +52,7 @@ def make_controls(config: SampleConfig, codec: Codec) -> Controls:
     """Returns what a configuration asks for.
 
     Raises:
-        ValueError: a name is not known, the codec has no such thing, or no note is left that may be written.
+        UserError: a name is not known, the codec has no such thing, or no note is left that may be written.
     """
     for_bars_or_seconds = bool(config.num_bars or config.num_seconds)
     max_notes = FOREVER if for_bars_or_seconds else config.num_notes or config.max_notes
@@ -77,13 +78,13 @@ def style_number(style: str, codec: Codec) -> int:
     """Returns the number of a style, 0 for none.
 
     Raises:
-        ValueError: the model was not trained on such a style.
+        UserError: the model was not trained on such a style.
     """
     if not style:
         return 0
     if style not in codec.styles:
         known = ", ".join(name for name in codec.styles if name) or "none: it was prepared without styles"
-        raise ValueError(f"style {style!r} is not one that the model knows: {known}")
+        raise UserError(f"style {style!r} is not one that the model knows: {known}")
     return codec.styles.index(style)
 
 
@@ -92,11 +93,11 @@ def _temperatures(config: SampleConfig, codec: Codec) -> list[float]:
     wanted = dict.fromkeys(names, config.temperature)
     for name, temperature in config.field_temperature:
         if name != "rhythm" and name not in names:
-            raise ValueError(f"field {name!r} has no temperature; the {codec.name} codec has {', '.join(names)}")
+            raise UserError(f"field {name!r} has no temperature; the {codec.name} codec has {', '.join(names)}")
         for field in RHYTHM if name == "rhythm" and "shift" in names else (name,):
             wanted[field] = temperature
     if "rhythm" in wanted:
-        raise ValueError(f"the {codec.name} codec has no rhythm of its own: its only field is {', '.join(names)}")
+        raise UserError(f"the {codec.name} codec has no rhythm of its own: its only field is {', '.join(names)}")
     return list(wanted.values())
 
 
@@ -104,14 +105,14 @@ def _pitches(config: SampleConfig) -> tuple[Bool[np.ndarray, " 128"], Float[np.n
     """Returns which pitches may be played, and the bias of each."""
     low, high = (parse_pitch(text) for text in config.pitch_range)
     if low > high:
-        raise ValueError(f"pitch_range {config.pitch_range} is empty: its first pitch is above its second")
+        raise UserError(f"pitch_range {config.pitch_range} is empty: its first pitch is above its second")
     pitch = np.arange(128)
     in_range = (pitch >= low) & (pitch <= high)
     in_key = parse_key(config.key)[pitch % 12] if config.key else np.ones(128, bool)
     if config.key_bias:
         return in_range, np.where(in_key, 0, -config.key_bias).astype(np.float32)
     if not (in_range & in_key).any():
-        raise ValueError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")
+        raise UserError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")
     return in_range & in_key, np.zeros(128, np.float32)
 
 
@@ -124,12 +125,12 @@ def _score_wishes(config: SampleConfig, codec: Codec) -> ScoreWishes:
         meter = parse_meter(config.meter)
         powers = [1 << power for power in range(NUM_DENOMINATORS)]
         if not 1 <= meter.numerator <= MAX_NUMERATOR or meter.denominator not in powers:
-            raise ValueError(
+            raise UserError(
                 f"meter {config.meter} is not from 1 to {MAX_NUMERATOR} over one of {', '.join(map(str, powers))}"
             )
         numerator, denominator = meter.numerator, powers.index(meter.denominator)
     if config.tempo and not MIN_BPM <= config.tempo <= MAX_BPM:
-        raise ValueError(f"tempo {config.tempo} is not from {MIN_BPM} to {MAX_BPM} beats per minute")
+        raise UserError(f"tempo {config.tempo} is not from {MIN_BPM} to {MAX_BPM} beats per minute")
     return ScoreWishes(
         programs=jnp.asarray(programs),
         pitches=jnp.asarray(pitches),
@@ -149,7 +150,7 @@ def _notes_wishes(config: SampleConfig, codec: Codec) -> NotesWishes:
         name for name in ("style", "meter", "tempo", "instruments", "density", "key_bias") if getattr(config, name)
     ]
     if absent:
-        raise ValueError(
+        raise UserError(
             f"{absent[0]} cannot be asked of the notes codec, whose integers have a pitch, a length and a gap only"
         )
     pitches, _ = _pitches(config)
@@ -159,7 +160,7 @@ def _notes_wishes(config: SampleConfig, codec: Codec) -> NotesWishes:
     gap = np.array([event.gap for event in codec.vocabulary])
     events[UNKNOWN] = False  # as the grammar has it
     if not (events[NUM_SPECIAL:] & (gap > 0)).any():
-        raise ValueError(
+        raise UserError(
             f"none of the {len(codec.vocabulary)} chords that the model knows has all its notes from "
             f"{config.pitch_range[0]} to {config.pitch_range[1]}" + (f" and in {config.key}" if config.key else "")
         )

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
@@ -84,12 +85,12 @@ def generate(
             What it raises ends the work.
 
     Raises:
-        ValueError: a primer does not begin with START, or something is asked for that cannot be (`make_controls`).
+        UserError: a primer does not begin with START, or something is asked for that cannot be (`make_controls`).
     """
     primers = list(primers) or [np.array([codec.start])]
     for primer in primers:
         if tuple(primer[0]) != codec.start:
-            raise ValueError(f"a primer begins with {tuple(primer[0])}, it must begin with the START row {codec.start}")
+            raise UserError(f"a primer begins with {tuple(primer[0])}, it must begin with the START row {codec.start}")
     controls = make_controls(config, codec)
     total = config.num_pieces * config.best_of
     devices = list(devices or jax.local_devices())

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Int, Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
@@ -51,7 +52,7 @@ def harmonise(model: MusicModel, params: Any, codec: Codec, config: SampleConfig
         given: the melody, or several voices; where `config.melody` names instruments, only theirs.
 
     Raises:
-        ValueError: the codec is another one, or no note or no instrument is left.
+        UserError: the codec is another one, or no note or no instrument is left.
     """
     pieces = []
     for number in range(config.num_pieces):
@@ -78,7 +79,7 @@ def harmony_attempts(
         is_compared: attempts that make the given notes unlikely are replaced on the way; without, each goes its own.
 
     Raises:
-        ValueError: as `harmonise` does.
+        UserError: as `harmonise` does.
     """
     score = _score_codec(codec)
     given = _melody(score.quantise(given), config)
@@ -87,7 +88,7 @@ def harmony_attempts(
     free = np.asarray(controls.wishes.programs) & ~np.isin(np.arange(START), list(programs))
     if not free.any():
         names = ", ".join(instrument_name(program) for program in sorted(programs))
-        raise ValueError(f"no instrument is left to play with {names}: name others with --instruments")
+        raise UserError(f"no instrument is left to play with {names}: name others with --instruments")
     rows = _given_rows(score, given, style_number(config.style, codec))
     end = given.end_tick
     particles = Particles(
@@ -126,7 +127,7 @@ def fill(
         piece: whose bars stay as they are, but for the codec's grid and those that `config.fill_bars` names.
 
     Raises:
-        ValueError: the codec is another one, the piece has no such bars, or nothing follows them.
+        UserError: the codec is another one, the piece has no such bars, or nothing follows them.
     """
     score, (first_bar, num_bars) = _score_codec(codec), config.fill_bars
     piece = score.quantise(piece)
@@ -134,7 +135,7 @@ def fill(
     in_hole = (piece.notes.onset >= start) & (piece.notes.onset < end)
     around = _chosen(piece, ~in_hole)
     if not (around.notes.onset >= end).any():
-        raise ValueError(f"no note follows bar {first_bar + num_bars - 1}; continue the piece with --primer instead")
+        raise UserError(f"no note follows bar {first_bar + num_bars - 1}; continue the piece with --primer instead")
     style = style_number(config.style, codec)
     rows = _given_rows(score, around, style)
     controls = make_controls(config, codec)
@@ -172,12 +173,12 @@ def _pieces_of(codec: ScoreCodec, particles: Particles, *, num_given: int) -> li
     """Returns what each particle that has had all given rows has written, up to its last note.
 
     Raises:
-        ValueError: none has.
+        UserError: none has.
     """
     rows, is_written, log_probs = particles.attempts
     whole = np.flatnonzero(particles.num_given >= num_given)
     if not len(whole):
-        raise ValueError(f"none of {len(rows)} attempts came to the end: the model writes too many notes between two")
+        raise UserError(f"none of {len(rows)} attempts came to the end: the model writes too many notes between two")
     pieces = []
     for candidate in whole.tolist():
         kept = is_written[candidate] & (rows[candidate, :, 1] != codec.end[1])
@@ -235,7 +236,7 @@ def _melody(piece: Piece, config: SampleConfig) -> Piece:
         programs = parse_instruments(config.melody)
         piece = _chosen(piece, np.isin(piece.notes.program, programs))
     if not piece.num_notes:
-        raise ValueError("the melody has no notes; name its instruments with --melody, or leave that out")
+        raise UserError("the melody has no notes; name its instruments with --melody, or leave that out")
     return piece
 
 
@@ -247,7 +248,7 @@ def _chosen(piece: Piece, which: Bool[np.ndarray, " n"]) -> Piece:
 
 def _score_codec(codec: Codec) -> ScoreCodec:
     if not isinstance(codec, ScoreCodec):
-        raise ValueError(f"only a model with the score codec can write around given notes, this one has {codec.name}")
+        raise UserError(f"only a model with the score codec can write around given notes, this one has {codec.name}")
     return codec
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.music import midi
@@ -31,7 +32,7 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Integer[
         config: what is taken of each piece.
 
     Raises:
-        ValueError: there is no such file, it is not MIDI, it has not so many bars, or it was prepared with another
+        UserError: there is no such file, it is not MIDI, it has not so many bars, or it was prepared with another
             codec.
     """
     if not path:
@@ -40,7 +41,7 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Integer[
     if (folder / "manifest.json").is_file():
         dataset = Dataset.open(folder)
         if dataset.codec.to_json() != codec.to_json():
-            raise ValueError(f"{path}: was prepared with another codec than the model's; give the model's own dataset")
+            raise UserError(f"{path}: was prepared with another codec than the model's; give the model's own dataset")
         source = dataset.source("train")
         chosen = np.random.default_rng(config.seed).choice(
             len(source), size=config.num_pieces, replace=config.num_pieces > len(source)
@@ -50,7 +51,7 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Integer[
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in MIDI_SUFFIXES)
     files = files[: config.num_pieces] if folder.is_dir() else [folder]
     if not files or not all(file.is_file() for file in files):
-        raise ValueError(f"{path}: neither a MIDI file, a folder with MIDI files, nor a finished dataset")
+        raise UserError(f"{path}: neither a MIDI file, a folder with MIDI files, nor a finished dataset")
     return [
         _beginning(codec.encode(read_piece(file), style_number(config.style, codec)), str(file), codec, config)
         for file in files
@@ -61,12 +62,12 @@ def read_piece(file: Path) -> Piece:
     """Returns the piece in a MIDI file.
 
     Raises:
-        ValueError: it cannot be read; the message names the file.
+        UserError: it cannot be read; the message names the file.
     """
     try:
         return midi.read(file.read_bytes())
     except (midi.MidiError, OSError) as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise UserError(f"{file}: {error}") from error
 
 
 def _beginning(
@@ -77,9 +78,9 @@ def _beginning(
         try:
             piece = cut_bars(codec.decode(steps), config.primer_start, config.primer_bars)
         except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+            raise UserError(f"{name}: {error}") from error
         if not piece.num_notes:
-            raise ValueError(f"{name}: no note begins in the bars that are wanted; see --primer-start, --primer-bars")
+            raise UserError(f"{name}: no note begins in the bars that are wanted; see --primer-start, --primer-bars")
         style = style_number(config.style, codec) if config.style else _style_of(steps, codec)
         steps = codec.encode(_as_wished(piece, config), style)
     if config.primer_bars:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Shaped
 
+from ostinato.configs.errors import UserError
 from ostinato.data.statistics import Statistics
 from ostinato.music.codec import Codec
 from ostinato.music.piece import Notes, Piece
@@ -22,13 +23,13 @@ def make_score(run: LoadedRun, by: Literal["likelihood", "statistics"]) -> Calla
     """Returns the function by which candidates are compared: more is better.
 
     Raises:
-        ValueError: the dataset that the model was trained on is not where it was, for its statistics.
+        UserError: the dataset that the model was trained on is not where it was, for its statistics.
     """
     if by == "likelihood":
         return lambda candidate: candidate.log_likelihood
     path = Path(run.description["dataset"]["path"], "statistics.json")
     if not path.is_file():
-        raise ValueError(
+        raise UserError(
             f"{path}: not found; --best-by statistics needs the dataset that the model was trained on, where it was "
             "(or use --best-by likelihood)"
         )

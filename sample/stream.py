@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Bool, Int, Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
@@ -104,20 +105,20 @@ def open_sink(target: str, codec: Codec) -> Sink:
     """Returns the sink that a target names: a MIDI file, '-' (standard output), a pipe or device, or 'port:NAME'.
 
     Raises:
-        ValueError: there is no such port, what a port needs is not installed, or the target cannot be streamed to.
+        UserError: there is no such port, what a port needs is not installed, or the target cannot be streamed to.
     """
     ticks_per_quarter = MidiEvents(codec).ticks_per_quarter
     if target.startswith(PORT):
         return TimedSink(_port_sender(target.removeprefix(PORT)), ticks_per_quarter)
     if target == "-":
         if sys.stdout.isatty():
-            raise ValueError("--stream - writes raw MIDI messages; give standard output a reader: ... --stream - | ...")
+            raise UserError("--stream - writes raw MIDI messages; give standard output a reader: ... --stream - | ...")
         return TimedSink(PipeSender(sys.stdout.buffer), ticks_per_quarter)
     path = Path(target)
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         return TimedSink(PipeSender(open(path, "wb", buffering=0)), ticks_per_quarter)
     if path.suffix.lower() not in (".mid", ".midi"):
-        raise ValueError(f"{target}: a stream goes to a .mid file, a pipe or device that is there, - or {PORT}NAME")
+        raise UserError(f"{target}: a stream goes to a .mid file, a pipe or device that is there, - or {PORT}NAME")
     return FileSink(path, ticks_per_quarter)
 
 
@@ -256,16 +257,16 @@ def _port_sender(name: str) -> PortSender:
     """Returns the port of that name, by the backend that mido uses.
 
     Raises:
-        ValueError: mido or its backend is not installed, or there is no such port.
+        UserError: mido or its backend is not installed, or there is no such port.
     """
     try:
         import mido
 
         names: list[str] = mido.get_output_names()  # pyright: ignore[reportAttributeAccessIssue]  # made at run time
     except ImportError as error:
-        raise ValueError(f"a live port needs mido and python-rtmidi: pip install 'ostinato[live]' ({error})") from error
+        raise UserError(f"a live port needs mido and python-rtmidi: pip install 'ostinato[live]' ({error})") from error
     if not names or (name and name not in names):
-        raise ValueError(f"no MIDI port {name!r}; there are: {', '.join(names) or 'none'}")
+        raise UserError(f"no MIDI port {name!r}; there are: {', '.join(names) or 'none'}")
     return PortSender(mido.open_output(name or names[0]))  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool
 
+from ostinato.configs.errors import UserError
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DRUMS
 
@@ -42,7 +43,7 @@ def parse_key(text: str) -> Bool[np.ndarray, " 12"]:
     """Returns which pitch classes, from C up, belong to a key such as 'D minor', or to a list such as 'C,E,G'.
 
     Raises:
-        ValueError: it is neither.
+        UserError: it is neither.
     """
     classes = np.zeros(12, bool)
     tonic, _, mode = text.strip().lower().partition(" ")
@@ -52,7 +53,7 @@ def parse_key(text: str) -> Bool[np.ndarray, " 12"]:
         return classes
     names = [name.strip().lower() for name in text.split(",")]
     if not all(re.fullmatch("[a-g][#b]?", name) for name in names):
-        raise ValueError(
+        raise UserError(
             f"key {text!r} is neither a tonic and a mode ('D minor', 'F# dorian'; modes: {', '.join(MODES)}) "
             "nor a list of notes ('C,E,G')"
         )
@@ -64,11 +65,11 @@ def parse_meter(text: str) -> Meter:
     """Returns the meter that is written as '3/4'.
 
     Raises:
-        ValueError: it is written otherwise.
+        UserError: it is written otherwise.
     """
     match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", text)
     if not match:
-        raise ValueError(f"meter {text!r} is not of the form 3/4")
+        raise UserError(f"meter {text!r} is not of the form 3/4")
     return Meter(int(match[1]), int(match[2]))
 
 
@@ -76,7 +77,7 @@ def parse_pitch(text: str) -> int:
     """Returns the MIDI note number of '60' or 'C4'.
 
     Raises:
-        ValueError: it is no pitch from 0 (C-1) to 127 (G9).
+        UserError: it is no pitch from 0 (C-1) to 127 (G9).
     """
     match = re.fullmatch(r"([a-g][#b]?)(-?\d+)", text.strip().lower())
     number = -1
@@ -85,7 +86,7 @@ def parse_pitch(text: str) -> int:
     elif text.strip().isdecimal():
         number = int(text)
     if not 0 <= number <= 127:
-        raise ValueError(f"pitch {text!r} is neither a MIDI note number from 0 to 127 nor a name from C-1 to G9")
+        raise UserError(f"pitch {text!r} is neither a MIDI note number from 0 to 127 nor a name from C-1 to G9")
     return number
 
 
@@ -93,7 +94,7 @@ def parse_instruments(names: Sequence[str]) -> list[int]:
     """Returns the programs that numbers from 0 to 127, General MIDI names ('Flute') or 'drums' stand for.
 
     Raises:
-        ValueError: a name is not known.
+        UserError: a name is not known.
     """
     return [_parse_instrument(name) for name in names]
 
@@ -106,7 +107,7 @@ def _parse_instrument(text: str) -> int:
         return programs[_plain(text)]
     near = [instrument_name(program) for name, program in programs.items() if _plain(text) and _plain(text) in name]
     hint = f"; did you mean {' or '.join(near[:5])}?" if near else ""
-    raise ValueError(f"instrument {text!r} is neither a program from 0 to 127, a General MIDI name, nor drums{hint}")
+    raise UserError(f"instrument {text!r} is neither a program from 0 to 127, a General MIDI name, nor drums{hint}")
 
 
 def _plain(name: str) -> str:

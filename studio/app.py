@@ -32,6 +32,7 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.statistics import Statistics
 from ostinato.listen.web.guard import Guard, check_origin, read_body
@@ -150,7 +151,7 @@ class _Studio:
         """Writes a piece; what happens comes line by line."""
         asked = _parse_json(await _read_body(request, ("application/json",), MAX_OPTIONS_BYTES))
         if not isinstance(asked, dict) or asked.keys() - {"options", "primer"}:
-            raise ValueError("the request must be an object of JSON with options and primer, and nothing else")
+            raise UserError("the request must be an object of JSON with options and primer, and nothing else")
         config = parse_options(asked.get("options", {}))
         primer = None if asked.get("primer") is None else self._uploads.find(asked["primer"])
         await run_in_threadpool(self._check, config, primer)
@@ -228,7 +229,7 @@ def application(
 
     handlers: Mapping[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HTTPException: _refuse,
-        ValueError: _refuse_value,
+        UserError: _refuse_value,
         OSError: _fail,
     }
     app = Starlette(routes=studio.routes(), exception_handlers=dict(handlers), lifespan=lifespan)
@@ -283,7 +284,7 @@ def _parse_json(data: bytes) -> object:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"the request is not JSON: {error}") from error
+        raise UserError(f"the request is not JSON: {error}") from error
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import Codec
 from ostinato.sample.generate import generate
@@ -40,13 +41,13 @@ def read_primer(path: Path | None, codec: Codec, config: SampleConfig) -> list[I
     """Returns what the piece begins with, as `load_primers`.
 
     Raises:
-        ValueError: the file has not the bars that are wanted; the message names the file, not where it is kept.
+        UserError: the file has not the bars that are wanted; the message names the file, not where it is kept.
     """
     try:
         return load_primers(str(path or ""), codec, config)
     except ValueError as error:
         said = str(error).replace(str(path), path.name if path else "").partition("; see --primer")[0]
-        raise ValueError(said) from error
+        raise UserError(said) from error
 
 
 def compose(
@@ -62,7 +63,7 @@ def compose(
     """Writes a piece and keeps it; tells of `notes` as they come, and at last of the piece that is `done`.
 
     Raises:
-        ValueError: the options do not fit the model, or no note came.
+        UserError: the options do not fit the model, or no note came.
         CancelledError: it was set in the meantime.
     """
     primers = read_primer(primer, run.codec, config)
@@ -71,7 +72,7 @@ def compose(
     (generated,) = generate(run.model, run.params, run.codec, config, primers, score=score, watch=growing.add)
     piece = run.codec.decode(generated.steps)
     if not piece.num_notes:
-        raise ValueError("the model wrote no note in the length that was asked for; ask for more")
+        raise UserError("the model wrote no note in the length that was asked for; ask for more")
     inputs = {} if primer is None else {"primer": primer}
     note = pieces.keep(
         generated,

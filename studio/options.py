@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import Codec
 from ostinato.sample.controls import make_controls
@@ -61,13 +62,13 @@ def parse_options(given: object) -> SampleConfig:
         given: an object of JSON with options by their names in `SampleConfig`; what is left out is as by default.
 
     Raises:
-        ValueError: something is no option of the studio, of the wrong type, or out of bounds; in one line.
+        UserError: something is no option of the studio, of the wrong type, or out of bounds; in one line.
     """
     if not isinstance(given, Mapping):
-        raise ValueError(f"options must be an object of JSON, not {_shown(given)}")
+        raise UserError(f"options must be an object of JSON, not {_shown(given)}")
     unknown = [name for name in given if name not in OFFERED]
     if unknown:
-        raise ValueError(f"{_shown(unknown[0])} is not one of the options: {', '.join(OFFERED)}")
+        raise UserError(f"{_shown(unknown[0])} is not one of the options: {', '.join(OFFERED)}")
     return SampleConfig(num_pieces=1, **{name: _parse(name, value) for name, value in given.items()})
 
 
@@ -75,7 +76,7 @@ def check_options(config: SampleConfig, codec: Codec) -> None:
     """Refuses what the model cannot be asked for.
 
     Raises:
-        ValueError: the sampler's own message.
+        UserError: the sampler's own message.
     """
     make_controls(config, codec)
 
@@ -102,34 +103,34 @@ def _parse(name: str, value: object) -> Any:
     if name == "pitch_range":
         words = tuple(_text(name, word) for word in _list(name, value, 2))
         if len(words) != 2:
-            raise ValueError(f"pitch_range must be two pitches, the lowest and the highest, not {_shown(value)}")
+            raise UserError(f"pitch_range must be two pitches, the lowest and the highest, not {_shown(value)}")
         return words
     pairs = [_list(name, pair, 2) for pair in _list(name, value, 8)]
     if any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"field_temperature must be pairs of a field and a number, not {_shown(value)}")
+        raise UserError(f"field_temperature must be pairs of a field and a number, not {_shown(value)}")
     return tuple((_text(name, field), _number(name, heat, _FIELD_TEMPERATURE)) for field, heat in pairs)
 
 
 def _number(name: str, value: object, bounds: Range) -> int | float:
     kind = "a whole number" if bounds.kind is int else "a number"
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError(f"{name} must be {kind}, not {_shown(value)}")
+        raise UserError(f"{name} must be {kind}, not {_shown(value)}")
     if isinstance(value, float) and (not math.isfinite(value) or (bounds.kind is int and not value.is_integer())):
-        raise ValueError(f"{name} must be {kind}, not {_shown(value)}")
+        raise UserError(f"{name} must be {kind}, not {_shown(value)}")
     if not bounds.low <= value <= bounds.high:
-        raise ValueError(f"{name} {_shown(value)} is not from {bounds.low:,g} to {bounds.high:,g}")
+        raise UserError(f"{name} {_shown(value)} is not from {bounds.low:,g} to {bounds.high:,g}")
     return bounds.kind(value)
 
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or len(value) > MAX_CHARACTERS or not value.isprintable():
-        raise ValueError(f"{name} must be text of at most {MAX_CHARACTERS} characters, not {_shown(value)}")
+        raise UserError(f"{name} must be text of at most {MAX_CHARACTERS} characters, not {_shown(value)}")
     return value
 
 
 def _list(name: str, value: object, most: int) -> list[Any]:
     if not isinstance(value, list) or len(value) > most:
-        raise ValueError(f"{name} must be a list of at most {most}, not {_shown(value)}")
+        raise UserError(f"{name} must be a list of at most {most}, not {_shown(value)}")
     return value
 
 

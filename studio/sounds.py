@@ -13,6 +13,8 @@ from pathlib import Path
 
 from starlette.concurrency import run_in_threadpool
 
+from ostinato.configs.errors import UserError
+
 SUFFIXES = (".wav", ".flac")
 KEPT = 24
 """Files of sound that stay on disk; any other is rendered anew."""
@@ -31,7 +33,7 @@ class Sounds:
         """Returns the sound of a MIDI file.
 
         Raises:
-            ValueError: it cannot be rendered; in one line.
+            UserError: it cannot be rendered; in one line.
         """
         path = self._folder / f"{midi_file.stem}{suffix}"
         async with self._one_at_a_time:
@@ -58,7 +60,7 @@ class Sounds:
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
             _logger.warning("%s: no sound: %s", midi_file, "\n".join(lines))
-            raise ValueError(f"the sound cannot be rendered: {lines[-1]}")
+            raise UserError(f"the sound cannot be rendered: {lines[-1]}")
 
     def _make_room(self) -> None:
         files = [path for path in self._folder.iterdir() if path.suffix in SUFFIXES]

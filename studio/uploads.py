@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.configs.errors import UserError
 from ostinato.data.records import write_atomically
 from ostinato.music import midi
 from ostinato.music.codec import Codec
@@ -49,7 +50,7 @@ class Uploads:
         """Keeps a file and returns what the page shows of it, as the model sees it: on the grid of its codec.
 
         Raises:
-            ValueError: it is not a MIDI file that can be used; the message names it.
+            UserError: it is not a MIDI file that can be used; the message names it.
         """
         name = safe_name(name)
         piece = self._read(name, data)
@@ -57,7 +58,7 @@ class Uploads:
         path = self._folder / sha256 / name
         if not path.is_file():
             if sum(1 for _ in self._folder.glob("*/*")) >= MAX_FILES:
-                raise ValueError(f"{name}: {MAX_FILES} files are kept already; delete some of them in {self._folder}")
+                raise UserError(f"{name}: {MAX_FILES} files are kept already; delete some of them in {self._folder}")
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
         return {"name": name, "sha256": sha256, **summary_of(piece), "roll": roll_of(piece)}
@@ -66,23 +67,23 @@ class Uploads:
         """Returns the file that {"name": …, "sha256": …} names.
 
         Raises:
-            ValueError: there is none.
+            UserError: there is none.
         """
         name, sha256 = (given.get("name"), given.get("sha256")) if isinstance(given, dict) else (None, None)
         if isinstance(name, str) and isinstance(sha256, str) and _SHA256.fullmatch(sha256) and safe_name(name) == name:
             path = self._folder / sha256 / name
             if path.is_file():
                 return path
-        raise ValueError("the MIDI file to go on from is not here any more; choose it once more")
+        raise UserError("the MIDI file to go on from is not here any more; choose it once more")
 
     def _read(self, name: str, data: bytes) -> Piece:
         try:
             piece = midi.read(data)
         except midi.MidiError as error:
-            raise ValueError(f"{name} {_IN_WORDS[error.reason]}: {error.detail}") from error
+            raise UserError(f"{name} {_IN_WORDS[error.reason]}: {error.detail}") from error
         quarters = int(np.max(np.r_[piece.end_tick, piece.tempos.tick, piece.meters.tick])) / piece.ticks_per_quarter
         if piece.num_notes > MAX_NOTES or quarters > MAX_QUARTERS:
-            raise ValueError(
+            raise UserError(
                 f"{name}: {piece.num_notes:,} notes in {quarters:,.0f} quarter notes; "
                 f"at most {MAX_NOTES:,} in {MAX_QUARTERS:,} can be gone on from"
             )

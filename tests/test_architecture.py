@@ -1,4 +1,4 @@
-"""Imports point one way between folders and never in a circle between files; the layout is the same wherever it is told."""
+"""Imports point one way between folders, and files never import each other; the layout is the same everywhere."""
 
 import ast
 import re

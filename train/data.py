@@ -16,6 +16,7 @@ import grain
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig
 from ostinato.data.records import TFRecordSource
 from ostinato.music.codec import Codec
@@ -65,10 +66,10 @@ def training_batches(
         rows: the rows of each batch that this host reads.
 
     Raises:
-        ValueError: the split is empty, or pieces are to be changed in a way that the codec cannot.
+        UserError: the split is empty, or pieces are to be changed in a way that the codec cannot.
     """
     if not len(source):
-        raise ValueError("the training split holds no pieces; prepare a larger collection")
+        raise UserError("the training split holds no pieces; prepare a larger collection")
     empty = np.array([source.codec.start, source.codec.end])
     changed(source.codec, empty, largest_change(config))  # says so at once if this codec cannot
     order = {"streams": StreamBatches, "windows": WindowBatches}[config.order]

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ostinato.configs.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 FILE = "run.lock"
@@ -27,7 +29,7 @@ STALE_BEATS = 3
 """A holder on another host whose count does not rise for so many beats is gone."""
 
 
-class LockedError(ValueError):
+class LockedError(UserError):
     """Another process works in the folder."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.records import Dataset, TFRecordSource
 from ostinato.model.network import MusicModel
@@ -95,7 +96,7 @@ def train(
         old_dataset: where `config.data.old_share` of each batch comes from.
 
     Raises:
-        ValueError: the settings do not fit the data, the devices, or the run that is in `workdir`; another process
+        UserError: the settings do not fit the data, the devices, or the run that is in `workdir`; another process
             works there; a checkpoint is damaged or cannot be written.
         NonFiniteLossError: the run stayed unstable. No checkpoint holds such parameters.
     """
@@ -194,7 +195,7 @@ def _set_up(
     rows = rows_of_this_host(mesh, batch_size)
     source = dataset.source("train")
     if (old_dataset is None) != (config.data.old_share == 0):
-        raise ValueError(
+        raise UserError(
             "--old-dataset and --data.old-share belong together: the one says where from, the other how much"
         )
     if old_dataset is None:

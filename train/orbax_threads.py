@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-_NEVER_ASKED = re.compile(r"\w+ exception was never retrieved\n.*(orbax|tensorstore)", re.DOTALL)
+_NEVER_ASKED = re.compile(r"\w+ exception was never retrieved\n.*(orbax[/\\.]|tensorstore)", re.DOTALL)
 _FORMATTER = logging.Formatter()  # the message, and under it the traceback, which names the files
 
 
@@ -36,7 +36,7 @@ class _Hook:
         self._before = before
 
     def __call__(self, unraisable: Any) -> None:
-        is_coroutine = inspect.iscoroutine(unraisable.object) and "orbax" in unraisable.object.cr_code.co_filename
+        is_coroutine = inspect.iscoroutine(unraisable.object) and "orbax/" in unraisable.object.cr_code.co_filename
         if not (is_coroutine or str(unraisable.exc_value) == "Event loop is closed"):
             self._before(unraisable)
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import jax
 
+from ostinato.configs.errors import UserError
+
 FOLDER = "profile"
 
 
@@ -12,14 +14,14 @@ def steps_to_profile(text: str) -> range:
     """Returns the steps that `--profile 100-105` names; none for an empty text.
 
     Raises:
-        ValueError: it is neither a step nor two with a hyphen.
+        UserError: it is neither a step nor two with a hyphen.
     """
     if not text:
         return range(0)
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
     if not 1 <= first <= last:
-        raise ValueError(f"--profile '{text}' must be a step, or the first and the last of some, such as 100-105")
+        raise UserError(f"--profile '{text}' must be a step, or the first and the last of some, such as 100-105")
     return range(first, last + 1)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.data.records import Dataset
 
@@ -39,7 +40,7 @@ MAY_CHANGE = (
 """The settings that a run may change when it goes on; each change is kept in its history."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or does not fit."""
 
 

@@ -14,6 +14,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
+from ostinato.configs.errors import UserError
 from ostinato.model.network import Carry, MusicModel, init_params, initial_carry, make_head
 from ostinato.train.data import Batch
 from ostinato.train.loss import Totals, head_loss
@@ -54,13 +55,13 @@ def make_mesh(batch_size: int) -> Mesh:
     A single process takes the largest number of its devices that divides batch_size. Several processes use all devices.
 
     Raises:
-        ValueError: with several processes, batch_size cannot be split over all devices.
+        UserError: with several processes, batch_size cannot be split over all devices.
     """
     num_devices = jax.device_count()
     if jax.process_count() == 1:
         num_devices = max(n for n in range(1, num_devices + 1) if batch_size % n == 0)
     elif batch_size % num_devices:
-        raise ValueError(
+        raise UserError(
             f"batch_size {batch_size} cannot be split over {num_devices} devices of {jax.process_count()} processes; "
             f"choose a multiple of {num_devices}"
         )
@@ -146,7 +147,7 @@ def make_train_step(
         """What each device computes from its rows; of the sums over all rows, all devices get the whole."""
         num_rows = len(batch.weights)
         if num_rows % accumulate:
-            raise ValueError(
+            raise UserError(
                 f"batch_size {num_rows * mesh.size} cannot be split into {accumulate} parts over {mesh.size} devices"
             )
         rows = jax.lax.axis_index("data") * num_rows + jnp.arange(num_rows)

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from ostinato.beam_pipelines.inputs import storage
 from ostinato.beam_pipelines.inputs.places import printable
+from ostinato.configs.errors import UserError
 from ostinato.data.records import SPLITS
 
 
-class LabelsError(ValueError):
+class LabelsError(UserError):
     """A file of labels that cannot be used."""
 
 
@@ -101,4 +102,4 @@ def _read_json_lines(path: str, text: io.StringIO) -> Iterator[tuple[int, dict[s
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise UserError(f"{constant} is no number of JSON")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ostinato.beam_pipelines.inputs import storage
 from ostinato.beam_pipelines.inputs.storage import StorageError, is_remote
+from ostinato.configs.errors import UserError
 from ostinato.music.midi import MIDI_SUFFIXES
 
 ZIP_SUFFIXES = (".zip",)
@@ -22,7 +23,7 @@ _GLOB = re.compile(r"[*?[]")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-class SourceError(ValueError):
+class SourceError(UserError):
     """Nothing usable where the user said the MIDI files are."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import BinaryIO, Protocol, cast
 
 from ostinato.beam_pipelines.inputs.unreadable import StorageError
+from ostinato.configs.errors import UserError
 
 READ_AHEAD_BYTES = 1 << 18
 """Small reads are served from so many bytes."""
@@ -47,7 +48,7 @@ class _Ranged(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if position < 0:
-            raise ValueError(f"{self._path}: cannot seek to byte {position}")
+            raise UserError(f"{self._path}: cannot seek to byte {position}")
         self._position = position
         return position
 

@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+from ostinato.configs.errors import UserError
+
 ReadReason = Literal[
     "missing",
     "not_a_file",
@@ -19,7 +21,7 @@ encrypted: needs a password. damaged_member: its bytes are not those that were p
 what else the archive holds cannot be known. archive_bomb: few bytes that become absurdly many."""
 
 
-class UnreadableError(ValueError):
+class UnreadableError(UserError):
     """An input that cannot be read."""
 
     def __init__(self, reason: ReadReason, detail: str) -> None:
@@ -29,7 +31,7 @@ class UnreadableError(ValueError):
         self.detail = detail
 
 
-class StorageError(ValueError):
+class StorageError(UserError):
     """A file or folder that cannot be read, listed, written or deleted; one line."""
 
     def __init__(self, path: str, detail: str, *, reason: ReadReason | None = None) -> None:

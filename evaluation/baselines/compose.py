@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset
@@ -32,15 +33,15 @@ def compose(
         counts: returns those of the training split; asked for Markov chains only.
 
     Raises:
-        ValueError: there is no such model, or another option is given, which it would ignore.
+        UserError: there is no such model, or another option is given, which it would ignore.
     """
     if model not in MODELS:
-        raise ValueError(f"--model {model!r} is not one of {', '.join(MODELS)}")
+        raise UserError(f"--model {model!r} is not one of {', '.join(MODELS)}")
     others = dataclasses.replace(SampleConfig(), **{name: getattr(config, name) for name in _OPTIONS})
     wrong = [f"--{name.replace('_', '-')}" for name, value in vars(config).items() if value != getattr(others, name)]
     if wrong:
         known = ", ".join(f"--{name.replace('_', '-')}" for name in _OPTIONS[:-1])
-        raise ValueError(f"--model {model} takes {known}, not {', '.join(wrong)}")
+        raise UserError(f"--model {model} takes {known}, not {', '.join(wrong)}")
     seeds = [[config.seed, number] for number in range(config.num_pieces)]
     if model == RULES:
         composer = RuleComposer.of_split(dataset.source("train"))

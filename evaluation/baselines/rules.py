@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.data.records import TFRecordSource
 from ostinato.evaluation.baselines.beats import Beat, Chord, cut_beats, moved, shift_to_c
 from ostinato.music.codec import Codec
@@ -82,7 +83,7 @@ class RuleComposer:
                 self._by_begin[beat.place, beat.begins].append(beat)
                 self._by_shape[beat.place, _shape(beat.begins)].append(beat)
         if not self._beats:
-            raise ValueError("the corpus holds no piece with a note, so there is nothing to compose from")
+            raise UserError("the corpus holds no piece with a note, so there is nothing to compose from")
 
     @classmethod
     def of_split(cls, source: TFRecordSource) -> "RuleComposer":
@@ -125,12 +126,12 @@ class RuleComposer:
             style: its number.
 
         Raises:
-            ValueError: no note begins in those beats.
+            UserError: no note begins in those beats.
         """
         rng = np.random.default_rng(seed)
         kept = piece.notes.onset < num_beats * piece.ticks_per_quarter
         if not kept.any():
-            raise ValueError(f"no note begins in the first {num_beats} beats, so there is nothing to go on from")
+            raise UserError(f"no note begins in the first {num_beats} beats, so there is nothing to go on from")
         old = Piece(
             Notes(*(column[kept] for column in piece.notes)), piece.tempos, piece.meters, piece.ticks_per_quarter
         )

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from ostinato.configs.errors import UserError
 from ostinato.data.records import Dataset, write_atomically
 from ostinato.evaluation.memorization.suffixes import find_longest, suffix_array
 from ostinato.evaluation.memorization.symbols import (
@@ -98,7 +99,7 @@ class CopyIndex:
             fingerprint: of the dataset they are from.
 
         Raises:
-            ValueError: there is nothing in which a copy could be found, or there are not as many names as pieces.
+            UserError: there is nothing in which a copy could be found, or there are not as many names as pieces.
         """
         text, onsets, pitches, rows, line_names = array("H"), array("i"), array("B"), [], {}
         num_pieces = num_notes = 0
@@ -111,11 +112,9 @@ class CopyIndex:
                 pitches.frombytes(line.pitch.astype(np.uint8).tobytes())
         names = [str(number) for number in range(num_pieces)] if names is None else list(names)
         if len(names) != num_pieces:
-            raise ValueError(f"{len(names)} names were given for {num_pieces} pieces")
+            raise UserError(f"{len(names)} names were given for {num_pieces} pieces")
         if not rows:
-            raise ValueError(
-                f"none of {num_pieces} pieces has a line of {MIN_NOTES} notes in which copies can be found"
-            )
+            raise UserError(f"none of {num_pieces} pieces has a line of {MIN_NOTES} notes in which copies can be found")
         symbols = np.frombuffer(text, np.uint16)
         counts = np.bincount(symbols, minlength=1 << BITS)
         counts[END] = 0
@@ -143,17 +142,17 @@ class CopyIndex:
         """Returns an index that was saved, mapped into memory.
 
         Raises:
-            ValueError: there is none, or it is of another format or dataset.
+            UserError: there is none, or it is of another format or dataset.
         """
         folder = Path(folder)
         file = folder / "index.json"
         if not file.is_file():
-            raise ValueError(f"{folder}: not an index of copies (index.json is missing)")
+            raise UserError(f"{folder}: not an index of copies (index.json is missing)")
         description = json.loads(file.read_text())
         if description["format"] != FORMAT:
-            raise ValueError(f"{file}: has format {description['format']}, this version of ostinato reads {FORMAT}")
+            raise UserError(f"{file}: has format {description['format']}, this version of ostinato reads {FORMAT}")
         if fingerprint not in (None, description["fingerprint"]):
-            raise ValueError(
+            raise UserError(
                 f"{folder}: made from dataset {description['fingerprint'][:12]}, not {fingerprint[:12]}; delete it"
             )
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.configs.errors import UserError
 from ostinato.evaluation.excerpts import cut_alike, median_notes
 from ostinato.evaluation.memorization.index import Copy, CopyIndex, LineMatches, is_texture
 from ostinato.music.piece import Piece
@@ -30,10 +31,10 @@ def originality(index: CopyIndex, pieces: Sequence[Piece]) -> dict[str, Any]:
     other lines). `copies`: the most telling ones, with piece and place.
 
     Raises:
-        ValueError: there are no pieces.
+        UserError: there are no pieces.
     """
     if not pieces:
-        raise ValueError("no pieces were given whose originality could be measured")
+        raise UserError("no pieces were given whose originality could be measured")
     longest, telling, shares = [], [], {"texture": [], "melody": []}
     for number, piece in enumerate(pieces):
         matches = index.matches(piece)
@@ -95,10 +96,10 @@ def originality_by_checkpoint(
         nats_per_note: of held-out music under each checkpoint, by step.
 
     Raises:
-        ValueError: a checkpoint has no likelihood.
+        UserError: a checkpoint has no likelihood.
     """
     if missing := sorted(generated.keys() - nats_per_note.keys()):
-        raise ValueError(f"no nats per note for the checkpoints at step {', '.join(map(str, missing))}")
+        raise UserError(f"no nats per note for the checkpoints at step {', '.join(map(str, missing))}")
     rows = []
     for step in sorted(generated):
         found = compare_originality(index, generated[step], held_out)

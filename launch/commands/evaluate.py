@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.cache import counts_of, index_of
@@ -104,13 +105,13 @@ def run_composing(
     """Writes new pieces by a baseline that knows a dataset.
 
     Raises:
-        ValueError: a flag is missing or does not go with the others.
+        UserError: a flag is missing or does not go with the others.
     """
     from ostinato.evaluation.baselines.compose import compose, describe_composer
     from ostinato.sample.output.write import write_pieces
 
     if dataset is None or output is None:
-        raise ValueError(f"--model {model} needs --dataset, from which it learns, and --output")
+        raise UserError(f"--model {model} needs --dataset, from which it learns, and --output")
     opened = Dataset.open(dataset)
     pieces = dict(enumerate(compose(model, opened, config, counts=lambda: counts_of(opened))))
     paths = write_pieces(

@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ostinato.configs.errors import UserError
 from ostinato.data.records import Dataset
 from ostinato.launch.cache import counts_of
 from ostinato.launch.commands.listen_options import ListenCreate, ListenExport, ListenResults, ListenServe
@@ -18,7 +19,7 @@ def run_listen(command: ListenCreate | ListenServe | ListenResults | ListenExpor
     """Does what is asked for.
 
     Raises:
-        ValueError: the study, the dataset or the options do not go together; in one line.
+        UserError: the study, the dataset or the options do not go together; in one line.
     """
     match command:
         case ListenCreate():
@@ -88,7 +89,7 @@ def report(command: ListenResults) -> None:
     downloaded, problems = read_answer_files(study, command.answers)
     listeners += downloaded
     if not listeners:
-        raise ValueError("\n".join([f"{command.study}: nobody has answered yet", *problems]))
+        raise UserError("\n".join([f"{command.study}: nobody has answered yet", *problems]))
     results = summarise(
         study, listeners, power=command.power, effect=command.effect, points=command.points, counts=counts
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ostinato.configs.errors import UserError
 from ostinato.launch.commands.show import print_table
 
 PLOT = "curves.png"
@@ -132,7 +133,7 @@ def _runs_in(folder: Path) -> list[Path]:
 
     workdirs = find_runs(folder)
     if not workdirs:
-        raise ValueError(f"{folder}: no training run in it; run 'ostinato train' first")
+        raise UserError(f"{folder}: no training run in it; run 'ostinato train' first")
     return workdirs
 
 

@@ -10,6 +10,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from ostinato.configs.errors import UserError
+
 SHOWN_ROWS = 24
 
 
@@ -70,7 +72,7 @@ def show_dataset(path: Path, split: str, number: int) -> None:
     dataset = Dataset.open(path)
     source = dataset.source(split)
     if not 0 <= number < len(source):
-        raise ValueError(f"{path}: the {split} split has pieces 0 to {len(source) - 1}, not {number}")
+        raise UserError(f"{path}: the {split} split has pieces 0 to {len(source) - 1}, not {number}")
     show_manifest(path, dataset.manifest)
     summary = tables.summarise(path, dataset.manifest)
     if summary.splits:

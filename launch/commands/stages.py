@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import jax
 from rich.console import Console
 
+from ostinato.configs.errors import ExitCode, StoppedError, UserError
 from ostinato.configs.schema import SampleConfig, TrainConfig
 from ostinato.data.records import Dataset, write_atomically
 from ostinato.launch.cache import cache_folder
 from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.hosts.distributed import Settings, initialize
-from ostinato.train.hosts.exit_codes import PREEMPTED, StoppedError
 from ostinato.train.hosts.preemption import StopSignal
 from ostinato.train.loop import Result, train
 from ostinato.train.profiling import steps_to_profile
@@ -85,7 +85,8 @@ def run_training(
         )
     if not result.finished:
         raise StoppedError(
-            f"{workdir}: asked to stop, step {result.step} is saved; the same command goes on", exit_code=PREEMPTED
+            f"{workdir}: asked to stop, step {result.step} is saved; the same command goes on",
+            exit_code=ExitCode.PREEMPTED,
         )
     if jax.process_index() != 0:
         return result
@@ -195,7 +196,7 @@ def _sample(
         num_pieces: how many are needed. Primers are drawn for all, and filled bars are the best of all.
 
     Raises:
-        ValueError: an input cannot be read, or the options do not fit it or the model.
+        UserError: an input cannot be read, or the options do not fit it or the model.
     """
     from ostinato.sample.generate import generate
     from ostinato.sample.infill import fill, harmonise
@@ -229,21 +230,21 @@ def run_rolls_benchmark(
     """Trains and measures the models of the piano-roll benchmark that are asked for, all by default.
 
     Raises:
-        ValueError: a file is missing, or nothing is asked for.
+        UserError: a file is missing, or nothing is asked for.
     """
     from ostinato.benchmarks.rolls.bench import bench_rolls
     from ostinato.benchmarks.rolls.recipes import RECIPES, SMOKE
     from ostinato.train.memory import keep_freed_memory
 
     if num_seeds < 1:
-        raise ValueError(f"--seeds {num_seeds} must be at least 1")
+        raise UserError(f"--seeds {num_seeds} must be at least 1")
     recipes = {
         key: recipe
         for key, recipe in (SMOKE if smoke else RECIPES).items()
         if (not datasets or key[0] in datasets) and (not columns or key[1] in columns)
     }
     if not recipes:
-        raise ValueError("--smoke trains on jsb only; leave --datasets out")
+        raise UserError("--smoke trains on jsb only; leave --datasets out")
     keep_freed_memory()
     cache_compilations()
     options = [f"--data {data.name}", f"--seeds {num_seeds}"]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.studio import StudioConfig
 from ostinato.launch.extras import needs_extra
 
@@ -10,7 +11,7 @@ def run_studio(workdir: Path, config: StudioConfig) -> None:
     """Serves the studio of a run until Ctrl-C or SIGTERM.
 
     Raises:
-        ValueError: what it needs is not installed, there is no model, or the address cannot be used.
+        UserError: what it needs is not installed, there is no model, or the address cannot be used.
     """
     from ostinato.launch.cache import cache_folder
     from ostinato.launch.commands.stages import cache_compilations
@@ -19,7 +20,7 @@ def run_studio(workdir: Path, config: StudioConfig) -> None:
     with needs_extra("listen", who="the studio"):
         from ostinato.studio.serve import choose_folder, serve
     if config.soundfont is not None and not config.soundfont.is_file():
-        raise ValueError(f"{config.soundfont}: no such file; --soundfont takes a SoundFont (.sf2)")
+        raise UserError(f"{config.soundfont}: no such file; --soundfont takes a SoundFont (.sf2)")
     cache_compilations()
     run = load_params(workdir, config.checkpoint)
     folder = config.folder or choose_folder(workdir, run, cache_folder())

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import CodecConfig, TrainConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.plan.hlo_costs import Matmul
@@ -54,10 +55,10 @@ def plan(
         shard_optimizer: plan for a step that the training loop does not know, `with_sharded_optimizer`.
 
     Raises:
-        ValueError: no target, an unknown one, or an extra is not installed.
+        UserError: no target, an unknown one, or an extra is not installed.
     """
     if not targets:
-        raise ValueError("name a machine to plan for, such as --on cpu, --on v5e:4x4 or --on h100:8")
+        raise UserError("name a machine to plan for, such as --on cpu, --on v5e:4x4 or --on h100:8")
     found = {text: None if CPU.fullmatch(text) else find_target(text) for text in targets}
     for target in found.values():
         if target is not None:
@@ -91,7 +92,7 @@ def music_of(config: TrainConfig, dataset: Path | None, num_notes: int) -> Music
         sizes = tuple(field.size for field in opened.codec.fields)
         return Music(sizes, split["steps"], split["notes"] / max(1, split["steps"]), str(dataset))
     if num_notes < 1:
-        raise ValueError(f"num_notes {num_notes} must be at least 1")
+        raise UserError(f"num_notes {num_notes} must be at least 1")
     if config.model.inputs == "normalized":  # the paper's network, on its notes
         largest = CodecConfig(name="notes").max_vocabulary
         return Music((largest,), num_notes, 1.0, f"{num_notes:,} notes, {largest} different ones; no dataset given")
@@ -103,14 +104,14 @@ def check_extra(target: Target) -> None:
     """Refuses a target whose compiler is not installed.
 
     Raises:
-        ValueError: says which extra to install.
+        UserError: says which extra to install.
     """
     if target.machine.platform == "tpu":
         missing, extra = importlib.util.find_spec("libtpu") is None, "plan-tpu"
     else:
         missing, extra = not (_is_installed("jax_plugins.xla_cuda12") and _find_ptxas()), "plan-cuda"
     if missing:
-        raise ValueError(
+        raise UserError(
             f"--on {target.text}: the compiler for {target.machine.device} is not installed; "
             f"run: pip install 'ostinato[{extra}]'"
         )
@@ -224,7 +225,7 @@ def _plan_cpu(text: str, config: TrainConfig, music: Music, request: Mapping[str
 
 def _check_split(config: TrainConfig, target: Target) -> None:
     if config.data.batch_size % target.num_devices:
-        raise ValueError(
+        raise UserError(
             f"--on {target.text}: batch_size {config.data.batch_size} cannot be split over {target.num_devices} "
             f"devices; choose a multiple of {target.num_devices}"
         )

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 from jaxtyping import PRNGKeyArray
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.plan.program import Program, read_program
 from ostinato.model.backend import planned_for
@@ -68,7 +69,7 @@ class StepPlan(NamedTuple):
     """XLA's own count for one device, with each loop's body once; None where the backend does not say."""
 
 
-class DoesNotFitError(ValueError):
+class DoesNotFitError(UserError):
     """The compiler found no way to run the step in a device's memory."""
 
 
@@ -88,10 +89,10 @@ def trace_step(config: TrainConfig, field_sizes: tuple[int, ...], devices: Seque
     """Returns the step over a mesh of the devices, with the shapes of its arguments.
 
     Raises:
-        ValueError: the batch cannot be split over the devices.
+        UserError: the batch cannot be split over the devices.
     """
     if batch_size % len(devices):
-        raise ValueError(f"batch_size {batch_size} cannot be split over {len(devices)} devices")
+        raise UserError(f"batch_size {batch_size} cannot be split over {len(devices)} devices")
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     model = MusicModel(config=config.model, field_sizes=field_sizes)
     optimizer = make_optimizer(config.optimizer, config.num_steps or NUM_STEPS)
@@ -246,7 +247,7 @@ def matmul_flops(jaxpr: Any) -> int:
     """Returns the FLOPs of all matmuls of a traced function on all devices, each iteration of each scan counted.
 
     Raises:
-        ValueError: it has a loop without a fixed number of iterations around a matmul.
+        UserError: it has a loop without a fixed number of iterations around a matmul.
     """
     total = 0
     for equation in jaxpr.eqns:
@@ -258,7 +259,7 @@ def matmul_flops(jaxpr: Any) -> int:
             continue
         inner = sum(matmul_flops(part) for part in _inner_jaxprs(params))
         if name == "while" and inner:
-            raise ValueError("a while loop around a matmul: its iterations cannot be counted; use lax.scan")
+            raise UserError("a while loop around a matmul: its iterations cannot be counted; use lax.scan")
         match name:
             case "scan":
                 total += inner * params["length"]

@@ -7,6 +7,8 @@ import math
 import re
 from typing import NamedTuple
 
+from ostinato.configs.errors import UserError
+
 BITS = {
     "pred": 8, "s4": 4, "u4": 4, "s8": 8, "u8": 8, "s16": 16, "u16": 16, "s32": 32, "u32": 32, "s64": 64, "u64": 64,
     "f8e4m3fn": 8, "f8e5m2": 8, "f16": 16, "bf16": 16, "f32": 32, "f64": 64, "c64": 64, "c128": 128,
@@ -65,7 +67,7 @@ def parse(text: str) -> Module:
     """Returns the computations in the text of `compiled.as_text()`.
 
     Raises:
-        ValueError: the text has no entry computation.
+        UserError: the text has no entry computation.
     """
     computations: dict[str, Computation] = {}
     entry, current = "", {}
@@ -80,7 +82,7 @@ def parse(text: str) -> Module:
             instruction = _instruction(found[2], found[3], is_root=bool(found[1]))
             current[instruction.name] = instruction
     if not entry:
-        raise ValueError(f"no ENTRY computation in a text of {len(text)} characters; is it a compiled XLA module?")
+        raise UserError(f"no ENTRY computation in a text of {len(text)} characters; is it a compiled XLA module?")
     return Module(computations, entry)
 
 
@@ -105,7 +107,7 @@ def _closing(text: str, opening: int) -> int:
         depth += 1 if found[0] == "(" else -1
         if depth == 0:
             return found.start()
-    raise ValueError(f"unbalanced brackets in {text[:80]!r}")
+    raise UserError(f"unbalanced brackets in {text[:80]!r}")
 
 
 def called(instruction: Instruction, attribute: str) -> str:

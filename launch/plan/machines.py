@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ostinato.configs.errors import UserError
 from ostinato.launch.plan.roofline import Hosts, Interconnect, Speeds, Torus
 
 GIB = 2**30
@@ -179,22 +180,22 @@ def find_target(text: str) -> Target:
     """Returns what a spelling such as v5e:4x4 or h100:8 names.
 
     Raises:
-        ValueError: no such machine, or a number of devices that it is not built with.
+        UserError: no such machine, or a number of devices that it is not built with.
     """
     name, _, size = text.partition(":")
     machine = MACHINES.get(name)
     if machine is None:
-        raise ValueError(f"--on {text}: no such machine; known are cpu, {', '.join(MACHINES)}")
+        raise UserError(f"--on {text}: no such machine; known are cpu, {', '.join(MACHINES)}")
     if machine.platform == "tpu":
         assert isinstance(machine.interconnect, Torus)
         slices = {grid: chips for chips, grid in machine.interconnect.slices.items()}
         grid = tuple(int(part) for part in size.split("x")) if re.fullmatch(r"\d+(x\d+)+", size) else ()
         if grid not in slices:
             known = ", ".join("x".join(map(str, grid)) for grid in slices if max(grid) > 1)
-            raise ValueError(f"--on {text}: write the slice after the colon, one of {known}")
+            raise UserError(f"--on {text}: write the slice after the colon, one of {known}")
         return Target(text, machine, slices[grid], text)
     if not size.isdigit() or not (0 < int(size) <= 8 or int(size) % 8 == 0 < int(size)):
-        raise ValueError(
+        raise UserError(
             f"--on {text}: write the number of GPUs after the colon, 1 to 8 or a multiple of 8 (hosts of 8)"
         )
     count = int(size)

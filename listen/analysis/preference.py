@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
+from ostinato.configs.errors import UserError
+
 _PRIOR_PRECISION = 0.01
 """A weak normal prior (standard deviation 10) keeps strengths finite where a condition always wins."""
 
@@ -58,11 +60,11 @@ def fit(choices: Choices, num_conditions: int) -> Strengths:
     fewer), less one.
 
     Raises:
-        ValueError: there are no two listeners, or no two prompts.
+        UserError: there are no two listeners, or no two prompts.
     """
     num_clusters = min(len(np.unique(choices.listener)), len(np.unique(choices.prompt)))
     if num_clusters < 2:
-        raise ValueError("strengths need comparisons of at least two prompts by at least two listeners")
+        raise UserError("strengths need comparisons of at least two prompts by at least two listeners")
     features = _features(choices, num_conditions)
     parameters = np.zeros(num_conditions + 1)
     for _ in range(_MOST_STEPS):

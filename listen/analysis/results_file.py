@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from ostinato.configs.errors import UserError
 from ostinato.evaluation.page_listening import Listening
 from ostinato.listen.analysis import report as tables
 
@@ -11,15 +12,15 @@ def read_listening(folder: Path) -> Listening:
     """Returns what `ostinato listen results` wrote, for the report of an evaluation.
 
     Raises:
-        ValueError: there are no results, or they cannot be read.
+        UserError: there are no results, or they cannot be read.
     """
     path = folder / tables.RESULTS_JSON
     try:
         results = json.loads(path.read_text())
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; 'ostinato listen results' writes it") from None
+        raise UserError(f"{path}: {error.strerror}; 'ostinato listen results' writes it") from None
     except ValueError as error:
-        raise ValueError(f"{path}: is not JSON ({error})") from None
+        raise UserError(f"{path}: is not JSON ({error})") from None
     said = results["listeners"]
     return Listening(
         results,

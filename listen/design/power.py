@@ -5,6 +5,8 @@ import math
 import numpy as np
 from scipy import stats
 
+from ostinato.configs.errors import UserError
+
 ALPHA = 0.05
 
 
@@ -24,10 +26,10 @@ def listeners_for_preference(
         num_pairs: of conditions.
 
     Raises:
-        ValueError: effect or power is no such share.
+        UserError: effect or power is no such share.
     """
     if not 0.5 < effect < 1 or not 0 < power < 1:
-        raise ValueError(f"effect {effect} must be above 0.5 and below 1, power {power} above 0 and below 1")
+        raise UserError(f"effect {effect} must be above 0.5 and below 1, power {power} above 0 and below 1")
     answers = np.arange(1, _most_answers(effect, power, num_pairs) + 1)
     most_by_chance = stats.binom.isf(ALPHA / num_pairs / 2, answers, 0.5)
     enough = stats.binom.sf(most_by_chance, answers, effect) >= power
@@ -53,6 +55,6 @@ def listeners_for_ratings(difference: float, power: float, *, deviation: float, 
         num_tests: that are made; ALPHA is divided by it.
     """
     if not difference > 0 or not 0 < power < 1:
-        raise ValueError(f"difference {difference} must be above 0, power {power} above 0 and below 1")
+        raise UserError(f"difference {difference} must be above 0, power {power} above 0 and below 1")
     quantile = stats.norm.ppf(1 - ALPHA / num_tests / 2) + stats.norm.ppf(power)
     return max(2, math.ceil(math.pi / 3 * (quantile * deviation / difference) ** 2))

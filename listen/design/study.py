@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ostinato.configs.errors import UserError
 from ostinato.data.records import write_atomically
 from ostinato.listen.design.plan import PlannedTask, Private, TaskKind, make_plan
 
@@ -40,7 +41,7 @@ SUFFIXES = {"opus": ".ogg", "mp3": ".mp3"}
 CONTENT_TYPES = {"opus": "audio/ogg; codecs=opus", "mp3": "audio/mpeg"}
 
 
-class StudyError(ValueError):
+class StudyError(UserError):
     """A folder is not a study, or asks for something that it does not hold."""
 
 

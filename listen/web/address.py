@@ -3,6 +3,8 @@
 import re
 import socket
 
+from ostinato.configs.errors import UserError
+
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -14,11 +16,11 @@ def check_prefix(prefix: str, *, example: str) -> str:
         example: one for the message.
 
     Raises:
-        ValueError: it is no such path.
+        UserError: it is no such path.
     """
     shown = prefix.rstrip("/")
     if not _PREFIX.fullmatch(shown) or {".", ".."} & set(shown.split("/")):
-        raise ValueError(
+        raise UserError(
             f"--prefix {prefix!r} must be a path such as {example}: letters, digits and . _ ~ - after slashes"
         )
     return shown
@@ -28,7 +30,7 @@ def listen_on(host: str, port: int, *, backlog: int) -> socket.socket:
     """Returns a socket that takes connections; port 0 is any that is free.
 
     Raises:
-        ValueError: the address is not of this machine, or the port is taken or not one.
+        UserError: the address is not of this machine, or the port is taken or not one.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -37,5 +39,5 @@ def listen_on(host: str, port: int, *, backlog: int) -> socket.socket:
         listener.listen(backlog)
     except (OSError, OverflowError) as error:
         listener.close()
-        raise ValueError(f"cannot listen on {host}, port {port}: {error}") from error
+        raise UserError(f"cannot listen on {host}, port {port}: {error}") from error
     return listener

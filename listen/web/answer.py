@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ostinato.configs.errors import UserError
 from ostinato.listen.design.study import Task
 
 SCALES = ("coherence", "style", "emotion")
@@ -44,7 +45,7 @@ PLAYBACK = ("headphones", "speakers", "device")
 """What is listened with; device: the speaker of a phone or a laptop."""
 
 
-class AnswerError(ValueError):
+class AnswerError(UserError):
     """An answer cannot be taken; the message is for the listener and names no other listener's data."""
 
 

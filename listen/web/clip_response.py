@@ -9,6 +9,8 @@ from pathlib import Path
 
 from starlette.responses import Response
 
+from ostinato.configs.errors import UserError
+
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 
@@ -18,7 +20,7 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     Several ranges at once, other units and nonsense mean the whole file, as RFC 9110 (14.2) allows.
 
     Raises:
-        ValueError: the range lies outside of the file.
+        UserError: the range lies outside of the file.
     """
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None or not (match[1] or match[2]):
@@ -30,7 +32,7 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
         if match[2] and int(match[2]) < start:
             return None
     if start >= stop:
-        raise ValueError(f"{header}: the file has {size} bytes")
+        raise UserError(f"{header}: the file has {size} bytes")
     return start, stop
 
 

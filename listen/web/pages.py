@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from ostinato.configs.errors import UserError
 from ostinato.listen.design.study import CONTENT_TYPES, Study, Task
 from ostinato.listen.web import screens
 from ostinato.listen.web.markup import STATIC_FILES, STATIC_SCRIPT, Screen, document, read_static
@@ -41,11 +42,11 @@ def write_static(study: Study, out: str | Path) -> None:
     """Writes the pages and clips of a study into a new folder, and nothing from which a condition could be told.
 
     Raises:
-        ValueError: the folder is there and holds something.
+        UserError: the folder is there and holds something.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out}: is there already; name a new folder for the static pages")
+        raise UserError(f"{out}: is there already; name a new folder for the static pages")
     static = out / "static"
     static.mkdir(parents=True)
     for name in (*STATIC_FILES, STATIC_SCRIPT):

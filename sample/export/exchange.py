@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.records import write_atomically
 from ostinato.model.network import init_params
@@ -30,7 +31,7 @@ PARAMETERS = "parameters.safetensors"
 FORMAT = 1
 
 
-class ExchangeError(ValueError):
+class ExchangeError(UserError):
     """A file that is no exported model, or a folder that cannot take one."""
 
 

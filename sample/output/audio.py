@@ -15,6 +15,7 @@ import soundfile
 from jaxtyping import Float, Float32, Int16
 from numpy.typing import ArrayLike
 
+from ostinato.configs.errors import UserError
 from ostinato.data.records import write_atomically
 from ostinato.music import midi
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, Tempos
@@ -61,15 +62,15 @@ def render_audio(piece: Piece, *, soundfont: Path | None = None) -> Float32[np.n
         soundfont: an .sf2 file; without it TimGM6mb.sf2, which pretty_midi brings.
 
     Raises:
-        ValueError: the piece is longer than MAX_AUDIO_S, or the SoundFont cannot be used.
+        UserError: the piece is longer than MAX_AUDIO_S, or the SoundFont cannot be used.
     """
     if piece.duration_s > MAX_AUDIO_S:
-        raise ValueError(f"the piece lasts {piece.duration_s:.0f} s, at most {MAX_AUDIO_S:.0f} s are rendered")
+        raise UserError(f"the piece lasts {piece.duration_s:.0f} s, at most {MAX_AUDIO_S:.0f} s are rendered")
     path = soundfont or default_soundfont()
     try:
         data = midirenderer.render_wave_from(path.read_bytes(), midi.write(_with_tail(piece)))
     except (OSError, RuntimeError) as error:
-        raise ValueError(f"{path}: not a SoundFont that can be used ({error})") from error
+        raise UserError(f"{path}: not a SoundFont that can be used ({error})") from error
     with wave.open(io.BytesIO(data)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
     audio = np.ascontiguousarray(samples.T, np.float32)
@@ -133,14 +134,14 @@ def default_soundfont() -> Path:
     """Returns the path of TimGM6mb.sf2, which pretty_midi brings, without importing pretty_midi.
 
     Raises:
-        ValueError: it is not there.
+        UserError: it is not there.
     """
     spec = importlib.util.find_spec("pretty_midi")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(folder, "TimGM6mb.sf2")
         if path.is_file():
             return path
-    raise ValueError("no SoundFont found: TimGM6mb.sf2 comes with pretty_midi (pip install pretty_midi), or name one")
+    raise UserError("no SoundFont found: TimGM6mb.sf2 comes with pretty_midi (pip install pretty_midi), or name one")
 
 
 def _with_tail(piece: Piece) -> Piece:

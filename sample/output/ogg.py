@@ -5,6 +5,8 @@ libsndfile takes the serial number from the clock, but equal music has equal byt
 
 import struct
 
+from ostinato.configs.errors import UserError
+
 HEADER_BYTES = 27
 _SERIAL_AT, _NUMBER_AT, _CHECKSUM_AT, _NUM_SEGMENTS_AT = 14, 18, 22, 26
 
@@ -13,7 +15,7 @@ def with_serial_number(data: bytes, serial_number: int) -> bytes:
     """Returns the pages of an Ogg file with another serial number, and with the checksums that follow.
 
     Raises:
-        ValueError: the bytes are not pages of Ogg.
+        UserError: the bytes are not pages of Ogg.
     """
     return b"".join(
         numbered_page(page, serial_number, struct.unpack_from("<I", page, _NUMBER_AT)[0]) for page in split_pages(data)
@@ -24,12 +26,12 @@ def split_pages(data: bytes) -> list[bytes]:
     """Returns the pages of an Ogg file.
 
     Raises:
-        ValueError: the bytes are not pages of Ogg.
+        UserError: the bytes are not pages of Ogg.
     """
     pages, position = [], 0
     while position < len(data):
         if data[position : position + 4] != b"OggS":
-            raise ValueError(f"no page of Ogg at byte {position}")
+            raise UserError(f"no page of Ogg at byte {position}")
         body_at = position + HEADER_BYTES + data[position + _NUM_SEGMENTS_AT]
         end = body_at + sum(data[position + HEADER_BYTES : body_at])
         pages.append(data[position:end])

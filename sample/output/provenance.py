@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
@@ -25,7 +26,7 @@ _KIND = "ostinato"
 _PARTS = ("generator", "version", "params_sha256", "step", "seed", "piece", "options", "inputs")
 
 
-class ProvenanceError(ValueError):
+class ProvenanceError(UserError):
     """A piece that cannot be made again: what is known about it is missing, damaged, or does not fit."""
 
 
@@ -75,7 +76,7 @@ def describe_input(path: str | Path) -> dict[str, str]:
     """Returns name and fingerprint of a file, a folder of MIDI files, or a dataset.
 
     Raises:
-        ValueError: there is no such thing.
+        UserError: there is no such thing.
     """
     path = Path(path)
     if (path / "manifest.json").is_file():
@@ -86,7 +87,7 @@ def describe_input(path: str | Path) -> dict[str, str]:
             digest.update(f"{file.relative_to(path)}: {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
         return {"name": path.name, "sha256": digest.hexdigest()}
     if not path.is_file():
-        raise ValueError(f"{path}: no such file or folder")
+        raise UserError(f"{path}: no such file or folder")
     return {"name": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
@@ -226,11 +227,11 @@ def _first_text(data: bytes) -> bytes:
     """Returns the text event that `midi_write.write` puts at the beginning of a file.
 
     Raises:
-        ValueError: the file does not begin with one.
+        UserError: the file does not begin with one.
     """
     head = data[22:25]  # after the header's 14 bytes, and kind and length of the first track
     if data[:4] != b"MThd" or head != b"\x00\xff\x01":
-        raise ValueError("no text event at the beginning; a program that saved it anew may have left it out")
+        raise UserError("no text event at the beginning; a program that saved it anew may have left it out")
     length, position = 0, 25
     while position < len(data):
         byte = data[position]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.train.test_distributed import leaves
 
 from ostinato.train.checkpoint import load_params
 from tests.cluster.servers import Servers
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset
+from tests.train.hosts.test_distributed import leaves
 
 NUM_STEPS = 20
 TINY = (

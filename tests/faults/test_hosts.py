@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.train.hosts.exit_codes import PEER_LOST, PREEMPTED
+from ostinato.configs.errors import ExitCode
 from ostinato.train.runs import show
 from tests.cluster.servers import free_ports
 from tests.faults.conftest import outcome, train
@@ -72,7 +72,7 @@ def test_when_the_network_between_two_hosts_is_cut_both_end_and_name_the_other(f
     processes = [forker.start(*placed(arguments, f"{names[0]}:7733", i), host=name) for i, name in enumerate(names)]
     assert processes[0].wait_until(lambda: steps_done(tmp_path) > 5), processes[0].said + processes[1].said
     cut()
-    assert [process.wait() for process in processes] == [PEER_LOST, PEER_LOST]
+    assert [process.wait() for process in processes] == [ExitCode.PEER_LOST, ExitCode.PEER_LOST]
     for i, process in enumerate(processes):
         (line,) = clear_lines(process)
         assert line.startswith(f"ostinato: process {1 - i} ({names[1 - i]}, pid {processes[1 - i].pid}) was lost"), line
@@ -106,7 +106,7 @@ def test_a_killed_host_is_named_by_the_other_which_ends(forker, data, tmp_path, 
     processes = training(forker, data, tmp_path)
     processes[victim].kill(signal.SIGKILL)
     other = processes[1 - victim]
-    assert other.wait() == PEER_LOST, other.said
+    assert other.wait() == ExitCode.PEER_LOST, other.said
     (line,) = clear_lines(other)
     assert line.startswith(f"ostinato: process {victim} ({socket.gethostname()}, pid {processes[victim].pid}) was lost")
     assert "the same command goes on from the last checkpoint" in line
@@ -118,7 +118,7 @@ def test_a_stopped_host_is_named_by_the_other_which_ends(forker, data, tmp_path,
     processes[victim].kill(signal.SIGSTOP)
     other = processes[1 - victim]
     try:
-        assert other.wait() == PEER_LOST, other.said
+        assert other.wait() == ExitCode.PEER_LOST, other.said
     finally:
         processes[victim].kill(signal.SIGKILL)
     (line,) = clear_lines(other)
@@ -129,7 +129,7 @@ def test_a_stopped_host_is_named_by_the_other_which_ends(forker, data, tmp_path,
 def test_sigterm_to_one_of_two_hosts_saves_the_same_step_on_both(forker, data, tmp_path, victim):
     processes = training(forker, data, tmp_path)
     processes[victim].kill(signal.SIGTERM)
-    assert [process.wait() for process in processes] == [PREEMPTED, PREEMPTED], processes[0].said
+    assert [process.wait() for process in processes] == [ExitCode.PREEMPTED, ExitCode.PREEMPTED], processes[0].said
     step = show(tmp_path)["step"]
     for process in processes:
         (line,) = clear_lines(process)
@@ -149,7 +149,7 @@ def test_a_host_that_fails_tells_the_other_why(forker, data, tmp_path):
         for i, folder in enumerate((data, copy))
     ]
     assert processes[1].wait() == 2, processes[1].said
-    assert processes[0].wait() == PEER_LOST, processes[0].said
+    assert processes[0].wait() == ExitCode.PEER_LOST, processes[0].said
     assert str(shard) in clear_lines(processes[1])[0]
     (line,) = clear_lines(processes[0])
     assert re.search(rf"process 1 \(.*\) failed: {re.escape(str(shard))}: ", line)

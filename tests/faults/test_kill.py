@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ostinato.train.hosts.exit_codes import INTERRUPTED, PREEMPTED
+from ostinato.configs.errors import ExitCode
 from ostinato.train.runs import show
 from tests.faults.conftest import outcome, train
 
@@ -71,7 +71,7 @@ def test_a_kill_at_any_moment_of_a_save_changes_no_bit(forker, data, straight, t
 def test_sigterm_saves_the_step_and_ends_with_75(forker, data, straight, tmp_path):
     """It comes while the first checkpoint is written."""
     ended = forker.run(*train(data, tmp_path / "run"), die_at=(str(tmp_path / "run"), 30, signal.SIGTERM))
-    assert ended.code() == PREEMPTED, ended.said
+    assert ended.code() == ExitCode.PREEMPTED, ended.said
     found = re.fullmatch(
         r"ostinato: (.*): asked to stop, step (\d+) is saved; the same command goes on", ended.last_line
     )
@@ -84,7 +84,7 @@ def test_sigterm_saves_the_step_and_ends_with_75(forker, data, straight, tmp_pat
 
 def test_ctrl_c_ends_with_130_and_the_run_goes_on(forker, data, straight, tmp_path):
     ended = forker.run(*train(data, tmp_path / "run"), die_at=(str(tmp_path / "run"), 30, signal.SIGINT))
-    assert ended.code() == INTERRUPTED, ended.said
+    assert ended.code() == ExitCode.INTERRUPTED, ended.said
     assert "Traceback" not in ended.said
     again = forker.run(*train(data, tmp_path / "run"))
     assert again.code() == 0, again.said

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from ostinato.configs.errors import ExitCode
 from ostinato.launch import local
 from ostinato.launch.cli import main
 from ostinato.launch.local import divide_cores, divide_machine, judge
 from ostinato.launch.process_group import Ended
 from ostinato.train.hosts import distributed
-from ostinato.train.hosts.exit_codes import FAILED, INTERRUPTED, NON_FINITE, PEER_LOST, PREEMPTED, USAGE
 from ostinato.train.runs import show
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset
 
@@ -103,7 +103,7 @@ def test_all_start_again_when_one_is_killed(tmp_path):
 
 def test_they_start_again_at_most_as_often_as_was_said(tmp_path):
     code, _, errors = finish(launcher("sys.exit(75 if me == '0' else 0)", tmp_path, max_restarts=2))
-    assert code == PREEMPTED
+    assert code == ExitCode.PREEMPTED
     assert starts(tmp_path) == {"0": 3, "1": 3}
     assert "ostinato launch: process 0 was preempted (exit code 75)" in errors
 
@@ -113,12 +113,14 @@ def test_mistakes_are_not_tried_again(tmp_path):
     code, _, errors = finish(
         launcher("if me == '1': sys.exit(2)\ntime.sleep(600)", tmp_path, max_restarts=5, patience_s=0.5)
     )
-    assert code == USAGE
+    assert code == ExitCode.USAGE
     assert starts(tmp_path)["1"] == 1
     assert errors == ["ostinato launch: process 1 failed (exit code 2)"]
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(signal.SIGTERM, PREEMPTED), (signal.SIGINT, INTERRUPTED)])
+@pytest.mark.parametrize(
+    ("asked", "expected"), [(signal.SIGTERM, ExitCode.PREEMPTED), (signal.SIGINT, ExitCode.INTERRUPTED)]
+)
 def test_signals_are_passed_on_once_and_end_it(tmp_path, asked, expected):
     program = f"""
 codes = []
@@ -185,7 +187,7 @@ for number in range(10_000):
     assert process.stdout
     process.stdout.readline()
     process.stdout.close()  # `| head -1`
-    assert process.wait(60) == PREEMPTED
+    assert process.wait(60) == ExitCode.PREEMPTED
     assert process.stderr
     process.stderr.close()
 
@@ -195,15 +197,20 @@ def test_the_cause_is_found_among_its_consequences():
     late = Ended(-signal.SIGKILL, killed_here=True)
     for ended, code, restart, cause in (
         ([Ended(0), Ended(0)], 0, False, ""),
-        ([Ended(PEER_LOST), killed], 137, True, "SIGKILL killed process 1"),
-        ([Ended(FAILED), killed], 137, True, "SIGKILL killed process 1"),
-        ([aborted, Ended(FAILED)], FAILED, False, "process 1 failed (exit code 1)"),
-        ([aborted, Ended(USAGE), Ended(PEER_LOST)], USAGE, False, "process 1 failed (exit code 2)"),
-        ([Ended(NON_FINITE), late], NON_FINITE, False, "process 0 failed (exit code 77)"),
-        ([Ended(PEER_LOST), late], PEER_LOST, True, "process 0 lost another (exit code 76)"),
-        ([Ended(PREEMPTED), Ended(0)], PREEMPTED, True, "process 0 was preempted (exit code 75)"),
+        ([Ended(ExitCode.PEER_LOST), killed], 137, True, "SIGKILL killed process 1"),
+        ([Ended(ExitCode.FAILED), killed], 137, True, "SIGKILL killed process 1"),
+        ([aborted, Ended(ExitCode.FAILED)], ExitCode.FAILED, False, "process 1 failed (exit code 1)"),
+        (
+            [aborted, Ended(ExitCode.USAGE), Ended(ExitCode.PEER_LOST)],
+            ExitCode.USAGE,
+            False,
+            "process 1 failed (exit code 2)",
+        ),
+        ([Ended(ExitCode.NON_FINITE), late], ExitCode.NON_FINITE, False, "process 0 failed (exit code 77)"),
+        ([Ended(ExitCode.PEER_LOST), late], ExitCode.PEER_LOST, True, "process 0 lost another (exit code 76)"),
+        ([Ended(ExitCode.PREEMPTED), Ended(0)], ExitCode.PREEMPTED, True, "process 0 was preempted (exit code 75)"),
         ([Ended(0), late], 137, True, "process 1 did not end in time and was killed"),
-        ([Ended(-signal.SIGTERM), Ended(PREEMPTED)], PREEMPTED, True, "SIGTERM ended process 0"),
+        ([Ended(-signal.SIGTERM), Ended(ExitCode.PREEMPTED)], ExitCode.PREEMPTED, True, "SIGTERM ended process 0"),
         ([aborted, aborted], 134, True, "SIGABRT killed process 0"),
     ):
         assert judge(ended) == (code, restart, cause)
@@ -239,7 +246,7 @@ def test_launcher_and_training_agree_on_names():
     ],
 )
 def test_mistakes_in_the_flags_are_one_line(capsys, arguments, message):
-    assert main(["launch", *arguments]) == USAGE
+    assert main(["launch", *arguments]) == ExitCode.USAGE
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 

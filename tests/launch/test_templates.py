@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ostinato.configs.errors import RESTART, ExitCode
 from ostinato.launch.cli import Launch, Prepare, Train, _parse
-from ostinato.train.hosts.exit_codes import FAILED, FINISHED, INTERRUPTED, NON_FINITE, RESTART, USAGE
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
@@ -51,11 +51,11 @@ def test_there_are_scripts_and_they_can_be_run():
 @pytest.mark.parametrize(
     ("code", "starts"),
     [
-        (FINISHED, 1),
-        (FAILED, 1),
-        (USAGE, 1),
-        (NON_FINITE, 1),
-        (INTERRUPTED, 1),
+        (ExitCode.FINISHED, 1),
+        (ExitCode.FAILED, 1),
+        (ExitCode.USAGE, 1),
+        (ExitCode.NON_FINITE, 1),
+        (ExitCode.INTERRUPTED, 1),
         *((code, 3) for code in RESTART),
         (137, 3),
     ],
@@ -190,7 +190,7 @@ def test_it_starts_again_after_a_loss_and_not_after_a_mistake(path):
         (rule,) = spec["podFailurePolicy"]["rules"]
         assert rule["action"] == "FailJob"
         assert rule["onExitCodes"]["containerName"] in [one["name"] for one in pod(job)["containers"]]
-        assert set(rule["onExitCodes"]["values"]) == {FAILED, USAGE, NON_FINITE}
+        assert set(rule["onExitCodes"]["values"]) == {ExitCode.FAILED, ExitCode.USAGE, ExitCode.NON_FINITE}
         assert pod(job)["terminationGracePeriodSeconds"] >= 60
 
 

@@ -14,7 +14,7 @@ from ostinato.listen.web.application import application
 from ostinato.listen.web.guard import Limit
 from ostinato.listen.web.sessions import Limits
 from tests.listen.studies import make_study
-from tests.listen.web import TRAINING, answer_to, begin, running_server, visitor
+from tests.listen.visitors import TRAINING, answer_to, begin, running_server, visitor
 
 PATHS = (
     "/", "/consent", "/about", "/training", "/task", "/thanks", "/withdrawn", "/refused", "/robots.txt",

@@ -20,7 +20,7 @@ from ostinato.listen.web.answers import Answers
 from ostinato.listen.web.pages import write_static
 from tests.chromium import find_browser
 from tests.listen.studies import make_study
-from tests.listen.web import running_server
+from tests.listen.visitors import running_server
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 
 from ostinato.listen.web.answers import Answers
 from tests.listen.studies import make_study
-from tests.listen.web import answer_to, begin, words
+from tests.listen.visitors import answer_to, begin, words
 
 NUM_KILLS = 50
 

@@ -22,6 +22,7 @@ from jax._src.clusters import ClusterEnv, GceTpuCluster, GkeTpuCluster, OmpiClus
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
+from ostinato.configs.errors import UserError
 from ostinato.train.hosts.rendezvous import Member, answer_roll, call_roll, this_process
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def initialize(settings: Settings | None = None, *, same: Mapping[str, str] | No
         All processes by number, with their hosts; none if there is only this one.
 
     Raises:
-        ValueError: the settings are incomplete, or processes clash; the message says how.
+        UserError: the settings are incomplete, or processes clash; the message says how.
         PeerLostError: a process did not come in time.
     """
     settings = settings or Settings()
@@ -124,13 +125,13 @@ def check_addresses(members: tuple[Member, ...]) -> None:
     """Checks that gloo, which adds up on CPUs, can reach every host under its name.
 
     Raises:
-        ValueError: there are several hosts, and the name of one leads to itself or nowhere.
+        UserError: there are several hosts, and the name of one leads to itself or nowhere.
     """
     if len({member.host for member in members}) == 1:
         return
     for member in members:
         if not member.address or member.address.startswith("127."):
-            raise ValueError(
+            raise UserError(
                 f"{member}: on its host the name '{member.host}' leads to {member.address or 'no address'}, which the "
                 f"other hosts cannot reach; give it the address of its network there, in /etc/hosts"
             )
@@ -140,7 +141,7 @@ def find_place(settings: Settings, environ: Mapping[str, str]) -> Place | None:
     """Returns the place of this process; None if it is the only one.
 
     Raises:
-        ValueError: something is missing or does not fit together.
+        UserError: something is missing or does not fit together.
     """
     coordinator = settings.coordinator or environ.get(COORDINATOR, "")
     num_processes = settings.num_processes or _whole_number(environ, NUM_PROCESSES) or 0
@@ -161,11 +162,11 @@ def split_address(address: str) -> tuple[str, int]:
     """Returns host and port of HOST:PORT; an IPv6 address stands in brackets.
 
     Raises:
-        ValueError: it is not of that form.
+        UserError: it is not of that form.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ValueError(f"coordinator '{address}' must be HOST:PORT, such as node1:7733")
+        raise UserError(f"coordinator '{address}' must be HOST:PORT, such as node1:7733")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
@@ -181,7 +182,7 @@ def share_of_devices(local_id: int, num_local: int, environ: Mapping[str, str]) 
         environ: the environment.
 
     Raises:
-        ValueError: they cannot be divided.
+        UserError: they cannot be divided.
     """
     if num_local == 1 or "SLURM_GPUS_PER_TASK" in environ:
         return None
@@ -192,7 +193,7 @@ def share_of_devices(local_id: int, num_local: int, environ: Mapping[str, str]) 
     if num_visible == 1:
         return None
     if num_visible % num_local:
-        raise ValueError(f"{num_visible} GPUs cannot be divided among the {num_local} processes of this host")
+        raise UserError(f"{num_visible} GPUs cannot be divided among the {num_local} processes of this host")
     share = num_visible // num_local
     return tuple(range(local_id * share, (local_id + 1) * share))
 
@@ -206,11 +207,11 @@ def _stated(coordinator: str, num_processes: int, process_id: int) -> Place | No
         (process_id >= 0, "--process-id", PROCESS_ID),
     ):
         if not value:
-            raise ValueError(
+            raise UserError(
                 f"{flag} (or {variable}) is missing; coordinator, number of processes and process id belong together"
             )
     if process_id >= num_processes:
-        raise ValueError(
+        raise UserError(
             f"process id {process_id} must be below the number of processes {num_processes}; the first is 0"
         )
     split_address(coordinator)
@@ -271,7 +272,7 @@ def _whole_number(environ: Mapping[str, str], name: str, *, default: int = 0) ->
     """Returns the value of a variable, or the default where it is absent or empty."""
     text = environ.get(name, "")
     if text and not text.isdecimal():
-        raise ValueError(f"the environment variable {name} is '{text}'; it must be a whole number")
+        raise UserError(f"the environment variable {name} is '{text}'; it must be a whole number")
     return int(text) if text else default
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 from jax._src import distributed  # the store has no public name
 
+from ostinato.configs.errors import UserError
+
 T = TypeVar("T")
 
 WAIT_FOR_FIRST_MS = 600_000
@@ -62,7 +64,7 @@ def done_by_the_first(work: Callable[[], T]) -> T | None:
         On process 0 what `work` returns, None elsewhere.
 
     Raises:
-        ValueError: `work` raised ValueError or OSError; with the same message everywhere.
+        UserError: `work` raised ValueError or OSError; with the same message everywhere.
     """
     if jax.process_count() == 1:
         return work()
@@ -71,7 +73,7 @@ def done_by_the_first(work: Callable[[], T]) -> T | None:
     if jax.process_index() != 0:
         error = client.blocking_key_value_get(key, WAIT_FOR_FIRST_MS)
         if error:
-            raise ValueError(error)
+            raise UserError(error)
         return None
     try:
         result = work()

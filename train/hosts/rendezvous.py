@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ostinato.train.hosts.exit_codes import PeerLostError
+from ostinato.configs.errors import PeerLostError, UserError
 
 RETRY_S = 0.2
 ONE_TRY_S = 5.0
@@ -53,7 +53,7 @@ def call_roll(me: Member, port: int, *, timeout_s: float) -> tuple[Member, ...]:
     """Process 0: waits until all processes are there and returns them, by number.
 
     Raises:
-        ValueError: the port is taken; two processes have the same number; processes differ in what they were told.
+        UserError: the port is taken; two processes have the same number; processes differ in what they were told.
         PeerLostError: a process did not come in time. Those that did are told, too.
     """
     with _Roll(me, port) as roll:
@@ -71,7 +71,7 @@ def answer_roll(me: Member, host: str, port: int, *, timeout_s: float) -> tuple[
     """Any other process: tells process 0 that it is there and waits until all are; returns them, by number.
 
     Raises:
-        ValueError: process 0 found that the processes do not fit together.
+        UserError: process 0 found that the processes do not fit together.
         PeerLostError: process 0 cannot be reached in time, or waited in vain for another.
     """
     end = time.monotonic() + timeout_s
@@ -197,7 +197,7 @@ def _listen(port: int) -> socket.socket:
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
         return socket.create_server(("", port))
     except OSError as error:
-        raise ValueError(
+        raise UserError(
             f"process 0 cannot listen on port {port} ({error.strerror}); if another process of this host uses it, "
             "choose another port in --coordinator"
         ) from error
@@ -228,12 +228,12 @@ def _members(answer: dict[str, Any]) -> tuple[Member, ...]:
 
 def _check(me: Member, caller: Member, present: tuple[Member, ...]) -> None:
     if caller.num_processes != me.num_processes:
-        raise ValueError(
+        raise UserError(
             f"{caller} was told that there are {caller.num_processes} processes, {me} that there are {me.num_processes}"
         )
     for member in present:
         if member.process_id == caller.process_id:
-            raise ValueError(
+            raise UserError(
                 f"two processes have the number {caller.process_id}: {member.host}, pid {member.pid}, and "
                 f"{caller.host}, pid {caller.pid}; each needs its own, from 0 to {me.num_processes - 1}"
             )
@@ -242,7 +242,7 @@ def _check(me: Member, caller: Member, present: tuple[Member, ...]) -> None:
             name for name in me.versions | caller.versions if me.versions.get(name) != caller.versions.get(name)
         )
         found = ", ".join(f"{name} {caller.versions.get(name)} and {me.versions.get(name)}" for name in differing)
-        raise ValueError(f"{caller} and {me} do not run the same: {found}")
+        raise UserError(f"{caller} and {me} do not run the same: {found}")
 
 
 def _who_is_missing(me: Member, present: tuple[Member, ...], port: int, timeout_s: float) -> str:

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, NoReturn
 
 import jax
 
-from ostinato.train.hosts.exit_codes import PEER_LOST
+from ostinato.configs.errors import ExitCode
 from ostinato.train.hosts.peers import Life, Mailbox, first_life
 
 logger = logging.getLogger(__name__)
@@ -306,7 +306,7 @@ def _end(line: str) -> NoReturn:
     """Says why and ends the process at once: a normal exit would wait for the process that is lost."""
     sys.stdout.flush()
     os.write(2, f"ostinato: {line}; the same command goes on from the last checkpoint\n".encode())
-    os._exit(PEER_LOST)
+    os._exit(ExitCode.PEER_LOST)
 
 
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)

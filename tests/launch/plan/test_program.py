@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ostinato.launch.plan.command import hlo
+from ostinato.launch.plan import hlo
 from ostinato.launch.plan.hlo_costs import Matmul
 from ostinato.launch.plan.program import from_json, read_program, to_json
 

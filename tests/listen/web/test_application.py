@@ -11,7 +11,7 @@ from ostinato.listen.web.application import application
 from ostinato.listen.web.guard import MAX_BODY_BYTES, Limit
 from ostinato.listen.web.sessions import Limits
 from tests.listen.studies import make_study
-from tests.listen.web import TRAINING, answer_to, begin, finish, running_server, visitor, words
+from tests.listen.visitors import TRAINING, answer_to, begin, finish, running_server, visitor, words
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" 'so'"
 

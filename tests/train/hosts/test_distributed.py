@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from ostinato.configs.errors import ExitCode, PeerLostError
 from ostinato.launch.local import divide_machine
 from ostinato.launch.process_group import Asked, Start, run_together
 from ostinato.train.checkpoint import Checkpoints, load_params
@@ -29,7 +30,6 @@ from ostinato.train.hosts.distributed import (
     slurm_tasks_per_node,
     split_address,
 )
-from ostinato.train.hosts.exit_codes import PEER_LOST, USAGE, PeerLostError
 from ostinato.train.hosts.rendezvous import Member, answer_roll, call_roll
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import TrainState, make_mesh, make_state_init, state_shardings
@@ -171,7 +171,7 @@ def test_those_who_came_are_told_who_did_not():
     first, second, *_ = members(4)
     for result in hold_roll(first, [second], timeout_s=1.0):
         assert isinstance(result, PeerLostError)
-        assert result.exit_code == PEER_LOST
+        assert result.exit_code == ExitCode.PEER_LOST
         assert re.search(r"process 0 \(host0, pid 100\) waited 1 s .* 2 of 4 processes did not come: 2, 3", str(result))
 
 
@@ -357,7 +357,7 @@ def test_the_command_says_in_one_line_that_nobody_came(tmp_path):
         (line,) = result.stderr.splitlines()
         assert line.startswith("ostinato: process")
         assert message in line
-        assert result.returncode == PEER_LOST
+        assert result.returncode == ExitCode.PEER_LOST
     result = ostinato(*train, "--process-id", 2, "debug", environ=numbers)
     assert "process id 2 must be below the number of processes 2" in result.stderr
-    assert result.returncode == USAGE
+    assert result.returncode == ExitCode.USAGE

@@ -1,0 +1,74 @@
+"""One tree of errors, and the exit codes that the command makes of them.
+
+    OstinatoError          whoever catches it catches all that Ostinato raises on purpose
+    ├── UserError          a mistake that the user can mend: one line (or a list) on stderr and exit code 2
+    └── StoppedError       the program has to end with a certain exit code, which launchers act upon
+
+A folder that needs a kind of its own derives it from one of these. Anything else that is raised, also a ValueError or
+an OSError, is a mistake of ours or of a library: its traceback is shown and the exit code is 1.
+"""
+
+import contextlib
+import enum
+from collections.abc import Iterator
+
+
+class ExitCode(enum.IntEnum):
+    """What `ostinato` ends with. Launchers start a run again after PREEMPTED and PEER_LOST, and only then."""
+
+    FINISHED = 0
+    """The work is whole, or early stopping ended it."""
+    FAILED = 1
+    """An error that nobody foresaw; the traceback is in the log."""
+    USAGE = 2
+    """A mistake in the options, the data or the machine (a full disk) that the user can mend; the message says how."""
+    PREEMPTED = 75
+    """SIGTERM came (a preempted node, a time limit); a checkpoint was saved. The same command resumes. EX_TEMPFAIL."""
+    PEER_LOST = 76
+    """Another process died, stalled or never came. The same command resumes from the last checkpoint."""
+    NON_FINITE = 77
+    """The loss or its gradient is no longer a number; the same command would meet it again."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
+
+
+RESTART = frozenset({ExitCode.PREEMPTED, ExitCode.PEER_LOST})
+"""What the same command, given again, mends."""
+
+
+class OstinatoError(Exception):
+    """The root of the tree."""
+
+
+class UserError(OstinatoError, ValueError):
+    """A mistake that the user can mend: the message says what was found, what was allowed, and where."""
+
+
+class StoppedError(OstinatoError):
+    """The program has to end with a certain exit code; the message is its one line."""
+
+    def __init__(self, message: str, *, exit_code: ExitCode) -> None:
+        """Takes the line and the code."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class PeerLostError(StoppedError):
+    """Another process of the run is gone, stalled, or never came."""
+
+    def __init__(self, message: str) -> None:
+        """Takes the line, which names the process."""
+        super().__init__(message, exit_code=ExitCode.PEER_LOST)
+
+
+@contextlib.contextmanager
+def file_errors(path: object) -> Iterator[None]:
+    """Turns an OSError into a UserError that names the path: for files that the user named or will have to mend.
+
+    Raises:
+        UserError: the body raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
