@@ -1,6 +1,6 @@
-"""The one Jinja2 environment of every page that Ostinato writes: what is put into a page is escaped unless it is Markup.
+"""The one Jinja2 environment of every page that Ostinato writes; whatever is not Markup is escaped in it.
 
-A room keeps its templates in a folder `templates` of its own and extends `base.html` here, which brings the style sheet.
+A room keeps its templates in a folder `templates` of its own and extends `base.html` here, which has the style sheet.
 """
 
 import functools
