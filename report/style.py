@@ -35,6 +35,7 @@ pre code { overflow-wrap: normal }
 .figures div { border-top: 2px solid var(--accent); padding-top: .5rem }
 .figures dt { color: var(--soft); font-size: .9rem }
 .figures dd { margin: 0; font: 600 1.65rem/1.2 var(--serif); font-variant-numeric: lining-nums tabular-nums }
+.figures dd small { display: block; font: 400 .85rem/1.4 var(--sans); color: var(--soft) }
 dl { margin: 0 }
 .scroll { overflow-x: auto; margin: 0 0 1rem }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums }
@@ -45,8 +46,15 @@ td { white-space: nowrap }
 th.words, td.words { text-align: left }
 th:last-child, td:last-child { padding-right: 0 }
 td.words { min-width: 6rem; max-width: 22rem; overflow-wrap: anywhere; white-space: normal }
-tr.sum td { font-weight: 600 }
-figure { margin: 0 }
+tr.sum td, tr.ours td { font-weight: 600 }
+tr.human td { border-top: 1px solid var(--soft); font-style: italic }
+table.wide { width: 100% }
+.wide td:first-child { min-width: 11rem }
+td.bar { width: 30%; min-width: 6rem; padding-left: 1rem }
+.bar span { display: block; height: .55rem; background: var(--accent) }
+figure { margin: 0; max-width: 33rem }
+figure svg { display: block; width: 100%; height: auto; overflow: visible }
+figure svg text { font-family: var(--sans) !important }
 figcaption { font-size: .88rem }
 details { border-bottom: 1px solid var(--line); padding: .45rem 0 }
 summary { cursor: pointer }

@@ -1,6 +1,7 @@
 """The one Jinja2 environment of every page that Ostinato writes; whatever is not Markup is escaped in it.
 
 A room keeps its templates in a folder `templates` of its own and extends `base.html` here, which has the style sheet.
+`macros.html` has what pages are made of: tables, figures, players.
 """
 
 import functools
@@ -14,6 +15,7 @@ from ostinato.report.style import PAGE_STYLE
 from ostinato.report.text import printable
 
 _SHARED = Path(__file__).parent / "templates"
+_LONGEST_TEXT = 160
 
 
 @functools.cache
@@ -28,6 +30,7 @@ def environment(folder: Path) -> Environment:
         lstrip_blocks=True,
     )
     made.globals["page_style"] = Markup(PAGE_STYLE)
+    made.filters["shortened"] = _shortened
     return made
 
 
@@ -39,3 +42,11 @@ def render(folder: Path, template: str, **values: Any) -> str:
 def _printable(value: Any) -> Any:
     """Writes out control characters and marks that change the direction, in all text that is put into a page."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _shortened(text: Any) -> Any:
+    """Returns text of any length for a cell: what is cut out of its middle is in its title."""
+    if not isinstance(text, str) or len(text) <= _LONGEST_TEXT:
+        return text
+    text, half = printable(text), _LONGEST_TEXT // 2
+    return Markup('<span title="{}">{} … {}</span>').format(text[:2000], text[:half], text[-half:])
