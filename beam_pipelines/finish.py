@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import Unit, check_streams
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
@@ -39,18 +39,17 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
         UnusableError: the dataset would be empty.
         LostError: an input is neither in the dataset nor accounted for.
     """
-    summary = json.loads(storage.read_bytes(job.work_file("assigned", SUMMARY, "json")))
+    summary = json.loads(files.read_bytes(job.work_file("assigned", SUMMARY, "json")))
     if not summary["shards"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["rejected_by_reason"].items()))
         raise UnusableError(
-            f"none of {summary['inputs']} inputs can be used ({reasons}); "
-            f"see {storage.join(job.folder, 'rejects.jsonl')}"
+            f"none of {summary['inputs']} inputs can be used ({reasons}); see {files.join(job.folder, 'rejects.jsonl')}"
         )
     shards: dict[str, list[Shard]] = {split: [] for split in records.SPLITS}
     statistics: dict[str, dict[str, Statistics]] = defaultdict(dict)
     with (folder / "pieces.jsonl").open("wb") as pieces:
         for name, note in _notes(job):
-            pieces.write(storage.read_bytes(job.work_file("written", name, "jsonl")))
+            pieces.write(files.read_bytes(job.work_file("written", name, "jsonl")))
             split = note["split"]
             shards[split].append(Shard(**note["shard"]))
             for style, counts in note["statistics"].items():
@@ -72,15 +71,15 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
     }
     if job.labels:
         extra["labels"] = {key: summary[key] for key in ("labelled", "moved")}
-    codec = codec_from_json(json.loads(storage.read_bytes(job.work_file("assigned", CODEC, "json"))))
+    codec = codec_from_json(json.loads(files.read_bytes(job.work_file("assigned", CODEC, "json"))))
     records.finish_dataset(folder, job.name, codec, shards, extra)
 
 
 def _notes(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the name and the content of each shard's note, in order."""
-    for path in sorted(storage.list_files(storage.join(job.work, "written"))):
+    for path in sorted(files.list_files(files.join(job.work, "written"))):
         if path.endswith(".json"):
-            yield path.rsplit("/", 1)[-1].removesuffix(".json"), json.loads(storage.read_bytes(path))
+            yield path.rsplit("/", 1)[-1].removesuffix(".json"), json.loads(files.read_bytes(path))
 
 
 def _statistics(by_style: dict[str, dict[str, Statistics]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import importlib.metadata
 from dataclasses import dataclass
 
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.labels import Labels, load_labels
 from ostinato.beam_pipelines.isolation import IsolatedPool, Limits, shared_pool
 from ostinato.configs.errors import UserError
@@ -45,7 +45,7 @@ class Job:
         """
         if self.version != VERSION:
             raise VersionError(f"this worker has ostinato {VERSION}, the job was started with {self.version}")
-        storage.configure(self.beam_args)
+        files.configure(self.beam_args)
         limits = Limits(memory_mb=self.config.max_parse_mb, cpu_s=self.config.max_parse_s)
         return shared_pool(self.num_parsers, limits)
 
@@ -59,7 +59,7 @@ class Job:
 
     def work_file(self, stage: str, name: str, ending: str) -> str:
         """Returns the path of a file in the work folder: stage is scanned, assigned or written."""
-        return storage.join(self.work, stage, f"{name.replace('/', '-')}.{ending}")
+        return files.join(self.work, stage, f"{name.replace('/', '-')}.{ending}")
 
 
 def style_column(config: PrepareConfig, labels: Labels | None) -> str:

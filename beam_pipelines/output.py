@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.configs.errors import UserError
 from ostinato.data import records
 
@@ -52,7 +52,7 @@ def open_output(output: str) -> contextlib.AbstractContextManager[Place]:
     Raises:
         OutputError: it exists, or another job is writing it, or the system does not let us write there.
     """
-    return _open_remote(output) if storage.is_remote(output) else _open_local(output)
+    return _open_remote(output) if files.is_remote(output) else _open_local(output)
 
 
 @contextlib.contextmanager
@@ -136,21 +136,21 @@ def _writing(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _open_remote(output: str) -> Iterator[Place]:
     work = output + ".partial"
-    names = [path.removeprefix(output).strip("/") for path in storage.list_files(output)]
+    names = [path.removeprefix(output).strip("/") for path in files.list_files(output)]
     _check_ours(output, names, Path(output).name)
     for leftover in (output, work):  # of a job that was killed
-        storage.delete_folder(leftover)
+        files.delete_folder(leftover)
 
     def complete(describe: Callable[[Path], None]) -> None:
         with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
             local = Path(folder)
             here = [local / name for name in LISTS]
             for path in here:
-                path.write_bytes(storage.read_bytes(storage.join(output, path.name)))
+                path.write_bytes(files.read_bytes(files.join(output, path.name)))
             describe(local)
-            files = [path for path in local.rglob("*") if path.is_file() and path not in here]
-            for path in sorted(files, key=lambda path: path.name == "manifest.json"):
-                storage.write_bytes(storage.join(output, *path.relative_to(local).parts), path.read_bytes())
-        storage.delete_folder(work)
+            written = [path for path in local.rglob("*") if path.is_file() and path not in here]
+            for path in sorted(written, key=lambda path: path.name == "manifest.json"):
+                files.write_bytes(files.join(output, *path.relative_to(local).parts), path.read_bytes())
+        files.delete_folder(work)
 
     yield Place(output, work, complete)

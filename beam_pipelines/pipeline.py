@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from ostinato.beam_pipelines.duplicates.grouping import Assigned, Assignment, assign
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import Unit
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.scan import Scanned, scan
@@ -36,7 +36,7 @@ def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
     many members.
     """
     for number, unit in enumerate(units):
-        storage.write_bytes(job.work_file("units", f"{number:08d}", "pickle"), pickle.dumps(unit))
+        files.write_bytes(job.work_file("units", f"{number:08d}", "pickle"), pickle.dumps(unit))
     parts: Any = (
         pipeline
         | "Units" >> beam.Create(range(len(units)))
@@ -61,8 +61,8 @@ def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
 
 
 def _scan(number: int, job: Job) -> Iterator[tuple[str, bytes]]:
-    storage.configure(job.beam_args)
-    unit: Unit = pickle.loads(storage.read_bytes(job.work_file("units", f"{number:08d}", "pickle")))
+    files.configure(job.beam_args)
+    unit: Unit = pickle.loads(files.read_bytes(job.work_file("units", f"{number:08d}", "pickle")))
     for scanned in scan(number, unit, job):
         yield "", pickle.dumps(scanned)
 
@@ -80,7 +80,7 @@ def _assign(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator[tuple[str,
     )
     # Written at once, and not by _write, so that the progress display knows how many shards there will be.
     summary = json.dumps(_summarise(scanned, assignment))
-    storage.write_bytes(job.work_file("assigned", SUMMARY, "json"), summary.encode())
+    files.write_bytes(job.work_file("assigned", SUMMARY, "json"), summary.encode())
     styles = sorted({piece.style for pieces in assignment.shards.values() for piece in pieces})
     codec = ScoreCodec(styles=tuple(styles)) if styles and config.codec.name == "score" else None
     for (split, shard, count), pieces in assignment.shards.items():
@@ -156,7 +156,7 @@ def _write(part: tuple[str, Iterable[bytes]], job: Job) -> str:
     key, (content,) = part[0], tuple(part[1])
     rows = pickle.loads(content)
     if key == CODEC:
-        storage.write_bytes(job.work_file("assigned", key, "json"), json.dumps(rows).encode())
+        files.write_bytes(job.work_file("assigned", key, "json"), json.dumps(rows).encode())
     elif "/" in key:
         pieces, codec_text, _ = rows
         write_shard(key, pieces, codec_text, job)

@@ -18,7 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ostinato.beam_pipelines.finish import finish
-from ostinato.beam_pipelines.inputs import sources, storage
+from ostinato.beam_pipelines.inputs import files, sources
 from ostinato.beam_pipelines.inputs.labels import load_labels
 from ostinato.beam_pipelines.inputs.sources import Unit
 from ostinato.beam_pipelines.isolation import IsolationError
@@ -67,11 +67,11 @@ def prepare(
     Raises:
         PrepareError: an argument makes no sense, or a stage failed.
         UserError: in one line each, what the sources, the labels, the options of Beam, the storage or the output
-            have to say; see `sources`, `labels`, `runners`, `storage`, `output` and `finish`.
+            have to say; see `sources`, `labels`, `runners`, `files`, `output` and `finish`.
     """
     output = _check(patterns, str(output), num_parsers)
     beam_args = complete_beam_args(beam_args)
-    storage.configure(beam_args)
+    files.configure(beam_args)
     style_column(config, load_labels(labels) if labels else None)
     is_local = runs_here(beam_args)
     units = sources.find_units(patterns, inputs_per_unit=INPUTS_PER_UNIT, stream_parts=1 if is_local else STREAM_PARTS)
@@ -91,7 +91,7 @@ def prepare(
         with watched(job, num_inputs, watch) if watch else contextlib.nullcontext():
             _run(units, job, beam_args)
         place.complete(lambda folder: _describe(folder, job, units))
-    manifest = json.loads(storage.read_bytes(storage.join(output, "manifest.json")))
+    manifest = json.loads(files.read_bytes(files.join(output, "manifest.json")))
     if labels and not manifest["labels"]["labelled"]:
         logger.warning("%s: names none of the inputs; its paths must begin in the folder or archive of --midi", labels)
     return manifest

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ostinato.beam_pipelines.inputs import storage
-from ostinato.beam_pipelines.inputs.storage import StorageError
+from ostinato.beam_pipelines.inputs import files
+from ostinato.beam_pipelines.inputs.files import StorageError
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import SUMMARY
 
@@ -37,7 +37,7 @@ def watched(job: Job, total: int | None, watch: Callable[[Progress], None]) -> I
     """Calls `watch` now and then, from a thread of its own, while the context is open, and once more at its end."""
     done = threading.Event()
     observer = _Observer(job, total)
-    period_s = REMOTE_PERIOD_S if storage.is_remote(job.work) else LOCAL_PERIOD_S
+    period_s = REMOTE_PERIOD_S if files.is_remote(job.work) else LOCAL_PERIOD_S
 
     def tell() -> None:
         try:
@@ -71,19 +71,19 @@ class _Observer:
 
     def look(self) -> Progress:
         for path in self._new_notes("scanned"):
-            note = json.loads(storage.read_bytes(path))
+            note = json.loads(files.read_bytes(path))
             inputs, rejected = self._progress.inputs + note["inputs"], self._progress.rejected + note["rejected"]
             self._progress = self._progress._replace(inputs=inputs, rejected=rejected)
         for path in self._new_notes("assigned"):
             if path.endswith(f"{SUMMARY}.json"):
-                summary = json.loads(storage.read_bytes(path))
+                summary = json.loads(files.read_bytes(path))
                 self._progress = self._progress._replace(num_shards=summary["shards"], total=summary["inputs"])
         shards = self._progress.shards + sum(1 for _ in self._new_notes("written"))
         self._progress = self._progress._replace(shards=shards)
         return self._progress
 
     def _new_notes(self, stage: str) -> Iterator[str]:
-        for path in storage.list_files(storage.join(self._job.work, stage)):
+        for path in files.list_files(files.join(self._job.work, stage)):
             if path.endswith(".json") and path not in self._seen:
                 self._seen.add(path)
                 yield path

@@ -16,7 +16,7 @@ from jaxtyping import Int64
 
 from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS
 from ostinato.beam_pipelines.duplicates.grouping import Findings, Rejected
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.labels import Label
 from ostinato.beam_pipelines.inputs.sources import Input, Unit, read_unit
 from ostinato.beam_pipelines.isolation import IsolatedPool, Killed
@@ -93,7 +93,7 @@ def _scan_part(inputs: Iterable[Input], number: int, job: Job, pool: IsolatedPoo
         rejected_by_style[named.style] += 1
 
     offsets, end = [], 0
-    with storage.create(job.spool(number)) as spool:
+    with files.create(job.spool(number)) as spool:
         for result in pool.imap(functools.partial(parse, config=job.config), readable(), size=len):
             named = names.popleft()
             if isinstance(result, Killed):
@@ -111,7 +111,7 @@ def _scan_part(inputs: Iterable[Input], number: int, job: Job, pool: IsolatedPoo
     Metrics.counter("prepare", "found").inc(len(found))
     Metrics.counter("prepare", "rejected").inc(len(rejected))
     done = {"inputs": num_inputs, "rejected": len(rejected)}
-    storage.write_bytes(job.work_file("scanned", f"{number:08d}", "json"), json.dumps(done).encode())
+    files.write_bytes(job.work_file("scanned", f"{number:08d}", "json"), json.dumps(done).encode())
     return Scanned(
         number // _MAX_SPOOLS, findings, rejected, dict(rejected_by_style), num_inputs, dict(salvaged), num_labelled
     )

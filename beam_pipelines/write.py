@@ -9,7 +9,7 @@ from typing import Any
 from apache_beam.metrics.metric import Metrics
 
 from ostinato.beam_pipelines.duplicates.grouping import Assigned, Duplicate, Rejected
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.parse import ToEncode, count_events, encode
@@ -41,7 +41,7 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
     statistics: dict[str, Statistics] = {}
     spooled = read_spooled(pieces, job)
     items = (ToEncode(piece.id, piece.style, data) for piece, data in zip(pieces, spooled, strict=True))
-    with storage.create(storage.join(job.folder, name)) as file:
+    with files.create(files.join(job.folder, name)) as file:
         writer = records.ShardWriter(name, file)
         function = functools.partial(encode, codec_text=codec_text)
         for piece, encoded in zip(pieces, pool.imap(function, items, size=lambda item: len(item.packed)), strict=True):
@@ -51,20 +51,20 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
             statistics[piece.style] = statistics.get(piece.style, Statistics.empty()) + encoded.statistics
     Metrics.counter("prepare", "written").inc(len(pieces))
     lines = "".join(json.dumps(_describe(piece, split)) + "\n" for piece in pieces)
-    storage.write_bytes(job.work_file("written", key, "jsonl"), lines.encode())
+    files.write_bytes(job.work_file("written", key, "jsonl"), lines.encode())
     note = {
         "split": split,
         "shard": writer.shard()._asdict(),
         "statistics": {style: statistics[style].to_json() for style in sorted(statistics)},
     }
-    storage.write_bytes(job.work_file("written", key, "json"), json.dumps(note).encode())
+    files.write_bytes(job.work_file("written", key, "json"), json.dumps(note).encode())
 
 
 def write_list(key: str, rows: list[tuple[Any, ...]], job: Job) -> None:
     """Writes rejects.jsonl or duplicates.jsonl."""
     kind = {"rejects": Rejected, "duplicates": Duplicate}[key]
     lines = "".join(json.dumps(kind(*row)._asdict()) + "\n" for row in rows)
-    storage.write_bytes(storage.join(job.folder, f"{key}.jsonl"), lines.encode())
+    files.write_bytes(files.join(job.folder, f"{key}.jsonl"), lines.encode())
 
 
 def count_vocabulary(pieces: list[Assigned], job: Job) -> dict[tuple[Any, ...], int]:
@@ -87,7 +87,7 @@ def read_spooled(pieces: Iterable[Assigned], job: Job) -> Iterator[bytes]:
         for number, members in by_spool.items():
             spool = job.spool(number)
             ranges = [(piece.offset, piece.length) for piece in members]
-            for (offset, length), data in zip(ranges, storage.read_ranges(spool, ranges), strict=True):
+            for (offset, length), data in zip(ranges, files.read_ranges(spool, ranges), strict=True):
                 if len(data) != length:
                     raise WriteError(f"{spool}: ends before byte {offset + length}; run prepare again")
                 found[number, offset] = data

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 
 
 @contextlib.contextmanager
@@ -31,7 +31,7 @@ def s3_server() -> Iterator[list[str]]:
     try:
         yield options
     finally:
-        storage.configure([])
+        files.configure([])
         # moto keeps its buckets in the process, for the next server to find.
         urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
         server.stop()

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from ostinato.beam_pipelines.inputs.unreadable import StorageError
+from ostinato.beam_pipelines.inputs.errors import StorageError
 
 _T = TypeVar("_T")
 

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from ostinato.beam_pipelines.inputs.unreadable import UnreadableError
+from ostinato.beam_pipelines.inputs.errors import UnreadableError
 
 MAX_EXPANSION = 200
 """MIDI files in gzip expand 3 to 15 times; zeros expand 1000 times."""

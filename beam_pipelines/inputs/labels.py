@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.places import printable
 from ostinato.configs.errors import UserError
 from ostinato.data.records import SPLITS
@@ -50,7 +50,7 @@ def load_labels(path: str) -> Labels:
         LabelsError: another ending, no column `path`, an unknown split, or two lines about one path.
     """
     # Bytes that are not UTF-8 become \xff, as in the names of inputs; see `printable`.
-    text = io.StringIO(storage.read_bytes(path).decode("utf-8-sig", errors="backslashreplace"))
+    text = io.StringIO(files.read_bytes(path).decode("utf-8-sig", errors="backslashreplace"))
     readers = {".csv": _read_csv, ".jsonl": _read_json_lines}
     ending = next((ending for ending in readers if path.lower().endswith(ending)), None)
     if ending is None:

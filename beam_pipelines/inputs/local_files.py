@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from ostinato.beam_pipelines.inputs.unreadable import StorageError
+from ostinato.beam_pipelines.inputs.errors import StorageError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -21,14 +21,14 @@ BUFFER_BYTES = 1 << 18
 
 
 def open_binary(path: str) -> BinaryIO:
-    """See `storage.open_binary`."""
+    """See `files.open_binary`."""
     _regular_size(path)
     with _reading(path):
         return open(path, "rb")
 
 
 def read_bytes(path: str, max_bytes: int | None) -> bytes:
-    """See `storage.read_bytes`."""
+    """See `files.read_bytes`."""
     size = _regular_size(path)
     if max_bytes is not None and size > max_bytes:
         raise StorageError(path, f"{size} bytes, at most {max_bytes} are allowed", reason="too_large")
@@ -40,14 +40,14 @@ def read_bytes(path: str, max_bytes: int | None) -> bytes:
 
 
 def read_ranges(path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    """See `storage.read_ranges`."""
+    """See `files.read_ranges`."""
     with open_binary(path) as file, _reading(path):
         return [os.pread(file.fileno(), length, offset) for offset, length in ranges]
 
 
 @contextlib.contextmanager
 def create(path: str) -> Iterator[BinaryIO]:
-    """See `storage.create`."""
+    """See `files.create`."""
     # The name is new each time: a worker that is taken for dead may still be writing when another one begins anew.
     folder, name = os.path.split(path)
     partial = os.path.join(folder, f".{name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
@@ -72,7 +72,7 @@ def create(path: str) -> Iterator[BinaryIO]:
 
 
 def list_files(folder: str) -> list[str]:
-    """See `storage.list_files`."""
+    """See `files.list_files`."""
 
     def fail(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
@@ -82,7 +82,7 @@ def list_files(folder: str) -> list[str]:
 
 
 def delete_folder(path: str) -> None:
-    """See `storage.delete_folder`."""
+    """See `files.delete_folder`."""
     try:
         shutil.rmtree(path)
     except FileNotFoundError:

@@ -8,8 +8,8 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from ostinato.beam_pipelines.inputs import storage
-from ostinato.beam_pipelines.inputs.storage import StorageError, is_remote
+from ostinato.beam_pipelines.inputs import files
+from ostinato.beam_pipelines.inputs.files import StorageError, is_remote
 from ostinato.configs.errors import UserError
 from ostinato.music.midi import MIDI_SUFFIXES
 
@@ -128,17 +128,17 @@ def _expand(pattern: str) -> Iterator[Place]:
 def _expand_remote(pattern: str) -> Iterator[Place]:
     if _is_web(pattern):
         yield Place(pattern, os.path.basename(_url_path(pattern)))
-    elif not pattern.endswith("/") and storage.is_file(pattern):
+    elif not pattern.endswith("/") and files.is_file(pattern):
         yield Place(pattern, os.path.basename(pattern))
     elif _GLOB.search(pattern):
         wanted = re.compile(_glob_expression(pattern))
-        paths = [path for path in storage.list_files(_fixed_folder(pattern)) if wanted.fullmatch(path)]
+        paths = [path for path in files.list_files(_fixed_folder(pattern)) if wanted.fullmatch(path)]
         if not paths:
             raise SourceError(f"{pattern}: no such file")
         for path in paths:
             yield from _matched(pattern, path)
     else:
-        paths = storage.list_files(pattern)
+        paths = files.list_files(pattern)
         if not paths:
             raise SourceError(f"{pattern}: no such file or folder")
         yield from _in_folder(pattern, paths)
@@ -171,10 +171,10 @@ def _walk(root: str) -> Iterator[Place]:
     def fail(error: OSError) -> None:
         raise SourceError(f"{error.filename}: cannot be listed ({error.strerror})") from error
 
-    for folder, folders, files in os.walk(root, onerror=fail):
+    for folder, folders, names in os.walk(root, onerror=fail):
         # A folder with the name of a file is an input that cannot be read; what it holds is looked at all the same.
         disguised = [name for name in folders if has_suffix(name, MIDI_SUFFIXES)]
-        yield from _in_folder(root, [os.path.join(folder, name) for name in files + disguised])
+        yield from _in_folder(root, [os.path.join(folder, name) for name in names + disguised])
 
 
 def _in_folder(root: str, paths: list[str]) -> Iterator[Place]:
@@ -186,14 +186,14 @@ def _in_folder(root: str, paths: list[str]) -> Iterator[Place]:
 
 def _read_list(path: str) -> Iterator[Place]:
     folder = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
-    text = storage.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+    text = files.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
     for line in text.splitlines():
         name = line.strip().decode("utf-8", "surrogateescape")
         if not name or name.startswith("#"):
             continue
-        full = name if is_remote(name) or os.path.isabs(name) else storage.join(folder, name)
+        full = name if is_remote(name) or os.path.isabs(name) else files.join(folder, name)
         if is_remote(full) and name.endswith("/"):
-            yield from _in_folder(full, storage.list_files(full))
+            yield from _in_folder(full, files.list_files(full))
         elif not is_remote(full) and os.path.isdir(full) and not has_suffix(full, MIDI_SUFFIXES):
             yield from _walk(full)
         else:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, cast
 
-from ostinato.beam_pipelines.inputs.unreadable import StorageError
+from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.configs.errors import UserError
 
 READ_AHEAD_BYTES = 1 << 18

@@ -7,8 +7,8 @@ cannot write an empty one; this one has its options and keeps one client for eac
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from ostinato.beam_pipelines.inputs.errors import ReadReason, StorageError
 from ostinato.beam_pipelines.inputs.ranged import open_ranged
-from ostinato.beam_pipelines.inputs.unreadable import ReadReason, StorageError
 
 MAX_CONNECTIONS = 32
 """Threads that can talk to the server at the same time."""

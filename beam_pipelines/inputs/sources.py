@@ -12,7 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import BinaryIO, Literal, NamedTuple, cast
 
-from ostinato.beam_pipelines.inputs import storage, tars, zips
+from ostinato.beam_pipelines.inputs import files, tars, zips
+from ostinato.beam_pipelines.inputs.errors import READ_REASONS as READ_REASONS
+from ostinato.beam_pipelines.inputs.errors import ReadReason, UnreadableError
+from ostinato.beam_pipelines.inputs.files import StorageError, is_remote
 from ostinato.beam_pipelines.inputs.inflate import Inflated
 from ostinato.beam_pipelines.inputs.places import (
     ARCHIVE_SUFFIXES,
@@ -27,10 +30,7 @@ from ostinato.beam_pipelines.inputs.places import (
     stem,
 )
 from ostinato.beam_pipelines.inputs.places import SourceError as SourceError
-from ostinato.beam_pipelines.inputs.storage import StorageError, is_remote
 from ostinato.beam_pipelines.inputs.tars import TarMember
-from ostinato.beam_pipelines.inputs.unreadable import READ_REASONS as READ_REASONS
-from ostinato.beam_pipelines.inputs.unreadable import ReadReason, UnreadableError
 from ostinato.beam_pipelines.inputs.zips import ZipMember
 from ostinato.music.midi import MIDI_SUFFIXES
 
@@ -127,7 +127,7 @@ def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
         yield from _read_files(unit, max_bytes)
     elif unit.entries or not unit.fault:
         try:
-            with storage.open_binary(_full_path(unit, unit.path)) as file:
+            with files.open_binary(_full_path(unit, unit.path)) as file:
                 yield from (_read_stream if unit.kind == "stream" else _read_members)(unit, file, max_bytes)
         except OSError as error:
             raise StorageError(unit.path, f"cannot be read ({error.strerror or error})") from error
@@ -171,7 +171,7 @@ def _archive_units(place: Place, base: str, *, inputs_per_unit: int, stream_part
         if unit.kind == "stream":
             _check_readable(path)
             return [unit._replace(part=part, parts=stream_parts) for part in range(stream_parts)]
-        with storage.open_binary(path) as file:
+        with files.open_binary(path) as file:
             entries, error = zips.list_members(file) if unit.kind == "zip" else tars.list_members(file)
     except OSError as error:
         raise StorageError(place.path, f"cannot be read ({error.strerror or error})") from error
@@ -193,8 +193,8 @@ def _archive_units(place: Place, base: str, *, inputs_per_unit: int, stream_part
 
 def _check_readable(path: str) -> None:
     if not is_remote(path):
-        storage.open_binary(path).close()
-    elif not storage.is_file(path):  # opening it may mean to fetch all of it
+        files.open_binary(path).close()
+    elif not files.is_file(path):  # opening it may mean to fetch all of it
         raise StorageError(path, "no such file", reason="missing")
 
 
@@ -221,10 +221,10 @@ def _read_files(unit: Unit, max_bytes: int) -> Iterator[Input]:
             yield _read_file(unit, place, max_bytes)
         return
     # Servers answer slowly, but many questions at once.
-    with ThreadPoolExecutor(storage.REMOTE_READERS) as executor:
+    with ThreadPoolExecutor(files.REMOTE_READERS) as executor:
         waiting: deque[Future[Input]] = deque()
         while True:
-            free = 2 * storage.REMOTE_READERS - len(waiting)
+            free = 2 * files.REMOTE_READERS - len(waiting)
             waiting.extend(executor.submit(_read_file, unit, place, max_bytes) for place in islice(places, free))
             if not waiting:
                 return
@@ -235,7 +235,7 @@ def _read_file(unit: Unit, place: Place, max_bytes: int) -> Input:
     path = _full_path(unit, place.path)
     shown = printable(place.path), printable(place.key), printable(folder_name(path))
     try:
-        return Input(*shown, storage.read_bytes(path, max_bytes=max_bytes))
+        return Input(*shown, files.read_bytes(path, max_bytes=max_bytes))
     except StorageError as error:
         if error.reason is None:
             raise

@@ -4,7 +4,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from ostinato.beam_pipelines.inputs.unreadable import UnreadableError
+from ostinato.beam_pipelines.inputs.errors import UnreadableError
 
 _BLOCK_BYTES = 512
 _MAX_EXTENSION_BYTES = 1 << 20

@@ -8,8 +8,8 @@ import urllib.parse
 import urllib.request
 from typing import BinaryIO, cast
 
+from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.ranged import open_ranged
-from ostinato.beam_pipelines.inputs.unreadable import StorageError
 
 TIMEOUT_S = 30
 """A server that is silent for so long has failed."""

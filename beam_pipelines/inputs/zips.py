@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from ostinato.beam_pipelines.inputs.unreadable import StorageError, UnreadableError
+from ostinato.beam_pipelines.inputs.errors import StorageError, UnreadableError
 
 MAX_EXPANSION = 200
 """A member above FREE_BYTES may become so many times as long as its compressed bytes; MIDI files do 2 to 20 times."""

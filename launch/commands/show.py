@@ -34,16 +34,16 @@ def print_table(title: str, heading: list[str], cells: list[list[str]], *, words
 
 def show_prepared(output: str, manifest: dict[str, Any]) -> None:
     """Prints what a dataset holds that has just been prepared, here or in another store."""
-    from ostinato.beam_pipelines.inputs import storage
+    from ostinato.beam_pipelines.inputs import files
 
-    if not storage.is_remote(output):
+    if not files.is_remote(output):
         show_manifest(Path(output), manifest)
         return
     with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         name = "statistics.json"
-        Path(folder, name).write_bytes(storage.read_bytes(storage.join(output, name)))
+        Path(folder, name).write_bytes(files.read_bytes(files.join(output, name)))
         show_manifest(Path(folder), manifest, title=output)
-    Console().print(f"see {storage.join(output, 'report.html')}", highlight=False, markup=False, soft_wrap=True)
+    Console().print(f"see {files.join(output, 'report.html')}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_manifest(path: Path, manifest: dict[str, Any], *, title: str = "") -> None:

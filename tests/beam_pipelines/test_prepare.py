@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import SourceError
 from ostinato.beam_pipelines.output import OutputError
 from ostinato.beam_pipelines.prepare import prepare
@@ -273,26 +273,26 @@ def test_from_a_bucket_to_a_bucket_it_is_the_same_dataset(tmp_path):
     paths = write_tunes(tmp_path / "midi", 12)
     with s3_server() as options:
         bucket = make_bucket(options, "music")
-        storage.configure(options)
+        files.configure(options)
         for path in paths:
-            storage.write_bytes(f"{bucket}/midi/{path.name}", path.read_bytes())
+            files.write_bytes(f"{bucket}/midi/{path.name}", path.read_bytes())
         prepare([f"{bucket}/midi"], f"{bucket}/out", CONFIG, options)
-        assert storage.list_files(f"{bucket}/out.partial") == []
-        names = [path.removeprefix(f"{bucket}/out/") for path in storage.list_files(f"{bucket}/out")]
+        assert files.list_files(f"{bucket}/out.partial") == []
+        names = [path.removeprefix(f"{bucket}/out/") for path in files.list_files(f"{bucket}/out")]
         for name in names:
             file = tmp_path / "copy/out" / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(storage.read_bytes(f"{bucket}/out/{name}"))
+            file.write_bytes(files.read_bytes(f"{bucket}/out/{name}"))
 
         with pytest.raises(OutputError, match=r"out: exists already, with 'manifest\.json'"):
             prepare([f"{bucket}/midi"], f"{bucket}/out", CONFIG, options)
         with pytest.raises(OutputError, match=r"midi: exists already, with 'tune-000\.mid'"):
             prepare([f"{bucket}/midi"], f"{bucket}/midi", CONFIG, options)
         # A job that was killed before its end leaves all but the manifest.
-        storage.write_bytes(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007", b"half of it")
-        storage.write_bytes(f"{bucket}/killed/rejects.jsonl", b"")
+        files.write_bytes(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007", b"half of it")
+        files.write_bytes(f"{bucket}/killed/rejects.jsonl", b"")
         prepare([f"{bucket}/midi"], f"{bucket}/killed", CONFIG, options)
-        assert not storage.exists(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007")
+        assert not files.exists(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007")
     prepare([str(tmp_path / "midi")], tmp_path / "here/out", CONFIG, IN_MEMORY)
     there, here = (Dataset.open(tmp_path / name / "out") for name in ("copy", "here"))
     assert there.fingerprint == here.fingerprint

@@ -15,7 +15,7 @@ import pytest
 from ostinato.beam_pipelines import parse
 from ostinato.beam_pipelines import summary as tables
 from ostinato.beam_pipelines.charts import charts, flow
-from ostinato.beam_pipelines.inputs.unreadable import READ_REASONS
+from ostinato.beam_pipelines.inputs.errors import READ_REASONS
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.report import EXAMPLES, write_report
 from ostinato.beam_pipelines.summary import MAX_ROWS, summarise

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from tests.cluster.conftest import content, prepare
 from tests.cluster.servers import Servers, free_ports, servers_in
 from tests.servers import make_bucket, s3_server
@@ -67,16 +67,16 @@ def test_dask_prepares_the_same_bytes_on_two_workers(dask, collection, tmp_path)
 @pytest.mark.cluster
 def test_workers_on_a_cluster_reach_the_bucket_that_the_options_name(dask, collection, tmp_path):
     with s3_server() as options:
-        storage.configure(options)
+        files.configure(options)
         bucket = make_bucket(options, "music")
         for path in collection.midi.iterdir():
             if not path.is_symlink():
-                storage.write_bytes(f"{bucket}/midi/{path.name}", path.read_bytes())
+                files.write_bytes(f"{bucket}/midi/{path.name}", path.read_bytes())
         prepare(dask.servers, f"{bucket}/midi", f"{bucket}/dataset", *dask.options, *options)
         prepare(dask.servers, f"{bucket}/midi", tmp_path / "dataset", *options)
         written = {
-            path.removeprefix(f"{bucket}/dataset/"): storage.read_bytes(path)
-            for path in storage.list_files(f"{bucket}/dataset")
+            path.removeprefix(f"{bucket}/dataset/"): files.read_bytes(path)
+            for path in files.list_files(f"{bucket}/dataset")
         }
         assert written == content(tmp_path / "dataset")
-        assert storage.list_files(f"{bucket}/dataset.partial") == []
+        assert files.list_files(f"{bucket}/dataset.partial") == []

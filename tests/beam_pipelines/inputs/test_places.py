@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.beam_pipelines.inputs import storage
+from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.places import Place, SourceError, find_places, folder_name, printable, stem
 from tests.servers import make_bucket, s3_server, web_server
 
@@ -143,9 +143,9 @@ def test_lists_and_files_are_taken_from_web_servers(folder):
 def test_buckets_have_files_folders_globs_and_lists():
     with s3_server() as options:
         bucket = make_bucket(options, "music")
-        storage.configure(options)
+        files.configure(options)
         for name in ("lakh/a.mid", "lakh/sub/b.mid", "lakh/sub/c.zip", "lakh/readme", "lakh2/d.mid", "lakh/[x].mid"):
-            storage.write_bytes(f"{bucket}/{name}", b"")
+            files.write_bytes(f"{bucket}/{name}", b"")
         everything = ["[x].mid", "a.mid", "sub/b.mid", "sub/c.zip"]
         assert keys(f"{bucket}/lakh") == keys(f"{bucket}/lakh/") == everything
         assert keys(f"{bucket}/lakh/readme", f"{bucket}/lakh/a.mid") == ["a.mid", "readme"]
@@ -154,7 +154,7 @@ def test_buckets_have_files_folders_globs_and_lists():
         assert keys(f"{bucket}/**/*.mid") == ["lakh/[x].mid", "lakh/a.mid", "lakh/sub/b.mid", "lakh2/d.mid"]
         assert keys(f"{bucket}/lakh/**/?.mid") == ["a.mid", "sub/b.mid"]
         assert keys(f"{bucket}/la*/[!a-c].*") == ["lakh2/d.mid"]
-        storage.write_bytes(f"{bucket}/list.txt", b"lakh/a.mid\nlakh/sub/\ns3://music/lakh2/d.mid\nabsent.mid\n")
+        files.write_bytes(f"{bucket}/list.txt", b"lakh/a.mid\nlakh/sub/\ns3://music/lakh2/d.mid\nabsent.mid\n")
         assert keys(f"{bucket}/list.txt") == ["absent.mid", "lakh/a.mid", "b.mid", "c.zip", "s3://music/lakh2/d.mid"]
         for pattern in ("absent", "absent/*.mid", "lakh/*.xyz"):
             with pytest.raises(SourceError, match="no such file"):

@@ -14,9 +14,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.beam_pipelines.inputs import inflate, storage
+from ostinato.beam_pipelines.inputs import files, inflate
+from ostinato.beam_pipelines.inputs.files import StorageError
 from ostinato.beam_pipelines.inputs.sources import READ_REASONS, SourceError, Unit, check_streams, find_units, read_unit
-from ostinato.beam_pipelines.inputs.storage import StorageError
 from tests.archives import compress, make_tar, make_zip, special
 from tests.servers import FolderHandler, RangesHandler, make_bucket, s3_server, web_server
 
@@ -289,9 +289,9 @@ def test_a_file_that_has_vanished_is_rejected_but_an_archive_ends_the_job(tmp_pa
     write_files(tmp_path)
     for ending in (".zip", ".tar", ".tgz"):
         make_archive(tmp_path / f"x{ending}", SONGS)
-    files, *archives = find_units([str(tmp_path)])
+    loose, *archives = find_units([str(tmp_path)])
     (tmp_path / SONGS[0][0]).unlink()
-    assert Counter(one.reason for one in read_unit(files, max_bytes=LIMIT)) == {"": 19, "missing": 1}
+    assert Counter(one.reason for one in read_unit(loose, max_bytes=LIMIT)) == {"": 19, "missing": 1}
     for unit in archives:
         Path(unit.path).unlink()
         with pytest.raises(StorageError, match=r"x\.\w+: cannot be read \(No such file or directory\)$"):
@@ -336,41 +336,39 @@ def test_units_travel_through_beam_and_pickle(tmp_path):
 def test_a_bucket_is_read_like_a_folder(tmp_path):
     with s3_server() as options:
         bucket = make_bucket(options, "music")
-        storage.configure(options)
+        files.configure(options)
         for name, data in SONGS[:6]:
-            storage.write_bytes(f"{bucket}/midi/{name}", data)
-        storage.write_bytes(f"{bucket}/midi/large.mid", bytes(5000))
+            files.write_bytes(f"{bucket}/midi/{name}", data)
+        files.write_bytes(f"{bucket}/midi/large.mid", bytes(5000))
         for ending in ENDINGS:
-            storage.write_bytes(
-                f"{bucket}/midi/x{ending}", make_archive(tmp_path / f"x{ending}", SONGS[:6]).read_bytes()
-            )
+            files.write_bytes(f"{bucket}/midi/x{ending}", make_archive(tmp_path / f"x{ending}", SONGS[:6]).read_bytes())
         inputs = read(f"{bucket}/midi", max_bytes=4999, inputs_per_unit=4, stream_parts=2)
         expected = {f"x{ending}!{name}": data for ending in ENDINGS for name, data in SONGS[:6]}
         assert by_key(inputs) == {**dict(SONGS[:6]), "large.mid": "too_large", **expected}
         assert all(one.name == f"{bucket}/midi/{one.key}" for one in inputs)
         assert {one.folder for one in inputs} == {"album 0", "album 1", "album 2", "midi"}
         units = find_units([f"{bucket}/midi/x.zip", f"{bucket}/midi/album 0"])
-        storage.delete_folder(bucket)
+        files.delete_folder(bucket)
         assert {one.reason for one in read_unit(units[0], max_bytes=LIMIT)} == {"missing"}
         with pytest.raises(StorageError, match=r"^s3://music/midi/x\.zip: "):
             list(read_unit(units[1], max_bytes=LIMIT))
-        storage.configure([])
+        files.configure([])
 
 
 def test_a_server_that_fails_ends_the_job_and_does_not_reject_its_files(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with s3_server() as options:
         bucket = make_bucket(options, "music")
-        storage.configure(options)
-        storage.write_bytes(f"{bucket}/a.mid", b"MThd")
+        files.configure(options)
+        files.write_bytes(f"{bucket}/a.mid", b"MThd")
         units = find_units([bucket])
-    storage.configure(options)
+    files.configure(options)
     (tmp_path / "list.txt").write_text(f"{bucket}/x.zip\n")
     with pytest.raises(StorageError, match=r"^s3://music/x\.zip: "):
         find_units([str(tmp_path / "list.txt")])
     with pytest.raises(StorageError, match=r"^s3://music/a\.mid: "):
         list(read_unit(units[0], max_bytes=LIMIT))
-    storage.configure([])
+    files.configure([])
 
 
 @pytest.mark.parametrize("handler", [FolderHandler, RangesHandler])

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.beam_pipelines.inputs import inflate
+from ostinato.beam_pipelines.inputs.errors import UnreadableError
 from ostinato.beam_pipelines.inputs.inflate import Inflated
 from ostinato.beam_pipelines.inputs.tars import TarMember, list_members, read_member, walk
-from ostinato.beam_pipelines.inputs.unreadable import UnreadableError
 from tests.archives import compress, make_tar, special
 
 RANDOM = random.Random(0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.beam_pipelines.inputs.unreadable import UnreadableError
+from ostinato.beam_pipelines.inputs.errors import UnreadableError
 from ostinato.beam_pipelines.inputs.zips import list_members, read_member
 from tests.archives import make_zip
 

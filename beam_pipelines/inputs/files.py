@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Protocol
 
 from ostinato.beam_pipelines.inputs import local_files
+from ostinato.beam_pipelines.inputs.errors import StorageError as StorageError
 from ostinato.beam_pipelines.inputs.local_files import BUFFER_BYTES, PARTIAL_SUFFIX, PartialFile
-from ostinato.beam_pipelines.inputs.unreadable import StorageError as StorageError
 
 MAX_GAP_BYTES = 1 << 20
 """Ranges of a remote file that lie closer are read as one: a request takes as long as so many bytes."""
