@@ -6,9 +6,7 @@ Each range is counted with NumPy and only its sums are shuffled. Contexts that s
 fields go to one part, where the continuations of Kneser-Ney can be counted.
 """
 
-import os
 import pickle
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from ostinato.beam_pipelines.runners import complete_beam_args
 from ostinato.data import ngram_files, ngrams
+from ostinato.data.atomic import atomic_folder
 from ostinato.data.ngrams import Pairs
 from ostinato.data.records import Dataset
 
@@ -47,10 +46,7 @@ def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = (), 
     dataset.codec.transpose(np.array([dataset.codec.start]), max_transpose)  # says so at once if it cannot
     lengths = np.asarray(dataset.source("train").lengths, np.int64) * (2 * max_transpose + 1)
     num_parts = max(1, -(-int(lengths.sum()) // ROWS_PER_PART))
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
+    with atomic_folder(folder) as unfinished:
         with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
             parts: Any = (
                 pipeline
@@ -64,10 +60,6 @@ def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = (), 
             )
             _ = parts | "Write" >> beam.Map(_write, folder=str(unfinished.absolute()))
         ngram_files.finish(unfinished, num_parts, fingerprint=dataset.fingerprint, num_fields=len(dataset.codec.fields))
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _ranges(lengths: np.ndarray) -> list[tuple[int, int]]:

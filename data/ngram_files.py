@@ -6,8 +6,6 @@ part-00003/lower-*.npy     continuations that belong to the first part
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int, Integer, UInt64
 
 from ostinato.data import ngrams
-from ostinato.data.ngrams import ORDERS, Suffixes, Table
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import atomic_folder, write_atomically
+from ostinato.data.ngrams import ORDERS, LowerOrderCounts, Table
 
 FORMAT = 1
 FILE = "ngrams.json"
@@ -74,31 +72,18 @@ def in_memory(pieces: Sequence[Integer[np.ndarray, "_ f"]], *, num_parts: int = 
     return NgramCounts(tables, num_fields, *_statistics(tables, num_fields))
 
 
-def write_part(folder: Path, number: int, table: Table, lower: Suffixes) -> None:
+def write_part(folder: Path, number: int, table: Table, lower: LowerOrderCounts) -> None:
     """Writes one part; it appears when it is whole, and replaces what an attempt before has left."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".part-{number:05d}-") as temporary:
-        unfinished = Path(temporary, "part")
-        unfinished.mkdir()
-        for name, column in {
-            **table._asdict(),
-            **{f"lower-{name}": column for name, column in lower._asdict().items()},
-        }.items():
-            np.save(unfinished / f"{name}.npy", column)
-        shutil.rmtree(_part(folder, number), ignore_errors=True)
-        unfinished.replace(_part(folder, number))
+    columns = table._asdict() | {f"lower-{name}": column for name, column in lower._asdict().items()}
+    with atomic_folder(_part(folder, number)) as part:
+        for name, column in columns.items():
+            np.save(part / f"{name}.npy", column)
 
 
 def finish(folder: Path, num_parts: int, *, fingerprint: str, num_fields: int) -> None:
-    """Hands the continuations of the lowest orders to the first part and writes, last, what was counted.
-
-    Args:
-        folder: where all parts have been written.
-        num_parts: how many.
-        fingerprint: of the dataset.
-        num_fields: of its rows.
-    """
+    """Adds the continuations of the lowest orders to the first part and writes, last, what was counted."""
     lower = [
-        Suffixes(*(np.load(_part(folder, number) / f"lower-{name}.npy") for name in Suffixes._fields))
+        LowerOrderCounts(*(np.load(_part(folder, number) / f"lower-{name}.npy") for name in LowerOrderCounts._fields))
         for number in range(num_parts)
     ]
     first = ngrams.with_continuations(_open_part(folder, 0), lower)
@@ -140,17 +125,16 @@ def _open_part(folder: Path, number: int) -> Table:
 
 
 def _statistics(tables: Sequence[Table], num_fields: int) -> tuple[Int[np.ndarray, "g 4"], Int[np.ndarray, "g 4"]]:
-    counts = sum(ngrams.counts_of_counts(table, table.counts, num_fields) for table in tables)
-    continuations = sum(ngrams.counts_of_counts(table, table.continuations, num_fields) for table in tables)
-    return np.asarray(counts), np.asarray(continuations)
+    """Returns how many pairs occur once, twice and so on, and how many do so as continuations."""
+    counts = [ngrams.counts_of_counts(table, table.counts, num_fields) for table in tables]
+    continuations = [ngrams.counts_of_counts(table, table.continuations, num_fields) for table in tables]
+    return np.sum(counts, axis=0), np.sum(continuations, axis=0)
 
 
 def _followers(table: Table, contexts: np.ndarray, questions: np.ndarray) -> Followers:
-    if not len(table.contexts):
-        nothing = np.zeros(0, np.int64)
-        return Followers(nothing, nothing, nothing.astype(float), nothing.astype(float))
-    i = np.minimum(np.searchsorted(table.contexts, contexts), len(table.contexts) - 1)
-    known = table.contexts[i] == contexts
+    i = np.searchsorted(table.contexts, contexts)
+    known = np.flatnonzero(i < len(table.contexts))
+    known = known[table.contexts[i[known]] == contexts[known]]
     i, questions = i[known], questions[known]
     begin, length = table.begins[i], table.begins[i + 1] - table.begins[i]
     ends = np.cumsum(length)

@@ -1,7 +1,7 @@
 """What followed which rows in a collection: contexts, counting, and the tables in memory.
 
 A row is predicted field by field, as the network does it. A context of order k is the k whole rows before and the
-fields of the row that are already known; of order ALONE it is nothing at all, not even those. Contexts are 64-bit
+fields of the row that are already known; of order UNIGRAM it is nothing at all, not even those. Contexts are 64-bit
 hashes into which field and order are mixed, so the contexts of all fields and orders stand in one table.
 Letters: n rows of all pieces one after the other, f fields, k pairs of a context and what followed it, c contexts.
 """
@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Integer, UInt8, UInt16, UInt32, UInt64
 
-ALONE = -1
-ORDERS = (ALONE, 0, 1, 2, 3, 4, 8)
+UNIGRAM = -1
+ORDERS = (UNIGRAM, 0, 1, 2, 3, 4, 8)
 """The orders that are counted. Where windows of one piece are on both sides of a split, eight rows tell the next."""
 
 COUNTS_OF_COUNTS = 4
 """How many pairs occur once, twice, three and four times: what the discounts of Kneser-Ney are made of."""
 
 _SEED = np.uint64(0x9E3779B97F4A7C15)
-_LONGER = {0: ALONE, 1: 0, 2: 1, 3: 2, 4: 3}
+_LONGER = {0: UNIGRAM, 1: 0, 2: 1, 3: 2, 4: 3}
 """The order that remains of each order when the row that is farthest back is forgotten."""
 
 
@@ -61,7 +61,7 @@ class Table(NamedTuple):
     """After how many different longer contexts it did (Kneser & Ney 1995); 0 for orders 4 and 8."""
 
 
-class Suffixes(NamedTuple):
+class LowerOrderCounts(NamedTuple):
     """Continuations that belong to contexts of another part."""
 
     contexts: UInt64[np.ndarray, " k"]
@@ -105,7 +105,7 @@ def last_rows(earlier: Integer[np.ndarray, "p _ f"], rows: Integer[np.ndarray, "
 def context_hashes(tape: Tape, field: int, order: int) -> UInt64[np.ndarray, " n"]:
     """Returns the context of each row for one field."""
     known = np.full(len(tape.rows), _SEED ^ np.uint64(group_of(field, order)))
-    if order == ALONE:
+    if order == UNIGRAM:
         return known
     for column in range(field):
         known = _mix(known, tape.rows[:, column].astype(np.uint64))
@@ -146,8 +146,8 @@ def part_of(homes: UInt64[np.ndarray, " n"], num_parts: int) -> Int[np.ndarray, 
     return ((homes >> np.uint64(32)) % np.uint64(num_parts)).astype(np.int64)
 
 
-def tabulate(pairs: Pairs) -> tuple[Table, Suffixes]:
-    """Returns the table of one part, and the continuations of contexts of order 0 and ALONE, which are in the first."""
+def tabulate(pairs: Pairs) -> tuple[Table, LowerOrderCounts]:
+    """Returns the table of one part, and the continuations of orders 0 and UNIGRAM, whose contexts are in the first."""
     contexts, first = np.unique(pairs.contexts, return_index=True)
     table = Table(
         contexts=contexts,
@@ -158,15 +158,15 @@ def tabulate(pairs: Pairs) -> tuple[Table, Suffixes]:
         continuations=np.zeros(len(pairs.contexts), np.uint32),
     )
     has_suffix = pairs.suffixes != 0
-    shorter = _sum_suffixes(pairs.suffixes[has_suffix], pairs.values[has_suffix], np.ones(has_suffix.sum(), np.int64))
+    shorter = _sum_equal(pairs.suffixes[has_suffix], pairs.values[has_suffix], np.ones(has_suffix.sum(), np.int64))
     is_here = np.isin(shorter.contexts, contexts)
-    here = Suffixes(*(column[is_here] for column in shorter))
-    return with_continuations(table, [here]), Suffixes(*(column[~is_here] for column in shorter))
+    here = LowerOrderCounts(*(column[is_here] for column in shorter))
+    return with_continuations(table, [here]), LowerOrderCounts(*(column[~is_here] for column in shorter))
 
 
-def with_continuations(table: Table, parts: Sequence[Suffixes]) -> Table:
+def with_continuations(table: Table, parts: Sequence[LowerOrderCounts]) -> Table:
     """Returns the table with more continuations, all of them of pairs that are in it."""
-    added = _sum_suffixes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    added = _sum_equal(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     continuations = np.array(table.continuations)
     owner = np.searchsorted(table.contexts, added.contexts)
     pairs = np.repeat(np.arange(len(table.contexts)), np.diff(table.begins)) << 16 | table.values
@@ -191,7 +191,7 @@ def _tape(rows: Int[np.ndarray, "n f"], position: Int[np.ndarray, " n"]) -> Tape
     for back in range(1, ORDERS[-1] + 1):
         seen = _mix(seen, np.where(position >= back, np.roll(whole, back), np.uint64(0)))
         history[back] = seen
-    return Tape(rows, position, {order: history[order] for order in ORDERS if order != ALONE})
+    return Tape(rows, position, {order: history[order] for order in ORDERS if order != UNIGRAM})
 
 
 def _mix(hashes: UInt64[np.ndarray, " n"], values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
@@ -203,19 +203,24 @@ def _mix(hashes: UInt64[np.ndarray, " n"], values: UInt64[np.ndarray, " n"]) -> 
 
 
 def _unique(pairs: Pairs) -> Pairs:
-    order = np.lexsort((pairs.values, pairs.contexts))
-    contexts, values = pairs.contexts[order], pairs.values[order]
-    is_new = np.append(True, (contexts[1:] != contexts[:-1]) | (values[1:] != values[:-1]))[: len(order)]
-    first = np.flatnonzero(is_new)
-    kept = Pairs(*(column[order][first] for column in pairs))
-    counts = np.add.reduceat(pairs.counts[order], first) if len(first) else pairs.counts
-    return kept._replace(counts=counts)
+    order, first = _group_equal(pairs.contexts, pairs.values)
+    kept = Pairs(*(column[order[first]] for column in pairs))
+    return kept._replace(counts=_sum_groups(pairs.counts[order], first))
 
 
-def _sum_suffixes(contexts: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Suffixes:
+def _sum_equal(contexts: np.ndarray, values: np.ndarray, counts: np.ndarray) -> LowerOrderCounts:
+    order, first = _group_equal(contexts, values)
+    return LowerOrderCounts(contexts[order[first]], values[order[first]], _sum_groups(counts[order], first))
+
+
+def _group_equal(contexts: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the order by context and value, and the places in it where another pair begins."""
     order = np.lexsort((values, contexts))
-    contexts, values, counts = contexts[order], values[order], counts[order]
-    is_new = np.append(True, (contexts[1:] != contexts[:-1]) | (values[1:] != values[:-1]))[: len(order)]
-    first = np.flatnonzero(is_new)
-    sums = np.add.reduceat(counts, first) if len(first) else counts
-    return Suffixes(contexts[first], values[first], sums)
+    contexts, values = contexts[order], values[order]
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = (contexts[1:] != contexts[:-1]) | (values[1:] != values[:-1])
+    return order, np.flatnonzero(begins)
+
+
+def _sum_groups(counts: np.ndarray, first: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(counts, first) if len(first) else counts

@@ -11,7 +11,6 @@ A folder without manifest.json is not a dataset.
 import hashlib
 import json
 import mmap
-import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from jaxtyping import Integer
 
 from ostinato.configs.errors import UserError
 from ostinato.data import tfrecord
+from ostinato.data.atomic import write_atomically
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
 
@@ -173,16 +173,6 @@ def write_dataset(folder: Path, records: Mapping[str, list[Record]], codec: Code
                 writer.add(frame_record(piece), num_steps=len(piece.steps), num_notes=num_notes)
         shards[split] = [writer.shard()]
     finish_dataset(folder, name, codec, shards, manifest)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 class Dataset:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ostinato.data.ngram_files import NgramCounts
-from ostinato.data.ngrams import ALONE, Tape
+from ostinato.data.ngrams import UNIGRAM, Tape
 from ostinato.evaluation.baselines.markov import NgramModel
 from ostinato.evaluation.likelihood import Predictor
 from ostinato.music.codec import Codec
@@ -16,12 +16,12 @@ STRONGEST = "markov:4"
 MARKOV = ("markov:1", "markov:2", "markov:3", "markov:4")
 
 _ORDERS = {
-    "unigram": (0, ALONE),
-    "markov:1": (1, 0, ALONE),
-    "markov:2": (2, 1, 0, ALONE),
-    "markov:3": (3, 2, 1, 0, ALONE),
-    "markov:4": (4, 3, 2, 1, 0, ALONE),
-    LOOK_UP: (8, 4, 2, 1, 0, ALONE),
+    "unigram": (0, UNIGRAM),
+    "markov:1": (1, 0, UNIGRAM),
+    "markov:2": (2, 1, 0, UNIGRAM),
+    "markov:3": (3, 2, 1, 0, UNIGRAM),
+    "markov:4": (4, 3, 2, 1, 0, UNIGRAM),
+    LOOK_UP: (8, 4, 2, 1, 0, UNIGRAM),
 }
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from ostinato.data import ngrams
 from ostinato.data.ngram_files import in_memory
-from ostinato.data.ngrams import ALONE, ORDERS
+from ostinato.data.ngrams import ORDERS, UNIGRAM
 
 END = 1
 FIRST, SECOND = (np.array(values, np.uint16)[:, None] for values in ([0, 3, 4, 3, END], [0, 4, 3, END]))
@@ -95,5 +95,5 @@ def test_the_last_row_of_a_piece_is_asked_about_as_within_the_whole():
 
 
 def test_the_first_field_is_not_counted_twice_without_context():
-    assert ALONE not in ngrams.orders_of(0)
-    assert ALONE in ngrams.orders_of(1)
+    assert UNIGRAM not in ngrams.orders_of(0)
+    assert UNIGRAM in ngrams.orders_of(1)
