@@ -21,8 +21,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlencode, urlsplit
+from typing import Any
+
+import aiohttp
 
 from ostinato.benchmarks.prepared import console, make_table
 from ostinato.listen.design.study import ANSWERS_FILE, Study
@@ -30,92 +31,66 @@ from ostinato.listen.web.answer import Comparison
 from ostinato.listen.web.answers import Answers
 
 ALLOWED_MEDIAN_S = 1.0
-"""What a listener may wait for a page (issue 8)."""
+"""What a listener may wait for a page."""
 
 _SERVE = "import sys; from ostinato.listen.web.server import serve; serve(sys.argv[1], port=0)"
-_FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
-class Reply(NamedTuple):
-    """What a server answered."""
+class Visitor:
+    """One listener's connection, kept open as browsers do, with one request at a time."""
 
-    status: int
-    headers: dict[str, str]
-    body: bytes
+    def __init__(self, session: aiohttp.ClientSession, waits_s: dict[str, list[float]]) -> None:
+        self._session, self._waits_s = session, waits_s
 
+    async def ask(
+        self, what: str, path: str, form: dict[str, str] | None = None, *, status: int | None = None
+    ) -> tuple[int, bytes]:
+        """Sends a request and returns the status and body of the answer; the wait counts under `what`.
 
-class Connection:
-    """One listener's connection, kept open as browsers do; HTTP/1.1 as far as it is needed here."""
-
-    def __init__(self, address: str, waits_s: dict[str, list[float]]) -> None:
-        self._where, self._waits_s = urlsplit(address), waits_s
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self.cookie = ""
-
-    async def ask(self, what: str, path: str, form: dict[str, str] | None = None) -> Reply:
-        """Sends a request and returns the answer; the wait counts under `what`."""
+        Raises:
+            AssertionError: another status was expected.
+        """
         start_s = time.perf_counter()
-        reply = await self._ask("GET" if form is None else "POST", path, urlencode(form or {}).encode())
+        method = "GET" if form is None else "POST"
+        async with self._session.request(method, path, data=form, allow_redirects=False) as response:
+            body = await response.read()
         self._waits_s.setdefault(what, []).append(time.perf_counter() - start_s)
-        return reply
-
-    async def close(self) -> None:
-        """Closes the connection."""
-        if self._streams is not None:
-            self._streams[1].close()
-            with contextlib.suppress(ConnectionError):
-                await self._streams[1].wait_closed()
-
-    async def _ask(self, method: str, path: str, body: bytes) -> Reply:
-        assert self._where.hostname is not None
-        assert self._where.port is not None
-        if self._streams is None:
-            self._streams = await asyncio.open_connection(self._where.hostname, self._where.port)
-        reader, writer = self._streams
-        headers = {"host": self._where.netloc, "content-length": str(len(body))}
-        headers |= {"cookie": self.cookie} if self.cookie else {}
-        headers |= _FORM if method == "POST" else {}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        sent = dict(line.lower().split(": ", 1) if "cookie" not in line else line.split(": ", 1) for line in head[1:-2])
-        if "set-cookie" in sent:
-            self.cookie = sent["set-cookie"].partition(";")[0]
-        return Reply(int(head[0].split()[1]), sent, await reader.readexactly(int(sent["content-length"])))
+        assert status in (None, response.status), (path, response.status, body[:500])
+        return response.status, body
 
 
-async def listen(connection: Connection, number: int) -> dict[str, str]:
+async def listen(visitor: Visitor, number: int) -> dict[str, str]:
     """Takes part once, and returns what was said to be stored: by task, the comment that marks the answer.
 
     Raises:
         AssertionError: the server refused something.
     """
-    page = await connection.ask("first page", "/")
-    for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page.body.decode()):
-        await connection.ask("style, script", path)
-    _expect(await connection.ask("consent", "/consent", {"consent": "yes"}), 303)
-    _expect(await connection.ask("training", "/training"), 200)
+    _, page = await visitor.ask("first page", "/")
+    for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page.decode()):
+        await visitor.ask("style, script", path)
+    await visitor.ask("consent", "/consent", {"consent": "yes"}, status=303)
+    await visitor.ask("training", "/training", status=200)
     training = {"practice": "6-9", "level": "amateur", "playback": "headphones"}
-    _expect(await connection.ask("training", "/training", training), 303)
+    await visitor.ask("training", "/training", training, status=303)
     stored: dict[str, str] = {}
     while True:
-        page = await connection.ask("task page", "/task")
-        if page.status == 303:
+        status, page = await visitor.ask("task page", "/task")
+        if status == 303:
             break
-        text = page.body.decode()
+        text = page.decode()
         clips = re.findall(r'<source src="([^"]+)" type="audio/ogg', text)
         for clip in clips:
-            _expect(await connection.ask("clip", clip), 200)
+            await visitor.ask("clip", clip, status=200)
         match = re.search(r'name="task" value="(\d+)"', text)
         assert match is not None, text
         form = {"task": match[1], "comment": f"{number} on {match[1]}", "played_ms": " ".join(["20000"] * len(clips))}
         form |= (
             {"choice": "ab"[number % 2]} if len(clips) == 2 else dict.fromkeys(("coherence", "style", "emotion"), "4")
         )
-        _expect(await connection.ask("answer", "/task", form), 303)
+        await visitor.ask("answer", "/task", form, status=303)
         stored[match[1]] = form["comment"]
-    thanks = await connection.ask("thanks", "/thanks")
-    assert b"Thank you" in thanks.body, thanks
+    _, thanks = await visitor.ask("thanks", "/thanks")
+    assert b"Thank you" in thanks, thanks
     return stored
 
 
@@ -145,12 +120,14 @@ def measure(study_folder: Path, num_listeners: int) -> dict[str, Any]:
 
 
 async def _listen_together(address: str, count: int, waits_s: dict[str, list[float]]) -> list[dict[str, str]]:
-    connections = [Connection(address, waits_s) for _ in range(count)]
-    try:
-        return await asyncio.gather(*(listen(connection, number) for number, connection in enumerate(connections)))
-    finally:
-        for connection in connections:
-            await connection.close()
+    async with contextlib.AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(_session(address)) for _ in range(count)]
+        return await asyncio.gather(*(listen(Visitor(one, waits_s), number) for number, one in enumerate(sessions)))
+
+
+def _session(address: str) -> aiohttp.ClientSession:
+    jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address that is a number
+    return aiohttp.ClientSession(address, cookie_jar=jar, connector=aiohttp.TCPConnector(limit=1))
 
 
 @contextlib.contextmanager
@@ -163,10 +140,6 @@ def _server(folder: Path) -> Iterator[str]:
         process.kill()
         process.wait()
         process.stdout.close()
-
-
-def _expect(reply: Reply, status: int) -> None:
-    assert reply.status == status, reply
 
 
 def main() -> None:

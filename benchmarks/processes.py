@@ -3,6 +3,7 @@
 Processes that their parent did not wait for count too: this process adopts and reaps them.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -12,6 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 PERIOD_S = 0.1
 """Memory is read so often. The kernel keeps each process's peak, so that only growth just before its end is missed."""
@@ -48,8 +51,7 @@ def run(command: Sequence[str]) -> Cost:
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
         )
         while process.poll() is None or _have_adopted():
-            for pid in _session(process.pid):
-                peaks[pid] = max(peaks.get(pid, 0.0), _peak_mb(pid))
+            peaks |= _peaks_mb(process.pid)
             time.sleep(PERIOD_S)
         wall_s = time.monotonic() - start_s
         output.seek(0)
@@ -83,23 +85,14 @@ def _have_adopted() -> bool:
             return True
 
 
-def _session(leader: int) -> list[int]:
-    """Returns the processes of a session."""
-    members = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):  # it has just ended
-                continue
-            if int(fields[3]) == leader:
-                members.append(int(folder.name))
-    return members
-
-
-def _peak_mb(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)  # a zombie has none
+def _peaks_mb(leader: int) -> dict[int, float]:
+    """Returns the peak of every process of a session."""
+    peaks = {}
+    for process in psutil.process_iter():
+        # One that has just ended, or is a zombie, has nothing left to say.
+        with contextlib.suppress(psutil.Error, OSError, IndexError):
+            if os.getsid(process.pid) == leader:
+                peaks[process.pid] = (
+                    int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+                )
+    return peaks

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 import pretty_midi
 import symusic
-from rich.console import Console
-from rich.table import Table
 
 from ostinato.benchmarks import collection
+from ostinato.benchmarks.prepared import console, make_table
 from ostinato.music import midi
 from ostinato.music.score_codec import ScoreCodec
 
@@ -100,13 +99,11 @@ def main() -> None:
             rates[name].append(num_notes / seconds[name])
 
     ours = "ostinato read + encode"
-    table = Table(title=f"{len(blobs):,} files, {num_notes:,} notes, one core", title_justify="left")
-    for heading in ("", "notes/s of CPU time", "ours is"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = make_table(f"{len(blobs):,} files, {num_notes:,} notes, one core", ("", "notes/s of CPU time", "ours is"))
     ratios = {name: statistics.median(rates[ours]) / statistics.median(rates[name]) for name in variants}
     for name in variants:
         table.add_row(name, f"{statistics.median(rates[name]):,.0f}", f"{ratios[name]:.3g} x")
-    Console().print(table)
+    console.print(table)
     others = {name: round(ratio, 3) for name, ratio in ratios.items() if name != ours}
     rate = round(statistics.median(rates[ours]))
     print(json.dumps({"ratios": others, "notes_per_cpu_s": rate, "files": len(blobs), "notes": num_notes}))

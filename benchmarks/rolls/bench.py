@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ostinato.benchmarks.rolls.fit import fit
 from ostinato.benchmarks.rolls.read import Rolls, read_rolls
-from ostinato.benchmarks.rolls.recipe import Column, Recipe
+from ostinato.benchmarks.rolls.recipes import Column, Recipe
 from ostinato.benchmarks.rolls.score import fit_independent_keys, score_frames, uniform
 from ostinato.benchmarks.rolls.table import Result, markdown
 from ostinato.data.records import write_atomically

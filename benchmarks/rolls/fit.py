@@ -19,7 +19,7 @@ from jaxtyping import Float, Int, Key
 from ostinato.benchmarks.rolls.model import Carry, Chunk, Parameters, init_parameters, measure, put, room_of, sum_nats
 from ostinato.benchmarks.rolls.network import initial_carry
 from ostinato.benchmarks.rolls.read import Roll, Rolls
-from ostinato.benchmarks.rolls.recipe import Recipe
+from ostinato.benchmarks.rolls.recipes import Recipe
 from ostinato.benchmarks.rolls.score import Score
 from ostinato.benchmarks.rolls.streams import Steps, cut, lay_out, possible_shifts, transpose
 

@@ -17,7 +17,7 @@ from ostinato.benchmarks.rolls.chord_head import Choices, ChordHead, choice_nll,
 from ostinato.benchmarks.rolls.frame_head import FrameHead, frame_nll, init_frame_head
 from ostinato.benchmarks.rolls.network import Regularisation
 from ostinato.benchmarks.rolls.read import NUM_KEYS, Roll
-from ostinato.benchmarks.rolls.recipe import Recipe
+from ostinato.benchmarks.rolls.recipes import Recipe
 from ostinato.benchmarks.rolls.score import Score
 from ostinato.benchmarks.rolls.streams import Steps, cut, lay_out
 from ostinato.model.recurrent import LayerParams, State

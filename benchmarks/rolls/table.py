@@ -5,7 +5,7 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 from ostinato.benchmarks.rolls.read import FILES
-from ostinato.benchmarks.rolls.recipe import Column
+from ostinato.benchmarks.rolls.recipes import Column
 
 TITLES = {"jsb": "JSB", "nottingham": "Nottingham", "piano-midi": "Piano-midi", "musedata": "MuseData"}
 

@@ -10,7 +10,7 @@ from ostinato.benchmarks.rolls.fit import fit
 from ostinato.benchmarks.rolls.model import init_parameters, measure
 from ostinato.benchmarks.rolls.network import Regularisation
 from ostinato.benchmarks.rolls.read import NUM_KEYS, Rolls
-from ostinato.benchmarks.rolls.recipe import Recipe
+from ostinato.benchmarks.rolls.recipes import Recipe
 from ostinato.benchmarks.rolls.score import fit_independent_keys, score_frames
 
 FRAME = Recipe(column="frame", hidden_size=6, num_layers=2, num_epochs=2, num_rows=2, length=8)
