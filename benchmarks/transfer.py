@@ -23,7 +23,6 @@ from ostinato.benchmarks.transfer_runs import (
     METHODS,
     SCRATCH,
     Effort,
-    done_runs,
     open_bench,
     pretrain,
     small_runs,
@@ -47,9 +46,7 @@ SMOKE = Effort(
 )
 
 
-def run(
-    output: Path, new: Dataset, old: Dataset, effort: Effort, seeds: Sequence[int], *, trains: bool = True
-) -> dict[str, Any]:
+def run(output: Path, new: Dataset, old: Dataset, effort: Effort, seeds: Sequence[int]) -> dict[str, Any]:
     """Trains and measures everything that is not there yet, and returns the figures.
 
     Args:
@@ -58,7 +55,6 @@ def run(
         old: dataset to pretrain on.
         effort: how much is done.
         seeds: runs of each kind, for each k.
-        trains: False leaves out what is not done.
     """
     if new.codec.to_json() != old.codec.to_json():
         raise SystemExit(f"{new.path} and {old.path} have different codecs; prepare both with --codec.style none")
@@ -71,7 +67,7 @@ def run(
     bench = open_bench(output, new, old, apart, effort)
     pretrained = pretrain(bench)
     outcomes = []
-    for task, outcome in small_runs(bench, seeds) if trains else done_runs(bench, max(seeds)):
+    for task, outcome in small_runs(bench, seeds):
         outcomes.append((task, outcome))
         nats = {name: sum(outcome["nats"][name]) / held.material.notes_p.sum() for name, held in bench.held_out.items()}
         console.print(
@@ -95,7 +91,6 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, help="folder for transfer.json and transfer.md")
     parser.add_argument("--docs", type=Path, help="folder for transfer.svg")
-    parser.add_argument("--show", action="store_true", help="show what is done so far; only pretraining must be")
     parser.add_argument("--smoke", action="store_true", help="tiny models for seconds, to see that it runs")
     options = parser.parse_args()
     seeds = options.seeds * len(options.pieces) if len(options.seeds) == 1 else options.seeds
@@ -106,7 +101,7 @@ def main() -> None:
     steps = tuple((num_pieces, steps) for num_pieces, steps in Effort().num_steps if num_pieces in options.pieces)
     effort = SMOKE if options.smoke else Effort(num_steps=steps)
     new, old = Dataset.open(options.new), Dataset.open(options.old)
-    summary = run(options.output, new, old, effort, seeds[: len(effort.num_steps)], trains=not options.show)
+    summary = run(options.output, new, old, effort, seeds[: len(effort.num_steps)])
     tables = {
         f"Held-out pieces of the new corpus ({summary['held_out']['new']['pieces']})": new_rows(summary),
         f"Held-out pieces of the old corpus ({summary['held_out']['old']['pieces']})": old_rows(summary),
@@ -118,8 +113,7 @@ def main() -> None:
         (options.results / "transfer.json").write_text(json.dumps(summary, indent=1) + "\n")
         text = "".join(f"\n## {title}\n\n{markdown_table(*table)}" for title, table in tables.items())
         (options.results / "transfer.md").write_text(
-            f"# `python -m ostinato.benchmarks.transfer --seeds {' '.join(map(str, options.seeds))}"
-            f"{' --show' * options.show}`\n\n"
+            f"# `python -m ostinato.benchmarks.transfer --seeds {' '.join(map(str, options.seeds))}`\n\n"
             f"What is what: [docs/transfer.md](../../docs/transfer.md).\n{text}"
         )
     if options.docs:

@@ -4,7 +4,6 @@ Letters: p pieces.
 """
 
 import dataclasses
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.loop import train
 
 SPLIT = "test"
-OUTCOME = "outcome.json"
+OUTCOME, PRETRAINED = "outcome.json", "pretrained"
 BATCH_SIZE = 32
 """Pieces measured at the same time."""
 
@@ -133,11 +132,7 @@ def pretrain(bench: Bench) -> dict[str, Any]:
         evaluate_every=effort.pretrain_steps // effort.pretrain_evaluations,
         patience=0,
     )
-    return _outcome(bench, pretrained_folder(bench), config, bench.old)
-
-
-def pretrained_folder(bench: Bench) -> Path:
-    return bench.output / "pretrained"
+    return _outcome(bench, bench.output / PRETRAINED, config, bench.old)
 
 
 def small_runs(bench: Bench, seeds: Sequence[int]) -> Iterator[tuple[Task, dict[str, Any]]]:
@@ -168,17 +163,6 @@ def small_runs(bench: Bench, seeds: Sequence[int]) -> Iterator[tuple[Task, dict[
                 losses[learning_rate] = outcome["validation_loss"]
                 yield task, outcome
             best.setdefault(key, min(losses, key=losses.__getitem__))
-
-
-def done_runs(bench: Bench, num_seeds: int) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Yields what `small_runs` would, as far as it is done."""
-    for (num_pieces, _), method, seed in itertools.product(
-        bench.effort.num_steps, bench.effort.methods, range(num_seeds)
-    ):
-        for learning_rate in method.learning_rates or FINE_TUNED.learning_rates:
-            task = Task(num_pieces, method, seed, learning_rate)
-            if (bench.output / task.name / OUTCOME).exists():
-                yield task, run_task(bench, task)
 
 
 def small_config(effort: Effort, task: Task) -> TrainConfig:
@@ -215,7 +199,7 @@ def run_task(bench: Bench, task: Task) -> dict[str, Any]:
         folder, bench.new, bench.apart, task.num_pieces, seed=task.seed, num_validation=bench.effort.num_validation
     )
     config = small_config(bench.effort, task)
-    origin = pretrained_folder(bench) if task.method.is_pretrained else None
+    origin = bench.output / PRETRAINED if task.method.is_pretrained else None
     old = bench.old if task.method.old_share else None
     return _outcome(bench, bench.output / task.name, config, subset, init_from=origin, old_dataset=old)
 
