@@ -67,7 +67,7 @@ def measure_loader(
         num_steps=traced_steps + 1,
         evaluate_every=10**9,
     )
-    traced = _run("traced_run", dataset, work / "traced", config, os.environ)
+    traced = _probe("waits", dataset, work / "traced", config, os.environ)
     share = traced["wait_s"] / traced["loop_s"]
     console.print(
         f"A traced run of {traced['steps']:.0f} steps of 1 x 128, batch 16, t = 64: {traced['loop_s']:.2f} s, of them "
@@ -87,7 +87,7 @@ def measure_start(dataset: Path, work: Path, config: TrainConfig, *, num_rounds:
     for number in range(num_rounds):
         environment = {**os.environ, "XDG_CACHE_HOME": str(work / f"cache-{number}")}
         for kind, found in costs.items():
-            found.append(_run("first_step", dataset, work / f"{kind}-{number}", config, environment))
+            found.append(_probe("start", dataset, work / f"{kind}-{number}", config, environment))
     table = make_table(
         f"The first step of {config.model.num_layers} x {config.model.hidden_size} after the import",
         ("", "validation measured after", "first step done after", "CPU time", "must be below"),
@@ -102,13 +102,13 @@ def measure_start(dataset: Path, work: Path, config: TrainConfig, *, num_rounds:
     return {"ratios": {name: round(value, 3) for name, value in ratios.items()}, **medians}
 
 
-def _run(
-    module: str, dataset: Path, workdir: Path, config: TrainConfig, environment: Mapping[str, str]
+def _probe(
+    look: str, dataset: Path, workdir: Path, config: TrainConfig, environment: Mapping[str, str]
 ) -> dict[str, float]:
-    """Returns the JSON that a module of this folder printed last."""
-    values = json.dumps(dataclasses.asdict(config))
-    command = [sys.executable, "-m", f"ostinato.benchmarks.{module}", str(dataset), str(workdir), values]
+    """Returns what `benchmarks.probe` found."""
+    command = [sys.executable, "-m", "ostinato.benchmarks.probe", look, str(dataset), str(workdir)]
+    command.append(json.dumps(dataclasses.asdict(config)))
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{module}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"probe {look}: exit code {done.returncode}\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
