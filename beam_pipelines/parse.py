@@ -27,12 +27,12 @@ class Parsed(NamedTuple):
     num_notes: int
     fingerprints: Fingerprints
     salvaged: str
-    """How it had to be mended: a reason of SALVAGES, or empty."""
+    """How it had to be mended: a reason of REPAIRS, or empty."""
     packed: bytes
     """The piece; see `music.packed`."""
 
 
-SALVAGES = ("riff_wrapper", "stray_data_bytes")
+REPAIRS = ("riff_wrapper", "stray_data_bytes")
 
 
 class Unusable(NamedTuple):

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from ostinato.beam_pipelines.text import (
     EXPLANATIONS,
     KINDS,
-    SALVAGES,
+    REPAIRS,
     duration_text,
     hours_text,
     note_name,
@@ -43,6 +43,12 @@ class Table(NamedTuple):
     rows: list[list[str]]
     words: tuple[int, ...] = (0,)
     """The columns that are read as words; the others are figures."""
+
+    @property
+    def bars(self) -> list[float]:
+        """The figures of the second column as parts of the largest, in per cent; not that of the row of the rest."""
+        figures = [float(row[1].replace(",", "")) for row in self.rows[:MAX_ROWS]]
+        return [100 * figure / max(*figures, 1.0) for figure in figures]
 
 
 class Summary(NamedTuple):
@@ -93,25 +99,19 @@ def summarise(folder: Path, manifest: dict[str, Any]) -> Summary:
 
 def split_table(summary: Summary) -> Table:
     """Returns pieces, notes and hours of each split, and of all."""
-    heading = ["split", "pieces", "notes", "hours", "rows", "shards"]
     splits = summary.manifest["splits"]
-    rows = [
-        [
-            name,
-            f"{split['pieces']:,}",
-            f"{split['notes']:,}",
-            hours_text(summary.splits[name].hours) if name in summary.splits else "?",
-            f"{split['steps']:,}",
-            f"{len(split['shards']):,}",
-        ]
-        for name, split in splits.items()
-    ]
+
+    def row(label: str, names: list[str]) -> list[str]:
+        parts = [splits[name] for name in names]
+        pieces, notes, steps = (_number(sum(part[key] for part in parts)) for key in ("pieces", "notes", "steps"))
+        music = total(summary.splits[name] for name in names if name in summary.splits)
+        shards = sum(len(part["shards"]) for part in parts)
+        return [label, pieces, notes, hours_text(music.hours) if summary.splits else "?", steps, _number(shards)]
+
+    rows = [row(name, [name]) for name in splits]
     if len(splits) > 1:
-        sums = {key: sum(split[key] for split in splits.values()) for key in ("pieces", "notes", "steps")}
-        shards = sum(len(split["shards"]) for split in splits.values())
-        hours = hours_text(summary.whole.hours) if summary.splits else "?"
-        rows.append(["all", f"{sums['pieces']:,}", f"{sums['notes']:,}", hours, f"{sums['steps']:,}", f"{shards:,}"])
-    return Table("splits", heading, rows)
+        rows.append(row("all", list(splits)))
+    return Table("splits", ["split", "pieces", "notes", "hours", "rows", "shards"], rows)
 
 
 def style_table(summary: Summary) -> Table:
@@ -121,58 +121,46 @@ def style_table(summary: Summary) -> Table:
     """
     inputs: dict[str, dict[str, int]] = summary.manifest.get("by_style", {})
     statistics = {style: total(splits.values()) for style, splits in summary.styles.items()}
-    names = sorted(
-        inputs.keys() | statistics.keys(),
-        key=lambda style: (
-            -statistics.get(style, Statistics.empty()).pieces,
-            -sum(inputs.get(style, {}).values()),
-            style,
-        ),
-    )
-    if names in ([], [""]):
-        return Table("styles", [], [])
+    splits, left_out = list(summary.manifest["splits"]), ["duplicates", "rejected"] if inputs else []
+
+    def rank(style: str) -> tuple[int, int, str]:
+        pieces = statistics[style].pieces if style in statistics else 0
+        return -pieces, -sum(inputs.get(style, {}).values()), style
 
     def row(label: str, styles: list[str]) -> list[str]:
         music = total(statistics[style] for style in styles if style in statistics)
-        counts = {key: sum(inputs.get(style, {}).get(key, 0) for style in styles) for key in ("duplicates", "rejected")}
-        by_split = [
-            sum(summary.styles[style][split].pieces for style in styles if split in summary.styles.get(style, {}))
-            for split in summary.manifest["splits"]
-        ]
-        known = [f"{counts[key]:,}" for key in counts] if inputs else []
-        return [
-            label,
-            f"{music.pieces:,}",
-            *(f"{pieces:,}" for pieces in by_split),
-            f"{music.notes:,}",
-            hours_text(music.hours),
-            *known,
-        ]
+        by_split = [summary.styles[style] for style in styles if style in summary.styles]
+        pieces = [sum(found[split].pieces for found in by_split if split in found) for split in splits]
+        counts = [sum(inputs.get(style, {}).get(key, 0) for style in styles) for key in left_out]
+        music_numbers = map(_number, [music.pieces, *pieces, music.notes])
+        return [label, *music_numbers, hours_text(music.hours), *map(_number, counts)]
 
-    known = ["duplicates", "rejected"] if inputs else []
-    heading = ["style", "pieces", *(f"in {split}" for split in summary.manifest["splits"]), "notes", "hours", *known]
+    names = sorted(inputs.keys() | statistics.keys(), key=rank)
+    if names in ([], [""]):
+        return Table("styles", [], [])
+    heading = ["style", "pieces", *(f"in {split}" for split in splits), "notes", "hours", *left_out]
     return Table("styles", heading, _with_rest(names, "styles", row, label=lambda style: style or "(no name)"))
 
 
 def reject_table(summary: Summary) -> Table:
     """Returns how many inputs were left out for each reason, the most frequent first."""
-    reasons = _by_frequency(summary.manifest.get("rejected_by_reason", {}))
-    rows = [[reason, f"{count:,}", EXPLANATIONS.get(reason, "")] for reason, count in reasons]
-    return Table("rejected, see rejects.jsonl", ["reason", "inputs", "meaning"], rows, words=(0, 2))
+    counts = summary.manifest.get("rejected_by_reason", {})
+    reasons = sorted(counts, key=lambda reason: (-counts[reason], reason))
+    return _count_table(
+        "rejected, see rejects.jsonl", "reason", {reason: counts[reason] for reason in reasons}, EXPLANATIONS
+    )
 
 
 def duplicate_table(summary: Summary) -> Table:
     """Returns how many duplicates of each kind were left out."""
     counts = summary.manifest.get("duplicates_by_kind", {})
-    rows = [[kind, f"{counts[kind]:,}", KINDS.get(kind, "")] for kind in sorted(counts)]
-    return Table("duplicates, see duplicates.jsonl", ["kind", "inputs", "meaning"], rows, words=(0, 2))
+    return _count_table("duplicates, see duplicates.jsonl", "kind", dict(sorted(counts.items())), KINDS)
 
 
-def salvage_table(summary: Summary) -> Table:
-    """Returns how many pieces in the dataset come from files that had to be mended."""
+def repair_table(summary: Summary) -> Table:
+    """Returns how many pieces in the dataset come from files that had to be repaired."""
     counts = summary.manifest.get("salvaged", {})
-    rows = [[how, f"{counts[how]:,}", SALVAGES.get(how, "")] for how in sorted(counts)]
-    return Table("salvaged", ["how", "inputs", "meaning"], rows, words=(0, 2))
+    return _count_table("repaired", "how", dict(sorted(counts.items())), REPAIRS)
 
 
 def program_table(summary: Summary) -> Table:
@@ -183,8 +171,8 @@ def program_table(summary: Summary) -> Table:
 
     def row(label: str, programs: list[int]) -> list[str]:
         notes = sum(int(whole.program_notes[program]) for program in programs)
-        pieces = f"{int(whole.program_pieces[programs[0]]):,}" if len(programs) == 1 else ""
-        return [label, pieces, f"{notes:,}", share_text(notes, whole.notes)]
+        pieces = _number(int(whole.program_pieces[programs[0]])) if len(programs) == 1 else ""
+        return [label, pieces, _number(notes), share_text(notes, whole.notes)]
 
     rows = _with_rest(used, "programs", row, label=instrument_name)
     return Table("programs", ["instrument", "pieces", "notes", "of all notes"], rows)
@@ -227,8 +215,13 @@ def _read_statistics(values: Mapping[str, Any]) -> dict[str, Statistics]:
     return {split: Statistics.from_json(counts) for split, counts in values.items()}
 
 
-def _by_frequency(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def _count_table(title: str, column: str, counts: Mapping[str, int], meanings: Mapping[str, str]) -> Table:
+    rows = [[name, _number(count), meanings.get(name, "")] for name, count in counts.items()]
+    return Table(title, [column, "inputs", "meaning"], rows, words=(0, 2))
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
 
 
 def _with_rest(

@@ -41,11 +41,11 @@ KINDS = {
 }
 """What each kind in duplicates.jsonl means."""
 
-SALVAGES = {
+REPAIRS = {
     "riff_wrapper": "taken out of a RIFF file",
     "stray_data_bytes": "with data bytes out of range, which were brought into it",
 }
-"""What each counter of mended files means."""
+"""What each counter of repaired files means."""
 
 _NOTE_NAMES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 

@@ -56,7 +56,7 @@ def show_manifest(path: Path, manifest: dict[str, Any], *, title: str = "") -> N
     line = tables.counts_line(summary)
     if line:
         Console().print(line, highlight=False)
-    for table in (tables.reject_table(summary), tables.duplicate_table(summary), tables.salvage_table(summary)):
+    for table in (tables.reject_table(summary), tables.duplicate_table(summary), tables.repair_table(summary)):
         _print_if_any(table)
     if (path / "report.html").is_file():
         Console().print(f"see {path / 'report.html'}", highlight=False, markup=False, soft_wrap=True)

@@ -21,7 +21,7 @@ from ostinato.beam_pipelines.report import EXAMPLES, write_report
 from ostinato.beam_pipelines.summary import MAX_ROWS, summarise
 from ostinato.beam_pipelines.text import (
     EXPLANATIONS,
-    SALVAGES,
+    REPAIRS,
     duration_text,
     hours_text,
     note_name,
@@ -223,7 +223,7 @@ def test_every_reason_of_the_closed_lists_is_explained():
     killed = get_args(Killed.__annotations__["reason"])
     selected = ("too_few_notes", "too_many_notes", "only_drums")
     assert set(EXPLANATIONS) == {*READ_REASONS, *MIDI_REASONS, *killed, *selected}
-    assert set(SALVAGES) == set(parse.SALVAGES)
+    assert set(REPAIRS) == set(parse.REPAIRS)
 
 
 def test_the_bands_of_the_flow_add_up_to_what_came_in():
