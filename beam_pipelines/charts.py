@@ -1,11 +1,10 @@
-"""The pictures of a dataset's page: a histogram of each thing that is counted, and what became of the inputs.
+"""The pictures of a dataset's page: a histogram of each thing that is counted.
 
 `report.plots` loads matplotlib; it is imported where it draws, since prepare's workers never do.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +14,6 @@ from pretty_midi.constants import DRUM_MAP
 
 from ostinato.beam_pipelines.text import duration_text, hours_text, note_name, share_text
 from ostinato.data.statistics import BPM_BIN, MAX_POLYPHONY, NOTE_LENGTHS, Statistics, quartiles
-from ostinato.report.templates import render
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 _FIRST_DRUM = 35
 """The key of DRUM_MAP's first name."""
@@ -124,37 +120,3 @@ def _draw(one: _Histogram) -> Chart:
         ticks=one.ticks,
     )
     return Chart(one.title, one.unit, one.caption, svg)
-
-
-_FLOW_HEIGHT, _FLOW_GAP, _FLOW_TOP, _THINNEST = 150.0, 26.0, 12.0, 1.5
-
-
-class _Band(NamedTuple):
-    """Goes from the left at height `source` to the right at height `target`."""
-
-    name: str
-    number: int
-    css: str
-    share: str
-    source: float
-    target: float
-    thickness: float
-
-
-def flow(parts: Sequence[tuple[str, int, str]]) -> Markup:
-    """Returns a picture of how one whole divides: a band for each part, as thick as its share.
-
-    Args:
-        parts: name, number and CSS class of each, in order; their sum is the whole.
-    """
-    whole = sum(number for _, number, _ in parts)
-    top = _FLOW_TOP + _FLOW_GAP * (len(parts) - 1) / 2
-    source, target, bands = top, _FLOW_TOP, []
-    for name, number, css in parts:
-        height = _FLOW_HEIGHT * number / max(whole, 1)
-        thickness = max(height, _THINNEST) if number else 0.0
-        bands.append(_Band(name, number, css, share_text(number, max(whole, 1)), source, target, thickness))
-        source, target = source + height, target + thickness + _FLOW_GAP
-    label = f"{whole:,} inputs: " + ", ".join(f"{number:,} {name}" for name, number, _ in parts)
-    geometry = {"top": top, "whole_height": _FLOW_HEIGHT, "height": target}
-    return Markup(render(TEMPLATES, "flow.svg", bands=bands, whole=whole, label=label, **geometry))

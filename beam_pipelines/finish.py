@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
 from ostinato.configs.errors import UserError
 from ostinato.data import records
 from ostinato.data.records import Shard
-from ostinato.data.statistics import Statistics
+from ostinato.data.statistics import Statistics, total
 from ostinato.music.codecs import codec_from_json
 
 
@@ -39,7 +39,7 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
         UnusableError: the dataset would be empty.
         LostError: an input is neither in the dataset nor accounted for.
     """
-    summary = json.loads(files.read_bytes(job.work_file("assigned", SUMMARY, "json")))
+    summary = job.read_note("assigned", SUMMARY)
     if not summary["shards"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["rejected_by_reason"].items()))
         raise UnusableError(
@@ -48,13 +48,16 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
     shards: dict[str, list[Shard]] = {split: [] for split in records.SPLITS}
     statistics: dict[str, dict[str, Statistics]] = defaultdict(dict)
     with (folder / "pieces.jsonl").open("wb") as pieces:
-        for name, note in _notes(job):
-            pieces.write(files.read_bytes(job.work_file("written", name, "jsonl")))
-            split = note["split"]
-            shards[split].append(Shard(**note["shard"]))
-            for style, counts in note["statistics"].items():
-                total = statistics[style].get(split, Statistics.empty())
-                statistics[style][split] = total + Statistics.from_json(counts)
+        for path in sorted(files.list_files(files.join(job.work, "written"))):
+            if path.endswith(".jsonl"):
+                pieces.write(files.read_bytes(path))
+            elif path.endswith(".json"):
+                note = json.loads(files.read_bytes(path))
+                split = note["split"]
+                shards[split].append(Shard(**note["shard"]))
+                for style, counts in note["statistics"].items():
+                    so_far = statistics[style].get(split, Statistics.empty())
+                    statistics[style][split] = so_far + Statistics.from_json(counts)
     counts = {
         "inputs": summary["inputs"],
         "accepted": sum(len(shard.lengths) for parts in shards.values() for shard in parts),
@@ -62,7 +65,7 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
         "duplicates": _count_lines(folder / "duplicates.jsonl"),
     }
     _check(counts, summary, units)
-    (folder / "statistics.json").write_text(json.dumps(_statistics(statistics)) + "\n")
+    (folder / "statistics.json").write_text(json.dumps(_by_split_and_style(statistics)) + "\n")
     extra = {
         "counts": counts,
         **{key: summary[key] for key in ("rejected_by_reason", "duplicates_by_kind", "salvaged", "by_style")},
@@ -71,29 +74,19 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
     }
     if job.labels:
         extra["labels"] = {key: summary[key] for key in ("labelled", "moved")}
-    codec = codec_from_json(json.loads(files.read_bytes(job.work_file("assigned", CODEC, "json"))))
+    codec = codec_from_json(job.read_note("assigned", CODEC))
     records.finish_dataset(folder, job.name, codec, shards, extra)
 
 
-def _notes(job: Job) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the name and the content of each shard's note, in order."""
-    for path in sorted(files.list_files(files.join(job.work, "written"))):
-        if path.endswith(".json"):
-            yield path.rsplit("/", 1)[-1].removesuffix(".json"), json.loads(files.read_bytes(path))
-
-
-def _statistics(by_style: dict[str, dict[str, Statistics]]) -> dict[str, Any]:
-    """Returns the content of statistics.json: sums by split, and by style and split."""
-    by_split = {
-        split: sum((splits[split] for splits in by_style.values() if split in splits), Statistics.empty())
-        for split in records.SPLITS
-        if any(split in splits for splits in by_style.values())
-    }
+def _by_split_and_style(by_style: Mapping[str, Mapping[str, Statistics]]) -> dict[str, Any]:
+    """Returns the content of statistics.json."""
+    splits = [split for split in records.SPLITS if any(split in found for found in by_style.values())]
+    sums = {split: total(found[split] for found in by_style.values() if split in found) for split in splits}
     return {
-        "splits": {split: total.to_json() for split, total in by_split.items()},
+        "splits": {split: sums[split].to_json() for split in splits},
         "styles": {
-            style: {split: splits[split].to_json() for split in by_split if split in splits}
-            for style, splits in sorted(by_style.items())
+            style: {split: found[split].to_json() for split in splits if split in found}
+            for style, found in sorted(by_style.items())
         },
     }
 

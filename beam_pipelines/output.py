@@ -19,12 +19,12 @@ from typing import NamedTuple
 from ostinato.beam_pipelines.inputs import files
 from ostinato.configs.errors import UserError
 from ostinato.data import records
+from ostinato.data.atomic import write_atomically
 
 logger = logging.getLogger(__name__)
 
 LISTS = ("rejects.jsonl", "duplicates.jsonl")
 """What is there when the stages are done, and what the description is made from."""
-
 
 _LEFTOVERS = (
     r"\.?{name}-\w+\.tfrecord-\d+-of-\d+.*|index/\w+\.npy|\..*\.partial"
@@ -42,8 +42,8 @@ class Place(NamedTuple):
 
     folder: str
     work: str
-    complete: Callable[[Callable[[Path], None]], None]
-    """Gives the dataset its final name; is called with what writes its description to a local folder."""
+    completed: Callable[[], contextlib.AbstractContextManager[Path]]
+    """The context in which the description is written to a local folder; behind it the dataset has its name."""
 
 
 def open_output(output: str) -> contextlib.AbstractContextManager[Place]:
@@ -60,13 +60,14 @@ def _open_local(output: str) -> Iterator[Place]:
     partial, final = Path(output + ".partial"), Path(output)
     work = partial / "work"
 
-    def complete(describe: Callable[[Path], None]) -> None:
+    @contextlib.contextmanager
+    def completed() -> Iterator[Path]:
         described = work / "described"
         with _writing(partial):
             described.mkdir()
             for name in LISTS:
                 shutil.copyfile(partial / name, described / name)
-            describe(described)
+            yield described
             manifest = (described / "manifest.json").read_bytes()
             for path in described.iterdir():
                 if path.name != "manifest.json":
@@ -76,7 +77,7 @@ def _open_local(output: str) -> Iterator[Place]:
             shutil.rmtree(work)
             _check_absent(final)
             # What makes a folder a dataset comes when nothing else is left to be done.
-            records.write_atomically(partial / "manifest.json", manifest)
+            write_atomically(partial / "manifest.json", manifest)
             partial.rename(final)
 
     with _writing(partial):
@@ -93,7 +94,7 @@ def _open_local(output: str) -> Iterator[Place]:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             for stage in ("units", "scanned", "assigned", "written"):
                 (work / stage).mkdir(parents=True)
-        yield Place(str(partial), str(work), complete)
+        yield Place(str(partial), str(work), completed)
     finally:
         os.close(lock)
 
@@ -125,7 +126,7 @@ def _check_ours(folder: Path | str, names: list[str], dataset: str) -> None:
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Tells in one line what the system says to writing in a folder."""
+    """Says in one line why the system does not let us write in a folder."""
     try:
         yield
     except OSError as error:
@@ -141,16 +142,17 @@ def _open_remote(output: str) -> Iterator[Place]:
     for leftover in (output, work):  # of a job that was killed
         files.delete_folder(leftover)
 
-    def complete(describe: Callable[[Path], None]) -> None:
+    @contextlib.contextmanager
+    def completed() -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
             local = Path(folder)
             here = [local / name for name in LISTS]
             for path in here:
                 path.write_bytes(files.read_bytes(files.join(output, path.name)))
-            describe(local)
+            yield local
             written = [path for path in local.rglob("*") if path.is_file() and path not in here]
             for path in sorted(written, key=lambda path: path.name == "manifest.json"):
                 files.write_bytes(files.join(output, *path.relative_to(local).parts), path.read_bytes())
         files.delete_folder(work)
 
-    yield Place(output, work, complete)
+    yield Place(output, work, completed)

@@ -6,7 +6,7 @@
 import functools
 import hashlib
 import json
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
 from ostinato.configs.schema import PrepareConfig
@@ -18,6 +18,8 @@ from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
 from ostinato.music.piece import DRUMS
 
+Repair = Literal["", "riff_wrapper", "stray_data_bytes"]
+
 
 class Parsed(NamedTuple):
     """An input that can be used."""
@@ -26,13 +28,10 @@ class Parsed(NamedTuple):
     """Of the bytes that were read; the piece's id."""
     num_notes: int
     fingerprints: Fingerprints
-    salvaged: str
-    """How it had to be mended: a reason of REPAIRS, or empty."""
+    repaired: Repair
+    """How it had to be repaired, or empty."""
     packed: bytes
     """The piece; see `music.packed`."""
-
-
-REPAIRS = ("riff_wrapper", "stray_data_bytes")
 
 
 class Unusable(NamedTuple):
@@ -81,14 +80,9 @@ def _parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
         return Unusable("select", reason, f"{piece.num_notes} notes, {allowed}")
     if config.codec.name == "notes" and bool((piece.notes.program == DRUMS).all()):
         return Unusable("select", "only_drums", "the notes codec leaves drums out")
-    salvaged = "stray_data_bytes" if reading.salvaged else "riff_wrapper" if data[:4] == b"RIFF" else ""
-    return Parsed(
-        hashlib.sha256(data).digest(),
-        piece.num_notes,
-        fingerprint(piece, reading.tracks),
-        salvaged,
-        packed.pack(piece),
-    )
+    repaired = "stray_data_bytes" if reading.salvaged else "riff_wrapper" if data[:4] == b"RIFF" else ""
+    prints = fingerprint(piece, reading.tracks)
+    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, repaired, packed.pack(piece))
 
 
 def encode(item: ToEncode, codec_text: str) -> Encoded:

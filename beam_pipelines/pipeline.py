@@ -1,27 +1,27 @@
 """The Beam pipeline: one line, so that it gives the same bytes on every runner.
 
-    units -> scan -> one group of all findings -> assign -> one element a shard -> write
+    units -> scan -> one group of all results -> assign -> one element a shard -> write
 
 Fingerprints and places are shuffled, never music, and there are no side inputs, tags or bundle hooks (Dask's runner
-loses them without a word). The notes codec counts its vocabulary between assign and write.
+loses them without a word). The notes codec counts its vocabulary between assign and write. All else that a stage finds
+out goes to the work folder.
 """
 
 import json
 import pickle
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 
-from ostinato.beam_pipelines.duplicates.grouping import Assigned, Assignment, assign
+from ostinato.beam_pipelines.duplicates.grouping import Assignment, assign
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import Unit
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.scan import Scanned, scan
 from ostinato.beam_pipelines.write import count_vocabulary, write_list, write_shard
 from ostinato.music import notes_codec
-from ostinato.music.codec import Codec
 from ostinato.music.score_codec import ScoreCodec
 
 SUMMARY = "summary"
@@ -37,7 +37,7 @@ def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
     """
     for number, unit in enumerate(units):
         files.write_bytes(job.work_file("units", f"{number:08d}", "pickle"), pickle.dumps(unit))
-    parts: Any = (
+    shards: Any = (
         pipeline
         | "Units" >> beam.Create(range(len(units)))
         | "Spread" >> beam.Reshuffle()
@@ -47,65 +47,60 @@ def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
         | "ByShard" >> beam.GroupByKey()
     )
     if job.config.codec.name == "notes":
-        parts = (
-            parts
+        shards = (
+            shards
             | "Count" >> beam.Map(_count, job=job)
             | "AllCounts" >> beam.GroupByKey()
             | "Vocabulary" >> beam.FlatMap(_choose_vocabulary, job=job)
             | "ByShardAgain" >> beam.GroupByKey()
         )
-    _ = parts | "Write" >> beam.Map(_write, job=job)
+    _ = shards | "Write" >> beam.Map(_write, job=job)
 
 
 # Elements are pickled here and not by Beam, so that every runner handles the same few bytes.
 
 
 def _scan(number: int, job: Job) -> Iterator[tuple[str, bytes]]:
-    files.configure(job.beam_args)
-    unit: Unit = pickle.loads(files.read_bytes(job.work_file("units", f"{number:08d}", "pickle")))
-    for scanned in scan(number, unit, job):
-        yield "", pickle.dumps(scanned)
+    with job.at_work():
+        unit: Unit = pickle.loads(files.read_bytes(job.work_file("units", f"{number:08d}", "pickle")))
+        for scanned in scan(number, unit, job):
+            yield "", pickle.dumps(scanned)
 
 
 def _assign(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator[tuple[str, bytes]]:
-    """Yields ("split/shard/shards", (pieces, codec)) and what has to be written beside the shards."""
-    scanned: list[Scanned] = [pickle.loads(data) for data in group[1]]
-    config = job.config
-    assignment = assign(
-        [one.findings for one in scanned],
-        split=config.split,
-        seed=config.seed,
-        num_shards=config.num_shards,
-        duplicates=config.duplicates,
-    )
-    # Written at once, and not by _write, so that the progress display knows how many shards there will be.
-    summary = json.dumps(_summarise(scanned, assignment))
-    files.write_bytes(job.work_file("assigned", SUMMARY, "json"), summary.encode())
-    styles = sorted({piece.style for pieces in assignment.shards.values() for piece in pieces})
-    codec = ScoreCodec(styles=tuple(styles)) if styles and config.codec.name == "score" else None
-    for (split, shard, count), pieces in assignment.shards.items():
-        yield f"{split}/{shard}/{count}", pickle.dumps((pieces, _text(codec), styles))
-    rejects = sorted(reject for one in scanned for reject in one.rejected)
-    yield "rejects", pickle.dumps(rejects)
-    yield "duplicates", pickle.dumps(assignment.duplicates)
-    if codec:
-        yield CODEC, pickle.dumps(codec.to_json())
+    """Yields "split/shard/shards", which sorts by shard, and the pieces of each shard."""
+    with job.at_work():
+        scanned: list[Scanned] = sorted(map(pickle.loads, group[1]), key=lambda one: one.result.spool)
+        config = job.config
+        assignment = assign(
+            [one.result for one in scanned],
+            split=config.split,
+            seed=config.seed,
+            num_shards=config.num_shards,
+            duplicates=config.duplicates,
+        )
+        summary = _summarise(scanned, assignment)
+        job.write_note("assigned", SUMMARY, summary)
+        write_list("rejects", sorted(reject for one in scanned for reject in one.rejected), job)
+        write_list("duplicates", assignment.duplicates, job)
+        if config.codec.name == "score" and assignment.shards:
+            job.write_note("assigned", CODEC, ScoreCodec(styles=_accepted_styles(summary)).to_json())
+        for (split, shard, count), pieces in assignment.shards.items():
+            yield f"{split}/{shard:05d}/{count:05d}", pickle.dumps(pieces)
 
 
 def _summarise(scanned: list[Scanned], assignment: Assignment) -> dict[str, Any]:
     """Returns the counts of the whole job."""
-    rejected_by_style = sum((Counter(one.rejected_by_style) for one in scanned), Counter())
-    found_by_style = sum((Counter(one.findings.style) for one in scanned), Counter())
-    by_unit: Counter[int] = Counter()
-    for one in scanned:
-        by_unit[one.unit] += one.num_inputs
+    rejected_by_style = _total(one.rejected_by_style for one in scanned)
+    found_by_style = _total(Counter(one.result.style) for one in scanned)
     accepted_by_style = Counter(piece.style for pieces in assignment.shards.values() for piece in pieces)
+    by_unit = _total({one.unit: one.num_inputs} for one in scanned)
     return {
-        "inputs": sum(one.num_inputs for one in scanned),
-        "inputs_by_unit": [by_unit[number] for number in range(max(by_unit) + 1)],
+        "inputs": by_unit.total(),
+        "inputs_by_unit": [by_unit[number] for number in range(scanned[-1].unit + 1)],
         "rejected_by_reason": Counter(reject.reason for one in scanned for reject in one.rejected),
         "duplicates_by_kind": Counter(duplicate.kind for duplicate in assignment.duplicates),
-        "salvaged": sum((Counter(one.salvaged) for one in scanned), Counter()),
+        "salvaged": _total(one.repaired for one in scanned),
         "by_style": {
             style: {
                 "accepted": accepted_by_style[style],
@@ -121,49 +116,43 @@ def _summarise(scanned: list[Scanned], assignment: Assignment) -> dict[str, Any]
     }
 
 
-def _count(part: tuple[str, Iterable[bytes]], job: Job) -> tuple[str, bytes]:
-    """Hands a part on to the one place where the vocabulary is chosen, with the counts of a training shard."""
-    key, (content,) = part[0], tuple(part[1])
-    counts = {}
-    if key.startswith("train/"):
-        pieces: list[Assigned] = pickle.loads(content)[0]
-        counts = count_vocabulary(pieces, job)
-    return "", pickle.dumps((key, content, counts))
+def _total(counts: Iterable[Mapping[Any, int]]) -> Counter[Any]:
+    total: Counter[Any] = Counter()
+    for one in counts:
+        total.update(one)
+    return total
+
+
+def _accepted_styles(summary: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(style for style, counts in summary["by_style"].items() if counts["accepted"])
+
+
+def _count(shard: tuple[str, Iterable[bytes]], job: Job) -> tuple[str, bytes]:
+    """Hands a shard on to the one place where the vocabulary is chosen, with the counts of a training shard."""
+    with job.at_work():
+        key, (pieces,) = shard
+        counts = count_vocabulary(pickle.loads(pieces), job) if key.startswith("train/") else {}
+        return "", pickle.dumps((key, pieces, counts))
 
 
 def _choose_vocabulary(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator[tuple[str, bytes]]:
-    parts = [pickle.loads(data) for data in group[1]]
-    total: Counter[tuple[Any, ...]] = Counter()
-    for _, _, counts in parts:
-        total.update(counts)
-    events = [(notes_codec.NoteEvent(*event), count) for event, count in total.items()]
-    config = job.config.codec
-    styles = next((pickle.loads(content)[2] for key, content, _ in parts if "/" in key), None)
-    if styles is None:
-        yield from ((key, content) for key, content, _ in parts)
-        return
-    vocabulary = notes_codec.choose_vocabulary(events, min_count=config.min_count, max_vocabulary=config.max_vocabulary)
-    codec = notes_codec.NotesCodec(vocabulary=vocabulary, styles=tuple(styles))
-    yield CODEC, pickle.dumps(codec.to_json())
-    for key, content, _ in parts:
-        if "/" in key:
-            content = pickle.dumps((pickle.loads(content)[0], _text(codec), styles))
-        yield key, content
+    with job.at_work():
+        shards = [pickle.loads(data) for data in group[1]]
+        counts = _total(counts for _, _, counts in shards)
+        config = job.config.codec
+        vocabulary = notes_codec.choose_vocabulary(
+            [(notes_codec.NoteEvent(*event), count) for event, count in counts.items()],
+            min_count=config.min_count,
+            max_vocabulary=config.max_vocabulary,
+        )
+        styles = _accepted_styles(job.read_note("assigned", SUMMARY))
+        job.write_note("assigned", CODEC, notes_codec.NotesCodec(vocabulary=vocabulary, styles=styles).to_json())
+        yield from ((key, pieces) for key, pieces, _ in shards)
 
 
-def _write(part: tuple[str, Iterable[bytes]], job: Job) -> str:
-    """Writes one part of the dataset and returns its key."""
-    key, (content,) = part[0], tuple(part[1])
-    rows = pickle.loads(content)
-    if key == CODEC:
-        files.write_bytes(job.work_file("assigned", key, "json"), json.dumps(rows).encode())
-    elif "/" in key:
-        pieces, codec_text, _ = rows
-        write_shard(key, pieces, codec_text, job)
-    else:
-        write_list(key, rows, job)
-    return key
-
-
-def _text(codec: Codec | None) -> str:
-    return json.dumps(codec.to_json()) if codec else ""
+def _write(shard: tuple[str, Iterable[bytes]], job: Job) -> str:
+    """Writes one shard and returns its key."""
+    with job.at_work():
+        key, (pieces,) = shard
+        write_shard(key, pickle.loads(pieces), json.dumps(job.read_note("assigned", CODEC)), job)
+        return key

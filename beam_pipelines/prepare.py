@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from ostinato.beam_pipelines.finish import finish
 from ostinato.beam_pipelines.inputs import files, sources
 from ostinato.beam_pipelines.inputs.labels import load_labels
 from ostinato.beam_pipelines.inputs.sources import Unit
-from ostinato.beam_pipelines.isolation import IsolationError
 from ostinato.beam_pipelines.job import Job, style_column
 from ostinato.beam_pipelines.output import open_output
 from ostinato.beam_pipelines.pipeline import build
@@ -89,8 +87,10 @@ def prepare(
             beam_args=tuple(beam_args),
         )
         with watched(job, num_inputs, watch) if watch else contextlib.nullcontext():
-            _run(units, job, beam_args)
-        place.complete(lambda folder: _describe(folder, job, units))
+            run_job(units, job)
+        with place.completed() as folder:
+            finish(folder, job, units)
+            write_report(folder)
     manifest = json.loads(files.read_bytes(files.join(output, "manifest.json")))
     if labels and not manifest["labels"]["labelled"]:
         logger.warning("%s: names none of the inputs; its paths must begin in the folder or archive of --midi", labels)
@@ -108,23 +108,21 @@ def _check(patterns: list[str], output: str, num_parsers: int) -> str:
     return output.rstrip("/")
 
 
-def _describe(folder: Path, job: Job, units: list[Unit]) -> None:
-    finish(folder, job, units)
-    write_report(folder)
+def run_job(units: list[Unit], job: Job) -> None:
+    """Runs all stages of a job to their end.
 
-
-def _run(units: list[Unit], job: Job, beam_args: list[str]) -> None:
+    Raises:
+        PrepareError: a stage failed in a way that the user can mend, wherever it ran.
+    """
     try:
-        with beam.Pipeline(options=PipelineOptions(beam_args)) as pipeline:
+        with beam.Pipeline(options=PipelineOptions(list(job.beam_args))) as pipeline:
             build(pipeline, units, job)
     except Exception as error:
         if _is_interruption(error):
             raise KeyboardInterrupt from error
-        # The local runner raises what a stage raised, with a remark; others report the text of a traceback.
-        raised = re.findall(r"^ostinato\.[\w.]+Error: (.*)$", str(error), re.MULTILINE)
-        if not raised and not isinstance(error, ValueError | IsolationError):
-            raise
-        raise PrepareError((raised or [str(error)])[-1].split(" [while running")[0]) from error
+        if message := job.find_error():
+            raise PrepareError(message) from error
+        raise
 
 
 def _is_interruption(error: BaseException | None) -> bool:

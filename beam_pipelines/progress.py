@@ -39,26 +39,24 @@ def watched(job: Job, total: int | None, watch: Callable[[Progress], None]) -> I
     observer = _Observer(job, total)
     period_s = REMOTE_PERIOD_S if files.is_remote(job.work) else LOCAL_PERIOD_S
 
-    def tell() -> None:
+    def report() -> None:
         try:
             watch(observer.look())
-        except StorageError as error:  # of a server that is busy: no reason to give up a job that goes on
+        except StorageError as error:  # of a server that is busy: no reason to give up the job
             logger.warning("the progress cannot be read: %s", error)
 
     def run() -> None:
         while not done.wait(period_s):
-            tell()
+            report()
 
     thread = threading.Thread(target=run, name="prepare-progress", daemon=True)
     thread.start()
     try:
         yield
-        done.set()
-        thread.join()
-        tell()
     finally:
         done.set()
         thread.join()
+    report()
 
 
 class _Observer:
@@ -74,16 +72,15 @@ class _Observer:
             note = json.loads(files.read_bytes(path))
             inputs, rejected = self._progress.inputs + note["inputs"], self._progress.rejected + note["rejected"]
             self._progress = self._progress._replace(inputs=inputs, rejected=rejected)
-        for path in self._new_notes("assigned"):
-            if path.endswith(f"{SUMMARY}.json"):
-                summary = json.loads(files.read_bytes(path))
-                self._progress = self._progress._replace(num_shards=summary["shards"], total=summary["inputs"])
+        for path in self._new_notes("assigned", SUMMARY):
+            note = json.loads(files.read_bytes(path))
+            self._progress = self._progress._replace(num_shards=note["shards"], total=note["inputs"])
         shards = self._progress.shards + sum(1 for _ in self._new_notes("written"))
         self._progress = self._progress._replace(shards=shards)
         return self._progress
 
-    def _new_notes(self, stage: str) -> Iterator[str]:
+    def _new_notes(self, stage: str, name: str = "") -> Iterator[str]:
         for path in files.list_files(files.join(self._job.work, stage)):
-            if path.endswith(".json") and path not in self._seen:
+            if path.endswith(f"{name}.json") and path not in self._seen:
                 self._seen.add(path)
                 yield path

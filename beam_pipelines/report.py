@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ostinato.beam_pipelines import summary as tables
-from ostinato.beam_pipelines.charts import TEMPLATES, charts, flow
+from ostinato.beam_pipelines.charts import charts
 from ostinato.beam_pipelines.summary import Summary, summarise
-from ostinato.beam_pipelines.text import EXPLANATIONS, KINDS, NO_STATISTICS, hours_text
+from ostinato.beam_pipelines.text import EXPLANATIONS, KINDS, NO_STATISTICS, hours_text, share_text
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data.atomic import write_atomically
 from ostinato.data.records import DatasetError
 from ostinato.report.templates import render
 
 FILE = "report.html"
+
+_TEMPLATES = Path(__file__).parent / "templates"
 
 EXAMPLES = 5
 """Inputs that are named for each reason and each kind."""
@@ -45,20 +47,18 @@ def write_report(folder: Path) -> Path:
     if not path.is_file():
         raise DatasetError(f"{folder}: not a finished dataset (manifest.json is missing); run 'ostinato prepare' first")
     summary = summarise(folder, json.loads(path.read_text()))
-    write_atomically(folder / FILE, render(TEMPLATES, "dataset.html", **_content(summary)).encode())
+    write_atomically(folder / FILE, render(_TEMPLATES, "dataset.html", **_content(summary)).encode())
     return folder / FILE
 
 
 def _content(summary: Summary) -> dict[str, Any]:
     manifest = summary.manifest
-    counts = manifest.get("counts")
-    parts = {"accepted": "in the dataset", "duplicates": "duplicates", "rejected": "rejected"}
     shards = [shard for split in manifest["splits"].values() for shard in split["shards"]]
     return {
         "name": manifest["name"],
         "figures": _figures(summary),
         "no_statistics": NO_STATISTICS,
-        "flow": flow([(name, counts[key], key) for key, name in parts.items()]) if counts else None,
+        "shares": _shares(manifest.get("counts")),
         "counts_line": tables.counts_line(summary),
         "repairs": tables.repair_table(summary).rows,
         "labels": manifest.get("labels"),
@@ -86,6 +86,17 @@ def _figures(summary: Summary) -> list[tuple[str, str, str]]:
         if any(summary.styles):
             figures["styles"] = f"{len(summary.styles):,}"
     return [(name, value, "") for name, value in figures.items()]
+
+
+def _shares(counts: Mapping[str, int] | None) -> list[dict[str, Any]]:
+    """Returns what became of the inputs; nothing where that was not counted."""
+    if not counts:
+        return []
+    names = {"accepted": "in the dataset", "duplicates": "duplicates", "rejected": "rejected"}
+    return [
+        {"key": key, "name": name, "number": counts[key], "text": share_text(counts[key], counts["inputs"])}
+        for key, name in names.items()
+    ]
 
 
 def _rejected(summary: Summary) -> Iterator[Examples]:

@@ -3,7 +3,7 @@
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from apache_beam.metrics.metric import Metrics
@@ -27,7 +27,7 @@ class WriteError(UserError):
 
 
 def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> None:
-    """Writes one shard and, beside it in the work folder, a note of what it holds.
+    """Writes one shard and, in the work folder, the lines of pieces.jsonl and a note of what it holds.
 
     Args:
         key: "split/shard/shards".
@@ -35,63 +35,51 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
         codec_text: the codec as JSON.
         job: says where.
     """
-    pool = job.pool()
     split, shard, num_shards = key.split("/")
     name = records.shard_name(job.name, split, int(shard), int(num_shards))
+    items = (ToEncode(piece.id, piece.style, data) for piece, data in read_spooled(pieces, job))
+    encoded = job.pool().imap(functools.partial(encode, codec_text=codec_text), items, size=lambda one: len(one.packed))
     statistics: dict[str, Statistics] = {}
-    spooled = read_spooled(pieces, job)
-    items = (ToEncode(piece.id, piece.style, data) for piece, data in zip(pieces, spooled, strict=True))
     with files.create(files.join(job.folder, name)) as file:
         writer = records.ShardWriter(name, file)
-        function = functools.partial(encode, codec_text=codec_text)
-        for piece, encoded in zip(pieces, pool.imap(function, items, size=lambda item: len(item.packed)), strict=True):
-            if isinstance(encoded, Killed):
-                raise WriteError(f"{piece.name}: cannot be encoded ({encoded.reason}: {encoded.detail})")
-            writer.add(encoded.frame, num_steps=encoded.num_steps, num_notes=encoded.num_notes)
-            statistics[piece.style] = statistics.get(piece.style, Statistics.empty()) + encoded.statistics
+        for piece, result in zip(pieces, encoded, strict=True):
+            if isinstance(result, Killed):
+                raise WriteError(f"{piece.name}: cannot be encoded ({result.reason}: {result.detail})")
+            writer.add(result.frame, num_steps=result.num_steps, num_notes=result.num_notes)
+            statistics[piece.style] = statistics.get(piece.style, Statistics.empty()) + result.statistics
     Metrics.counter("prepare", "written").inc(len(pieces))
-    lines = "".join(json.dumps(_describe(piece, split)) + "\n" for piece in pieces)
-    files.write_bytes(job.work_file("written", key, "jsonl"), lines.encode())
-    note = {
-        "split": split,
-        "shard": writer.shard()._asdict(),
-        "statistics": {style: statistics[style].to_json() for style in sorted(statistics)},
-    }
-    files.write_bytes(job.work_file("written", key, "json"), json.dumps(note).encode())
+    _write_lines(job.work_file("written", key, "jsonl"), [_describe(piece, split) for piece in pieces])
+    by_style = {style: statistics[style].to_json() for style in sorted(statistics)}
+    job.write_note("written", key, {"split": split, "shard": writer.shard()._asdict(), "statistics": by_style})
 
 
-def write_list(key: str, rows: list[tuple[Any, ...]], job: Job) -> None:
+def write_list(name: str, rows: Sequence[Rejected | Duplicate], job: Job) -> None:
     """Writes rejects.jsonl or duplicates.jsonl."""
-    kind = {"rejects": Rejected, "duplicates": Duplicate}[key]
-    lines = "".join(json.dumps(kind(*row)._asdict()) + "\n" for row in rows)
-    files.write_bytes(files.join(job.folder, f"{key}.jsonl"), lines.encode())
+    _write_lines(files.join(job.folder, f"{name}.jsonl"), [row._asdict() for row in rows])
 
 
 def count_vocabulary(pieces: list[Assigned], job: Job) -> dict[tuple[Any, ...], int]:
     """Returns how often each note or chord occurs in some pieces, for the notes codec."""
     counts: Counter[tuple[Any, ...]] = Counter()
-    for piece, found in zip(pieces, job.pool().imap(count_events, read_spooled(pieces, job), size=len), strict=True):
+    packed = (data for _, data in read_spooled(pieces, job))
+    for piece, found in zip(pieces, job.pool().imap(count_events, packed, size=len), strict=True):
         if isinstance(found, Killed):
             raise WriteError(f"{piece.name}: cannot be counted ({found.reason}: {found.detail})")
         counts.update(dict(found))
     return counts
 
 
-def read_spooled(pieces: Iterable[Assigned], job: Job) -> Iterator[bytes]:
-    """Yields the packed bytes of each piece, in order, a few megabytes at a time."""
+def read_spooled(pieces: Iterable[Assigned], job: Job) -> Iterator[tuple[Assigned, bytes]]:
+    """Yields each piece with its packed bytes, in order, a few megabytes at a time."""
     for block in _blocks(pieces):
         by_spool: dict[int, list[Assigned]] = defaultdict(list)
         for piece in block:
-            by_spool[piece.unit].append(piece)
-        found: dict[tuple[int, int], bytes] = {}
+            by_spool[piece.spool].append(piece)
+        found: dict[Assigned, bytes] = {}
         for number, members in by_spool.items():
-            spool = job.spool(number)
             ranges = [(piece.offset, piece.length) for piece in members]
-            for (offset, length), data in zip(ranges, files.read_ranges(spool, ranges), strict=True):
-                if len(data) != length:
-                    raise WriteError(f"{spool}: ends before byte {offset + length}; run prepare again")
-                found[number, offset] = data
-        yield from (found[piece.unit, piece.offset] for piece in block)
+            found.update(zip(members, files.read_ranges(job.spool(number), ranges), strict=True))
+        yield from ((piece, found[piece]) for piece in block)
 
 
 def _blocks(pieces: Iterable[Assigned]) -> Iterator[list[Assigned]]:
@@ -104,6 +92,10 @@ def _blocks(pieces: Iterable[Assigned]) -> Iterator[list[Assigned]]:
             block, num_bytes = [], 0
     if block:
         yield block
+
+
+def _write_lines(path: str, rows: Iterable[dict[str, Any]]) -> None:
+    files.write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def _describe(piece: Assigned, split: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS, fingerprint
-from ostinato.beam_pipelines.duplicates.grouping import Assignment, Findings
+from ostinato.beam_pipelines.duplicates.grouping import Assignment, ScanResult
 from ostinato.music import midi
 from ostinato.music.piece import Piece
 
@@ -35,12 +35,12 @@ def found_piece(name: str, piece: Piece, *, split: str = "") -> Found:
     return Found(name, prints.whole, parts, bands, reading.piece.num_notes, data, split)
 
 
-def findings_of(rows: Iterable[Found], *, unit: int = 0) -> Findings:
-    """Returns them as the columns of one unit. Piece i lies at byte 1000 i of the spool and is 10 bytes long."""
+def scan_result_of(rows: Iterable[Found], *, spool: int = 0) -> ScanResult:
+    """Returns them as the columns of one spool file. Piece i lies at byte 1000 i of the spool and is 10 bytes long."""
     rows = list(rows)
     parts = [row.parts or (row.whole,) for row in rows]
-    return Findings(
-        unit=unit,
+    return ScanResult(
+        spool=spool,
         name=[row.name for row in rows],
         style=["style of " + row.name for row in rows],
         split=[row.split for row in rows],

@@ -1,7 +1,9 @@
 """`ostinato prepare` as a process of its own, with all the processes that it starts."""
 
+import contextlib
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -29,17 +31,42 @@ class Ended:
         return said[0].removeprefix("ostinato: ")
 
 
-def start(*arguments, command=COMMAND, **environment):
-    """Starts prepare in a session of its own, by which its children are found even when they are orphans."""
-    return subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=os.environ | environment,
-    )
+@contextlib.contextmanager
+def hears_ctrl_c():
+    """Lets programs that are started in this context hear Ctrl-C even where this one was told to ignore it.
+
+    A shell starts what runs in the background so, and a program inherits what is ignored.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def started(*arguments, command=COMMAND, **environment):
+    """Starts prepare in a session of its own, by which its children are found even when they are orphans.
+
+    None of them outlives the context.
+    """
+    with hears_ctrl_c():
+        process = subprocess.Popen(
+            [*command, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=os.environ | environment,
+        )
+    with process:
+        try:
+            yield process
+        finally:
+            for member in session(process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member, signal.SIGKILL)
 
 
 def end(process):
@@ -48,7 +75,8 @@ def end(process):
 
 
 def run(*arguments, **options):
-    return end(start(*arguments, **options))
+    with started(*arguments, **options) as process:
+        return end(process)
 
 
 def session(leader):

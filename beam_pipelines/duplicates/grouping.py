@@ -31,10 +31,11 @@ class Rejected(NamedTuple):
     detail: str
 
 
-class Findings(NamedTuple):
-    """The usable pieces of one unit as columns of length n."""
+class ScanResult(NamedTuple):
+    """The usable pieces in one spool file as columns of length n."""
 
-    unit: int
+    spool: int
+    """Number of the file."""
     name: list[str]
     style: list[str]
     split: list[str]
@@ -53,7 +54,7 @@ class Findings(NamedTuple):
     num_voices: Int32[np.ndarray, " n"]
     """May be 0."""
     offset: Int64[np.ndarray, " n"]
-    """Bytes, in the spool file of the unit."""
+    """Bytes, in the spool file."""
     length: Int64[np.ndarray, " n"]
     """Bytes."""
     metadata: list[str]
@@ -61,9 +62,9 @@ class Findings(NamedTuple):
 
 
 class Assigned(NamedTuple):
-    """A piece that is in the dataset, and where it lies in the spool."""
+    """A piece that is in the dataset, and where it lies."""
 
-    unit: int
+    spool: int
     offset: int
     length: int
     id: str
@@ -98,55 +99,55 @@ class Assignment(NamedTuple):
 
 
 def assign(
-    findings: Iterable[Findings],
+    results: Iterable[ScanResult],
     *,
     split: tuple[int, int, int],
     seed: int,
     num_shards: int,
     duplicates: DuplicatePolicy,
 ) -> Assignment:
-    """Assigns every piece to a split and a shard; depends on the contents and not on the order of `findings`.
+    """Assigns every piece to a split and a shard; depends on the contents and not on the order of `results`.
 
     A group goes to the split that is fixed for one of its pieces (of several, test comes before validation before
     train), else to the one that the hash of its id says. Where that leaves a wanted split empty, the group whose hash
     is next to the split's range is moved into it; with fewer groups than splits, training comes first.
 
-    A million pieces with five million voices take half a minute, and 0.7 GB beside the 0.6 GB of `findings`.
+    A million pieces with five million voices take half a minute, and 0.7 GB beside the 0.6 GB of `results`.
 
     Args:
-        findings: what the scan found, one for each unit.
+        results: what the scan found, one for each spool file.
         split: per cent of the groups for training, validation and test.
         seed: another seed gives another split.
         num_shards: of the training split; 0 is one for each RECORDS_PER_SHARD pieces.
         duplicates: what is left out. Of several pieces the one with the most notes stays (of those, the first by name).
     """
-    units = list(findings)
-    names = _flatten(unit.name for unit in units)
+    results = list(results)
+    names, styles, metadata, fixed_names = (
+        [text for result in results for text in getattr(result, column)]
+        for column in ("name", "style", "metadata", "split")
+    )
     if not names:
         return Assignment({}, [], 0, 0)
-    name_rank = _ranks(sorted(range(len(names)), key=names.__getitem__))
-    sha256 = np.concatenate([unit.sha256 for unit in units])
-    num_notes = np.concatenate([unit.num_notes for unit in units]).astype(np.int64)
-    whole = np.concatenate([unit.whole for unit in units])
+
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([getattr(result, name) for result in results])
+
+    pieces = np.arange(len(names))
+    name_rank = _ranks(sorted(pieces.tolist(), key=names.__getitem__))
+    sha256, num_notes, whole = column("sha256"), column("num_notes").astype(np.int64), column("whole")
     rank = _ranks(np.lexsort((-name_rank, num_notes)))
     relations = relate(
         Columns(
             rank=rank,
             num_notes=num_notes,
             whole=whole,
-            parts=np.concatenate([unit.parts for unit in units]),
-            num_parts=np.concatenate([unit.num_parts for unit in units]),
-            bands=[unit.bands for unit in units],
-            num_voices=np.concatenate([unit.num_voices for unit in units]),
+            parts=column("parts"),
+            num_parts=column("num_parts"),
+            bands=[result.bands for result in results],
+            num_voices=column("num_voices"),
         )
     )
-    pieces = np.arange(len(names))
-    if duplicates == "drop":
-        best = relations.best
-    elif duplicates == "variants":
-        best = best_of(whole, rank)
-    else:
-        best = pieces
+    best = {"drop": relations.best, "variants": best_of(whole, rank), "keep": pieces}[duplicates]
     kept = best == pieces
 
     by_id = np.lexsort((name_rank, *sha256.view(">u8").astype(np.uint64).T[::-1]))
@@ -154,38 +155,32 @@ def assign(
     text = sha256.tobytes().hex()
     ids = [text[i : i + 64] for i in range(0, len(text), 64)]
     group_ids = [ids[piece] for piece in leader.tolist()]
-    fixed = np.array([SPLITS.index(name) if name else -1 for unit in units for name in unit.split])
+    fixed = np.array([SPLITS.index(name) if name else -1 for name in fixed_names])
     group_fixed = np.full(len(leader), -1)
     np.maximum.at(group_fixed, group, fixed)
     piece_split = _split_groups(group_ids, group_fixed, split=split, seed=seed)[group]
 
-    unit_of = np.repeat([unit.unit for unit in units], [len(unit.name) for unit in units])
-    offset = np.concatenate([unit.offset for unit in units])
-    length = np.concatenate([unit.length for unit in units])
-    styles = _flatten(unit.style for unit in units)
-    metadata = _flatten(unit.metadata for unit in units)
-
-    def assigned(members: np.ndarray) -> list[Assigned]:
-        columns = (column[members].tolist() for column in (pieces, group, unit_of, offset, length))
-        return [
-            Assigned(unit, begin, size, ids[i], names[i], styles[i], group_ids[g], metadata[i])
-            for i, g, unit, begin, size in zip(*columns, strict=True)
-        ]
-
+    columns = (
+        np.repeat([result.spool for result in results], [len(result.name) for result in results]),
+        column("offset"),
+        column("length"),
+        pieces,
+        group,
+    )
     by_id = by_id[kept[by_id]]
-    shards = {
-        key: assigned(members) for key, members in _cut_shards(by_id, piece_split[by_id], num_shards=num_shards).items()
-    }
+    shards = {}
+    for key, members in _cut_shards(by_id, piece_split[by_id], num_shards=num_shards).items():
+        rows = zip(*(values[members].tolist() for values in columns), strict=True)
+        shards[key] = [
+            Assigned(spool, offset, length, ids[i], names[i], styles[i], group_ids[g], metadata[i])
+            for spool, offset, length, i, g in rows
+        ]
     return Assignment(
         shards=shards,
         duplicates=sorted(_list_duplicates(np.flatnonzero(~kept), best, names, sha256, whole)),
         num_groups=len(leader),
         moved=int((kept & (fixed >= 0) & (fixed != piece_split)).sum()),
     )
-
-
-def _flatten(lists: Iterable[list[str]]) -> list[str]:
-    return [text for texts in lists for text in texts]
 
 
 def _ranks(order: Sequence[int] | np.ndarray) -> Int64[np.ndarray, " n"]:

@@ -14,7 +14,7 @@ import pytest
 from ostinato.data.records import Dataset, DatasetError
 from ostinato.music import midi, packed
 from tests.midi_files import tune, write_tunes
-from tests.prepare_process import COMMAND, DEADLINE_S, assert_no_orphans, children, end, run, start
+from tests.prepare_process import COMMAND, DEADLINE_S, assert_no_orphans, children, end, run, started
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -111,15 +111,19 @@ def _leave_free(disk, num_bytes):
     ballast.write_bytes(bytes(free - num_bytes))
 
 
-def test_ctrl_c_ends_the_job_in_one_line_and_leaves_no_process(midi_folder, tmp_path):
-    process = start("--midi", midi_folder, "--output", tmp_path / "out")
-    _wait_until(lambda: _stage(tmp_path / "out.partial") >= STAGES.index("scanning"), process)
-    process.send_signal(signal.SIGINT)
-    ended = end(process)
-    assert_no_orphans(process)
+def _assert_ctrl_c_is_heard(midi_folder, output, stage):
+    with started("--midi", midi_folder, "--output", output) as process:
+        _wait_until(lambda: _stage(output.with_name("out.partial")) >= STAGES.index(stage), process)
+        process.send_signal(signal.SIGINT)
+        ended = end(process)
+        assert_no_orphans(process)
     assert ended.code == 130
     assert ended.last_words == "interrupted; give the same command again"
-    _assert_nothing_looks_finished(tmp_path / "out")
+    _assert_nothing_looks_finished(output)
+
+
+def test_ctrl_c_ends_the_job_in_one_line_and_leaves_no_process(midi_folder, tmp_path):
+    _assert_ctrl_c_is_heard(midi_folder, tmp_path / "out", "scanning")
 
 
 def test_hard_limits_of_a_batch_system_cost_no_file(tmp_path):
@@ -133,14 +137,7 @@ def test_hard_limits_of_a_batch_system_cost_no_file(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_ctrl_c_is_heard_in_every_stage(midi_folder, tmp_path, stage):
-    process = start("--midi", midi_folder, "--output", tmp_path / "out")
-    _wait_until(lambda: _stage(tmp_path / "out.partial") >= STAGES.index(stage), process)
-    process.send_signal(signal.SIGINT)
-    ended = end(process)
-    assert_no_orphans(process)
-    assert ended.code == 130
-    assert ended.last_words.startswith("interrupted")
-    _assert_nothing_looks_finished(tmp_path / "out")
+    _assert_ctrl_c_is_heard(midi_folder, tmp_path / "out", stage)
 
 
 @pytest.mark.slow
@@ -157,13 +154,13 @@ def test_killed_at_any_moment_it_leaves_nothing_that_looks_finished_and_run_agai
     met = set()
 
     def kill_at(stage, *, after_s):
-        process = start(*arguments(output))
-        _wait_until(lambda: _stage(partial) >= stage, process)
-        time.sleep(after_s)
-        met.add(_stage(partial))
-        process.kill()
-        assert end(process).code == -signal.SIGKILL
-        assert_no_orphans(process)
+        with started(*arguments(output)) as process:
+            _wait_until(lambda: _stage(partial) >= stage, process)
+            time.sleep(after_s)
+            met.add(_stage(partial))
+            process.kill()
+            assert end(process).code == -signal.SIGKILL
+            assert_no_orphans(process)
         _assert_nothing_looks_finished(output)
         if partial.exists():
             (partial / LEFTOVER).touch()
@@ -186,28 +183,28 @@ def test_parsers_that_are_killed_from_outside_are_replaced_and_cost_nothing(tmp_
     folder = _many_tunes(tmp_path / "midi", 1_500)  # two units
     arguments = ("--midi", folder, "--parsers", 2, "--num-shards", 4, "--output")
     assert run(*arguments, tmp_path / "undisturbed/music").code == 0
-    process = start(*arguments, tmp_path / "killed/music")
     work = tmp_path / "killed/music.partial/work"
-    for stage in ("scanned", "written"):
-        _wait_until(lambda stage=stage: any((work / stage).glob("*.json")), process)
-        parsers = children(process)
-        assert parsers
-        for parser in parsers:
-            os.kill(parser, signal.SIGKILL)
-    assert end(process).code == 0
+    with started(*arguments, tmp_path / "killed/music") as process:
+        for stage in ("scanned", "written"):
+            _wait_until(lambda stage=stage: any((work / stage).glob("*.json")), process)
+            parsers = children(process)
+            assert parsers
+            for parser in parsers:
+                os.kill(parser, signal.SIGKILL)
+        assert end(process).code == 0
     assert _all_bytes(tmp_path / "killed/music") == _all_bytes(tmp_path / "undisturbed/music")
 
 
 @pytest.mark.slow
 def test_files_that_vanish_while_the_job_runs_are_rejected(tmp_path):
     folder = _many_tunes(tmp_path / "midi", 2_500)
-    process = start("--midi", folder, "--output", tmp_path / "out")
     scanned = tmp_path / "out.partial/work/scanned"
-    _wait_until(lambda: any(scanned.glob("*.json")), process)
-    process.send_signal(signal.SIGSTOP)
-    folder.rename(tmp_path / "elsewhere")
-    process.send_signal(signal.SIGCONT)
-    assert end(process).code == 0
+    with started("--midi", folder, "--output", tmp_path / "out") as process:
+        _wait_until(lambda: any(scanned.glob("*.json")), process)
+        process.send_signal(signal.SIGSTOP)
+        folder.rename(tmp_path / "elsewhere")
+        process.send_signal(signal.SIGCONT)
+        assert end(process).code == 0
     counts, rejects = _counts(tmp_path / "out")
     assert counts["inputs"] == 2_500
     assert counts["accepted"] >= 1_024
@@ -292,8 +289,9 @@ def test_what_must_not_be_read_or_written_is_told_in_a_line(tmp_path):
 
 @pytest.mark.slow
 def test_of_two_jobs_for_one_output_one_is_refused(midi_folder, tmp_path):
-    jobs = [start("--midi", midi_folder, "--output", tmp_path / "out") for _ in range(2)]
-    ended = sorted((end(job) for job in jobs), key=lambda job: job.code)
+    arguments = ("--midi", midi_folder, "--output", tmp_path / "out")
+    with started(*arguments) as one, started(*arguments) as other:
+        ended = sorted((end(job) for job in (one, other)), key=lambda job: job.code)
     assert [job.code for job in ended] == [0, 2]
     assert "another prepare" in ended[1].last_words or "exists already" in ended[1].last_words
     assert _counts(tmp_path / "out")[0]["inputs"] == 300

@@ -20,7 +20,7 @@ from ostinato.data.records import Dataset
 from ostinato.music import midi
 from tests.hostile import HostileFile, hostile_files, hostile_places
 from tests.midi_files import tune
-from tests.prepare_process import end, session, start
+from tests.prepare_process import end, session, started
 
 pytestmark = [
     pytest.mark.slow,
@@ -111,12 +111,12 @@ def _lines(path):
 def test_every_good_file_is_in_and_every_hostile_one_has_its_reason(tmp_path):
     collection = _collect(tmp_path / "midi")
     output = tmp_path / "out"
-    process = start("--output", output, "--max-parse-mb", MAX_PARSE_MB, "--midi", *collection.patterns)
     peaks_mb: dict[int, float] = {}
-    while process.poll() is None:
-        peaks_mb |= _peaks_mb(process)
-        time.sleep(0.05)
-    ended = end(process)
+    with started("--output", output, "--max-parse-mb", MAX_PARSE_MB, "--midi", *collection.patterns) as process:
+        while process.poll() is None:
+            peaks_mb |= _peaks_mb(process)
+            time.sleep(0.05)
+        ended = end(process)
     assert ended.code == 0, ended.complaints
     assert "Traceback" not in "".join(ended.complaints)
 

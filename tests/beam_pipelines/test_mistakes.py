@@ -1,9 +1,15 @@
 """What the command `ostinato prepare` says to odd arguments: one line, or nothing where they make sense."""
 
+import dataclasses
 import os
+import zipfile
 
 import pytest
 
+from ostinato.beam_pipelines.inputs.sources import find_units
+from ostinato.beam_pipelines.job import Job
+from ostinato.beam_pipelines.prepare import PrepareError, run_job
+from ostinato.configs.schema import PrepareConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.cli import main
 from tests.midi_files import write_tunes
@@ -70,3 +76,25 @@ def test_labels_that_name_no_input_are_noticed(tmp_path, caplog):
     arguments = ["--midi", tmp_path / "midi", "--output", tmp_path / "out", "--labels", tmp_path / "labels.csv"]
     assert main(["prepare", *map(str, arguments)]) == 0
     assert "labels.csv: names none of the inputs" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "mode", ["in_memory", "multi_threading", pytest.param("multi_processing", marks=pytest.mark.cluster)]
+)
+def test_what_a_worker_complains_of_is_said_in_the_same_words(tmp_path, mode):
+    write_tunes(tmp_path / "midi", 3)
+    with zipfile.ZipFile(tmp_path / "box.zip", "w") as box:
+        box.write(tmp_path / "midi/tune-000.mid")
+    units = find_units([str(tmp_path / "box.zip")])
+    (tmp_path / "box.zip").unlink()
+    args = ("--runner=FnApiRunner", f"--direct_running_mode={mode}", "--direct_num_workers=2")
+    job = Job(
+        config=PrepareConfig(), folder=str(tmp_path / "out"), work=str(tmp_path / "work"), name="out", labels="",
+        num_parsers=1, beam_args=args,
+    )  # fmt: skip
+    with pytest.raises(PrepareError) as raised:
+        run_job(units, job)
+    assert str(raised.value) == f"{tmp_path}/box.zip: cannot be read (No such file or directory)"
+    another = dataclasses.replace(job, version="0.0.1")
+    with pytest.raises(PrepareError, match=r"^this worker has ostinato \S+, the job was started with 0\.0\.1$"):
+        run_job(units, another)

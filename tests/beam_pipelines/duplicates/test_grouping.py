@@ -7,12 +7,12 @@ import pytest
 from ostinato.beam_pipelines.duplicates import grouping
 from ostinato.beam_pipelines.duplicates.fingerprint import TELLING
 from ostinato.beam_pipelines.duplicates.grouping import Assigned, Duplicate, DuplicatePolicy
-from tests.found import Found, findings_of, found_piece, groups_of, splits_of
+from tests.found import Found, found_piece, groups_of, scan_result_of, splits_of
 from tests.midi_files import tune
 
 
 def _assign(rows, *, split=(80, 10, 10), seed=0, num_shards=1, duplicates: DuplicatePolicy = "drop"):
-    return grouping.assign([findings_of(rows)], split=split, seed=seed, num_shards=num_shards, duplicates=duplicates)
+    return grouping.assign([scan_result_of(rows)], split=split, seed=seed, num_shards=num_shards, duplicates=duplicates)
 
 
 def _pieces(count):
@@ -21,7 +21,7 @@ def _pieces(count):
 
 def _without_places(assignment):
     """Returns the assignment but for where the pieces lie in the spool."""
-    shards = {key: [piece._replace(unit=0, offset=0) for piece in pieces] for key, pieces in assignment.shards.items()}
+    shards = {key: [piece._replace(spool=0, offset=0) for piece in pieces] for key, pieces in assignment.shards.items()}
     return assignment._replace(shards=shards)
 
 
@@ -47,7 +47,7 @@ def test_the_result_does_not_depend_on_the_order_of_the_inputs_or_of_the_units(d
     for _ in range(5):
         mixed = [rows[i] for i in rng.permutation(len(rows))]
         cuts = [0, *sorted(rng.integers(0, len(rows), 4).tolist()), len(rows)]
-        units = [findings_of(mixed[a:b], unit=i) for i, (a, b) in enumerate(itertools.pairwise(cuts))]
+        units = [scan_result_of(mixed[a:b], spool=i) for i, (a, b) in enumerate(itertools.pairwise(cuts))]
         found = grouping.assign(units[::-1], split=(80, 10, 10), seed=0, num_shards=3, duplicates=duplicates)
         assert _without_places(found) == expected
 
@@ -65,7 +65,7 @@ def test_every_input_is_in_the_dataset_or_a_duplicate_of_one_that_is(duplicates)
 
 def test_pieces_know_where_they_lie_and_what_they_are():
     row = Found("b", 2, data=b"bytes")
-    unit = findings_of([Found("a", 1), row], unit=7)._replace(metadata=["", '{"composer": "Bach"}'])
+    unit = scan_result_of([Found("a", 1), row], spool=7)._replace(metadata=["", '{"composer": "Bach"}'])
     assignment = grouping.assign([unit], split=(100, 0, 0), seed=0, num_shards=1, duplicates="drop")
     identity = hashlib.sha256(b"bytes").hexdigest()
     expected = Assigned(7, 1000, 10, identity, "b", "style of b", identity, '{"composer": "Bach"}')
@@ -73,7 +73,7 @@ def test_pieces_know_where_they_lie_and_what_they_are():
 
 
 def test_nothing_found_is_nothing_assigned():
-    for units in ([], [findings_of([])], [findings_of([]), findings_of([])]):
+    for units in ([], [scan_result_of([])], [scan_result_of([]), scan_result_of([])]):
         empty = grouping.assign(units, split=(80, 10, 10), seed=0, num_shards=1, duplicates="drop")
         assert empty == ({}, [], 0, 0)
 

@@ -6,11 +6,11 @@ import pytest
 from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS, TELLING
 from ostinato.beam_pipelines.duplicates.relations import MIN_COMMON_BANDS, Columns, relate
 from ostinato.music.piece import make_piece
-from tests.found import Found, findings_of, found_piece
+from tests.found import Found, found_piece, scan_result_of
 
 
 def _relate(rows):
-    found = findings_of(rows)
+    found = scan_result_of(rows)
     order = sorted(range(len(rows)), key=lambda i: (rows[i].num_notes, rows[i].name))
     relations = relate(
         Columns(
