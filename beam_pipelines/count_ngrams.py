@@ -43,7 +43,7 @@ def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = (), 
         ValueError: the codec cannot transpose.
     """
     options = complete_beam_args(list(beam_args))
-    dataset.codec.transpose(np.array([dataset.codec.start]), max_transpose)  # says so at once if it cannot
+    dataset.codec.transform("transpose", np.array([dataset.codec.start]), max_transpose)  # says so at once if it cannot
     lengths = np.asarray(dataset.source("train").lengths, np.int64) * (2 * max_transpose + 1)
     num_parts = max(1, -(-int(lengths.sum()) // ROWS_PER_PART))
     with atomic_folder(folder) as unfinished:
@@ -76,7 +76,7 @@ def _count(pieces: tuple[int, int], dataset: str, num_parts: int, max_transpose:
     source = Dataset.open(dataset).source("train")
     changes = range(-max_transpose, max_transpose + 1)
     pairs = ngrams.count_pairs(
-        [source.codec.transpose(source[i].steps, change) for i in range(*pieces) for change in changes]
+        [source.codec.transform("transpose", source[i].steps, change) for i in range(*pieces) for change in changes]
     )
     for number, part in enumerate(ngrams.split_pairs(pairs, num_parts)):
         yield str(number), pickle.dumps(tuple(part))

@@ -20,9 +20,9 @@ from ostinato.benchmarks.prepared import console, make_table
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.model.network import initial_carry, nll
+from ostinato.music.codec import Codec
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import Notes, Piece
-from ostinato.music.score_codec import ScoreCodec
 from ostinato.music.score_rows import DURATIONS, GRID, REST
 from ostinato.sample.bars import bar_lines, ticks_of_bars
 from ostinato.sample.infill import fill, harmony_attempts
@@ -50,8 +50,8 @@ def main() -> None:
     arguments = parser.parse_args()
     run, dataset = load_params(arguments.run), Dataset.open(arguments.dataset)
     codec = run.codec
-    if not isinstance(codec, ScoreCodec):
-        raise SystemExit(f"{arguments.run}: has the {codec.name} codec; only score can fill")
+    if "fill" not in codec.grammar.controls:
+        raise SystemExit(f"{arguments.run}: has the {codec.name} codec, which cannot fill")
     source = dataset.source("test")
     pieces = [codec.decode(source[i].steps) for i in range(len(source))]
     least = 2 * (1 + HOLE_BARS + LOOK_AHEAD_BARS + JUDGED_BARS)
@@ -70,7 +70,7 @@ def main() -> None:
     console.print(table)
 
 
-def _fillings(run: LoadedRun, codec: ScoreCodec, piece: Piece, other: Piece, particles: int) -> dict[str, Judged]:
+def _fillings(run: LoadedRun, codec: Codec, piece: Piece, other: Piece, particles: int) -> dict[str, Judged]:
     first = len(bar_lines(piece)) // 2 - HOLE_BARS
     config = SampleConfig(
         num_pieces=particles, particles=particles, fill_bars=(first, HOLE_BARS), look_ahead_bars=LOOK_AHEAD_BARS
@@ -95,7 +95,7 @@ def _fillings(run: LoadedRun, codec: ScoreCodec, piece: Piece, other: Piece, par
     }
 
 
-def _harmonies(run: LoadedRun, codec: ScoreCodec, piece: Piece, other: Piece, particles: int) -> dict[str, Judged]:
+def _harmonies(run: LoadedRun, codec: Codec, piece: Piece, other: Piece, particles: int) -> dict[str, Judged]:
     programs = np.unique(piece.notes.program)
     mean_pitch = [piece.notes.pitch[piece.notes.program == program].mean() for program in programs]
     melody = int(programs[np.argmax(mean_pitch)])

@@ -55,9 +55,7 @@ class _Pieces:
             fields=field_sizes,
             start=tuple(self._steps[0].tolist()),
             end=tuple(self._steps[-1].tolist()),
-            transpose=lambda steps, semitones: steps,
-            scale_tempo=lambda steps, factor: steps,
-            shift_velocity=lambda steps, amount: steps,
+            transform=lambda name, steps, amount: steps,
         )
 
     @property

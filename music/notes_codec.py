@@ -8,14 +8,14 @@ loudness and tempo are constant, as in the paper.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Integer
+from jaxtyping import Integer
 
 from ostinato.configs.errors import UserError
-from ostinato.music.codec import Field, Grammar
+from ostinato.music.codec import ANY_MOMENT, Codec, Elapsed, Field, Moment, Request, Specials
 from ostinato.music.piece import DRUMS, Piece, make_piece, quantize_ticks
 
 GRID = 12
@@ -67,7 +67,7 @@ def choose_vocabulary(
 
 
 @dataclass(frozen=True)
-class NotesCodec:
+class NotesCodec(Codec):
     """One unique integer per note or chord, from a vocabulary counted on the training split."""
 
     vocabulary: tuple[NoteEvent, ...]
@@ -75,9 +75,8 @@ class NotesCodec:
 
     name = "notes"
     dtype = np.uint16
-    start = (START,)
-    end = (END,)
-    end_choice = (0, END)
+    specials = Specials(field=0, start=START, end=END, unknown=UNKNOWN)
+    transforms = MappingProxyType({})
 
     def __post_init__(self) -> None:
         if not self.vocabulary:
@@ -88,24 +87,15 @@ class NotesCodec:
         return (Field("note", NUM_SPECIAL + len(self.vocabulary)),)
 
     @property
-    def note_counts(self) -> Int[np.ndarray, " v"]:
-        """UNKNOWN counts as one note."""
-        counts = self._tables[2].sum(1)
-        counts[UNKNOWN] = 1
-        return counts
+    def grammar(self) -> "NotesGrammar":
+        return self._grammar
 
-    @property
-    def grammar(self) -> Grammar:
-        gap = np.array([0] * NUM_SPECIAL + [event.gap for event in self.vocabulary])
-        first = np.r_[np.zeros(NUM_SPECIAL, bool), np.ones(len(self.vocabulary), bool)]
-        return NotesGrammar(allowed_first=first, allowed_later=first & (gap > 0) | (np.arange(len(gap)) == END))
-
-    def quantise(self, piece: Piece) -> Piece:
-        """Returns the piece in one piano, on a grid of 12ths of a quarter, with unknown events as a quarter of silence.
-
-        Gaps and durations over 8 quarters are shortened; the notes of a chord all last as long as its longest.
-        """
-        return self.decode(self.encode(piece))
+    @cached_property
+    def _grammar(self) -> "NotesGrammar":
+        gap, _, has_pitch = self._tables
+        note_counts = has_pitch.sum(1)
+        note_counts[UNKNOWN] = 1
+        return NotesGrammar(gap.astype(np.int32), has_pitch, note_counts, wanted=np.ones(len(gap), bool))
 
     def encode(self, piece: Piece, style: int = 0) -> Integer[np.ndarray, "n 1"]:
         del style  # the paper's model is trained on one style at a time
@@ -129,28 +119,6 @@ class NotesCodec:
             velocity=np.full(len(event), VELOCITY),
             program=np.zeros(len(event)),
             ticks_per_quarter=GRID,
-        )
-
-    def count_notes(self, steps: Integer[np.ndarray, "n 1"]) -> Int[np.ndarray, " n"]:
-        return self.note_counts[np.asarray(steps)[:, 0]]
-
-    def transpose(self, steps: Integer[np.ndarray, "n 1"], semitones: int) -> Integer[np.ndarray, "n 1"]:
-        if not semitones:
-            return steps
-        raise UserError("the notes codec cannot transpose: its integers have no pitch; set --data.max-transpose 0")
-
-    def scale_tempo(self, steps: Integer[np.ndarray, "n 1"], factor: float) -> Integer[np.ndarray, "n 1"]:
-        if factor == 1:
-            return steps
-        raise UserError(
-            "the notes codec cannot change the tempo: its integers have none; set --data.max-tempo-change 0"
-        )
-
-    def shift_velocity(self, steps: Integer[np.ndarray, "n 1"], amount: int) -> Integer[np.ndarray, "n 1"]:
-        if not amount:
-            return steps
-        raise UserError(
-            "the notes codec cannot change the velocity: its integers have none; set --data.max-velocity-change 0"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -189,27 +157,65 @@ class NotesCodec:
 
 
 class NotesGrammar(NamedTuple):
-    """Any known event may follow any other; only the first one of a piece may begin at once."""
+    """Any known event may follow any other; only the first one of a piece may begin at once. The state is its row."""
 
-    allowed_first: np.ndarray
-    allowed_later: np.ndarray
+    gap: np.ndarray
+    """[v] steps before each event."""
+    has_pitch: np.ndarray
+    """[v, 128] bool."""
+    note_counts: np.ndarray
+    """[v]; UNKNOWN counts as one note."""
+    wanted: Any
+    """[v] bool: what new rows may be."""
+
+    grid = GRID
+    controls = frozenset[str]()
+
+    def limits(self, request: Request) -> np.ndarray:
+        """Returns the events of which all notes have a wanted pitch.
+
+        Raises:
+            UserError: there is none that may come later than the piece's beginning.
+        """
+        wanted = np.logical_not((self.has_pitch & ~request.pitches).any(axis=1, keepdims=True))[:, 0]
+        if not (wanted & (self.gap > 0))[NUM_SPECIAL:].any():
+            raise UserError(
+                f"none of the {len(wanted) - NUM_SPECIAL} chords that the model knows has all its notes among the "
+                "pitches that are asked for; widen the pitch range or leave the key out"
+            )
+        return wanted
+
+    def narrowed(self, limits: Any) -> "NotesGrammar":
+        """Returns the grammar in which new events are wanted ones."""
+        return self._replace(wanted=limits)
 
     def start(self, xp: ModuleType, batch_size: int) -> Any:
         """Returns the last row of each sequence."""
         return xp.full((batch_size,), START, xp.int32)
 
-    def allowed(self, xp: ModuleType, state: Any, row: Any, field: int) -> Any:
+    def allowed(self, xp: ModuleType, state: Any, row: Any, field: int, moment: Moment = ANY_MOMENT) -> Any:
         """Returns the legal integers [b, v]; after END only END."""
         del row, field
-        value = xp.arange(len(self.allowed_first))[None, :]
-        first, later = xp.asarray(self.allowed_first)[None, :], xp.asarray(self.allowed_later)[None, :]
-        previous = state[:, None]
-        return xp.where(previous == START, first, xp.where(previous == END, value == END, later))
+        value, previous = xp.arange(len(self.gap))[None, :], state[:, None]
+        is_event, is_end = value >= NUM_SPECIAL, value == END
+        first = is_event & xp.asarray(self.wanted)[None, :]
+        may_end = xp.broadcast_to(xp.asarray(moment.may_end), state.shape)[:, None]
+        later = xp.where(is_end, may_end, first & xp.asarray(self.gap > 0)[None, :])
+        legal = xp.where(previous == START, first, xp.where(previous == END, is_end, later))
+        # A chord with more notes than are still wanted only where nothing smaller is legal.
+        notes_left = xp.broadcast_to(xp.asarray(moment.notes_left), state.shape)[:, None]
+        fitting = legal & (xp.asarray(self.note_counts, xp.int32)[None, :] <= notes_left)
+        return xp.where(xp.any(fitting, axis=1, keepdims=True), fitting, legal)
 
     def advance(self, xp: ModuleType, state: Any, row: Any) -> Any:
         """Returns the state after a row [b, 1]."""
         del xp, state
         return row[:, 0]
+
+    def elapsed(self, xp: ModuleType, row: Any) -> Elapsed:
+        """Returns what rows [b, 1] do to the time."""
+        zeros = xp.zeros((len(row),), xp.int32)
+        return Elapsed(xp.asarray(self.gap)[row[:, 0]], zeros, zeros, zeros.astype(xp.float32))
 
 
 def _events(piece: Piece) -> _Events:

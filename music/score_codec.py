@@ -20,7 +20,8 @@ import numpy as np
 from jaxtyping import Int, Integer
 
 from ostinato.configs.errors import UserError
-from ostinato.music.codec import Field, Grammar
+from ostinato.music import score_transforms
+from ostinato.music.codec import Codec, Field, Specials
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece, quantize_ticks, without_overlaps
 from ostinato.music.score_grammar import ScoreGrammar
 from ostinato.music.score_rows import (
@@ -45,37 +46,36 @@ from ostinato.music.score_rows import (
 )
 
 _US_PER_MINUTE = 60_000_000
+_FIELDS = (
+    Field("shift", NUM_SHIFTS),
+    Field("instrument", NUM_INSTRUMENTS),
+    Field("pitch", 128),
+    Field("duration", len(DURATIONS)),
+    Field("velocity", NUM_VELOCITIES),
+)
 
 
 @dataclass(frozen=True)
-class ScoreCodec:
+class ScoreCodec(Codec):
     """One row per note. Exact to a 24th of a quarter note, one beat per minute and four velocities."""
 
     styles: tuple[str, ...] = ("",)
 
     name = "score"
     dtype = np.uint8
-    fields = (
-        Field("shift", NUM_SHIFTS),
-        Field("instrument", NUM_INSTRUMENTS),
-        Field("pitch", 128),
-        Field("duration", len(DURATIONS)),
-        Field("velocity", NUM_VELOCITIES),
-    )
-    start = (0, START, 0, 0, 0)
-    end = (0, END, 0, 0, 0)
-    end_choice = (1, END)
+    specials = Specials(field=1, start=START, end=END)
+    transforms = score_transforms.TRANSFORMS
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.styles) <= 128:
             raise UserError(f"{len(self.styles)} styles found, at most 128 are allowed; use --codec.style none")
 
     @property
-    def note_counts(self) -> Int[np.ndarray, " v"]:
-        return (np.arange(NUM_INSTRUMENTS) < START).astype(np.int64)
+    def fields(self) -> tuple[Field, ...]:
+        return _FIELDS
 
     @property
-    def grammar(self) -> Grammar:
+    def grammar(self) -> ScoreGrammar:
         return ScoreGrammar(num_styles=len(self.styles))
 
     def quantise(self, piece: Piece) -> Piece:
@@ -155,42 +155,6 @@ class ScoreCodec:
             ticks_per_quarter=GRID,
         )
 
-    def count_notes(self, steps: Integer[np.ndarray, "n 5"]) -> Int[np.ndarray, " n"]:
-        return self.note_counts[np.asarray(steps)[:, 1]]
-
-    def transpose(self, steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.ndarray, "n 5"]:
-        pitched = steps[:, 1] < 128  # neither drums nor control rows
-        pitch = steps[pitched, 2].astype(np.int64) + semitones
-        if not semitones or not len(pitch) or pitch.min() < 0 or pitch.max() > 127:
-            return steps
-        moved = np.array(steps)
-        moved[pitched, 2] = pitch
-        return moved
-
-    def scale_tempo(self, steps: Integer[np.ndarray, "n 5"], factor: float) -> Integer[np.ndarray, "n 5"]:
-        """Every encoded piece has a tempo, 120 beats per minute where its file says nothing; that one is scaled too.
-
-        Tempos are rounded to whole beats per minute. One that would then repeat the one before it, which the grammar
-        forbids, is a beat per minute away from that.
-        """
-        is_tempo = steps[:, 1] == TEMPO
-        bpm = steps[is_tempo, 3].astype(np.int64) + MIN_BPM
-        if factor == 1 or not len(bpm):
-            return steps
-        factor = float(np.clip(factor, MIN_BPM / bpm.min(), MAX_BPM / bpm.max()))
-        scaled = np.array(steps)
-        scaled[is_tempo, 3] = _without_repeats(np.floor(bpm * factor + 0.5).astype(np.int64), bpm) - MIN_BPM
-        return scaled
-
-    def shift_velocity(self, steps: Integer[np.ndarray, "n 5"], amount: int) -> Integer[np.ndarray, "n 5"]:
-        if not amount:
-            return steps
-        is_note = steps[:, 1] < START
-        velocity = steps[is_note, 4].astype(np.int64) * VELOCITY_BIN + VELOCITY_BIN // 2
-        shifted = np.array(steps)
-        shifted[is_note, 4] = np.clip(velocity + amount, 1, 127) // VELOCITY_BIN
-        return shifted
-
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "styles": list(self.styles)}
 
@@ -221,23 +185,6 @@ def _from_start(tick: np.ndarray, *columns: tuple[np.ndarray, int]) -> Any:
     if len(tick) and tick[0] == 0:
         return tick, *(values for values, _ in columns)
     return np.append(0, tick), *(np.append(default, values) for values, default in columns)
-
-
-def _without_repeats(bpm: Int[np.ndarray, " k"], original: Int[np.ndarray, " k"]) -> Int[np.ndarray, " k"]:
-    """Returns tempos of which none equals the one before it.
-
-    One that does is moved by one beat per minute in the direction in which `original`, without repeats, changes there
-    (the other one at the end of the range). Later tempos are not moved along, so errors do not add up.
-    """
-    if (bpm[1:] != bpm[:-1]).all():
-        return bpm
-    rises = original[1:] > original[:-1]
-    values = bpm.tolist()
-    for i in range(1, len(values)):
-        if values[i] == values[i - 1]:
-            up = (rises[i - 1] and values[i] < MAX_BPM) or values[i] == MIN_BPM
-            values[i] += 1 if up else -1
-    return np.array(values, np.int64)
 
 
 def _nearest_duration(ticks: np.ndarray) -> np.ndarray:

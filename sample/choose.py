@@ -1,6 +1,6 @@
 """Draws one value of a field from its logits. Letters: b sequences, v values.
 
-All knobs are traced numbers: another temperature does not compile another function.
+All parameters are traced numbers: another temperature does not compile another function.
 """
 
 import math
@@ -11,28 +11,46 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 
-class Knobs(NamedTuple):
-    """How bold the choice is, for each sequence."""
+class SamplingParams(NamedTuple):
+    """How the logits of each sequence are drawn from."""
 
     temperature: Float[Array, " b"]
     top_k: Int[Array, " b"]
-    """Keep the k likeliest values; 0 keeps all."""
+    """Keep the k most probable values; 0 keeps all."""
     top_p: Float[Array, " b"]
-    """Keep the likeliest values that together reach this probability (nucleus sampling, Holtzman et al. 2020)."""
+    """Keep the most probable values that together reach this probability (nucleus sampling, Holtzman et al. 2020)."""
     min_p: Float[Array, " b"]
-    """Keep the values that are at least this share as likely as the likeliest (Nguyen et al. 2024)."""
+    """Keep the values that are at least this share as probable as the most probable (Nguyen et al. 2024)."""
 
 
 def choose(
-    logits: Float[Array, "b v"], allowed: Bool[Array, "b v"], uniform: Float[Array, " b"], knobs: Knobs
+    logits: Float[Array, "b v"], allowed: Bool[Array, "b v"], uniform: Float[Array, " b"], params: SamplingParams
 ) -> Int[Array, " b"]:
     """Returns one allowed value for each sequence, by inverting the cumulative distribution at `uniform` in [0, 1)."""
-    logits = jnp.where(allowed, logits / knobs.temperature[:, None], -jnp.inf)
-    is_cut = jnp.any((knobs.top_k > 0) | (knobs.top_p < 1))
-    logits = jax.lax.cond(is_cut, lambda x: _cut(x, knobs), lambda x: x, logits)
+    logits = jnp.where(allowed, logits / params.temperature[:, None], -jnp.inf)
+    is_cut = jnp.any((params.top_k > 0) | (params.top_p < 1))
+    logits = jax.lax.cond(is_cut, lambda x: top_k_top_p(x, params.top_k, params.top_p), lambda x: x, logits)
     weights = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
-    weights = jnp.where(weights < knobs.min_p[:, None], 0.0, weights)
+    weights = jnp.where(weights < params.min_p[:, None], 0.0, weights)
     return _invert(weights, uniform)
+
+
+def top_k_top_p(logits: Float[Array, "b v"], top_k: Int[Array, " b"], top_p: Float[Array, " b"]) -> Float[Array, "b v"]:
+    """Returns the logits with -inf for all but the k largest, and of those the fewest that reach the probability p.
+
+    Values that are as probable as the last one kept stay too.
+    """
+    num_values = logits.shape[1]
+    descending, _ = jax.lax.top_k(logits, num_values)
+    kth = jnp.take_along_axis(descending, jnp.clip(top_k, 1, num_values)[:, None] - 1, axis=1)
+    lowest = jnp.where(top_k[:, None] > 0, kth, -jnp.inf)
+    weights = jnp.where(descending >= lowest, jnp.exp(descending - descending[:, :1]), 0.0)
+    sums = jnp.cumsum(weights, axis=1)
+    before = jnp.pad(sums[:, :-1], ((0, 0), (1, 0)))
+    num_kept = jnp.sum(before < top_p[:, None] * sums[:, -1:], axis=1, keepdims=True)
+    last_kept = jnp.take_along_axis(descending, num_kept - 1, axis=1)
+    lowest = jnp.where(top_p[:, None] < 1, jnp.maximum(lowest, last_kept), lowest)
+    return jnp.where(logits >= lowest, logits, -jnp.inf)
 
 
 def _invert(weights: Float[Array, "b v"], uniform: Float[Array, " b"]) -> Int[Array, " b"]:
@@ -63,18 +81,3 @@ def _invert(weights: Float[Array, "b v"], uniform: Float[Array, " b"]) -> Int[Ar
 def _products(weights: Float[Array, "b v"], is_counted: Bool[Array, "v w"]) -> Float[Array, "b w"]:
     """Returns the sums of the weights that are counted."""
     return jnp.matmul(weights, is_counted.astype(weights.dtype), precision=jax.lax.Precision.HIGHEST)
-
-
-def _cut(logits: Float[Array, "b v"], knobs: Knobs) -> Float[Array, "b v"]:
-    """Removes all but the likeliest values; the likeliest one and its equals always stay.
-
-    Values are compared with each other, not sorted: XLA takes many times longer to compile a sort.
-    """
-    top_k, top_p = knobs.top_k[:, None], knobs.top_p[:, None]
-    likelier_bvw = logits[:, None, :] > logits[:, :, None]
-    in_k = (jnp.sum(likelier_bvw, axis=2) < top_k) | (top_k == 0)
-    weights = jnp.where(in_k, jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True)), 0.0)
-    weight_above = jnp.sum(jnp.where(likelier_bvw, weights[:, None, :], 0.0), axis=2)
-    total = _products(weights, jnp.ones((weights.shape[1], 16), bool))[:, :1]  # jnp.sum: another order in blocks of 32
-    in_p = (weight_above < top_p * total) | (top_p >= 1)
-    return jnp.where(in_k & in_p, logits, -jnp.inf)

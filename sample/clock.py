@@ -6,15 +6,9 @@ A step is the codec's grid: a 24th of a quarter note (score) or a 12th (notes).
 from typing import NamedTuple, cast
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ostinato.music import notes_codec, score_rows
-from ostinato.music.codec import Codec
-from ostinato.music.notes_codec import NotesCodec
-
-FOREVER = np.int32(2**30)
-"""Steps; longer than any piece."""
+from ostinato.music.codec import FOREVER, Elapsed
 
 _DEFAULT_BPM = 120
 
@@ -43,22 +37,9 @@ class Length(NamedTuple):
     """Since START."""
 
 
-class Passing(NamedTuple):
-    """What a row does to the time."""
-
-    shift: Int[Array, " b"]
-    """Steps before it."""
-    rest: Int[Array, " b"]
-    """Steps after it."""
-    new_bar_length: Int[Array, " b"]
-    """0 where the meter stays."""
-    new_seconds_per_step: Float[Array, " b"]
-    """0 where the tempo stays."""
-
-
-def start_clock(codec: Codec, batch_size: int) -> Clock:
+def start_clock(grid: int, batch_size: int) -> Clock:
     """Returns the clock after START: 4/4 at 120 beats per minute, until the rows say otherwise."""
-    zeros, grid = jnp.zeros((batch_size,), jnp.int32), _grid(codec)
+    zeros = jnp.zeros((batch_size,), jnp.int32)
     return Clock(
         now=zeros,
         bars=zeros,
@@ -69,44 +50,24 @@ def start_clock(codec: Codec, batch_size: int) -> Clock:
     )
 
 
-def passing(codec: Codec, row: Int[Array, "b f"]) -> Passing:
-    """Returns what each row does to the time."""
-    if isinstance(codec, NotesCodec):
-        gaps = [0, 0, notes_codec.UNKNOWN_GAP, *(event.gap for event in codec.vocabulary)]
-        zeros = jnp.zeros((len(row),), jnp.int32)
-        return Passing(jnp.asarray(gaps, jnp.int32)[row[:, 0]], zeros, zeros, jnp.zeros((len(row),)))
-    shift, instrument, pitch, duration, velocity = (row[:, j] for j in range(5))
-    length = jnp.asarray(score_rows.DURATIONS, jnp.int32)[duration]
-    bar_length = (pitch * (4 * score_rows.GRID)) >> velocity
-    seconds_per_step = 60 / ((duration + score_rows.MIN_BPM).astype(jnp.float32) * score_rows.GRID)
-    return Passing(
-        shift,
-        jnp.where(instrument == score_rows.REST, length, 0),
-        jnp.where(instrument == score_rows.METER, bar_length, 0),
-        jnp.where(instrument == score_rows.TEMPO, seconds_per_step, 0.0),
-    )
-
-
-def advance(clock: Clock, passed: Passing, is_primer: Bool[Array, " b"]) -> Clock:
+def advance(clock: Clock, elapsed: Elapsed, is_primer: Bool[Array, " b"]) -> Clock:
     """Returns the clock after a row. A new meter begins a new bar; a bar that it cuts short counts as one."""
-    steps = passed.shift + passed.rest
+    steps = elapsed.time_shift + elapsed.rest
     position = clock.bar_position + steps
     bars = clock.bars + position // clock.bar_length
     position = position % clock.bar_length
-    is_meter = passed.new_bar_length > 0
+    is_meter = elapsed.bar_length > 0
     bars = bars + (is_meter & (position > 0)).astype(jnp.int32)
     position = jnp.where(is_meter, 0, position)
     seconds = clock.seconds + steps.astype(jnp.float32) * clock.seconds_per_step
+    is_tempo = elapsed.seconds_per_step > 0
     return Clock(
         now=clock.now + steps,
         bars=jnp.where(is_primer, -(position > 0).astype(jnp.int32), bars),
         bar_position=position,
-        bar_length=jnp.where(is_meter, passed.new_bar_length, clock.bar_length),
+        bar_length=jnp.where(is_meter, elapsed.bar_length, clock.bar_length),
         seconds=jnp.where(is_primer, 0.0, seconds),
-        seconds_per_step=cast(
-            "Array",
-            jnp.where(passed.new_seconds_per_step > 0, passed.new_seconds_per_step, clock.seconds_per_step),
-        ),
+        seconds_per_step=cast("Array", jnp.where(is_tempo, elapsed.seconds_per_step, clock.seconds_per_step)),
     )
 
 
@@ -116,7 +77,3 @@ def steps_left(clock: Clock, length: Length) -> Int[Array, " b"]:
     in_bars = bars * clock.bar_length - clock.bar_position
     in_seconds = jnp.minimum((length.seconds - clock.seconds) / clock.seconds_per_step, float(FOREVER))
     return jnp.minimum(jnp.minimum(in_bars, length.steps - clock.now), jnp.floor(in_seconds).astype(jnp.int32))
-
-
-def _grid(codec: Codec) -> int:
-    return notes_codec.GRID if isinstance(codec, NotesCodec) else score_rows.GRID

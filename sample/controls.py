@@ -1,33 +1,29 @@
-"""What is asked of the sampler, as arrays that the compiled function takes: another wish compiles nothing anew.
+"""What is asked of the sampler, as arrays that the compiled function takes: another value compiles nothing.
 
 Letters: f fields, v values.
 """
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.music.codec import Codec
-from ostinato.music.notes_codec import NUM_SPECIAL, UNKNOWN, NotesCodec
+from ostinato.music.codec import FOREVER, Codec, Request
 from ostinato.music.piece import DRUMS
-from ostinato.music.score_codec import ScoreCodec
-from ostinato.music.score_rows import MAX_BPM, MAX_NUMERATOR, MIN_BPM, NUM_DENOMINATORS
-from ostinato.sample.clock import FOREVER, Length
-from ostinato.sample.score_masks import ScoreWishes
-from ostinato.sample.wishes import parse_instruments, parse_key, parse_meter, parse_pitch
+from ostinato.sample.clock import Length
+from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
+from ostinato.sample.density import Density
+from ostinato.sample.loop_guard import LoopGuard
+from ostinato.sample.parse import parse_instruments, parse_key, parse_meter, parse_pitch
 
 RHYTHM = ("shift", "duration")
 """The fields that the name 'rhythm' stands for."""
 
-
-class NotesWishes(NamedTuple):
-    """What the integers of the `notes` codec may be."""
-
-    events: Bool[Array, " v"]
+_OF_SOME_CODECS = ("style", "meter", "tempo", "instruments", "density", "key_bias")
 
 
 class Controls(NamedTuple):
@@ -41,11 +37,13 @@ class Controls(NamedTuple):
     may_end: Bool[Array, ""]
     """The model may end a piece before it is as long as asked for."""
     length: Length
-    density: Float[Array, ""]
-    """Notes in a bar; 0 leaves them to the model."""
     loop_repeats: Int[Array, ""]
-    wishes: Any
-    """ScoreWishes or NotesWishes."""
+    limits: Any
+    """Of the codec's grammar: what rows may hold."""
+    density: Float[Array, ""] | None
+    """Notes in a bar; 0 leaves them to the model. None where the codec has no time shift of its own."""
+    pitch_bias: Float[Array, " 128"] | None
+    """Nats that are added to the logits of pitches, but for drums; None where the codec has no pitch of its own."""
 
 
 def make_controls(config: SampleConfig, codec: Codec) -> Controls:
@@ -54,24 +52,50 @@ def make_controls(config: SampleConfig, codec: Codec) -> Controls:
     Raises:
         UserError: a name is not known, the codec has no such thing, or no note is left that may be written.
     """
+    known = codec.grammar.controls
+    absent = [name for name in _OF_SOME_CODECS if getattr(config, name) and name not in known]
+    if absent:
+        raise UserError(f"{absent[0]} cannot be asked of the {codec.name} codec, whose rows do not hold it")
+    pitches, pitch_bias = _pitches(config)
+    programs = np.full(DRUMS + 1, not config.instruments)
+    programs[parse_instruments(config.instruments)] = True
+    request = Request(
+        programs=programs,
+        pitches=pitches,
+        style=style_number(config.style, codec) if config.style else None,
+        meter=parse_meter(config.meter) if config.meter else None,
+        tempo=config.tempo or None,
+    )
     for_bars_or_seconds = bool(config.num_bars or config.num_seconds)
-    max_notes = FOREVER if for_bars_or_seconds else config.num_notes or config.max_notes
     return Controls(
         temperature=jnp.array(_temperatures(config, codec), jnp.float32),
         top_k=jnp.int32(config.top_k),
         top_p=jnp.float32(config.top_p),
         min_p=jnp.float32(config.min_p),
-        num_notes=jnp.int32(max_notes),
+        num_notes=jnp.int32(FOREVER if for_bars_or_seconds else config.num_notes or config.max_notes),
         may_end=jnp.bool_(not for_bars_or_seconds and not config.num_notes),
         length=Length(
             bars=jnp.int32(config.num_bars or FOREVER),
             seconds=jnp.float32(config.num_seconds or FOREVER),
             steps=jnp.int32(FOREVER),
         ),
-        density=jnp.float32(config.density),
         loop_repeats=jnp.int32(config.loop_guard),
-        wishes=_score_wishes(config, codec) if isinstance(codec, ScoreCodec) else _notes_wishes(config, codec),
+        limits=jax.tree.map(jnp.asarray, codec.grammar.limits(request)),
+        density=jnp.float32(config.density) if "density" in known else None,
+        pitch_bias=jnp.asarray(pitch_bias) if "key_bias" in known else None,
     )
+
+
+def make_constraints(controls: Controls, codec: Codec) -> Constraints:
+    """Returns the constraints that controls stand for; inside the compiled function."""
+    names = [field.name for field in codec.fields]
+    constraints: dict[str, Constraint] = {"grammar": Legal(codec.grammar.narrowed(controls.limits))}
+    if controls.density is not None:
+        constraints["density"] = Density(controls.density, names)
+    if controls.pitch_bias is not None:
+        constraints["pitch_bias"] = PitchBias(controls.pitch_bias, names)
+    constraints["loop_guard"] = LoopGuard(controls.loop_repeats, codec.fields)
+    return constraints
 
 
 def style_number(style: str, codec: Codec) -> int:
@@ -114,54 +138,3 @@ def _pitches(config: SampleConfig) -> tuple[Bool[np.ndarray, " 128"], Float[np.n
     if not (in_range & in_key).any():
         raise UserError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")
     return in_range & in_key, np.zeros(128, np.float32)
-
-
-def _score_wishes(config: SampleConfig, codec: Codec) -> ScoreWishes:
-    pitches, pitch_bias = _pitches(config)
-    programs = np.full(DRUMS + 1, not config.instruments)
-    programs[parse_instruments(config.instruments)] = True
-    numerator = denominator = -1
-    if config.meter:
-        meter = parse_meter(config.meter)
-        powers = [1 << power for power in range(NUM_DENOMINATORS)]
-        if not 1 <= meter.numerator <= MAX_NUMERATOR or meter.denominator not in powers:
-            raise UserError(
-                f"meter {config.meter} is not from 1 to {MAX_NUMERATOR} over one of {', '.join(map(str, powers))}"
-            )
-        numerator, denominator = meter.numerator, powers.index(meter.denominator)
-    if config.tempo and not MIN_BPM <= config.tempo <= MAX_BPM:
-        raise UserError(f"tempo {config.tempo} is not from {MIN_BPM} to {MAX_BPM} beats per minute")
-    return ScoreWishes(
-        programs=jnp.asarray(programs),
-        pitches=jnp.asarray(pitches),
-        pitch_bias=jnp.asarray(pitch_bias),
-        style=jnp.int32(style_number(config.style, codec) if config.style else -1),
-        numerator=jnp.int32(numerator),
-        denominator=jnp.int32(denominator),
-        tempo=jnp.int32(config.tempo - MIN_BPM if config.tempo else -1),
-        meter_changes=jnp.bool_(not config.meter),
-        tempo_changes=jnp.bool_(not config.tempo),
-    )
-
-
-def _notes_wishes(config: SampleConfig, codec: Codec) -> NotesWishes:
-    assert isinstance(codec, NotesCodec)
-    absent = [
-        name for name in ("style", "meter", "tempo", "instruments", "density", "key_bias") if getattr(config, name)
-    ]
-    if absent:
-        raise UserError(
-            f"{absent[0]} cannot be asked of the notes codec, whose integers have a pitch, a length and a gap only"
-        )
-    pitches, _ = _pitches(config)
-    events = np.ones(NUM_SPECIAL + len(codec.vocabulary), bool)
-    for integer, event in enumerate(codec.vocabulary, NUM_SPECIAL):
-        events[integer] = pitches[list(event.pitches)].all()
-    gap = np.array([event.gap for event in codec.vocabulary])
-    events[UNKNOWN] = False  # as the grammar has it
-    if not (events[NUM_SPECIAL:] & (gap > 0)).any():
-        raise UserError(
-            f"none of the {len(codec.vocabulary)} chords that the model knows has all its notes from "
-            f"{config.pitch_range[0]} to {config.pitch_range[1]}" + (f" and in {config.key}" if config.key else "")
-        )
-    return NotesWishes(jnp.asarray(events))

@@ -189,7 +189,7 @@ class _Batch:
     ) -> list[Generated]:
         """Cuts each row of the batch where its piece ends, and says what went wrong."""
         done = np.ravel(state.done)
-        num_loops = np.ravel(state.guard.num_loops)
+        num_loops = np.ravel(state.constraints["loop_guard"].num_loops)
         ends_early = config.num_notes or config.num_bars or config.num_seconds
         if ends_early and not done.all():
             short = [int(number) for number, is_done in zip(numbers, done, strict=True) if not is_done]
@@ -236,7 +236,7 @@ def given_chunks(
 def _cut(codec: Codec, rows: np.ndarray, log_probs: np.ndarray, primer: np.ndarray, controls: Controls) -> Generated:
     """Returns a piece up to where it ends."""
     steps, log_probs = np.concatenate([np.array([codec.start]), rows]), np.concatenate([[0], log_probs])
-    field, value = codec.end_choice
+    field, value = codec.eos
     ends = np.flatnonzero(steps[:, field] == value)
     length = ends[0] if len(ends) else len(steps)
     notes = codec.count_notes(steps[:length])

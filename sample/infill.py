@@ -14,18 +14,17 @@ from jaxtyping import Bool, Int, Integer
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
-from ostinato.music.codec import Codec
+from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.midi_write import instrument_name
-from ostinato.music.piece import Notes, Piece
-from ostinato.music.score_codec import ScoreCodec
-from ostinato.music.score_rows import DURATIONS, REST, START
+from ostinato.music.piece import DRUMS, Notes, Piece
 from ostinato.sample.bars import bar_lines, ticks_of_bars
-from ostinato.sample.clock import FOREVER
 from ostinato.sample.controls import Controls, make_controls, style_number
 from ostinato.sample.generate import Generated
+from ostinato.sample.parse import parse_instruments
 from ostinato.sample.particles import Particles
 from ostinato.sample.schedule import Schedule
-from ostinato.sample.wishes import parse_instruments
+
+_PROGRAMS = np.arange(DRUMS + 1)
 
 _PADDING = 256
 """Schedules are filled up to a multiple of so many rows, so that pieces of many lengths compile once."""
@@ -81,15 +80,15 @@ def harmony_attempts(
     Raises:
         UserError: as `harmonise` does.
     """
-    score = _score_codec(codec)
-    given = _melody(score.quantise(given), config)
+    _check(codec)
+    given = _melody(codec.quantise(given), config)
     programs = {int(program) for program in np.unique(given.notes.program)}
     controls = make_controls(config, codec)
-    free = np.asarray(controls.wishes.programs) & ~np.isin(np.arange(START), list(programs))
+    free = np.asarray(controls.limits.programs) & ~np.isin(_PROGRAMS, list(programs))
     if not free.any():
         names = ", ".join(instrument_name(program) for program in sorted(programs))
         raise UserError(f"no instrument is left to play with {names}: name others with --instruments")
-    rows = _given_rows(score, given, style_number(config.style, codec))
+    rows = _given_rows(codec, given, style_number(config.style, codec))
     end = given.end_tick
     particles = Particles(
         model, params, codec,
@@ -100,11 +99,11 @@ def harmony_attempts(
     if is_compared:
         # After each moment at which given notes begin.
         moments = np.flatnonzero(np.diff(rows.time, append=rows.time[-1] + 1) > 0) + 1
-        for anchor in moments[moments > np.argmax(rows.row[:, 1] < START)].tolist():
+        for anchor in moments[moments > np.argmax(codec.count_notes(rows.row) > 0)].tolist():
             particles.go_on(anchor)
             particles.resample()
     particles.go_on(int(FOREVER) - 1)
-    return _pieces_of(score, particles, num_given=len(rows.time))
+    return _pieces_of(codec, particles, num_given=len(rows.time))
 
 
 def fill(
@@ -129,17 +128,18 @@ def fill(
     Raises:
         UserError: the codec is another one, the piece has no such bars, or nothing follows them.
     """
-    score, (first_bar, num_bars) = _score_codec(codec), config.fill_bars
-    piece = score.quantise(piece)
+    _check(codec)
+    first_bar, num_bars = config.fill_bars
+    piece = codec.quantise(piece)
     start, end = ticks_of_bars(piece, first_bar, num_bars)
     in_hole = (piece.notes.onset >= start) & (piece.notes.onset < end)
     around = _chosen(piece, ~in_hole)
     if not (around.notes.onset >= end).any():
         raise UserError(f"no note follows bar {first_bar + num_bars - 1}; continue the piece with --primer instead")
     style = style_number(config.style, codec)
-    rows = _given_rows(score, around, style)
+    rows = _given_rows(codec, around, style)
     controls = make_controls(config, codec)
-    programs = controls.wishes.programs if config.instruments else np.isin(np.arange(START), piece.notes.program)
+    programs = controls.limits.programs if config.instruments else np.isin(_PROGRAMS, piece.notes.program)
     controls = _without_changes(controls, programs=programs, steps=int(FOREVER))
     bars_left = len(bar_lines(piece)) - first_bar - num_bars
     _, seen_until = ticks_of_bars(piece, first_bar + num_bars, min(config.look_ahead_bars, bars_left))
@@ -151,12 +151,12 @@ def fill(
         num_particles=_num_particles(config), seed=config.seed,
     )  # fmt: skip
     particles.go_on(num_seen)
-    attempts = _pieces_of(score, particles, num_given=num_seen)
-    filled = [_filled(score, attempt, around, start, end, style) for attempt in attempts]
+    attempts = _pieces_of(codec, particles, num_given=num_seen)
+    filled = [_filled(codec, attempt, around, start, end, style) for attempt in attempts]
     return sorted(filled, key=lambda one: -one.log_likelihood)[: config.num_pieces]
 
 
-def _filled(codec: ScoreCodec, attempt: Generated, around: Piece, start: int, end: int, style: int) -> Generated:
+def _filled(codec: Codec, attempt: Generated, around: Piece, start: int, end: int, style: int) -> Generated:
     """Returns the whole piece with what an attempt has in the hole; its log_probs are only those of what follows."""
     notes = codec.decode(attempt.steps).notes
     new = (notes.onset >= start) & (notes.onset < end)
@@ -164,24 +164,24 @@ def _filled(codec: ScoreCodec, attempt: Generated, around: Piece, start: int, en
     merged = Notes(*(np.concatenate([kept, column[new]]) for kept, column in columns))
     order = np.lexsort((merged.pitch, merged.program, merged.onset))
     whole = Piece(Notes(*(column[order] for column in merged)), around.tempos, around.meters, around.ticks_per_quarter)
-    is_after = _times(attempt.steps) >= end
+    is_after = _times(codec, attempt.steps) >= end
     log_probs = np.r_[0.0, attempt.log_probs[is_after]].astype(np.float32)
     return attempt._replace(steps=codec.encode(whole, style), log_probs=log_probs, num_primer_steps=1)
 
 
-def _pieces_of(codec: ScoreCodec, particles: Particles, *, num_given: int) -> list[Generated]:
+def _pieces_of(codec: Codec, particles: Particles, *, num_given: int) -> list[Generated]:
     """Returns what each particle that has had all given rows has written, up to its last note.
 
     Raises:
         UserError: none has.
     """
-    rows, is_written, log_probs = particles.attempts
+    (eos_field, eos_value), (rows, is_written, log_probs) = codec.eos, particles.attempts
     whole = np.flatnonzero(particles.num_given >= num_given)
     if not len(whole):
         raise UserError(f"none of {len(rows)} attempts came to the end: the model writes too many notes between two")
     pieces = []
     for candidate in whole.tolist():
-        kept = is_written[candidate] & (rows[candidate, :, 1] != codec.end[1])
+        kept = is_written[candidate] & (rows[candidate, :, eos_field] != eos_value)
         steps = np.concatenate([[codec.start], rows[candidate][kept]])
         nats = np.r_[0.0, log_probs[candidate][kept]]
         last = int(np.flatnonzero(codec.count_notes(steps))[-1]) + 1
@@ -191,16 +191,16 @@ def _pieces_of(codec: ScoreCodec, particles: Particles, *, num_given: int) -> li
     return pieces
 
 
-def _given_rows(codec: ScoreCodec, piece: Piece, style: int) -> _Given:
-    steps = codec.encode(piece, style)
-    stays = ~np.isin(steps[:, 1], [codec.start[1], codec.end[1], REST])
-    return _Given(_times(steps)[stays], steps[stays])
+def _given_rows(codec: Codec, piece: Piece, style: int) -> _Given:
+    steps = codec.encode(piece, style)[1:-1]
+    is_rest = codec.grammar.elapsed(np, steps.astype(np.int64)).rest > 0
+    return _Given(_times(codec, steps)[~is_rest], steps[~is_rest])
 
 
-def _times(steps: Integer[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
-    """Returns when each row stands, in steps since START."""
-    steps = steps.astype(np.int64)
-    return np.cumsum(steps[:, 0] + np.where(steps[:, 1] == REST, DURATIONS[steps[:, 3]], 0))
+def _times(codec: Codec, steps: Integer[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
+    """Returns when each row stands, after its rest, in steps since START."""
+    elapsed = codec.grammar.elapsed(np, steps.astype(np.int64))
+    return np.cumsum(elapsed.time_shift + elapsed.rest)
 
 
 def _schedule(given: _Given, *, free_from: int, free_until: int, ends: bool) -> Schedule:
@@ -220,14 +220,14 @@ def _schedule(given: _Given, *, free_from: int, free_until: int, ends: bool) -> 
 
 def _without_changes(controls: Controls, *, programs: Bool[np.ndarray, " 129"], steps: int) -> Controls:
     """Returns controls under which tempo and meter are those of the given rows, and the piece ends at a time."""
-    wishes = controls.wishes._replace(
+    limits = controls.limits._replace(
         programs=jnp.asarray(programs),
         **dict.fromkeys(("style", "numerator", "denominator", "tempo"), jnp.int32(-1)),
         **dict.fromkeys(("meter_changes", "tempo_changes"), jnp.bool_(False)),
     )
     forever = jnp.int32(FOREVER)
     length = controls.length._replace(bars=forever, seconds=jnp.float32(FOREVER), steps=jnp.int32(steps))
-    return controls._replace(wishes=wishes, length=length, num_notes=forever, may_end=jnp.bool_(False))
+    return controls._replace(limits=limits, length=length, num_notes=forever, may_end=jnp.bool_(False))
 
 
 def _melody(piece: Piece, config: SampleConfig) -> Piece:
@@ -246,10 +246,9 @@ def _chosen(piece: Piece, which: Bool[np.ndarray, " n"]) -> Piece:
     return Piece(notes, piece.tempos, piece.meters, piece.ticks_per_quarter)
 
 
-def _score_codec(codec: Codec) -> ScoreCodec:
-    if not isinstance(codec, ScoreCodec):
+def _check(codec: Codec) -> None:
+    if not {"harmonise", "fill"} <= codec.grammar.controls:
         raise UserError(f"only a model with the score codec can write around given notes, this one has {codec.name}")
-    return codec
 
 
 def _num_particles(config: SampleConfig) -> int:

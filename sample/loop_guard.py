@@ -6,12 +6,15 @@ each row, without its loudness, with the rows 1 to MAX_PERIOD before it. Where t
 top-p and min-p are set aside, until a row breaks the pattern.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ostinato.music.codec import Codec
+from ostinato.music.codec import Field
+from ostinato.sample.choose import SamplingParams
+from ostinato.sample.constraints import Constraint, Event
 
 MAX_PERIOD = 128
 """Rows of the longest pattern that is noticed: eight bars of four voices in quarter notes."""
@@ -22,7 +25,7 @@ MIN_ROWS = 32
 _HEATING, _COOLING, _HOTTEST = 1.1, 0.8, 4.0
 
 
-class LoopGuard(NamedTuple):
+class LoopState(NamedTuple):
     """What is remembered of each sequence."""
 
     history: Int[Array, "b p"]
@@ -36,40 +39,52 @@ class LoopGuard(NamedTuple):
     """Loops that were noticed."""
 
 
-def start_guard(batch_size: int) -> LoopGuard:
-    """Returns the guard before the first row."""
-    return LoopGuard(
-        history=jnp.full((batch_size, MAX_PERIOD), -1, jnp.int32),
-        repeated=jnp.zeros((batch_size, MAX_PERIOD), jnp.int32),
-        heat=jnp.ones((batch_size,)),
-        is_looping=jnp.zeros((batch_size,), bool),
-        num_loops=jnp.zeros((batch_size,), jnp.int32),
-    )
+class LoopGuard(Constraint):
+    """Heats what is stuck; with `repeats` 0 it never acts, and never on rows that are given."""
 
+    def __init__(self, repeats: Int[Array, ""], fields: Sequence[Field]) -> None:
+        self.repeats, self.fields = repeats, fields
 
-def watch(
-    guard: LoopGuard, codec: Codec, row: Int[Array, "b f"], repeats: Int[Array, ""], is_given: Bool[Array, " b"]
-) -> LoopGuard:
-    """Returns the guard after a row; with `repeats` 0 it never acts, and never on rows that are given."""
-    number = _number(codec, row)
-    repeated = jnp.where(number[:, None] == guard.history, guard.repeated + 1, 0)
-    period = jnp.arange(1, MAX_PERIOD + 1)[None, :]
-    enough = jnp.maximum((repeats - 1) * period, MIN_ROWS)
-    is_looping = jnp.any(repeated >= enough, axis=1) & (repeats > 0) & ~is_given
-    heat = jnp.where(is_looping, guard.heat * _HEATING, 1 + (guard.heat - 1) * _COOLING)
-    return LoopGuard(
-        history=jnp.concatenate([number[:, None], guard.history[:, :-1]], axis=1),
-        repeated=repeated,
-        heat=jnp.minimum(heat, _HOTTEST),
-        is_looping=is_looping,
-        num_loops=guard.num_loops + (is_looping & ~guard.is_looping).astype(jnp.int32),
-    )
+    def start(self, batch_size: int) -> LoopState:
+        return LoopState(
+            history=jnp.full((batch_size, MAX_PERIOD), -1, jnp.int32),
+            repeated=jnp.zeros((batch_size, MAX_PERIOD), jnp.int32),
+            heat=jnp.ones((batch_size,)),
+            is_looping=jnp.zeros((batch_size,), bool),
+            num_loops=jnp.zeros((batch_size,), jnp.int32),
+        )
 
+    def params(self, state: LoopState, params: SamplingParams) -> SamplingParams:
+        is_calm = state.heat <= 1
+        return SamplingParams(
+            temperature=params.temperature * state.heat,
+            top_k=jnp.where(is_calm, params.top_k, 0),
+            top_p=jnp.where(is_calm, params.top_p, 1.0),
+            min_p=jnp.where(is_calm, params.min_p, 0.0),
+        )
 
-def _number(codec: Codec, row: Int[Array, "b f"]) -> Int[Array, " b"]:
-    """Returns a number that is another for every row, but for its loudness (which may waver while the notes do not)."""
-    number = jnp.zeros((len(row),), jnp.int32)
-    for j, field in enumerate(codec.fields):
-        if field.name != "velocity":
-            number = number * field.size + row[:, j]
-    return number
+    def advance(self, state: LoopState, event: Event) -> LoopState:
+        number = self._number(event.row)
+        repeated = jnp.where(number[:, None] == state.history, state.repeated + 1, 0)
+        period = jnp.arange(1, MAX_PERIOD + 1)[None, :]
+        enough = jnp.maximum((self.repeats - 1) * period, MIN_ROWS)
+        is_looping = jnp.any(repeated >= enough, axis=1) & (self.repeats > 0) & ~event.is_given & ~event.is_last
+        heat = jnp.where(is_looping, state.heat * _HEATING, 1 + (state.heat - 1) * _COOLING)
+        return LoopState(
+            history=jnp.concatenate([number[:, None], state.history[:, :-1]], axis=1),
+            repeated=repeated,
+            heat=jnp.minimum(heat, _HOTTEST),
+            is_looping=is_looping,
+            num_loops=state.num_loops + (is_looping & ~state.is_looping).astype(jnp.int32),
+        )
+
+    def restart(self, state: LoopState, batch_size: int) -> LoopState:
+        return self.start(batch_size)._replace(num_loops=state.num_loops)
+
+    def _number(self, row: Int[Array, "b f"]) -> Int[Array, " b"]:
+        """Returns a number that is another for every row, but for its loudness, which may waver in a loop."""
+        number = jnp.zeros((len(row),), jnp.int32)
+        for j, field in enumerate(self.fields):
+            if field.name != "velocity":
+                number = number * field.size + row[:, j]
+        return number

@@ -14,7 +14,7 @@ from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.piece import Meters, Piece, Tempos
 from ostinato.sample.bars import cut_bars
 from ostinato.sample.controls import style_number
-from ostinato.sample.wishes import parse_meter
+from ostinato.sample.parse import parse_meter
 
 _US_PER_MINUTE = 60_000_000
 

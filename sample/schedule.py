@@ -8,8 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-_SHIFT, _INSTRUMENT = 0, 1
-_NEVER = 2**30
+from ostinato.music.codec import FOREVER, Due, Elapsed
 
 
 class Schedule(NamedTuple):
@@ -21,7 +20,7 @@ class Schedule(NamedTuple):
     time: Int[Array, " m"]
     """Steps since START."""
     row: Int[Array, "m f"]
-    """Its shift is not looked at: it follows from the row that comes to stand before it."""
+    """The first column, its time shift, is not looked at: it follows from the row that comes to stand before it."""
     length: Int[Array, ""]
     """Rows that come."""
     free_from: Int[Array, ""]
@@ -34,31 +33,17 @@ class Schedule(NamedTuple):
     """The piece ends with the last given row."""
 
 
-class Due(NamedTuple):
-    """The next given row of each sequence. All times are steps from now."""
-
-    wait: Int[Array, " b"]
-    """Never negative; very long where no row is left."""
-    row: Int[Array, "b f"]
-    free_from: Int[Array, " b"]
-    free_until: Int[Array, " b"]
-
-
 def next_due(schedule: Schedule, num_given: Int[Array, " b"], now: Int[Array, " b"]) -> Due:
     """Returns what is due for sequences that have had `num_given` of the rows."""
     index = jnp.minimum(num_given, len(schedule.time) - 1)
     return Due(
-        wait=jnp.where(num_given < schedule.length, schedule.time[index] - now, _NEVER),
+        wait=jnp.where(num_given < schedule.length, schedule.time[index] - now, FOREVER),
         row=schedule.row[index],
         free_from=schedule.free_from - now,
         free_until=schedule.free_until - now,
     )
 
 
-def is_taken(due: Due, row: Int[Array, "b f"], num_chosen: int) -> Bool[Array, " b"]:
-    """Tells where a row, of which the first `num_chosen` fields are chosen, is the one that is due.
-
-    The instrument decides: programs of given notes are not free to be chosen.
-    """
-    at_its_time = row[:, _SHIFT] == due.wait
-    return at_its_time & (row[:, _INSTRUMENT] == due.row[:, _INSTRUMENT]) & (num_chosen > _INSTRUMENT)
+def has_come(due: Due, row: Int[Array, "b f"], elapsed: Elapsed) -> Bool[Array, " b"]:
+    """Tells where a row is the one that is due."""
+    return (elapsed.time_shift == due.wait) & jnp.all(row[:, 1:] == due.row[:, 1:], axis=1)

@@ -99,7 +99,7 @@ class _Growing:
             raise CancelledError
         if self._is_over:
             return
-        field, value = self._codec.end_choice
+        field, value = self._codec.eos
         ends = np.flatnonzero(rows[0, :, field] == value)
         self._is_over = bool(len(ends))
         self._rows = np.concatenate([self._rows, rows[0, : ends[0] if len(ends) else None]])

@@ -13,7 +13,7 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import Codec
 from ostinato.sample.controls import make_controls
-from ostinato.sample.wishes import MODES
+from ostinato.sample.parse import MODES
 
 MAX_SEED = 2**31 - 1
 MAX_WORDS = 130

@@ -42,6 +42,6 @@ def changed(codec: Codec, steps: Integer[np.ndarray, "n f"], change: Change) -> 
     Raises:
         ValueError: the codec cannot say such a change.
     """
-    steps = codec.transpose(steps, change.semitones)
-    steps = codec.scale_tempo(steps, 1 + change.tempo_percent / 100)
-    return codec.shift_velocity(steps, change.velocity)
+    steps = codec.transform("transpose", steps, change.semitones)
+    steps = codec.transform("tempo", steps, change.tempo_percent)
+    return codec.transform("velocity", steps, change.velocity)

@@ -85,7 +85,7 @@ class NgramModel:
             primer: legal rows from START on, without END, that every piece begins with.
         """
         codec, wanted = self.codec, num_notes or DEFAULT_NOTES
-        end_field, end_value = codec.end_choice
+        end_field, end_value = codec.eos
         rngs = [np.random.default_rng(seed) for seed in seeds]
         given = np.array([codec.start]) if primer is None else primer
         rows = [np.tile(row, (len(seeds), 1)) for row in given.astype(np.int64)]
@@ -109,7 +109,7 @@ class NgramModel:
                     for number, one in zip(unfinished, probability, strict=True)
                 ]
             is_end = row[:, end_field] == end_value
-            added = np.where(is_end, 0, np.asarray(codec.note_counts)[row[:, end_field]])
+            added = np.where(is_end, 0, np.asarray(codec.grammar.note_counts)[row[:, end_field]])
             found[unfinished] += added
             last_note[unfinished] = np.where(added > 0, len(rows), last_note[unfinished])
             rows.append(np.zeros_like(rows[0]))

@@ -23,7 +23,6 @@ from ostinato.configs.errors import UserError
 from ostinato.data.records import TFRecordSource
 from ostinato.evaluation.baselines.beats import Beat, Chord, cut_beats, moved, shift_to_c
 from ostinato.music.codec import Codec
-from ostinato.music.notes_codec import UNKNOWN, NotesCodec
 from ostinato.music.piece import DEFAULT_TEMPO_US, Notes, Piece, make_piece
 
 MAX_PIECES = 1000
@@ -283,5 +282,6 @@ def _shape(chord: Chord) -> tuple[tuple[int, bool], ...]:
 
 
 def _legal(codec: Codec, rows: Integer[np.ndarray, "n f"]) -> Integer[np.ndarray, "n f"]:
-    """Returns the rows without events that the notes codec does not know; what the score codec encodes is legal."""
-    return rows[rows[:, 0] != UNKNOWN] if isinstance(codec, NotesCodec) else rows
+    """Returns the rows without those that stand for what the codec cannot say."""
+    specials = codec.specials
+    return rows if specials.unknown is None else rows[rows[:, specials.field] != specials.unknown]

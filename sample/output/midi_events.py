@@ -10,11 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from ostinato.music import notes_codec
 from ostinato.music.codec import Codec
-from ostinato.music.notes_codec import NotesCodec
 from ostinato.music.piece import DRUMS, Piece
-from ostinato.music.score_rows import DURATIONS, GRID, REST
 
 _DRUM_CHANNEL = 9
 _PITCHED_CHANNELS = [channel for channel in range(16) if channel != _DRUM_CHANNEL]
@@ -42,7 +39,7 @@ class MidiEvents:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self.ticks_per_quarter = notes_codec.GRID if isinstance(codec, NotesCodec) else GRID
+        self.ticks_per_quarter = codec.grammar.grid
         self._now = 0
         self._last_end = 0
         self._waiting: list[Event] = []
@@ -121,8 +118,5 @@ class MidiEvents:
 
 def _elapsed(codec: Codec, rows: Integer[np.ndarray, "n f"]) -> int:
     """Returns the time from the row before the first to the last, in steps."""
-    if isinstance(codec, NotesCodec):
-        gaps = np.array([0, 0, notes_codec.UNKNOWN_GAP, *(event.gap for event in codec.vocabulary)])
-        return int(gaps[rows[:, 0]].sum())
-    rows = rows.astype(np.int64)
-    return int((rows[:, 0] + np.where(rows[:, 1] == REST, DURATIONS[rows[:, 3]], 0)).sum())
+    elapsed = codec.grammar.elapsed(np, rows.astype(np.int64))
+    return int((elapsed.time_shift + elapsed.rest).sum())

@@ -64,7 +64,9 @@ def test_a_job_of_several_parts_answers_alike_and_replaces_what_was_there(datase
 def test_pieces_are_counted_in_other_keys_too_where_that_is_wanted(dataset, tmp_path):
     count_ngrams(dataset, tmp_path / "ngrams", max_transpose=1)
     source = dataset.source("train")
-    pieces = [CODEC.transpose(source[i].steps, change) for i in range(len(source)) for change in (-1, 0, 1)]
+    pieces = [
+        CODEC.transform("transpose", source[i].steps, change) for i in range(len(source)) for change in (-1, 0, 1)
+    ]
     _assert_same(open_counts(tmp_path / "ngrams", dataset.fingerprint), in_memory(pieces), pieces)
 
 

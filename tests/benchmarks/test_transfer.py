@@ -25,14 +25,14 @@ def test_pieces_that_repeat_held_out_ones_are_not_learnt_from(datasets, tmp_path
     new, old = datasets
     assert keep_apart(new, old) == Apart([0, 1, 2, 3, 4, 5], 0, 7)
     (held_out,) = tunes(9)
-    copies = [CODEC.transpose(held_out.astype(CODEC.dtype), 2), *tunes(0, 1)]
+    copies = [CODEC.transform("transpose", held_out.astype(CODEC.dtype), 2), *tunes(0, 1)]
     leaking = write_pieces(tmp_path / "leaking", train=copies, validation=tunes(6), test=tunes(9))
     assert keep_apart(leaking, old) == Apart([1, 2], 1, 7)
 
 
 def test_held_out_music_in_the_old_corpus_is_refused(datasets, tmp_path):
     new, _ = datasets
-    old = write_pieces(tmp_path / "old", train=[CODEC.transpose(tunes(10)[0].astype(CODEC.dtype), -3)])
+    old = write_pieces(tmp_path / "old", train=[CODEC.transform("transpose", tunes(10)[0].astype(CODEC.dtype), -3)])
     with pytest.raises(ValueError, match="holds music that is held out in"):
         keep_apart(new, old)
 

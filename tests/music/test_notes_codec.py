@@ -51,13 +51,12 @@ def test_what_is_rare_is_unknown_and_sounds_as_silence():
 
 @given(pieces())
 @settings(max_examples=100, deadline=None)
-def test_decoding_what_was_encoded_gives_the_quantised_piece(piece):
+def test_encoding_what_was_decoded_gives_the_same_steps(piece):
     counts = count_events(piece)
     if not counts:
         return
     codec = NotesCodec(vocabulary=choose_vocabulary(counts, min_count=1, max_vocabulary=1000))
     steps = codec.encode(piece)
-    assert codec.decode(steps) == codec.quantise(piece)
     assert UNKNOWN not in steps
     np.testing.assert_array_equal(codec.encode(codec.decode(steps)), steps)
 
@@ -80,14 +79,10 @@ def test_an_empty_vocabulary_is_refused():
 
 def test_changes_of_what_the_integers_do_not_hold_are_refused():
     steps = CODEC.encode(PIECE)
-    with pytest.raises(ValueError, match="cannot transpose"):
-        CODEC.transpose(steps, 1)
-    with pytest.raises(ValueError, match="cannot change the tempo"):
-        CODEC.scale_tempo(steps, 1.1)
-    with pytest.raises(ValueError, match="cannot change the velocity"):
-        CODEC.shift_velocity(steps, -1)
-    unchanged = CODEC.shift_velocity(CODEC.scale_tempo(CODEC.transpose(steps, 0), 1.0), 0)
-    np.testing.assert_array_equal(unchanged, steps)
+    for name, message in (("transpose", "transpose a pitch"), ("tempo", "change the tempo"), ("velocity", "velocity")):
+        with pytest.raises(ValueError, match=message):
+            CODEC.transform(name, steps, 1)
+        assert CODEC.transform(name, steps, 0) is steps
 
 
 def test_the_codec_comes_back_from_json():

@@ -8,7 +8,7 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_rows import END, METER, REST, START, TEMPO
 from ostinato.sample.controls import make_controls
-from ostinato.sample.wishes import parse_key
+from ostinato.sample.parse import parse_key
 from tests.midi_files import tune
 from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
 
@@ -236,8 +236,8 @@ def test_whatever_is_asked_for_the_rows_are_legal_and_obey(
     assert_legal([piece for piece in pieces if SCORE.count_notes(piece.steps).any()])
     for piece in _pieces(pieces):
         pitched = piece.notes.program != DRUMS
-        assert controls.wishes.programs[piece.notes.program].all()
-        assert controls.wishes.pitches[piece.notes.pitch[pitched]].all()
+        assert controls.limits.programs[piece.notes.program].all()
+        assert controls.limits.pitches[piece.notes.pitch[pitched]].all()
         if header[0]:
             assert len(piece.tempos.tick) <= 1
         if header[1]:

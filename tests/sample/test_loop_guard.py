@@ -3,20 +3,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ostinato.sample.loop_guard import MIN_ROWS, start_guard, watch
+from ostinato.music.codec import Elapsed
+from ostinato.sample.clock import start_clock
+from ostinato.sample.constraints import Event
+from ostinato.sample.loop_guard import MIN_ROWS, LoopGuard
 from tests.midi_files import tune
 from tests.sample.tiny_models import SCORE, assert_legal, leaning, tiny_model, write
 
-_watch = jax.jit(watch, static_argnums=1)
+
+@jax.jit
+def _advance(state, row, repeats):
+    zeros, never = jnp.zeros((1,), jnp.int32), jnp.zeros((1,), bool)
+    event = Event(row, Elapsed(zeros, zeros, zeros, zeros), zeros, start_clock(24, 1), is_given=never, is_last=never)
+    return LoopGuard(repeats, SCORE.fields).advance(state, event)
 
 
 def _after(rows, *, repeats=4):
     """The guard after some rows, for one sequence."""
-    guard, states = start_guard(1), []
+    states = [LoopGuard(jnp.int32(repeats), SCORE.fields).start(1)]
     for row in rows:
-        guard = _watch(guard, SCORE, jnp.asarray(row, jnp.int32)[None], jnp.int32(repeats), jnp.zeros((1,), bool))
-        states.append(guard)
-    return states
+        states.append(_advance(states[-1], jnp.asarray(row, jnp.int32)[None], jnp.int32(repeats)))
+    return states[1:]
 
 
 def _heat(states):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ostinato.music.piece import DRUMS
-from ostinato.sample.wishes import MODES, parse_instruments, parse_key, parse_meter, parse_pitch
+from ostinato.sample.parse import MODES, parse_instruments, parse_key, parse_meter, parse_pitch
 
 CLASSES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
