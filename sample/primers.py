@@ -47,15 +47,16 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Integer[
             len(source), size=config.num_pieces, replace=config.num_pieces > len(source)
         )
         found = [source[int(i)] for i in chosen]
-        return [_beginning(record.steps, f"{path}: {record.id[:12]}", codec, config) for record in found]
+        return [
+            _beginning(record.steps, _style(record.style, codec), f"{path}: {record.id[:12]}", codec, config)
+            for record in found
+        ]
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in MIDI_SUFFIXES)
     files = files[: config.num_pieces] if folder.is_dir() else [folder]
     if not files or not all(file.is_file() for file in files):
         raise UserError(f"{path}: neither a MIDI file, a folder with MIDI files, nor a finished dataset")
-    return [
-        _beginning(codec.encode(read_piece(file), style_number(config.style, codec)), str(file), codec, config)
-        for file in files
-    ]
+    style = style_number(config.style, codec)
+    return [_beginning(codec.encode(read_piece(file), style), style, str(file), codec, config) for file in files]
 
 
 def read_piece(file: Path) -> Piece:
@@ -71,7 +72,7 @@ def read_piece(file: Path) -> Piece:
 
 
 def _beginning(
-    steps: Integer[np.ndarray, "n f"], name: str, codec: Codec, config: SampleConfig
+    steps: Integer[np.ndarray, "n f"], style: int, name: str, codec: Codec, config: SampleConfig
 ) -> Integer[np.ndarray, "m f"]:
     """Returns the steps of the bars or notes that are wanted, never END."""
     if config.primer_bars or config.primer_start > 1 or config.tempo or config.meter or config.style:
@@ -81,19 +82,19 @@ def _beginning(
             raise UserError(f"{name}: {error}") from error
         if not piece.num_notes:
             raise UserError(f"{name}: no note begins in the bars that are wanted; see --primer-start, --primer-bars")
-        style = style_number(config.style, codec) if config.style else _style_of(steps, codec)
-        steps = codec.encode(_as_wished(piece, config), style)
+        style = style_number(config.style, codec) if config.style else style
+        steps = codec.encode(_as_asked(piece, config), style)
     if config.primer_bars:
         return steps[:-1]
     enough = np.flatnonzero(np.cumsum(codec.count_notes(steps)) >= config.primer_notes)
     return steps[: enough[0] + 1] if len(enough) else steps[:-1]
 
 
-def _style_of(steps: Integer[np.ndarray, "n f"], codec: Codec) -> int:
-    return int(steps[1, 2]) if codec.name == "score" else 0
+def _style(name: str, codec: Codec) -> int:
+    return codec.styles.index(name) if name in codec.styles else 0
 
 
-def _as_wished(piece: Piece, config: SampleConfig) -> Piece:
+def _as_asked(piece: Piece, config: SampleConfig) -> Piece:
     """Returns the piece in one tempo and one meter where they are asked for."""
     tempos, meters = piece.tempos, piece.meters
     if config.tempo:
