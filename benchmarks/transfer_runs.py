@@ -19,8 +19,8 @@ from ostinato.configs.presets import chorales
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.data.records import Dataset, TFRecordSource, write_atomically
 from ostinato.evaluation.held_out import choose_pieces
-from ostinato.evaluation.likelihood import measure_material, score_network
-from ostinato.evaluation.scores import Material
+from ostinato.evaluation.likelihood import score_network, split_stats
+from ostinato.evaluation.scores import SplitStats
 from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.loop import train
 
@@ -94,7 +94,7 @@ class Measured(NamedTuple):
 
     source: TFRecordSource
     pieces: Int[np.ndarray, " p"]
-    material: Material
+    material: SplitStats
 
 
 class Bench(NamedTuple):
@@ -115,7 +115,7 @@ def open_bench(output: Path, new: Dataset, old: Dataset, apart: Apart, effort: E
     for name, dataset, at_most in (("new", new, 0), ("old", old, effort.num_old)):
         source = dataset.source(SPLIT)
         pieces = choose_pieces(len(source), at_most)
-        held_out[name] = Measured(source, pieces, measure_material(source, pieces))
+        held_out[name] = Measured(source, pieces, split_stats(source, pieces))
     return Bench(output, new, old, apart, effort, held_out)
 
 

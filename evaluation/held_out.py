@@ -8,9 +8,9 @@ from ostinato.data.records import Dataset
 HELD_OUT = ("test", "validation")
 
 
-def held_out_split(dataset: Dataset) -> str:
-    """Returns test, or validation where there is no test split, or train where there is neither."""
-    return next(split for split in (*HELD_OUT, "train") if split in dataset.splits)
+def held_out_split(dataset: Dataset) -> str | None:
+    """Returns test, or validation where there is no test split, or None where there is neither."""
+    return next((split for split in HELD_OUT if split in dataset.splits), None)
 
 
 def choose_pieces(num_pieces: int, at_most: int) -> Int[np.ndarray, " p"]:

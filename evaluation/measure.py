@@ -1,9 +1,10 @@
 """The figures of `ostinato evaluate`: runs and baselines on every split of a dataset, on the same pieces.
 
-Letters: p pieces.
+`MEASUREMENTS` lists what is measured; each function returns a part of report.json.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import logging
 from collections.abc import Callable, Sequence
@@ -15,18 +16,17 @@ from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset
 from ostinato.evaluation import bootstrap
 from ostinato.evaluation.baselines.rules import RuleComposer
-from ostinato.evaluation.baselines.simple import LOOK_UP, make_baselines
+from ostinato.evaluation.baselines.simple import LONGEST_MATCH, make_baselines
 from ostinato.evaluation.checkpoints import measure_checkpoints
 from ostinato.evaluation.held_out import HELD_OUT, choose_pieces, held_out_split
-from ostinato.evaluation.likelihood import check_codec, measure_material, score_network, score_predictors
+from ostinato.evaluation.likelihood import check_codec, score_network, score_predictors, split_stats
 from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.memorization.originality import compare_originality
-from ostinato.evaluation.memorization.split_leakage import find_leak
+from ostinato.evaluation.memorization.split_leakage import find_leakage
 from ostinato.evaluation.paper_table import paper_table
 from ostinato.evaluation.samples import (
-    NO_MUSIC,
-    Asked,
     Music,
+    SampleRequest,
     choose_lengths,
     read_held_out,
     write_by_composers,
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class EvaluationConfig:
     """What is measured, and how."""
 
     runs: tuple[Path, ...]
@@ -70,13 +70,64 @@ class Wanted:
     """For the report."""
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What the measurements share."""
+
+    config: EvaluationConfig
+    dataset: Dataset
+    runs: list[tuple[str, LoadedRun]]
+    """With the names that the tables give them."""
+    counts: Callable[[], NgramCounts]
+    index: Callable[[], CopyIndex]
+
+    @functools.cached_property
+    def held_out(self) -> str:
+        """The split that the summary speaks of."""
+        return held_out_split(self.dataset) or "train"
+
+    @functools.cached_property
+    def music(self) -> Music:
+        """New and held-out pieces."""
+        if not self.config.num_samples:
+            return Music()
+        if self.held_out not in HELD_OUT:
+            return Music(
+                notices=["the dataset has no held-out split, so no pieces were written to be compared with it"]
+            )
+        held_out = read_held_out(self.dataset, self.held_out)
+        if not held_out.pieces:
+            return Music(
+                notices=[f"the {held_out.split} split holds no notes, so no pieces were written to be compared"]
+            )
+        config, lengths = self.config, [piece.num_notes for piece in held_out.pieces]
+        num_notes = choose_lengths(lengths, config.num_samples, config.seed)
+        request = SampleRequest(num_notes, config.seed, config.temperature, config.batch_size)
+        written = []
+        for name, run in self.runs:
+            logger.info("%d pieces of up to %d notes by %s", len(num_notes), max(num_notes), name)
+            written.append((name, write_by_run(run, request)))
+        logger.info("as many by the baselines")
+        written += write_by_composers(self.dataset, request, counts=self.counts)
+        notices = [
+            f"{name}: only {len(pieces)} of {len(num_notes)} pieces have a note"
+            for name, pieces in written
+            if len(pieces) < len(num_notes)
+        ]
+        return Music(held_out, [(name, pieces) for name, pieces in written if pieces], request, notices)
+
+
 def measure_run(
-    wanted: Wanted, dataset: Dataset, *, counts: Callable[[], NgramCounts], index: Callable[[], CopyIndex]
+    config: EvaluationConfig,
+    dataset: Dataset,
+    *,
+    counts: Callable[[], NgramCounts],
+    index: Callable[[], CopyIndex],
 ) -> tuple[dict[str, Any], Music]:
     """Returns the content of report.json, and the music that it speaks of.
 
     Args:
-        wanted: what is measured.
+        config: what is measured.
         dataset: on what.
         counts: returns those of the training split, for the baselines; asked once the runs are known to fit.
         index: returns that of the training split, in which copies are looked for.
@@ -84,84 +135,63 @@ def measure_run(
     Raises:
         ValueError: a model was trained with another codec than the dataset's, or there is no checkpoint.
     """
-    runs = [load_params(path, wanted.checkpoint) for path in wanted.runs]
-    for path, run in zip(wanted.runs, runs, strict=True):
+    runs = [load_params(path, config.checkpoint) for path in config.runs]
+    for path, run in zip(config.runs, runs, strict=True):
         check_codec(path, run, dataset, advice="give the dataset that the run was trained on")
-    names = _names(wanted.runs, runs)
-    report = {
-        **_describe(wanted, dataset, runs, names),
-        **_measure_likelihood(wanted, dataset, runs, names, counts),
-        "paper_table": _paper_table(wanted.runs[0]),
-        "transfer": measure_transfer(
-            wanted.runs[0],
-            dataset,
-            old_dataset=wanted.old_dataset,
-            checkpoint=wanted.checkpoint,
-            batch_size=wanted.batch_size,
-        ),
-        "notices": [],
-        "samples": None,
-        "statistics": [],
-        "originality": [],
-        "checkpoints": [],
-    }
-    music = _write_music(wanted, dataset, runs, names, counts, report)
-    if music.written:
-        _compare_music(wanted, dataset, music, index(), report)
-    return report, music
+    named = list(zip(_names(config.runs, runs), runs, strict=True))
+    evaluation = Evaluation(config, dataset, named, counts, functools.cache(index))
+    report = {}
+    for measure in MEASUREMENTS:
+        report |= measure(evaluation)
+    return report, evaluation.music
 
 
-def _describe(wanted: Wanted, dataset: Dataset, runs: list[LoadedRun], names: list[str]) -> dict[str, Any]:
-    """Returns what was measured, and with what."""
-    options = {
-        field.name: getattr(wanted, field.name)
-        for field in dataclasses.fields(wanted)
-        if field.name not in ("runs", "command", "old_dataset")
-    }
-    options["old_dataset"] = None if wanted.old_dataset is None else str(wanted.old_dataset.path)
+def describe(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns what is measured, and with what."""
+    config, dataset, runs = evaluation.config, evaluation.dataset, evaluation.runs
+    options = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    del options["runs"], options["command"]
+    options["old_dataset"] = None if config.old_dataset is None else str(config.old_dataset.path)
+    _, first = runs[0]
     return {
-        "command": wanted.command,
+        "command": config.command,
         "version": importlib.metadata.version("ostinato"),
         "libraries": {name: importlib.metadata.version(name) for name in ("jax", "flax", "numpy")},
         "options": options,
-        "workdir": str(wanted.runs[0]),
+        "workdir": str(config.runs[0]),
         "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint},
-        "step": runs[0].step,
-        "params_sha256": runs[0].params_sha256,
+        "step": first.step,
+        "params_sha256": first.params_sha256,
         "runs": [
             {"name": name, "workdir": str(path), "step": run.step, "params_sha256": run.params_sha256}
-            for name, path, run in zip(names, wanted.runs, runs, strict=True)
+            for path, (name, run) in zip(config.runs, runs, strict=True)
         ],
-        "held_out": held_out_split(dataset),
+        "held_out": evaluation.held_out,
         "bootstrap": {"resamples": bootstrap.NUM_RESAMPLES, "level": bootstrap.LEVEL, "seed": bootstrap.SEED},
     }
 
 
-def _measure_likelihood(
-    wanted: Wanted, dataset: Dataset, runs: list[LoadedRun], names: list[str], counts: Callable[[], NgramCounts]
-) -> dict[str, Any]:
+def likelihood(evaluation: Evaluation) -> dict[str, Any]:
     """Returns how likely every split is to the runs and the baselines, and whether something speaks against it."""
-    baselines = make_baselines(counts(), dataset.codec)[::-1]
-    field_names = tuple(field.name for field in dataset.codec.fields)
+    config, dataset = evaluation.config, evaluation.dataset
+    baselines = make_baselines(evaluation.counts(), dataset.codec)[::-1]
+    longest_match = next(predictor for predictor in baselines if predictor.name == LONGEST_MATCH)
     composer = RuleComposer.of_split(dataset.source("train"))
+    field_names = tuple(field.name for field in dataset.codec.fields)
     splits, comparisons, leaks, rules = {}, {}, {}, {}
     for split in dataset.splits:
         source = dataset.source(split)
-        pieces = choose_pieces(len(source), wanted.max_train_pieces if split == "train" else 0)
+        pieces = choose_pieces(len(source), config.max_train_pieces if split == "train" else 0)
         logger.info("likelihood of %d pieces (%s split)", len(pieces), split)
-        material = measure_material(source, pieces)
+        stats = split_stats(source, pieces)
         scores = [
-            *(
-                score_network(run, source, pieces, batch_size=wanted.batch_size, name=name)
-                for run, name in zip(runs, names, strict=True)
-            ),
-            *score_predictors(baselines, source, pieces),
+            score_network(run, source, pieces, batch_size=config.batch_size, name=name) for name, run in evaluation.runs
         ]
-        splits[split] = [score_as_json(score, material, field_names) for score in scores]
-        comparisons[split] = [compare(scores[0], other, material) for other in scores[1:]]
+        scores += score_predictors(baselines, source, pieces)
+        splits[split] = [score_as_json(score, stats, field_names) for score in scores]
+        comparisons[split] = [compare(scores[0], other, stats) for other in scores[1:]]
         if split != "train":
-            look_up = next(predictor for predictor in baselines if predictor.name == LOOK_UP)
-            leaks[split] = find_leak(look_up, source, pieces)
+            leaks[split] = find_leakage(longest_match, source, pieces, stats)
             rules[split] = composer.coverage(dataset.codec.decode(source[number].steps) for number in pieces.tolist())
     return {
         "splits": splits,
@@ -172,71 +202,73 @@ def _measure_likelihood(
     }
 
 
-def _paper_table(workdir: Path) -> list[dict[str, Any]]:
-    """Returns the paper's table, or nothing for an imported run, which has not written down how it was trained."""
-    if not (workdir / FILE).is_file():
-        return []
-    return [{**row._asdict(), "improvement": row.improvement} for row in paper_table(workdir)]
+def training(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns the paper's table, with nothing in it for an imported run, which has not written down how it went."""
+    workdir = evaluation.config.runs[0]
+    rows = paper_table(workdir) if (workdir / FILE).is_file() else []
+    return {"paper_table": [{**row._asdict(), "improvement": row.improvement} for row in rows]}
 
 
-def _write_music(
-    wanted: Wanted,
-    dataset: Dataset,
-    runs: list[LoadedRun],
-    names: list[str],
-    counts: Callable[[], NgramCounts],
-    report: dict[str, Any],
-) -> Music:
-    """Returns new and held-out pieces, and adds to the report how they were made, or why there are none."""
-    if not wanted.num_samples:
-        return NO_MUSIC
-    if report["held_out"] not in HELD_OUT:
-        report["notices"].append("the dataset has no held-out split, so no pieces were written to be compared with it")
-        return NO_MUSIC
-    held_out = read_held_out(dataset, report["held_out"])
-    if not held_out.pieces:
-        report["notices"].append(f"the {held_out.split} split holds no notes, so no pieces were written to be compared")
-        return NO_MUSIC
-    num_notes = choose_lengths([piece.num_notes for piece in held_out.pieces], wanted.num_samples, wanted.seed)
-    asked = Asked(num_notes, wanted.seed, wanted.temperature, wanted.batch_size)
-    written = []
-    for run, name in zip(runs, names, strict=True):
-        logger.info("%d pieces of up to %d notes by %s", len(num_notes), max(num_notes), name)
-        written.append((name, write_by_run(run, asked)))
-    logger.info("as many by the baselines")
-    written += write_by_composers(dataset, asked, counts=counts).items()
-    report["samples"] = {
-        "split": held_out.split,
-        "held_out": len(held_out.pieces),
-        "num_notes": num_notes,
-        "sample_command": f"ostinato sample --workdir {wanted.runs[0]} --output FOLDER --num-pieces {len(num_notes)} "
-        f"--num-notes {max(num_notes)} --seed {wanted.seed} --temperature {wanted.temperature:g}"
-        + (" --checkpoint latest" if wanted.checkpoint == "latest" else ""),
-    }
-    report["notices"] += [
-        f"{name}: only {len(pieces)} of {len(num_notes)} pieces have a note"
-        for name, pieces in written
-        if len(pieces) < len(num_notes)
-    ]
-    return Music(held_out, [(name, pieces) for name, pieces in written if pieces])
+def transfer(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns what fine-tuning changed."""
+    config = evaluation.config
+    found = measure_transfer(
+        config.runs[0],
+        evaluation.dataset,
+        old_dataset=config.old_dataset,
+        checkpoint=config.checkpoint,
+        batch_size=config.batch_size,
+    )
+    return {"transfer": found}
 
 
-def _compare_music(wanted: Wanted, dataset: Dataset, music: Music, index: CopyIndex, report: dict[str, Any]) -> None:
-    """Adds to the report how the new pieces compare with real ones, and what they share with the training split."""
+def samples(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns how the new pieces were made, and what is missing of them and of what can be said of them."""
+    config, music = evaluation.config, evaluation.music
+    if music.request is None:
+        return {"samples": None, "notices": list(music.notices)}
+    real, num_notes = len(music.held_out.pieces), music.request.num_notes
+    command = (
+        f"ostinato sample --workdir {config.runs[0]} --output FOLDER --num-pieces {len(num_notes)} "
+        f"--num-notes {max(num_notes)} --seed {config.seed} --temperature {config.temperature:g}"
+    )
+    if config.checkpoint == "latest":
+        command += " --checkpoint latest"
+    too_few = (
+        f"{real} held-out {'piece is' if real == 1 else 'pieces are'} too few for musical statistics, "
+        f"which need {MIN_PIECES}"
+    )
+    made = {"split": music.held_out.split, "held_out": real, "num_notes": num_notes, "sample_command": command}
+    return {"samples": made, "notices": [*music.notices, *([too_few] if real < MIN_PIECES and music.written else [])]}
+
+
+def statistics(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns how the new pieces compare with real ones."""
+    music, seed = evaluation.music, evaluation.config.seed
     real = music.held_out.pieces
+    return {
+        "statistics": [
+            {"name": name, **compare_statistics(pieces, real, seed=seed)}
+            for name, pieces in music.written
+            if min(len(real), len(pieces)) >= MIN_PIECES
+        ]
+    }
+
+
+def originality(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns what the new pieces share with the training split, and how that went along the run."""
+    config, music = evaluation.config, evaluation.music
+    found: dict[str, Any] = {"originality": [], "checkpoints": []}
     for name, pieces in music.written:
-        logger.info("music by %s beside %d real pieces", name, len(real))
-        report["originality"].append({"name": name, **compare_originality(index, pieces, real)})
-        if min(len(real), len(pieces)) >= MIN_PIECES:
-            report["statistics"].append({"name": name, **compare_statistics(pieces, real, seed=wanted.seed)})
-    if len(real) < MIN_PIECES:
-        report["notices"].append(
-            f"{len(real)} held-out {'piece is' if len(real) == 1 else 'pieces are'} too few for musical statistics, "
-            f"which need {MIN_PIECES}"
-        )
-    if wanted.by_checkpoint:
-        asked = Asked(report["samples"]["num_notes"], wanted.seed, wanted.temperature, wanted.batch_size)
-        report["checkpoints"] = measure_checkpoints(wanted.runs[0], dataset, music.held_out, asked, index)
+        compared = compare_originality(evaluation.index(), pieces, music.held_out.pieces)
+        found["originality"].append({"name": name, **compared})
+    if config.by_checkpoint and music.written and music.request is not None:
+        dataset, index = evaluation.dataset, evaluation.index()
+        found["checkpoints"] = measure_checkpoints(config.runs[0], dataset, music.held_out, music.request, index)
+    return found
+
+
+MEASUREMENTS = (describe, likelihood, training, transfer, samples, statistics, originality)
 
 
 def _names(workdirs: Sequence[Path], runs: Sequence[LoadedRun]) -> list[str]:

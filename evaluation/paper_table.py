@@ -1,11 +1,17 @@
 """The paper's table of a run: training loss, validation loss, validation accuracy and perplexity, first and last."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 from ostinato.configs.errors import UserError
-from ostinato.train.metrics import FILE
+from ostinato.train.metrics import FILE, read_lines
+
+_METRICS = {
+    "training loss": ("train", "loss"),
+    "validation loss": ("validation", "loss"),
+    "validation accuracy": ("validation", "accuracy"),
+    "perplexity": ("validation", "perplexity"),
+}
 
 
 class PaperRow(NamedTuple):
@@ -23,7 +29,9 @@ class PaperRow(NamedTuple):
 
 
 def paper_table(workdir: Path) -> list[PaperRow]:
-    """Returns the table from the metrics that the run wrote itself; final is the last measurement of the run.
+    """Returns the table from the metrics that the run wrote itself: the first and the last number of each.
+
+    A step that was skipped, since its loss was no number, has none.
 
     Raises:
         UserError: the run has no metrics yet.
@@ -31,15 +39,10 @@ def paper_table(workdir: Path) -> list[PaperRow]:
     path = workdir / FILE
     if not path.is_file():
         raise UserError(f"{path}: missing; run 'ostinato train' first")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    of_split = {split: [line for line in lines if line["split"] == split] for split in ("train", "validation")}
+    lines = read_lines(path)
     rows = []
-    for metric, split, key in (
-        ("training loss", "train", "loss"),
-        ("validation loss", "validation", "loss"),
-        ("validation accuracy", "validation", "accuracy"),
-        ("perplexity", "validation", "perplexity"),
-    ):
-        if of_split[split]:
-            rows.append(PaperRow(metric, of_split[split][0][key], of_split[split][-1][key]))
+    for metric, (split, key) in _METRICS.items():
+        values = [line[key] for line in lines if line["split"] == split and line[key] is not None]
+        if values:
+            rows.append(PaperRow(metric, values[0], values[-1]))
     return rows

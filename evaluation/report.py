@@ -1,37 +1,42 @@
-"""ostinato evaluate: what `measure` found, as report.json and as one page, report.html.
+"""ostinato evaluate: what `measure` found, as report.json and as one page, report.html, that needs no network.
 
 ostinato evaluate --workdir RUN --dataset DATASET --output FOLDER
 """
 
 import json
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path, PurePath
 from typing import Any
 
 from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset, write_atomically
-from ostinato.evaluation.measure import Wanted, measure_run
+from ostinato.evaluation import plots, tables
+from ostinato.evaluation.examples import choose_examples
+from ostinato.evaluation.measure import EvaluationConfig, measure_run
 from ostinato.evaluation.memorization.index import CopyIndex
-from ostinato.evaluation.page import report_page
-from ostinato.evaluation.page_listening import Listening
+from ostinato.evaluation.samples import Music
+from ostinato.evaluation.summary import headline, summary
+from ostinato.report.templates import render
+
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def evaluate_run(
-    wanted: Wanted,
+    config: EvaluationConfig,
     dataset: Dataset,
     output: Path,
     *,
     counts: Callable[[], NgramCounts],
     index: Callable[[], CopyIndex],
     audio: bool,
-    listening: Listening | None = None,
+    listening: tables.Listening | None = None,
 ) -> dict[str, Any]:
     """Measures runs on every split of a dataset, writes report.json and report.html, and returns the report.
 
     The arguments are those of `measure_run`, which says what may go wrong; `audio` lets the page be heard, `listening`
     is what people said in a listening test.
     """
-    report, music = measure_run(wanted, dataset, counts=counts, index=index)
+    report, music = measure_run(config, dataset, counts=counts, index=index)
     sources = {copy["source"] for found in report["originality"] for copy in found["generated"]["copies"]}
     names = piece_names(dataset, {*sources, *music.held_out.ids})
     if listening is not None:
@@ -41,6 +46,41 @@ def evaluate_run(
     write_atomically(output / "report.html", page.encode())
     write_atomically(output / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     return report
+
+
+def report_page(
+    report: dict[str, Any],
+    music: Music,
+    *,
+    names: Mapping[str, str],
+    with_audio: bool,
+    listening: tables.Listening | None = None,
+) -> str:
+    """Returns the page.
+
+    Args:
+        report: the content of report.json.
+        music: the pieces that it speaks of, of which some are shown.
+        names: what pieces of the dataset are called, by id, as far as it is known.
+        with_audio: whether the pieces can be heard too.
+        listening: what people said of them.
+    """
+    return render(
+        _TEMPLATES,
+        "report.html",
+        report=report,
+        split=report["held_out"],
+        dataset=Path(report["dataset"]["path"]).name,
+        runs=[run["name"] for run in report["runs"]],
+        headline=headline(report),
+        sentences=summary(report),
+        tables=tables,
+        plots=plots,
+        names=names,
+        pairs=choose_examples(music, names),
+        with_audio=with_audio,
+        listening=listening,
+    )
 
 
 def piece_names(dataset: Dataset, ids: Set[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ Repetition, range and the longest shared run grow with the length of a piece. So
 as held-out ones are: their lengths are evenly spread over those of the held-out pieces, in a random order.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class HeldOut(NamedTuple):
     pieces: list[Piece]
 
 
-class Asked(NamedTuple):
+class SampleRequest(NamedTuple):
     """How pieces are to be written."""
 
     num_notes: list[int]
@@ -45,27 +45,16 @@ class Asked(NamedTuple):
     temperature: float
     batch_size: int
 
-    @property
-    def config(self) -> SampleConfig:
-        """What `ostinato sample` would be told: all pieces as long as the longest, to be cut afterwards."""
-        return SampleConfig(
-            num_pieces=len(self.num_notes),
-            num_notes=max(self.num_notes),
-            seed=self.seed,
-            temperature=self.temperature,
-            batch_size=self.batch_size,
-        )
-
 
 class Music(NamedTuple):
     """The pieces that were compared."""
 
-    held_out: HeldOut
-    written: list[tuple[str, list[Piece]]]
+    held_out: HeldOut = HeldOut("", [], [])
+    written: Sequence[tuple[str, list[Piece]]] = ()
     """By whom, and what; the runs first."""
-
-
-NO_MUSIC = Music(HeldOut("", [], []), [])
+    request: SampleRequest | None = None
+    notices: Sequence[str] = ()
+    """Why there are none, or fewer than asked for."""
 
 
 def read_held_out(dataset: Dataset, split: str) -> HeldOut:
@@ -73,8 +62,8 @@ def read_held_out(dataset: Dataset, split: str) -> HeldOut:
     source = dataset.source(split)
     records = [source[number] for number in choose_pieces(len(source), MAX_HELD_OUT).tolist()]
     pieces = [(record.id, dataset.codec.decode(record.steps)) for record in records]
-    kept = [(name, piece) for name, piece in pieces if piece.num_notes]
-    return HeldOut(split, [name for name, _ in kept], [piece for _, piece in kept])
+    pieces = [(name, piece) for name, piece in pieces if piece.num_notes]
+    return HeldOut(split, [name for name, _ in pieces], [piece for _, piece in pieces])
 
 
 def choose_lengths(num_notes: Sequence[int], num_samples: int, seed: int) -> list[int]:
@@ -90,23 +79,29 @@ def choose_lengths(num_notes: Sequence[int], num_samples: int, seed: int) -> lis
     return np.random.default_rng(seed).permutation(lengths).astype(int).tolist()
 
 
-def write_by_run(run: LoadedRun, asked: Asked) -> list[Piece]:
-    """Returns pieces by a trained model, without primers."""
-    written = generate(run.model, run.params, run.codec, asked.config)
-    return _cut([run.codec.decode(one.steps) for one in written], asked.num_notes)
+def write_by_run(run: LoadedRun, request: SampleRequest) -> list[Piece]:
+    """Returns pieces by a trained model, without primers: all as long as the longest, and cut afterwards."""
+    config = SampleConfig(
+        num_pieces=len(request.num_notes),
+        num_notes=max(request.num_notes),
+        seed=request.seed,
+        temperature=request.temperature,
+        batch_size=request.batch_size,
+    )
+    written = generate(run.model, run.params, run.codec, config)
+    return _cut([run.codec.decode(one.steps) for one in written], request.num_notes)
 
 
 def write_by_composers(
-    dataset: Dataset, asked: Asked, *, counts: Callable[[], NgramCounts]
-) -> Mapping[str, list[Piece]]:
+    dataset: Dataset, request: SampleRequest, *, counts: Callable[[], NgramCounts]
+) -> list[tuple[str, list[Piece]]]:
     """Returns pieces by each of COMPOSERS, which know no temperature."""
-    config = SampleConfig(num_pieces=len(asked.num_notes), num_notes=max(asked.num_notes), seed=asked.seed)
-    return {
-        name: _cut(
-            [dataset.codec.decode(one.steps) for one in compose(name, dataset, config, counts=counts)], asked.num_notes
-        )
+    config = SampleConfig(num_pieces=len(request.num_notes), num_notes=max(request.num_notes), seed=request.seed)
+    return [
+        (name, _cut([dataset.codec.decode(one.steps) for one in written], request.num_notes))
         for name in COMPOSERS
-    }
+        for written in [compose(name, dataset, config, counts=counts)]
+    ]
 
 
 def _cut(pieces: Sequence[Piece], num_notes: Sequence[int]) -> list[Piece]:

@@ -3,16 +3,16 @@
 Letters: p pieces, f fields, c columns of sums, r resamples (or nothing, for the figures themselves).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float, Int
 
 from ostinato.evaluation.bootstrap import interval, resampled_sums
 
 
-class Material(NamedTuple):
+class SplitStats(NamedTuple):
     """What the pieces of a split hold; START rows are given and not counted, END rows are."""
 
     styles: Sequence[str]
@@ -35,7 +35,7 @@ class PieceScores(NamedTuple):
     """Rows in which the likeliest value of the field was right; among n equally likely ones, one n-th of it."""
     top5_pf: Float[np.ndarray, "p f"]
     """Rows in which it was among the five likeliest."""
-    whole_p: Float[np.ndarray, " p"]
+    exact_match_p: Float[np.ndarray, " p"]
     """Rows in which the likeliest value of every field was right."""
 
     @property
@@ -54,97 +54,82 @@ def expected_hits(num_larger: Any, num_equal: Any, best: int) -> Any:
     return ((best - num_larger) / num_equal).clip(0.0, 1.0)
 
 
-def score_as_json(score: PieceScores, material: Material, field_names: Sequence[str]) -> dict[str, Any]:
+def score_as_json(score: PieceScores, stats: SplitStats, field_names: Sequence[str]) -> dict[str, Any]:
     """Returns all figures of a predictor on a split with their confidence intervals, whole and by style.
 
     An interval [low, high] stands beside each figure under its name and `_interval`; it is null where there are fewer
     than two pieces, which say nothing about others.
     """
-    styles = sorted(set(material.styles))
-    document = {"name": score.name, **_described(score, material, field_names)}
-    if len(styles) > 1:
+    document = {"name": score.name, **_figures_of(score, stats, field_names)}
+    styles = np.array(stats.styles)
+    if len(names := sorted(set(stats.styles))) > 1:
         document["styles"] = {
-            style: _described(
-                *_only(score, material, np.array([other == style for other in material.styles])), field_names
-            )
-            for style in styles
+            name: _figures_of(*_only(score, stats, np.flatnonzero(styles == name)), field_names) for name in names
         }
     return document
 
 
-def compare(ours: PieceScores, other: PieceScores, material: Material) -> dict[str, Any]:
+def compare(ours: PieceScores, other: PieceScores, stats: SplitStats) -> dict[str, Any]:
     """Returns by how much the first predictor needs fewer nats than the other, on the same pieces, with intervals.
 
     `share_less` is 0.15 where it needs 15 % less. The bootstrap is paired: both are summed over the same resamples.
     """
-    sums_pc = np.stack([ours.nats_p, other.nats_p, material.notes_p], 1)
 
     def figures(sums: np.ndarray) -> dict[str, Any]:
         a, b, notes = np.moveaxis(sums, -1, 0)
         return {"nats_per_note_less": (b - a) / notes, "share_less": 1 - a / b}
 
-    resampled = figures(resampled_sums(sums_pc)) if len(sums_pc) > 1 else None
-    return {"model": ours.name, "against": other.name, **_beside(figures(sums_pc.sum(0)), resampled)}
+    columns = (ours.nats_p, other.nats_p, stats.notes_p)
+    return {"model": ours.name, "against": other.name, **_with_intervals(figures, columns)}
 
 
-def _described(score: PieceScores, material: Material, field_names: Sequence[str]) -> dict[str, Any]:
-    columns = [
-        score.nats_p,
-        score.whole_p,
-        *material[1:],
-        *score.nats_pf.T,
-        *score.top1_pf.T,
-        *score.top5_pf.T,
-    ]
-    sums_pc = np.stack(columns, 1).astype(float)
-    num_fields = len(field_names)
-    total = sums_pc.sum(0)
-
+def _figures_of(score: PieceScores, stats: SplitStats, field_names: Sequence[str]) -> dict[str, Any]:
     def figures(sums: np.ndarray) -> dict[str, Any]:
-        nats, whole, rows, notes, seconds, beats = np.moveaxis(sums[..., :6], -1, 0)
+        nats, exact, rows, notes, seconds, beats = np.moveaxis(sums[..., :6], -1, 0)
+        of_fields = np.moveaxis(sums[..., 6:].reshape(*sums.shape[:-1], 3, -1), -1, 0)
         return {
             "nats_per_note": nats / notes,
             "perplexity": _perplexity(nats / notes),
-            "accuracy": whole / rows,
+            "accuracy": exact / rows,
             "nats_per_row": nats / rows,
             "bits_per_second": nats / np.log(2) / seconds,
             "bits_per_beat": nats / np.log(2) / beats,
+            "fields": {
+                name: {
+                    "nats_per_note": field[..., 0] / notes,
+                    "nats_per_row": field[..., 0] / rows,
+                    "perplexity": _perplexity(field[..., 0] / rows),
+                    "accuracy": field[..., 1] / rows,
+                    "top5_accuracy": field[..., 2] / rows,
+                }
+                for name, field in zip(field_names, of_fields, strict=True)
+            },
         }
 
-    def figures_of_field(sums: np.ndarray, field: int) -> dict[str, Any]:
-        nats, top1, top5 = (sums[..., 6 + number * num_fields + field] for number in range(3))
-        rows, notes = sums[..., 2], sums[..., 3]
-        return {
-            "nats_per_note": nats / notes,
-            "nats_per_row": nats / rows,
-            "perplexity": _perplexity(nats / rows),
-            "accuracy": top1 / rows,
-            "top5_accuracy": top5 / rows,
-        }
+    columns = (score.nats_p, score.exact_match_p, *stats[1:], *score.nats_pf.T, *score.top1_pf.T, *score.top5_pf.T)
+    rows, notes, seconds, beats = np.stack(stats[1:], 1).sum(0).tolist()
+    counts = {"pieces": len(stats.styles), "rows": int(rows), "notes": int(notes), "seconds": seconds, "beats": beats}
+    return _with_intervals(figures, columns) | counts
 
-    resamples_rc = resampled_sums(sums_pc) if len(sums_pc) > 1 else None
-    return {
-        **_beside(figures(total), None if resamples_rc is None else figures(resamples_rc)),
-        "pieces": len(sums_pc),
-        "rows": int(total[2]),
-        "notes": int(total[3]),
-        "seconds": float(total[4]),
-        "beats": float(total[5]),
-        "fields": {
-            name: _beside(
-                figures_of_field(total, field), None if resamples_rc is None else figures_of_field(resamples_rc, field)
-            )
-            for field, name in enumerate(field_names)
-        },
-    }
+
+def _with_intervals(
+    figures: Callable[[np.ndarray], dict[str, Any]], columns_p: Sequence[Float[np.ndarray, " p"]]
+) -> dict[str, Any]:
+    """Returns the figures that the sums of the columns make, each with its interval over resampled pieces after it."""
+    sums_pc = np.stack(columns_p, 1).astype(float)
+    resampled = figures(resampled_sums(sums_pc)) if len(sums_pc) > 1 else None
+    return _beside(figures(sums_pc.sum(0)), resampled)
 
 
 def _beside(figures: Mapping[str, Any], resampled: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns each figure with its interval after it."""
     document: dict[str, Any] = {}
     for name, value in figures.items():
+        of_resamples = None if resampled is None else resampled[name]
+        if isinstance(value, dict):
+            document[name] = _beside(value, of_resamples)
+            continue
         document[name] = float(value)
-        document[f"{name}_interval"] = None if resampled is None else list(interval(resampled[name]))
+        document[f"{name}_interval"] = None if of_resamples is None else list(interval(of_resamples))
     return document
 
 
@@ -152,10 +137,9 @@ def _perplexity(nats: Any) -> Any:
     return np.exp(np.minimum(nats, 700.0))  # exp(710) is no longer a float64
 
 
-def _only(score: PieceScores, material: Material, chosen: Bool[np.ndarray, " p"]) -> tuple[PieceScores, Material]:
-    """Returns score and material of some of the pieces."""
-    styles = [style for style, is_chosen in zip(material.styles, chosen, strict=True) if is_chosen]
+def _only(score: PieceScores, stats: SplitStats, chosen: Int[np.ndarray, " c"]) -> tuple[PieceScores, SplitStats]:
+    """Returns score and stats of some of the pieces."""
     return (
         PieceScores(score.name, *(column[chosen] for column in score[1:])),
-        Material(styles, *(column[chosen] for column in material[1:])),
+        SplitStats(np.array(stats.styles)[chosen].tolist(), *(column[chosen] for column in stats[1:])),
     )

@@ -24,8 +24,6 @@ MIN_PIECES = 4
 
 MAX_DEVIATIONS = 3
 
-_Measure = Callable[[np.ndarray, np.ndarray], tuple[float, ...]]
-
 
 class _Split(NamedTuple):
     """Rows of the table of all pieces, generated ones first."""
@@ -63,11 +61,10 @@ def compare_statistics(
     scalars = {name: np.array([one.scalars[name] for one in features]) for name in features[0].scalars}
     classes = {name: np.stack([one.distributions[name] for one in features]) for name in features[0].distributions}
     splits = list(_splits(len(generated), len(real), num_splits, seed))
-    figures: dict[str, Any] = {}
-    for name, values in scalars.items():
-        figures[name] = _compare_scalar(values, len(generated), splits)
-    for name, values in classes.items():
-        figures[name] = _compare_classes(values, len(generated), splits)
+    figures = {
+        **{name: _compare(column[:, None], len(generated), splits, is_scalar=True) for name, column in scalars.items()},
+        **{name: _compare(shares, len(generated), splits, is_scalar=False) for name, shares in classes.items()},
+    }
     return {
         "pieces": {"generated": len(generated), "real": len(real)},
         "median_notes": {"generated": original_notes[0], "real": original_notes[1]},
@@ -87,63 +84,42 @@ def _splits(num_generated: int, num_real: int, num_splits: int, seed: int) -> It
         yield _Split(rng.permutation(num_generated)[:size], order[:size], order[half:])
 
 
-def _compare_scalar(values: Float[np.ndarray, " n"], num_generated: int, splits: list[_Split]) -> dict[str, Any]:
-    known = ~np.isnan(values)
-    result: dict[str, Any] = {"kind": "scalar"}
-    for name, chosen in (("generated", slice(num_generated)), ("real", slice(num_generated, None))):
-        of_set = values[chosen][known[chosen]]
-        result[name] = {
-            "pieces": len(of_set),
-            "mean": float(of_set.mean()) if len(of_set) else None,
-            "deviation": float(of_set.std()) if len(of_set) else None,
-        }
-    if min(result["generated"]["pieces"], result["real"]["pieces"]) < MIN_PIECES:
-        return result
-
-    def measure(rows: np.ndarray, reference: np.ndarray) -> Distance:
-        return between_values(values[rows], values[reference])
-
-    splits = _of_known(splits, known)
-    pairs = cdist(values[:, None], values[:, None])
-    return result | _of_values_and_pairs(measure, pairs, splits)
-
-
-def _compare_classes(shares_nk: Float[np.ndarray, "n k"], num_generated: int, splits: list[_Split]) -> dict[str, Any]:
-    known = shares_nk.sum(1) > 0
-    result: dict[str, Any] = {"kind": "distribution"}
-    for name, chosen in (("generated", slice(num_generated)), ("real", slice(num_generated, None))):
-        of_set = shares_nk[chosen][known[chosen]]
-        result[name] = {"pieces": len(of_set), "shares": of_set.mean(0).tolist() if len(of_set) else None}
-    if min(result["generated"]["pieces"], result["real"]["pieces"]) < MIN_PIECES:
-        return result
-
-    def measure(rows: np.ndarray, reference: np.ndarray) -> Distance:
-        return between_classes(shares_nk[rows].mean(0), shares_nk[reference].mean(0))
-
-    return result | _of_values_and_pairs(measure, cdist(shares_nk, shares_nk), _of_known(splits, known))
-
-
-def _of_known(splits: list[_Split], known: np.ndarray) -> list[_Split]:
-    """Returns the splits without the pieces that have no value; those in which too few are left are dropped."""
-    reduced = [_Split(*(rows[known[rows]] for rows in split)) for split in splits]
-    return [split for split in reduced if min(map(len, split)) >= 2]
-
-
-def _of_values_and_pairs(
-    measure: Callable[[np.ndarray, np.ndarray], Distance], pairs_nn: Float[np.ndarray, "n n"], splits: list[_Split]
+def _compare(
+    values_nk: Float[np.ndarray, "n k"], num_generated: int, splits: list[_Split], *, is_scalar: bool
 ) -> dict[str, Any]:
-    def measure_pairs(rows: np.ndarray, reference: np.ndarray) -> Distance:
+    """Returns one figure of generated and real pieces, with the four comparisons where enough pieces have a value."""
+    known = ~np.isnan(values_nk[:, 0]) if is_scalar else values_nk.sum(1) > 0
+    figure: dict[str, Any] = {"kind": "scalar" if is_scalar else "distribution"}
+    for name, half in (("generated", slice(num_generated)), ("real", slice(num_generated, None))):
+        of_set = values_nk[half][known[half]]
+        figure[name] = {"pieces": len(of_set)}
+        if is_scalar:
+            figure[name] |= {
+                "mean": float(of_set.mean()) if len(of_set) else None,
+                "deviation": float(of_set.std()) if len(of_set) else None,
+            }
+        else:
+            figure[name]["shares"] = of_set.mean(0).tolist() if len(of_set) else None
+    if min(figure["generated"]["pieces"], figure["real"]["pieces"]) < MIN_PIECES:
+        return figure
+    pairs_nn = cdist(values_nk, values_nk)
+
+    def of_values(rows: np.ndarray, reference: np.ndarray) -> Distance:
+        if is_scalar:
+            return between_values(values_nk[rows, 0], values_nk[reference, 0])
+        return between_classes(values_nk[rows].mean(0), values_nk[reference].mean(0))
+
+    def of_pairs(rows: np.ndarray, reference: np.ndarray) -> Distance:
         within = pairs_nn[np.ix_(reference, reference)][np.triu_indices(len(reference), 1)]
         return between_values(pairs_nn[np.ix_(rows, reference)].reshape(-1), within)
 
-    overlap, divergence = _beside_control(measure, splits, larger_is_farther=(False, True))
-    pair_overlap, pair_divergence = _beside_control(measure_pairs, splits, larger_is_farther=(False, True))
-    return {
-        "overlap": overlap,
-        "divergence_nats": divergence,
-        "pair_overlap": pair_overlap,
-        "pair_divergence_nats": pair_divergence,
-    }
+    # Without the pieces that have no value; splits in which too few are left are dropped.
+    splits = [_Split(*(rows[known[rows]] for rows in split)) for split in splits]
+    splits = [split for split in splits if min(map(len, split)) >= 2]
+    for prefix, measure in (("", of_values), ("pair_", of_pairs)):
+        overlap, divergence = _beside_control(measure, splits, larger_is_farther=(False, True))
+        figure |= {f"{prefix}overlap": overlap, f"{prefix}divergence_nats": divergence}
+    return figure
 
 
 def _compare_all(scalars: dict[str, np.ndarray], num_generated: int, splits: list[_Split]) -> dict[str, Any]:
@@ -170,7 +146,10 @@ def _compare_all(scalars: dict[str, np.ndarray], num_generated: int, splits: lis
 
 
 def _beside_control(
-    measure: _Measure, splits: list[_Split], *, larger_is_farther: tuple[bool, ...]
+    measure: Callable[[np.ndarray, np.ndarray], tuple[float, ...]],
+    splits: list[_Split],
+    *,
+    larger_is_farther: tuple[bool, ...],
 ) -> list[dict[str, Any] | None]:
     """Returns each figure of `measure` for generated pieces and for real ones; None where no split is left."""
     if not splits:

@@ -1,11 +1,13 @@
 """The tables of an evaluation: headings and cells made of report.json, for the terminal and for the page."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 Rows = tuple[list[str], list[list[str]]]
 """Headings, and the cells of each row; no rows where there is nothing to say."""
 
+HUMAN = "held-out music"
 NGRAMS_SHOWN = ("8", "16")
 
 GROUPS = {
@@ -21,22 +23,28 @@ GROUPS = {
         "chord type", "chord length", "chord rate", "chord entropy", "chord changes per quarter", "tonal step",
     ),
 }  # fmt: skip
-"""Figures of `musical.features`, as people look for them; all others are structure."""
+"""Figures of `metrics.features`, as people look for them; all others are structure."""
+
+_LABELS = {"look-up": "longest match"}
+"""What people read where report.json has an older name."""
+
+
+class Listening(NamedTuple):
+    """What a listening test found, in the words and tables of the stage that held it."""
+
+    results: dict[str, Any]
+    """For report.json."""
+    sentences: list[str]
+    tables: dict[str, Rows]
+    """Headings and cells, by title."""
 
 
 def score_rows(report: dict[str, Any], split: str) -> Rows:
-    """Returns headings and cells of a split's table: each predictor with its figures; rows: share predicted whole."""
-    heading = ["", "nats/note", "95 %", "perplexity", "bits/beat", "bits/s", "rows"]
+    """Returns headings and cells of a split's table: each predictor with its figures."""
+    heading = ["", "nats/note", "95 %", "perplexity", "bits/beat", "bits/s", "exact match"]
+    figures = "{nats_per_note:.3f}|{between}|{perplexity:.4g}|{bits_per_beat:.2f}|{bits_per_second:.2f}|{accuracy:.1%}"
     cells = [
-        [
-            score["name"],
-            f"{score['nats_per_note']:.3f}",
-            interval(score["nats_per_note_interval"], ".2f"),
-            f"{score['perplexity']:.4g}",
-            f"{score['bits_per_beat']:.2f}",
-            f"{score['bits_per_second']:.2f}",
-            f"{score['accuracy']:.1%}",
-        ]
+        [label(score["name"]), *_cells(figures, score, between=interval(score["nats_per_note_interval"], ".2f"))]
         for score in report["splits"][split]
     ]
     return heading, cells
@@ -44,80 +52,80 @@ def score_rows(report: dict[str, Any], split: str) -> Rows:
 
 def field_rows(report: dict[str, Any], split: str) -> Rows:
     """Returns headings and cells of each predictor's nats per note, top-1 and top-5 accuracy of each field."""
-    scores = report["splits"][split]
-    fields = list(scores[0]["fields"])
+    figures = "{nats_per_note:.2f} {accuracy:.0%} {top5_accuracy:.0%}"
     cells = [
-        [
-            score["name"],
-            *(
-                f"{field['nats_per_note']:.2f} {field['accuracy']:.0%} {field['top5_accuracy']:.0%}"
-                for field in (score["fields"][name] for name in fields)
-            ),
-        ]
-        for score in scores
+        [label(score["name"]), *(figures.format(**field) for field in score["fields"].values())]
+        for score in report["splits"][split]
     ]
-    return ["nats, top 1, 5", *fields], cells
+    return ["nats, top 1, 5", *report["splits"][split][0]["fields"]], cells
 
 
 def style_rows(report: dict[str, Any], split: str) -> Rows:
     """Returns headings and cells of each predictor's nats per note by style; no cells where there is one style only."""
     scores = report["splits"][split]
-    styles = list(scores[0].get("styles", {}))
     cells = [
         [
             style or "(no name)",
-            f"{scores[0]['styles'][style]['pieces']:,}",
+            f"{figures['pieces']:,}",
             *(f"{score['styles'][style]['nats_per_note']:.3f}" for score in scores),
         ]
-        for style in styles
+        for style, figures in scores[0].get("styles", {}).items()
     ]
-    return ["nats/note", "pieces", *(score["name"] for score in scores)], cells
+    return ["nats/note", "pieces", *(label(score["name"]) for score in scores)], cells
 
 
 def comparison_rows(report: dict[str, Any], split: str) -> Rows:
-    """Returns headings and cells of how much less the run needs than each other predictor."""
+    """Returns headings and cells of the run's NLL reduction over each other predictor."""
     cells = [
         [
-            row["against"],
-            f"{row['nats_per_note_less']:.3f}",
-            interval(row["nats_per_note_less_interval"], ".3f"),
-            f"{row['share_less']:.1%}",
-            interval(row["share_less_interval"], ".1%"),
+            label(row["against"]),
+            *(f"{row['nats_per_note_less']:.3f}", interval(row["nats_per_note_less_interval"], ".3f")),
+            *(f"{row['share_less']:.1%}", interval(row["share_less_interval"], ".1%")),
         ]
         for row in report["comparisons"][split]
     ]
-    return ["needs less than", "nats/note", "95 %", "share", "95 %"], cells
+    return ["NLL reduction over", "nats/note", "95 %", "share", "95 %"], cells
 
 
 def rule_rows(report: dict[str, Any]) -> Rows:
     """Returns headings and cells of how much of each held-out split the composer by rules could have written."""
     cells = [
-        [split, f"{found['beats']:,}", f"{found['known']:.1%}", f"{found['possible']:.1%}"]
-        for split, found in report["rules"].items()
+        [split, *_cells("{beats:,}|{known:.1%}|{possible:.1%}", found)] for split, found in report["rules"].items()
     ]
     return ["split", "beats", "known", "possible moves"], cells
+
+
+def transfer_rows(report: dict[str, Any]) -> Rows:
+    """Returns headings and cells of nats per note before and after, by corpus; no cells where nothing was fine-tuned.
+
+    A change below zero is a gain.
+    """
+    cells = []
+    for found in (report.get("transfer") or {"corpora": []})["corpora"]:
+        name = f"the {found['corpus']} corpus"
+        if "missing" in found:
+            cells.append([f"{name}: not measured, {found['missing']}", *["-"] * 6])
+            continue
+        name += f", {Path(found['dataset']['path']).name} ({found['split']})"
+        if found["heard_before"]:
+            name += f"; {found['heard_before']} of {found['after']['pieces']} were in the old training split"
+        row = [name]
+        for score in (found["before"], found["after"]):
+            row += [f"{score['nats_per_note']:.3f}", interval(score["nats_per_note_interval"], ".2f")]
+        gain, bounds = found["gain"]["nats_per_note_less"], found["gain"]["nats_per_note_less_interval"]
+        cells.append([*row, f"{-gain:+.3f}", interval(bounds and [-bounds[1], -bounds[0]], "+.3f")])
+    return ["held-out pieces of", "before", "95 %", "after", "95 %", "change", "95 %"], cells
 
 
 def distance_rows(report: dict[str, Any]) -> Rows:
     """Returns headings and cells: Fréchet distance and mean overlap of each writer, beside real music and itself."""
     cells = []
     for found in report["statistics"]:
-        frechet = found["frechet"]
-        overlaps = [figure["overlap"] for figure in found["features"].values() if figure.get("overlap")]
-        mean = [sum(overlap[who] for overlap in overlaps) / max(len(overlaps), 1) for who in ("generated", "control")]
-        cells.append(
-            [
-                found["name"],
-                *(
-                    (f"{frechet['generated']:.1f}", f"{frechet['control']:.1f}", f"{frechet['farther']:.0%}")
-                    if "generated" in frechet
-                    else ("-", "-", "-")
-                ),
-                f"{mean[0]:.2f}",
-                f"{mean[1]:.2f}",
-                ", ".join(name for name, *_ in farthest(found)[:3]),
-            ]
-        )
+        overlaps = farthest(found)
+        totals = sum(ours for _, ours, _ in overlaps), sum(real for *_, real in overlaps)
+        means = [f"{total / max(len(overlaps), 1):.2f}" for total in totals]
+        worst = ", ".join(name for name, *_ in overlaps[:3])
+        cells.append([found["name"], *_compared(found["frechet"], ".1f"), *means, worst])
     return ["", "Fréchet", "real", "farther", "overlap", "real", "differs most in"], cells
 
 
@@ -144,28 +152,10 @@ def feature_rows(found: dict[str, Any], names: Sequence[str]) -> Rows:
     cells = []
     for name in names:
         figure = found["features"][name]
-        overlap, pairs = figure.get("overlap"), figure.get("pair_overlap")
-        cells.append(
-            [
-                name,
-                _mean(figure, "generated"),
-                _mean(figure, "real"),
-                *(
-                    (f"{overlap['generated']:.2f}", f"{overlap['control']:.2f}", f"{overlap['farther']:.0%}")
-                    if overlap
-                    else ("-", "-", "-")
-                ),
-                *((f"{pairs['generated']:.2f}", f"{pairs['control']:.2f}") if pairs else ("-", "-")),
-            ]
-        )
+        means = [_mean(figure[who]) if figure["kind"] == "scalar" else "" for who in ("generated", "real")]
+        overlap, pairs = (_compared(figure.get(kind), ".2f") for kind in ("overlap", "pair_overlap"))
+        cells.append([name, *means, *overlap, *pairs[:2]])
     return heading, cells
-
-
-def _mean(figure: dict[str, Any], who: str) -> str:
-    if figure["kind"] != "scalar":
-        return ""
-    of_set = figure[who]
-    return "-" if of_set["mean"] is None else f"{of_set['mean']:.3g} ± {of_set['deviation']:.2g}"
 
 
 def originality_rows(report: dict[str, Any]) -> Rows:
@@ -176,80 +166,94 @@ def originality_rows(report: dict[str, Any]) -> Rows:
     ]  # fmt: skip
     if not report["originality"]:
         return heading, []
-    cells = [_originality_cells(one["name"], one["generated"], one["beyond_human"]) for one in report["originality"]]
-    return heading, [*cells, _originality_cells("held-out music", report["originality"][0]["held_out"], None)]
-
-
-def _originality_cells(name: str, found: dict[str, Any], beyond_human: float | None) -> list[str]:
-    shares = [found["ngrams"][line][n] for line in ("texture", "melody") for n in NGRAMS_SHOWN]
-    return [
-        name,
-        f"{found['longest_notes']['mean']:.1f}",
-        f"{found['longest_notes']['largest']:.0f}",
-        f"{found['most_bits']['mean']:.0f}",
-        f"{found['most_bits']['largest']:.0f}",
-        *("-" if share is None else f"{share:.1%}" for share in shares),
-        "" if beyond_human is None else f"{beyond_human:.0%}",
-    ]
+    shown = [(one["name"], one["generated"], f"{one['beyond_human']:.0%}") for one in report["originality"]]
+    shown.append((HUMAN, report["originality"][0]["held_out"], ""))
+    runs = "{longest_notes[mean]:.1f}|{longest_notes[largest]:.0f}|{most_bits[mean]:.0f}|{most_bits[largest]:.0f}"
+    cells = []
+    for name, found, beyond_human in shown:
+        shares = [_per_cent(found["ngrams"][line][n]) for line in ("texture", "melody") for n in NGRAMS_SHOWN]
+        cells.append([name, *_cells(runs, found), *shares, beyond_human])
+    return heading, cells
 
 
 def copy_rows(found: dict[str, Any], names: Mapping[str, str], *, most: int = 5) -> Rows:
-    """Returns headings and cells of the most telling runs that a writer's pieces share with training pieces.
+    """Returns headings and cells of the `most` telling runs that a writer's pieces share with training pieces.
 
-    Args:
-        found: of one writer, from `originality`.
-        names: what training pieces are called, by id; others are called by their id.
-        most: so many are named.
+    `names` are what training pieces are called, by id; others are called by their id.
     """
-    cells = [
-        [
-            f"{copy['piece'] + 1}",
-            f"{copy['num_notes']}",
-            f"{copy['bits']:.0f}",
-            f"{copy['quarter']:g}",
-            f"{names.get(copy['source'], '')} {copy['source'][:12]}".strip(),
-            f"{copy['source_quarter']:g}",
-            f"{copy['transposition']:+d}" if copy["transposition"] else "0",
-            "-" if copy["stretch"] is None else f"{copy['stretch']:.3g}",
-        ]
-        for copy in found["copies"][:most]
-    ]
+    cells = []
+    for copy in found["copies"][:most]:
+        source = f"{names.get(copy['source'], '')} {copy['source'][:12]}".strip()
+        where = _cells("{num_notes}|{bits:.0f}|{quarter:g}", copy)
+        transposition = f"{copy['transposition']:+d}" if copy["transposition"] else "0"
+        stretch = "-" if copy["stretch"] is None else f"{copy['stretch']:.3g}"
+        cells.append([f"{copy['piece'] + 1}", *where, source, f"{copy['source_quarter']:g}", transposition, stretch])
     heading = ["piece", "notes", "bits", "from quarter", "training piece", "from quarter", "semitones", "slower by"]
     return heading, cells
 
 
 def checkpoint_rows(report: dict[str, Any]) -> Rows:
     """Returns headings and cells of likelihood and originality along the run."""
-    cells = [
-        [
-            f"{row['step']:,}",
-            f"{row['nats_per_note']:.3f}",
-            f"{row['generated']['longest_notes']:.1f}",
-            f"{row['held_out']['longest_notes']:.1f}",
-            f"{row['generated']['most_bits']:.0f}",
-            f"{row['held_out']['most_bits']:.0f}",
-            f"{row['beyond_human']:.0%}",
-        ]
-        for row in report["checkpoints"]
-    ]
-    return ["step", "nats/note", "longest run", "held-out music", "bits", "held-out music", "beyond human"], cells
+    figures = (
+        "{step:,}|{nats_per_note:.3f}|{generated[longest_notes]:.1f}|{held_out[longest_notes]:.1f}|"
+        "{generated[most_bits]:.0f}|{held_out[most_bits]:.0f}|{beyond_human:.0%}"
+    )
+    cells = [_cells(figures, row) for row in report["checkpoints"]]
+    return ["step", "nats/note", "longest run", HUMAN, "bits", HUMAN, "beyond human"], cells
 
 
 def paper_rows(report: dict[str, Any]) -> Rows:
     """Returns headings and cells of the paper's table."""
     cells = [
-        [row["metric"], f"{row['initial']:.4g}", f"{row['final']:.4g}", _per_cent(row["improvement"])]
+        [*_cells("{metric}|{initial:.4g}|{final:.4g}", row), _per_cent(row["improvement"])]
         for row in report["paper_table"]
     ]
     return ["metric", "initial", "final", "improvement"], cells
 
 
-def interval(bounds: list[float] | None, style: str) -> str:
+def provenance_rows(report: dict[str, Any]) -> Rows:
+    """Returns headings and cells of what the report was made of, and with what."""
+    dataset = report["dataset"]
+    facts = [
+        *(
+            ("run", f"{run['workdir']}: step {run['step']:,}, parameters {run['params_sha256'][:16]} ({run['name']})")
+            for run in report["runs"]
+        ),
+        ("dataset", f"{dataset['path']}: fingerprint {dataset['fingerprint'][:16]}"),
+        *((name.replace("_", " "), str(value)) for name, value in report["options"].items()),
+        ("made by", f"ostinato {report['version']}"),
+        *report["libraries"].items(),
+    ]
+    return ["what", "value"], [list(fact) for fact in facts]
+
+
+def label(name: str) -> str:
+    """Returns what people read for the name of a predictor in report.json."""
+    return _LABELS.get(name, name)
+
+
+def interval(bounds: Sequence[float] | None, style: str) -> str:
     """Returns a confidence interval, or a dash where there is none."""
     if bounds is None:
         return "-"
-    between = " to " if bounds[0] < 0 else "–"  # noqa: RUF001  # an interval
+    between = " to " if bounds[0] < 0 or "+" in style else "–"  # noqa: RUF001  # an interval
     return f"{bounds[0]:{style}}{between}{bounds[1]:{style}}"
+
+
+def _cells(figures: str, values: Mapping[str, Any], **others: str) -> list[str]:
+    """Returns the cells that a format string with bars between them describes."""
+    return figures.format(**values, **others).split("|")
+
+
+def _compared(found: Mapping[str, Any] | None, style: str) -> tuple[str, str, str]:
+    """Returns the cells of a comparison beside its control, and how often it was farther."""
+    if not found or "generated" not in found:
+        return "-", "-", "-"
+    return f"{found['generated']:{style}}", f"{found['control']:{style}}", f"{found['farther']:.0%}"
+
+
+def _mean(of_set: dict[str, Any]) -> str:
+    return "-" if of_set["mean"] is None else f"{of_set['mean']:.3g} ± {of_set['deviation']:.2g}"
 
 
 def _per_cent(share: float | None) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from ostinato.data.records import Dataset, DatasetError
 from ostinato.evaluation.held_out import choose_pieces, held_out_split
-from ostinato.evaluation.likelihood import check_codec, measure_material, score_network
+from ostinato.evaluation.likelihood import check_codec, score_network, split_stats
 from ostinato.evaluation.scores import compare, score_as_json
 from ostinato.train.checkpoint import LoadedRun, load_params
 from ostinato.train.run_metadata import CheckpointError
@@ -40,68 +40,38 @@ def measure_transfer(
         ValueError: a corpus has another codec than the run, or the run has no checkpoint.
     """
     run = load_params(workdir, checkpoint)
-    said = run.description.get("init_from")
-    if said is None:
+    begun = run.description.get("init_from")
+    if begun is None:
         return None
     check_codec(workdir, run, dataset, advice=_ADVICE)
-    report: dict[str, Any] = {"origin": said, "corpora": []}
     try:
-        origin = _load_origin(said)
+        origin = _load_origin(begun)
     except CheckpointError as error:
-        report["corpora"] = [{"corpus": corpus, "missing": str(error)} for corpus in ("new", "old")]
-        return report
+        return {"origin": begun, "corpora": [{"corpus": name, "missing": str(error)} for name in ("new", "old")]}
+    found: list[dict[str, Any]] = [{"corpus": "new"}, {"corpus": "old"}]
+    corpora = [dataset]
     try:
-        old = old_dataset or _dataset_of(origin, said["workdir"])
+        corpora.append(old_dataset or _dataset_of(origin, begun["workdir"]))
     except DatasetError as error:
-        old, missing = None, f"{error}; name the old corpus with --old-dataset"
-    else:
-        missing = ""
+        found[1]["missing"] = f"{error}; name the old corpus with --old-dataset"
+    learnt: set[str] = set()
+    for old in corpora[1:]:
         check_codec(workdir, run, old, advice=_ADVICE)
-    heard = set() if old is None else _ids(old, "train")
-    for corpus, held in (("new", dataset), ("old", old)):
-        if held is None:
-            report["corpora"].append({"corpus": corpus, "missing": missing})
-        else:
-            found = _measure(origin, run, held, batch_size=batch_size, max_pieces=max_pieces, heard=heard)
-            report["corpora"].append({"corpus": corpus, **found})
-    return report
+        source = old.source("train")
+        learnt = {source[number].id for number in range(len(source))}
+    for entry, corpus in zip(found, corpora, strict=False):
+        entry |= _before_and_after(origin, run, corpus, learnt, batch_size=batch_size, max_pieces=max_pieces)
+    return {"origin": begun, "corpora": found}
 
 
-def transfer_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Returns headings and cells of nats per note before and after, by corpus; no cells where nothing was fine-tuned.
-
-    A change below zero is a gain.
-    """
-    heading = ["held-out pieces of", "before", "95 %", "after", "95 %", "change", "95 %"]
-    corpora = (report.get("transfer") or {"corpora": []})["corpora"]
-    return heading, [_row(found) for found in corpora]
-
-
-def _row(found: dict[str, Any]) -> list[str]:
-    if "missing" in found:
-        return [f"the {found['corpus']} corpus: not measured, {found['missing']}", *["-"] * 6]
-    name = f"the {found['corpus']} corpus, {Path(found['dataset']['path']).name} ({found['split']})"
-    if found["heard_before"]:
-        name += f"; {found['heard_before']} of {found['after']['pieces']} were in the old training split"
-    gain, bounds = found["gain"]["nats_per_note_less"], found["gain"]["nats_per_note_less_interval"]
-    cells = [name]
-    for score in (found["before"], found["after"]):
-        cells += [f"{score['nats_per_note']:.3f}", _interval(score["nats_per_note_interval"], ".2f")]
-    return [*cells, f"{-gain:+.3f}", _interval(bounds and [-bounds[1], -bounds[0]], "+.3f")]
-
-
-def _interval(bounds: list[float] | None, style: str) -> str:
-    return "-" if bounds is None else f"{bounds[0]:{style}} to {bounds[1]:{style}}"
-
-
-def _measure(
-    before: LoadedRun, after: LoadedRun, dataset: Dataset, *, batch_size: int, max_pieces: int, heard: set[str]
+def _before_and_after(
+    before: LoadedRun, after: LoadedRun, dataset: Dataset, learnt: set[str], *, batch_size: int, max_pieces: int
 ) -> dict[str, Any]:
-    """Returns the figures of both on the same held-out pieces."""
-    split = held_out_split(dataset)
+    """Returns the figures of both on the same held-out pieces; `learnt` are the pieces of the old training split."""
+    split = held_out_split(dataset) or "train"
     source = dataset.source(split)
     pieces = choose_pieces(len(source), max_pieces)
-    material = measure_material(source, pieces)
+    stats = split_stats(source, pieces)
     scores = [
         score_network(run, source, pieces, batch_size=batch_size, name=name)
         for run, name in ((before, "before"), (after, "after"))
@@ -110,24 +80,23 @@ def _measure(
     return {
         "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint},
         "split": split,
-        "heard_before": sum(source[number].id in heard for number in pieces.tolist()),
-        "before": score_as_json(scores[0], material, field_names),
-        "after": score_as_json(scores[1], material, field_names),
-        "gain": compare(scores[1], scores[0], material),
+        "heard_before": sum(source[number].id in learnt for number in pieces.tolist()),
+        **{score.name: score_as_json(score, stats, field_names) for score in scores},
+        "gain": compare(scores[1], scores[0], stats),
     }
 
 
-def _load_origin(said: dict[str, Any]) -> LoadedRun:
+def _load_origin(begun: dict[str, Any]) -> LoadedRun:
     """Returns the run that another one began with, at the checkpoint that it began with.
 
     Raises:
         CheckpointError: it is no longer there, or it is another one.
     """
-    origin = load_params(Path(said["workdir"]), said["step"])
-    if origin.params_sha256 != said["params_sha256"]:
+    origin = load_params(Path(begun["workdir"]), begun["step"])
+    if origin.params_sha256 != begun["params_sha256"]:
         raise CheckpointError(
-            f"{said['workdir']}: the checkpoint of step {said['step']} has the parameters {origin.params_sha256[:12]}, "
-            f"and the run began with {said['params_sha256'][:12]}"
+            f"{begun['workdir']}: the checkpoint of step {begun['step']} has the parameters "
+            f"{origin.params_sha256[:12]}, and the run began with {begun['params_sha256'][:12]}"
         )
     return origin
 
@@ -138,18 +107,13 @@ def _dataset_of(origin: LoadedRun, workdir: str) -> Dataset:
     Raises:
         DatasetError: it is no longer there, or it is another one.
     """
-    said = origin.description["dataset"]
-    if not said["fingerprint"]:
+    trained_on = origin.description["dataset"]
+    if not trained_on["fingerprint"]:
         raise DatasetError(f"{workdir}: was imported, and does not say what it was trained on")
-    dataset = Dataset.open(said["path"])
-    if dataset.fingerprint != said["fingerprint"]:
+    dataset = Dataset.open(trained_on["path"])
+    if dataset.fingerprint != trained_on["fingerprint"]:
         raise DatasetError(
-            f"{said['path']}: has the fingerprint {dataset.fingerprint[:12]}, and {workdir} was trained on "
-            f"{said['fingerprint'][:12]}"
+            f"{trained_on['path']}: has the fingerprint {dataset.fingerprint[:12]}, and {workdir} was trained on "
+            f"{trained_on['fingerprint'][:12]}"
         )
     return dataset
-
-
-def _ids(dataset: Dataset, split: str) -> set[str]:
-    source = dataset.source(split)
-    return {source[number].id for number in range(len(source))}

@@ -59,8 +59,8 @@ def index_of(dataset: Dataset) -> "CopyIndex":
 
     `folder_of` says where.
     """
-    from ostinato.evaluation.memorization.index import CopyIndex, is_index_of
+    from ostinato.evaluation.memorization.index import CopyIndex, open_index
 
-    folder = folder_of(dataset, "copies", is_made=lambda folder: is_index_of(folder, dataset.fingerprint))
+    folder = folder_of(dataset, "copies", is_made=lambda folder: open_index(folder, dataset.fingerprint) is not None)
     with spinner(f"indexing {dataset.path}, in which copies are looked for"):
         return CopyIndex.of_dataset(dataset, folder)

@@ -197,21 +197,27 @@ class WindowBatches:
 
 
 def evaluation_batches(
-    source: TFRecordSource, batch_size: int, sequence_length: int, *, rows: slice = slice(None)
+    source: TFRecordSource,
+    batch_size: int,
+    sequence_length: int,
+    *,
+    rows: slice = slice(None),
+    pieces: Int[np.ndarray, " p"] | None = None,
 ) -> Iterator[Batch]:
-    """Yields every piece of a split exactly once, in batches of the same shape as in training.
+    """Yields every piece of a split (or the given ones) exactly once, in batches of the same shape as in training.
 
     Pieces are sorted by length and read b at a time in chunks of t steps; the memory goes from chunk to chunk and
     `starts` resets it where the next b pieces begin. Rows that have nothing left to say have weight 0.
     """
     b, t = batch_size, sequence_length
     lengths = np.asarray(source.lengths, np.int64)
-    by_length = np.argsort(lengths, kind="stable")
+    pieces = np.arange(len(lengths)) if pieces is None else pieces
+    by_length = pieces[np.argsort(lengths[pieces], kind="stable")]
     for group in range(0, len(by_length), b):
         indices = by_length[group : group + b]
-        pieces = [source[int(indices[row])].steps if row < len(indices) else None for row in range(b)[rows]]
+        steps = [source[int(indices[row])].steps if row < len(indices) else None for row in range(b)[rows]]
         for begin in range(0, int(lengths[indices].max()) - 1, t):
-            excerpts = [None if piece is None else piece[begin:] for piece in pieces]
+            excerpts = [None if piece is None else piece[begin:] for piece in steps]
             yield _padded(excerpts, t, source.codec, anew=begin == 0)
 
 

@@ -14,6 +14,7 @@ from ostinato.data.records import Dataset
 from ostinato.evaluation.baselines.rules import RuleComposer
 from ostinato.evaluation.baselines.simple import MARKOV, make_baseline
 from ostinato.sample.generate import Generated
+from ostinato.train.fingerprint import json_sha256
 
 RULES = "rules"
 MODELS = (*MARKOV, RULES)
@@ -52,11 +53,14 @@ def compose(
 
 
 def describe_composer(model: str, dataset: Dataset, config: SampleConfig, *, piece: int) -> dict[str, Any]:
-    """Returns what the MIDI file of a piece says about itself. `ostinato sample --again` does not take such files."""
+    """Returns what the MIDI file of a piece says about itself. `ostinato sample --again` does not take such files.
+
+    What a baseline has learnt follows from its name and its dataset: their digest stands for its parameters.
+    """
     return {
         "generator": f"ostinato {model}",
         "version": importlib.metadata.version("ostinato"),
-        "params_sha256": dataset.fingerprint,
+        "params_sha256": json_sha256({"model": model, "dataset": dataset.fingerprint}),
         "step": 0,
         "seed": config.seed,
         "piece": piece,

@@ -65,7 +65,8 @@ class NgramModel:
 
     def legal_probabilities(self, tape: Tape, field: int, allowed: Bool[np.ndarray, "n v"]) -> Float[np.ndarray, "n v"]:
         """Returns the same among the values that the grammar allows, so the legal rows add up to one."""
-        return _among(self.probabilities(tape, field), allowed)
+        masked = np.where(allowed, self.probabilities(tape, field), 0.0)
+        return masked / masked.sum(1, keepdims=True)
 
     def generate(
         self, seed: int | Sequence[int], num_notes: int, primer: Integer[np.ndarray, "m f"] | None = None
@@ -115,20 +116,15 @@ class NgramModel:
             rows.append(np.zeros_like(rows[0]))
             rows[-1][unfinished] = row
             state = codec.grammar.advance(np, state, row)
-            goes_on = ~is_end & (found[unfinished] < wanted)
-            if not goes_on.all():
-                state = jax.tree.map(lambda column, kept=goes_on: column[kept], state)
-                unfinished = unfinished[goes_on]
+            still = ~is_end & (found[unfinished] < wanted)
+            if not still.all():
+                state = jax.tree.map(lambda column, chosen=still: column[chosen], state)
+                unfinished = unfinished[still]
         # What follows the last note would announce one that never comes.
         return [
             np.concatenate([piece[: last + 1], [codec.end]]).astype(codec.dtype)
             for piece, last in zip(np.stack(rows, 1), last_note, strict=True)
         ]
-
-
-def _among(probability: Float[np.ndarray, "n v"], allowed: Bool[np.ndarray, "n v"]) -> Float[np.ndarray, "n v"]:
-    masked = np.where(allowed, probability, 0.0)
-    return masked / masked.sum(1, keepdims=True)
 
 
 def _refine_witten_bell(probability: Float[np.ndarray, "n v"], seen: Followers) -> None:

@@ -1,14 +1,14 @@
-"""A composer by rules: fragments of the corpus, put together anew where their voices fit, in the spirit of Cope's EMI.
+"""A composer by rules: fragments of the corpus, recombined where their voices fit, in the spirit of Cope's EMI.
 
 After Cope, Experiments in Musical Intelligence (1996), and Computer Models of Musical Creativity (2005): the
 pieces of a corpus are cut into beats; each beat knows with which notes it begins, and to which notes it went in its
-own piece (its destination). A new piece begins as some piece does, and goes from beat to beat to any that begins with
-the notes where the last one was going, at the same place in the bar, so voices lead as they did in the corpus. Where no
-other beat begins so, voices may lead elsewhere, under rules: see `leads_well`. All pieces are first moved to C major
-or A minor, or few beats would fit.
+own piece (its destination). A new piece begins as some piece does, and each beat is followed by any that begins with
+the notes of its destination, at the same place in the bar, so voices lead as they did in the corpus. Where no other
+beat begins so, voices may lead elsewhere, under rules: see `leads_well`. All pieces are first moved to C major or
+A minor, or few beats would fit.
 
-There is no honest likelihood of such a system: music that is not made of its beats has probability zero, and most is.
-What can be said of it is `coverage`.
+Such a system has no likelihood: music that is not made of its beats has probability zero, and most is. What can be said
+of it is `coverage`.
 """
 
 import itertools
@@ -22,8 +22,10 @@ from jaxtyping import Integer
 from ostinato.configs.errors import UserError
 from ostinato.data.records import TFRecordSource
 from ostinato.evaluation.baselines.beats import Beat, Chord, cut_beats, moved, shift_to_c
+from ostinato.evaluation.excerpts import first_notes
+from ostinato.evaluation.held_out import choose_pieces
 from ostinato.music.codec import Codec
-from ostinato.music.piece import DEFAULT_TEMPO_US, Notes, Piece, make_piece
+from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece
 
 MAX_PIECES = 1000
 """Of a larger corpus the composer knows so many pieces, evenly spread."""
@@ -57,20 +59,14 @@ class RuleComposer:
 
     name = "rules"
 
-    def __init__(self, pieces: Iterable[Piece], codec: Codec, styles: Iterable[int] | None = None) -> None:
-        """Takes the corpus.
-
-        Args:
-            pieces: as `codec.decode` returns them.
-            codec: writes the new pieces.
-            styles: the number of each piece's style; 0 if it is not given.
-        """
+    def __init__(self, pieces: Iterable[Piece], codec: Codec, styles: Iterable[int] = itertools.repeat(0)) -> None:
+        """Takes the corpus, as `codec.decode` returns it, and the number of each piece's style."""
         self.codec = codec
         self._beats: list[list[Beat]] = []
         self._beginnings: list[_Beginning] = []
         self._by_begin: defaultdict[tuple[Any, ...], list[Beat]] = defaultdict(list)
         self._by_shape: defaultdict[tuple[Any, ...], list[Beat]] = defaultdict(list)
-        for piece, style in zip(pieces, itertools.repeat(0) if styles is None else styles, strict=False):
+        for piece, style in zip(pieces, styles, strict=False):
             shift = shift_to_c(piece)
             beats = cut_beats(piece, len(self._beats), shift)
             if not beats:
@@ -87,14 +83,10 @@ class RuleComposer:
     @classmethod
     def of_split(cls, source: TFRecordSource) -> "RuleComposer":
         """Returns a composer that knows a split, or MAX_PIECES of its pieces."""
-        count = min(len(source), MAX_PIECES)
-        records = [source[number * len(source) // count] for number in range(count)]
+        records = [source[number] for number in choose_pieces(len(source), MAX_PIECES).tolist()]
         styles = {style: number for number, style in enumerate(source.codec.styles)}
-        return cls(
-            (source.codec.decode(record.steps) for record in records),
-            source.codec,
-            [styles.get(record.style, 0) for record in records],
-        )
+        pieces = (source.codec.decode(record.steps) for record in records)
+        return cls(pieces, source.codec, [styles.get(record.style, 0) for record in records])
 
     def generate(self, seed: int | Sequence[int], num_notes: int) -> Integer[np.ndarray, "n f"]:
         """Returns a new piece, legal under the codec's grammar, from START to END.
@@ -102,17 +94,17 @@ class RuleComposer:
         Args:
             seed: the same one gives the same piece.
             num_notes: in the piece, which is cut there (where the codec writes two of them as one, there are fewer);
-                0 goes on until a beat that ends its piece, or DEFAULT_NOTES notes.
+                0 continues until a beat that ends its piece, or DEFAULT_NOTES notes.
         """
         rng = np.random.default_rng(seed)
-        beginning = self._beginnings[rng.integers(len(self._beginnings))]
+        beginning = self._choose_beginning(rng)
         notes = self._write(rng, beginning.beat, num_notes)
         return self._encode(sorted(notes)[: num_notes or DEFAULT_NOTES], beginning)
 
     def continue_piece(
         self, seed: int | Sequence[int], num_notes: int, piece: Piece, num_beats: int, style: int = 0
     ) -> Integer[np.ndarray, "n f"]:
-        """Returns a piece that goes on in another way, legal under the codec's grammar, from START to END.
+        """Returns the beginning of a piece with another continuation, legal under the codec's grammar.
 
         The first new beat follows, somewhere in the corpus, one that begins with the very notes of the last old beat.
         Where there is none, it is one to which the voices lead well, or else any from the same place in the bar.
@@ -120,27 +112,24 @@ class RuleComposer:
         Args:
             seed: the same one gives the same piece.
             num_notes: at least 1, that are added.
-            piece: as `codec.decode` returns it. Its first tempo and meter go on.
-            num_beats: at least 1, of which the notes that begin in them are kept.
+            piece: as `codec.decode` returns it. Its first tempo and meter stay.
+            num_beats: at least 1; the notes that begin in them are given.
             style: its number.
 
         Raises:
             UserError: no note begins in those beats.
         """
         rng = np.random.default_rng(seed)
-        kept = piece.notes.onset < num_beats * piece.ticks_per_quarter
-        if not kept.any():
-            raise UserError(f"no note begins in the first {num_beats} beats, so there is nothing to go on from")
-        old = Piece(
-            Notes(*(column[kept] for column in piece.notes)), piece.tempos, piece.meters, piece.ticks_per_quarter
-        )
+        given = piece.notes.onset < num_beats * piece.ticks_per_quarter
+        if not given.any():
+            raise UserError(f"no note begins in the first {num_beats} beats, so there is nothing to continue")
+        old = first_notes(piece, int(given.sum()))
         shift = shift_to_c(old)
         last = cut_beats(old, -1, shift)[:num_beats][-1]
         first = self._following(rng, last, num_beats - 1 - last.number)
         added = sorted(self._write(rng, first, num_notes, begin_beat=num_beats))
         notes = old.notes._replace(pitch=moved(old.notes.pitch, old.notes.program, shift))
-        given = np.stack([notes.onset, notes.duration, notes.pitch, notes.velocity, notes.program], 1)
-        return self._encode([*given.tolist(), *added[:num_notes]], _beginning(old, last, shift, style))
+        return self._encode([*np.stack(notes, 1).tolist(), *added[:num_notes]], _beginning(old, last, shift, style))
 
     def coverage(self, pieces: Iterable[Piece]) -> dict[str, float | int]:
         """Returns how much of some other music the composer could have written, beat by beat.
@@ -155,21 +144,20 @@ class RuleComposer:
         for piece in pieces:
             beats = cut_beats(piece, -1, shift_to_c(piece))
             is_known = [(beat.place, beat.sounds) in known_beats for beat in beats]
-            num_beats, num_known = num_beats + len(beats), num_known + sum(is_known)
-            for beat, next_is_known in zip(beats[:-1], is_known[1:], strict=True):
-                num_moves += 1
-                num_possible += next_is_known and (beat.place, beat.sounds, beat.goes_to) in moves
-        return {
-            "beats": num_beats,
-            "known": num_known / max(num_beats, 1),
-            "possible": num_possible / max(num_moves, 1),
-        }
+            num_beats, num_known, num_moves = (
+                num_beats + len(beats),
+                num_known + sum(is_known),
+                num_moves + len(beats[1:]),
+            )
+            num_possible += sum(
+                next_is_known and (beat.place, beat.sounds, beat.goes_to) in moves
+                for beat, next_is_known in zip(beats[:-1], is_known[1:], strict=True)
+            )
+        known, possible = num_known / max(num_beats, 1), num_possible / max(num_moves, 1)
+        return {"beats": num_beats, "known": known, "possible": possible}
 
     def _write(self, rng: np.random.Generator, beat: Beat, num_notes: int, *, begin_beat: int = 0) -> list[list[int]]:
-        """Returns onset, duration, pitch, velocity and program of the notes of new beats, `beat` and what follows it.
-
-        There are at least `num_notes` notes; 0 goes on until a beat that ends its piece, or DEFAULT_NOTES notes.
-        """
+        """Returns the columns of the notes of new beats, `beat` and what follows it: at least `num_notes` notes."""
         wanted, quoted = num_notes or DEFAULT_NOTES, 1
         notes: list[list[int]] = []
         ringing: dict[tuple[int, int], list[int]] = {}
@@ -198,7 +186,7 @@ class RuleComposer:
         return _legal(self.codec, self.codec.encode(piece, beginning.style))
 
     def _following(self, rng: np.random.Generator, last: Beat, silent_beats: int) -> Beat:
-        """Returns a beat to go on with after one that is not of the corpus, and some beats of silence."""
+        """Returns what may follow a beat that is not of the corpus, and some beats of silence."""
         begin, bar_ticks = last.place
         place = ((begin + (silent_beats + 1) * self._ticks_per_quarter) % bar_ticks, bar_ticks)
         alike = [beat for beat in self._by_begin[last.place, last.begins] if beat.goes_to is not None]
@@ -206,15 +194,15 @@ class RuleComposer:
             return self._choose(rng, alike[rng.integers(len(alike))], LONGEST_QUOTE)
         there = [beat for beats in self._beats for beat in beats if beat.place == place and beat.begins]
         fitting = [beat for beat in there if leads_well(last.ends, beat.begins)] or there
-        return fitting[rng.integers(len(fitting))] if fitting else self._choose_beginning(rng)
+        return fitting[rng.integers(len(fitting))] if fitting else self._choose_beginning(rng).beat
 
-    def _choose_beginning(self, rng: np.random.Generator) -> Beat:
-        return self._beginnings[rng.integers(len(self._beginnings))].beat
+    def _choose_beginning(self, rng: np.random.Generator) -> _Beginning:
+        return self._beginnings[rng.integers(len(self._beginnings))]
 
     def _choose(self, rng: np.random.Generator, beat: Beat, quoted: int) -> Beat:
-        """Returns a beat to go on with: half of the time from another piece, and always so where it has been quoted."""
+        """Returns what follows a beat: half of the time from another piece, and always so where it has been quoted."""
         if beat.goes_to is None:
-            return self._choose_beginning(rng)
+            return self._choose_beginning(rng).beat
         own = self._beats[beat.piece][beat.number + 1]
         if quoted < LONGEST_QUOTE and rng.random() < 0.5:
             return own
@@ -257,13 +245,9 @@ def leads_well(last: Chord, first: Chord) -> bool:
 def _append(
     notes: list[list[int]], ringing: dict[tuple[int, int], list[int]], beat: Beat, begin: int
 ) -> dict[tuple[int, int], list[int]]:
-    """Adds the notes of a beat, in which held notes go on; returns those that still sound at its end.
+    """Adds the notes of a beat that begins at a tick, and lengthens held ones; returns those that sound at its end.
 
-    Args:
-        notes: onset, duration, pitch, velocity and program of each note so far.
-        ringing: those of them that sound at the beginning of the beat, by program and pitch.
-        beat: what is added.
-        begin: when it begins, in ticks.
+    `ringing` are the notes that sound at its beginning, by program and pitch.
     """
     still: dict[tuple[int, int], list[int]] = {}
     for sound in beat.sounds:

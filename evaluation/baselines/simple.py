@@ -11,7 +11,8 @@ from ostinato.evaluation.baselines.markov import NgramModel
 from ostinato.evaluation.likelihood import Predictor
 from ostinato.music.codec import Codec
 
-LOOK_UP = "look-up"
+LONGEST_MATCH = "look-up"
+"""The longest-match baseline, by the name that it has in report.json."""
 STRONGEST = "markov:4"
 MARKOV = ("markov:1", "markov:2", "markov:3", "markov:4")
 
@@ -21,7 +22,7 @@ _ORDERS = {
     "markov:2": (2, 1, 0, UNIGRAM),
     "markov:3": (3, 2, 1, 0, UNIGRAM),
     "markov:4": (4, 3, 2, 1, 0, UNIGRAM),
-    LOOK_UP: (8, 4, 2, 1, 0, UNIGRAM),
+    LONGEST_MATCH: (8, 4, 2, 1, 0, UNIGRAM),
 }
 
 
@@ -35,18 +36,17 @@ class Uniform:
 
     def probabilities(self, tape: Tape, field: int) -> Float[np.ndarray, "n v"]:
         """Returns the same for every value of every row."""
-        size = self._sizes[field]
-        return np.full((len(tape.rows), size), 1.0 / size)
+        return np.full((len(tape.rows), self._sizes[field]), 1.0 / self._sizes[field])
 
 
 def make_baseline(name: str, counts: NgramCounts, codec: Codec) -> NgramModel:
-    """Returns unigram, markov:1 to markov:4 or look-up.
+    """Returns unigram, markov:1 to markov:4 or the longest-match baseline.
 
     Chains are smoothed by modified Kneser-Ney (Chen & Goodman 1998), which on validation music here needed 0.1 to 11 %
-    fewer nats than Witten-Bell. The look-up table is of contexts up to eight rows and mixes as Witten-Bell does, which
-    trusts what it has seen: it is there to notice what it should not have seen.
+    fewer nats than Witten-Bell. The longest-match baseline has contexts up to eight rows and mixes as Witten-Bell does,
+    which trusts what it has seen: it is there to notice what it should not have seen.
     """
-    smoothing = "witten-bell" if name == LOOK_UP else "kneser-ney"
+    smoothing = "witten-bell" if name == LONGEST_MATCH else "kneser-ney"
     return NgramModel(name, counts, codec, _ORDERS[name], smoothing)
 
 

@@ -11,7 +11,6 @@
 """
 
 import json
-from array import array
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +25,6 @@ from ostinato.evaluation.memorization.symbols import (
     BITS,
     END,
     MIN_NOTES,
-    TEXTURE,
     SymbolLine,
     shared_notes,
     symbol_lines,
@@ -34,6 +32,7 @@ from ostinato.evaluation.memorization.symbols import (
 from ostinato.music.piece import Piece, quantize_ticks
 
 FORMAT = 1
+FILE = "index.json"
 _GRID = 24
 _ARRAYS = ("text", "suffixes", "onsets", "pitches", "lines")
 
@@ -81,10 +80,9 @@ class CopyIndex:
     """All lines of a corpus, and the order of their suffixes."""
 
     def __init__(self, description: dict[str, Any], arrays: dict[str, Shaped[np.ndarray, "..."]]) -> None:
-        """Use `build`, `open` or `of_dataset`."""
+        """Use `build`, `open_index` or `of_dataset`."""
         self.description = description
         self._arrays = arrays
-        self._text, self._suffixes = arrays["text"], arrays["suffixes"]
         self._bits = np.array(description["symbol_bits"])
 
     @classmethod
@@ -101,29 +99,30 @@ class CopyIndex:
         Raises:
             UserError: there is nothing in which a copy could be found, or there are not as many names as pieces.
         """
-        text, onsets, pitches, rows, line_names = array("H"), array("i"), array("B"), [], {}
-        num_pieces = num_notes = 0
+        texts, onsets, pitches, rows, line_names = [], [], [], [], {}
+        num_pieces = num_notes = num_symbols = 0
         for number, piece in enumerate(pieces):
             num_pieces, num_notes = number + 1, num_notes + piece.num_notes
             for line, symbols in symbol_lines(piece):
-                rows.append((len(text), number, line_names.setdefault(line.name, len(line_names))))
-                text.frombytes(symbols.tobytes())
-                onsets.frombytes(quantize_ticks(line.onset, piece.ticks_per_quarter, _GRID).astype(np.int32).tobytes())
-                pitches.frombytes(line.pitch.astype(np.uint8).tobytes())
-        names = [str(number) for number in range(num_pieces)] if names is None else list(names)
+                rows.append((num_symbols, number, line_names.setdefault(line.name, len(line_names))))
+                num_symbols += len(symbols)
+                texts.append(symbols)
+                onsets.append(quantize_ticks(line.onset, piece.ticks_per_quarter, _GRID).astype(np.int32))
+                pitches.append(line.pitch.astype(np.uint8))
+        names = list(map(str, range(num_pieces))) if names is None else list(names)
         if len(names) != num_pieces:
             raise UserError(f"{len(names)} names were given for {num_pieces} pieces")
         if not rows:
             raise UserError(f"none of {num_pieces} pieces has a line of {MIN_NOTES} notes in which copies can be found")
-        symbols = np.frombuffer(text, np.uint16)
-        counts = np.bincount(symbols, minlength=1 << BITS)
+        text = np.concatenate(texts)
+        counts = np.bincount(text, minlength=1 << BITS)
         counts[END] = 0
         arrays = {
-            "text": symbols,
-            "suffixes": suffix_array(symbols),
-            "onsets": np.frombuffer(onsets, np.int32),
-            "pitches": np.frombuffer(pitches, np.uint8),
-            "lines": np.array(rows, np.int64).reshape(-1, 3),
+            "text": text,
+            "suffixes": suffix_array(text),
+            "onsets": np.concatenate(onsets),
+            "pitches": np.concatenate(pitches),
+            "lines": np.array(rows, np.int64),
         }
         description = {
             "format": FORMAT,
@@ -138,49 +137,30 @@ class CopyIndex:
         return cls(description, arrays)
 
     @classmethod
-    def open(cls, folder: str | Path, *, fingerprint: str | None = None) -> "CopyIndex":
-        """Returns an index that was saved, mapped into memory.
-
-        Raises:
-            UserError: there is none, or it is of another format or dataset.
-        """
-        folder = Path(folder)
-        file = folder / "index.json"
-        if not file.is_file():
-            raise UserError(f"{folder}: not an index of copies (index.json is missing)")
-        description = json.loads(file.read_text())
-        if description["format"] != FORMAT:
-            raise UserError(f"{file}: has format {description['format']}, this version of ostinato reads {FORMAT}")
-        if fingerprint not in (None, description["fingerprint"]):
-            raise UserError(
-                f"{folder}: made from dataset {description['fingerprint'][:12]}, not {fingerprint[:12]}; delete it"
-            )
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-        return cls(description, arrays)
-
-    @classmethod
     def of_dataset(cls, dataset: Dataset, folder: Path) -> "CopyIndex":
         """Returns the index of a dataset's training split: that in the folder if it is of this dataset, or a new one.
 
         It holds the training pieces as their codec gives them back, which is what a model can copy.
         """
-        if is_index_of(folder, dataset.fingerprint):
-            return cls.open(folder)
+        if (found := open_index(folder, dataset.fingerprint)) is not None:
+            return found
         source = dataset.source("train")
-        records = [source[i].id for i in range(len(source))]
+        names = [source[i].id for i in range(len(source))]
         pieces = (dataset.codec.decode(source[i].steps) for i in range(len(source)))
-        cls.build(pieces, names=records, fingerprint=dataset.fingerprint).save(folder)
-        return cls.open(folder)
+        cls.build(pieces, names=names, fingerprint=dataset.fingerprint).save(folder)
+        found = open_index(folder, dataset.fingerprint)
+        assert found is not None, "it has just been written"
+        return found
 
     def save(self, folder: Path) -> None:
         """Writes the index to a folder; index.json last, so that what is there is whole."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "index.json").unlink(missing_ok=True)
+        (folder / FILE).unlink(missing_ok=True)
         for name, values in self._arrays.items():
             with (folder / f"{name}.npy.partial").open("wb") as file:
                 np.save(file, values)
             (folder / f"{name}.npy.partial").replace(folder / f"{name}.npy")
-        write_atomically(folder / "index.json", json.dumps(self.description).encode())
+        write_atomically(folder / FILE, json.dumps(self.description).encode())
 
     def matches(self, piece: Piece) -> list[LineMatches]:
         """Returns for each line of a piece what it shares with the corpus, note for note."""
@@ -188,7 +168,7 @@ class CopyIndex:
         if not lines:
             return []
         query = np.concatenate([line.symbols for line in lines])
-        found = find_longest(self._text, self._suffixes, query)
+        found = find_longest(self._arrays["text"], self._arrays["suffixes"], query)
         notes = shared_notes(found.whole, found.next_is_close)
         until = np.append(0, np.cumsum(self._bits[query] * (query != END)))
         bits = until[np.arange(len(query)) + found.whole] - until[:-1]
@@ -240,15 +220,11 @@ class CopyIndex:
         )
 
 
-def is_index_of(folder: Path, fingerprint: str) -> bool:
-    """Tells whether a folder holds an index of this format and of the dataset with this fingerprint."""
-    file = folder / "index.json"
-    if not file.is_file():
-        return False
-    description = json.loads(file.read_text())
-    return description.get("format") == FORMAT and description["fingerprint"] == fingerprint
-
-
-def is_texture(match: LineMatches) -> bool:
-    """Returns whether the line is that of all notes (not where they are a melody, which has one line)."""
-    return match.line.line.name == TEXTURE
+def open_index(folder: Path, fingerprint: str) -> CopyIndex | None:
+    """Returns the index in a folder, mapped into memory, or None if it is not there or not that of this dataset."""
+    if not (folder / FILE).is_file():
+        return None
+    description = json.loads((folder / FILE).read_text())
+    if (description.get("format"), description.get("fingerprint")) != (FORMAT, fingerprint):
+        return None
+    return CopyIndex(description, {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})

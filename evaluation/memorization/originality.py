@@ -6,14 +6,15 @@ ornaments or other notes between, another rhythm to the same pitches, and music 
 time have a plain ratio. What a sampler was given to continue is a copy of course: leave primers out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ostinato.configs.errors import UserError
 from ostinato.evaluation.excerpts import cut_alike, median_notes
-from ostinato.evaluation.memorization.index import Copy, CopyIndex, LineMatches, is_texture
+from ostinato.evaluation.memorization.index import Copy, CopyIndex, LineMatches
+from ostinato.evaluation.memorization.symbols import TEXTURE
 from ostinato.music.piece import Piece
 
 NGRAM_NOTES = (4, 6, 8, 12, 16, 24, 32)
@@ -40,9 +41,9 @@ def originality(index: CopyIndex, pieces: Sequence[Piece]) -> dict[str, Any]:
         matches = index.matches(piece)
         longest.append(index.longest(piece, matches).num_notes)
         telling.append((index.most_telling(piece, matches), number))
-        textures = [match for match in matches if is_texture(match)]
+        textures = [match for match in matches if match.line.line.name == TEXTURE]
         # A piece of one voice has one line, which is both.
-        melodies = [match for match in matches if not is_texture(match)] or textures
+        melodies = [match for match in matches if match.line.line.name != TEXTURE] or textures
         shares["texture"].append(_shares(textures))
         shares["melody"].append(_shares(melodies))
     named = sorted(telling, key=lambda found: -found[0].bits)[:MOST_TELLING]
@@ -75,50 +76,6 @@ def compare_originality(index: CopyIndex, generated: Sequence[Piece], held_out: 
         "beyond_human": float((np.array(ours["most_bits"]["values"]) > limit).mean()),
         "human_limit_bits": float(limit),
     }
-
-
-def originality_by_checkpoint(
-    index: CopyIndex,
-    generated: Mapping[int, Sequence[Piece]],
-    held_out: Sequence[Piece],
-    *,
-    nats_per_note: Mapping[int, float],
-) -> list[dict[str, Any]]:
-    """Returns a row for each checkpoint: step, likelihood, and how much its pieces share with the training set.
-
-    Likelihood that gets better while sharing stays at `held_out`'s level is learning; sharing that leaves it is
-    learning by heart.
-
-    Args:
-        index: of the training set.
-        generated: what each checkpoint composed, by step.
-        held_out: human pieces that are not in the index; the same in each row.
-        nats_per_note: of held-out music under each checkpoint, by step.
-
-    Raises:
-        UserError: a checkpoint has no likelihood.
-    """
-    if missing := sorted(generated.keys() - nats_per_note.keys()):
-        raise UserError(f"no nats per note for the checkpoints at step {', '.join(map(str, missing))}")
-    rows = []
-    for step in sorted(generated):
-        found = compare_originality(index, generated[step], held_out)
-        rows.append(
-            {
-                "step": step,
-                "nats_per_note": nats_per_note[step],
-                "beyond_human": found["beyond_human"],
-                **{
-                    name: {
-                        "longest_notes": found[name]["longest_notes"]["mean"],
-                        "most_bits": found[name]["most_bits"]["mean"],
-                        "ngrams": found[name]["ngrams"],
-                    }
-                    for name in ("generated", "held_out")
-                },
-            }
-        )
-    return rows
 
 
 def _shares(matches: Sequence[LineMatches]) -> list[float]:

@@ -42,19 +42,18 @@ def run_evaluation(
     The arguments are the options of `ostinato evaluate`; `command` is the line to be shown in the report.
     """
     from ostinato.evaluation import tables
-    from ostinato.evaluation.measure import Wanted
+    from ostinato.evaluation.measure import EvaluationConfig
     from ostinato.evaluation.report import evaluate_run
     from ostinato.evaluation.summary import summary
-    from ostinato.evaluation.transfer import transfer_rows
 
-    told = None
+    heard = None
     if listening is not None:
         from ostinato.listen.analysis.results_file import read_listening
 
-        told = read_listening(listening)
+        heard = read_listening(listening)
     opened = Dataset.open(dataset)
     cache_compilations()
-    wanted = Wanted(
+    config = EvaluationConfig(
         runs=(workdir, *runs),
         checkpoint=checkpoint,
         batch_size=batch_size,
@@ -68,20 +67,20 @@ def run_evaluation(
         command=command,
     )
     report = evaluate_run(
-        wanted,
+        config,
         opened,
         output,
         counts=lambda: counts_of(opened, beam_args, max_transpose=transpose_baselines),
         index=lambda: index_of(opened),
         audio=audio,
-        listening=told,
+        listening=heard,
     )
     console = Console()
     held_out = report["held_out"]
     print_table(f"{held_out} split", *tables.score_rows(report, held_out))
     for title, rows, words in (
         ("Written pieces beside real ones", tables.distance_rows(report), (0, 6)),
-        ("Fine-tuning (nats per note)", transfer_rows(report), (0,)),
+        ("Fine-tuning (nats per note)", tables.transfer_rows(report), (0,)),
     ):
         if rows[1]:
             print_table(title, *rows, words=words)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from ostinato.configs.errors import UserError
-from ostinato.evaluation.page_listening import Listening
+from ostinato.evaluation.tables import Listening
 from ostinato.listen.analysis import report as tables
 
 

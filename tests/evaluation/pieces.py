@@ -1,15 +1,16 @@
-"""Small datasets of tunes, whole or cut into windows, for tests of evaluation; and a network."""
+"""Small datasets of tunes, whole or cut into windows, for tests of evaluation, and what is measured on them."""
 
 from pathlib import Path
+from typing import Any
 
-import jax
 import numpy as np
 
-from ostinato.configs.schema import DataConfig, ModelConfig, TrainConfig
+from ostinato.data.ngram_files import NgramCounts, in_memory
 from ostinato.data.records import Dataset, Record, write_dataset
-from ostinato.model.network import init_params
+from ostinato.evaluation.measure import EvaluationConfig
+from ostinato.evaluation.memorization.index import CopyIndex
+from ostinato.evaluation.report import evaluate_run
 from ostinato.music.score_codec import ScoreCodec
-from ostinato.train.checkpoint import LoadedRun, make_model
 from tests.midi_files import tune
 
 CODEC = ScoreCodec()
@@ -40,12 +41,25 @@ def windows(pieces: list[np.ndarray], *, begin: int, step: int, length: int = 30
     ]
 
 
-def untrained(*, seed: int = 1) -> LoadedRun:
-    """Returns a small network with new parameters, as if it had been loaded."""
-    train = TrainConfig(
-        model=ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8, dropout=0.0),
-        data=DataConfig(batch_size=4, sequence_length=16),
+def leaking(folder: Path) -> Dataset:
+    """Writes excerpts that were cut first and split afterwards."""
+    pieces = tunes(*range(8))
+    return write_pieces(folder, train=windows(pieces, begin=4, step=4), test=windows(pieces, begin=7, step=12))
+
+
+def counts_of(dataset: Dataset) -> NgramCounts:
+    """Returns what follows what in the training split."""
+    source = dataset.source("train")
+    return in_memory([source[i].steps for i in range(len(source))])
+
+
+def evaluated(dataset: Dataset, output: Path, *runs: Path, **options: Any) -> dict[str, Any]:
+    """Returns the report of some runs, which is written to a folder."""
+    return evaluate_run(
+        EvaluationConfig(runs=runs, batch_size=4, **options),
+        dataset,
+        output,
+        counts=lambda: counts_of(dataset),
+        index=lambda: CopyIndex.of_dataset(dataset, output / "copies"),
+        audio=False,
     )
-    model = make_model(train.model, CODEC)
-    params = init_params(model, jax.random.key(seed))
-    return LoadedRun(0, train, CODEC, model, params, "", {})

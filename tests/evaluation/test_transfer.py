@@ -2,14 +2,16 @@
 
 import dataclasses
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.data.records import Dataset, Record, write_dataset
-from ostinato.evaluation.likelihood import measure_material, score_network
-from ostinato.evaluation.transfer import measure_transfer, transfer_rows
+from ostinato.evaluation.likelihood import score_network, split_stats
+from ostinato.evaluation.tables import transfer_rows
+from ostinato.evaluation.transfer import measure_transfer
 from ostinato.music.notes_codec import END, NUM_SPECIAL, START, NoteEvent, NotesCodec
 from ostinato.train.checkpoint import load_params
 from ostinato.train.loop import train
@@ -25,10 +27,9 @@ CONFIG = TrainConfig(
     num_steps=3,
     keep_checkpoints=1,
 )
-OPTIONS = {"checkpoint": "best", "batch_size": 4}
 
 
-def write(folder, *, train, test, codec=CODEC):
+def _write(folder, *, train, test, codec=CODEC):
     """Writes random pieces, by their seeds."""
 
     def piece(seed):
@@ -43,37 +44,43 @@ def write(folder, *, train, test, codec=CODEC):
 def folder(tmp_path_factory):
     """A pretrained run, one that was fine-tuned from it, and their datasets."""
     folder = tmp_path_factory.mktemp("transfer")
-    old = write(folder / "old", train=range(4), test=range(4, 6))
-    new = write(folder / "new", train=range(10, 12), test=range(12, 15))
+    old = _write(folder / "old", train=range(4), test=range(4, 6))
+    new = _write(folder / "new", train=range(10, 12), test=range(12, 15))
     train(CONFIG, old, folder / "pretrained")
     train(dataclasses.replace(CONFIG, seed=1), new, folder / "tuned", init_from=folder / "pretrained")
     return folder
 
 
+def _measured(folder, *, run="tuned", dataset="new", old_dataset=None):
+    options = {"checkpoint": "best", "batch_size": 4, "old_dataset": old_dataset}
+    return measure_transfer(folder / run, Dataset.open(folder / dataset), **options)
+
+
 @pytest.fixture(scope="module")
 def found(folder):
-    return measured(folder, Dataset.open(folder / "new"))
+    return _measured(folder)
 
 
-def measured(folder, dataset, old_dataset=None):
-    """The report of the fine-tuned run."""
-    report = measure_transfer(folder / "tuned", dataset, old_dataset=old_dataset, **OPTIONS)
-    assert report is not None
-    return report
+@contextmanager
+def _moved(path, aside):
+    path.rename(aside)
+    try:
+        yield aside
+    finally:
+        if path.exists():
+            shutil.rmtree(path)
+        aside.rename(path)
 
 
 def test_both_runs_are_measured_on_both_corpora(folder, found):
-    assert [(one["corpus"], one["split"], one["after"]["pieces"]) for one in found["corpora"]] == [
-        ("new", "test", 3),
-        ("old", "test", 2),
-    ]
+    splits = [(one["corpus"], one["split"], one["after"]["pieces"]) for one in found["corpora"]]
+    assert splits == [("new", "test", 3), ("old", "test", 2)]
     for one in found["corpora"]:
         source = Dataset.open(folder / one["corpus"]).source("test")
         pieces = np.arange(one["after"]["pieces"])
-        num_notes = measure_material(source, pieces).notes_p.sum()
+        num_notes = split_stats(source, pieces).notes_p.sum()
         for when, name in (("before", "pretrained"), ("after", "tuned")):
-            run = load_params(folder / name)
-            nats = score_network(run, source, pieces, batch_size=4, name="").nats_p.sum()
+            nats = score_network(load_params(folder / name), source, pieces, batch_size=4, name="").nats_p.sum()
             assert one[when]["nats_per_note"] == pytest.approx(nats / num_notes)
         difference = one["before"]["nats_per_note"] - one["after"]["nats_per_note"]
         assert difference != 0
@@ -88,53 +95,33 @@ def test_the_table_shows_a_gain_as_less(found):
     assert [row[0] for row in cells] == ["the new corpus, new (test)", "the old corpus, old (test)"]
     assert all(len(row) == len(heading) for row in cells)
     new = found["corpora"][0]
-    assert cells[0][1] == f"{new['before']['nats_per_note']:.3f}"
-    assert cells[0][3] == f"{new['after']['nats_per_note']:.3f}"
-    assert cells[0][5] == f"{new['after']['nats_per_note'] - new['before']['nats_per_note']:+.3f}"
+    before, after = (new[when]["nats_per_note"] for when in ("before", "after"))
     low, high = new["gain"]["nats_per_note_less_interval"]
+    assert cells[0][1::2] == [f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}"]
     assert cells[0][6] == f"{-high:+.3f} to {-low:+.3f}"
 
 
 def test_a_run_that_began_by_itself_has_no_before(folder):
-    old = Dataset.open(folder / "old")
-    assert measure_transfer(folder / "pretrained", old, old_dataset=None, **OPTIONS) is None
+    assert _measured(folder, run="pretrained", dataset="old") is None
     assert transfer_rows({"transfer": None})[1] == transfer_rows({})[1] == []
 
 
 def test_an_old_corpus_that_has_moved_is_asked_for(folder, found, tmp_path):
-    (folder / "old").rename(tmp_path / "moved")
-    try:
-        new, moved = Dataset.open(folder / "new"), Dataset.open(tmp_path / "moved")
-        without = measured(folder, new)
-        named = measured(folder, new, moved)
-    finally:
-        (tmp_path / "moved").rename(folder / "old")
+    with _moved(folder / "old", tmp_path / "moved") as moved:
+        without, named = _measured(folder), _measured(folder, old_dataset=Dataset.open(moved))
     assert without["corpora"][0] == named["corpora"][0] == found["corpora"][0]
     assert "name the old corpus with --old-dataset" in without["corpora"][1]["missing"]
     assert transfer_rows({"transfer": without})[1][1][1:] == ["-"] * 6
     assert named["corpora"][1]["after"] == found["corpora"][1]["after"]
 
 
-def test_another_dataset_in_the_place_of_the_old_one_is_not_taken_for_it(folder, tmp_path):
-    (folder / "old").rename(tmp_path / "aside")
-    write(folder / "old", train=[40], test=[41])
-    try:
-        report = measured(folder, Dataset.open(folder / "new"))
-    finally:
-        shutil.rmtree(folder / "old")
-        (tmp_path / "aside").rename(folder / "old")
-    assert "has the fingerprint" in report["corpora"][1]["missing"]
-
-
-def test_another_run_in_the_place_of_the_first_one_is_not_taken_for_it(folder, tmp_path):
-    (folder / "pretrained").rename(tmp_path / "aside")
-    shutil.copytree(folder / "tuned", folder / "pretrained")
-    try:
-        report = measured(folder, Dataset.open(folder / "new"))
-    finally:
-        shutil.rmtree(folder / "pretrained")
-        (tmp_path / "aside").rename(folder / "pretrained")
-    assert ["and the run began with" in one["missing"] for one in report["corpora"]] == [True, True]
+def test_another_dataset_or_run_in_the_place_of_the_old_one_is_not_taken_for_it(folder, tmp_path):
+    with _moved(folder / "old", tmp_path / "aside"):
+        _write(folder / "old", train=[40], test=[41])
+        assert "has the fingerprint" in _measured(folder)["corpora"][1]["missing"]
+    with _moved(folder / "pretrained", tmp_path / "aside"):
+        shutil.copytree(folder / "tuned", folder / "pretrained")
+        assert all("and the run began with" in one["missing"] for one in _measured(folder)["corpora"])
 
 
 def test_a_checkpoint_that_is_no_longer_there_is_named(folder):
@@ -142,16 +129,16 @@ def test_a_checkpoint_that_is_no_longer_there_is_named(folder):
         load_params(folder / "pretrained", 2)
 
 
-def test_held_out_pieces_that_were_learnt_before_are_counted(folder, tmp_path):
+def test_held_out_pieces_that_were_learnt_before_are_counted(folder):
     source = Dataset.open(folder / "old").source("train")
     mixed = [source[0], *(Dataset.open(folder / "new").source("test")[i] for i in range(2))]
-    write_dataset(tmp_path / "mixed", {"train": [source[1]], "test": mixed}, source.codec)
-    report = measured(folder, Dataset.open(tmp_path / "mixed"))
+    write_dataset(folder / "mixed", {"train": [source[1]], "test": mixed}, source.codec)
+    report = _measured(folder, dataset="mixed")
     assert report["corpora"][0]["heard_before"] == 1
     assert "1 of 3 were in the old training split" in transfer_rows({"transfer": report})[1][0][0]
 
 
 def test_an_old_corpus_of_another_codec_is_refused(folder, tmp_path):
-    other = write(tmp_path / "other", train=[1], test=[2], codec=NotesCodec(CODEC.vocabulary[1:]))
+    other = _write(tmp_path / "other", train=[1], test=[2], codec=NotesCodec(CODEC.vocabulary[1:]))
     with pytest.raises(ValueError, match="trained with another codec"):
-        measured(folder, Dataset.open(folder / "new"), other)
+        _measured(folder, old_dataset=other)

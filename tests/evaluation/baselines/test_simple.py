@@ -1,27 +1,24 @@
 import numpy as np
 import pytest
 
-from ostinato.data.ngram_files import in_memory
-from ostinato.evaluation.baselines.simple import LOOK_UP, MARKOV, Uniform, make_baseline, make_baselines
-from ostinato.evaluation.likelihood import measure_material, score_predictors
-from ostinato.evaluation.memorization.split_leakage import find_leak
-from tests.evaluation.pieces import CODEC, tunes, windows, write_pieces
+from ostinato.configs.schema import SampleConfig
+from ostinato.evaluation.baselines.compose import describe_composer
+from ostinato.evaluation.baselines.simple import LONGEST_MATCH, MARKOV, Uniform, make_baseline, make_baselines
+from ostinato.evaluation.likelihood import score_predictors, split_stats
+from ostinato.evaluation.memorization.split_leakage import find_leakage
+from tests.evaluation.pieces import CODEC, counts_of, leaking, tunes, write_pieces
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("baselines") / "data"
-    return write_pieces(folder, train=tunes(*range(16)), test=tunes(*range(16, 22)))
+    return write_pieces(tmp_path_factory.mktemp("simple") / "data", train=tunes(*range(16)), test=tunes(*range(16, 22)))
 
 
-def _counts(dataset):
-    source = dataset.source("train")
-    return in_memory([source[i].steps for i in range(len(source))])
-
-
-def _leak(dataset):
+def _leakage(dataset):
     source = dataset.source("test")
-    return find_leak(make_baseline(LOOK_UP, _counts(dataset), CODEC), source, np.arange(len(source)))
+    pieces = np.arange(len(source))
+    longest_match = make_baseline(LONGEST_MATCH, counts_of(dataset), CODEC)
+    return find_leakage(longest_match, source, pieces, split_stats(source, pieces))
 
 
 def test_uniform_costs_the_logarithm_of_the_number_of_values(dataset):
@@ -35,59 +32,53 @@ def test_uniform_costs_the_logarithm_of_the_number_of_values(dataset):
 
 
 def test_all_baselines_are_there_and_the_more_they_know_the_fewer_nats_the_training_pieces_cost(dataset):
-    baselines = make_baselines(_counts(dataset), CODEC)
+    baselines = make_baselines(counts_of(dataset), CODEC)
     assert [baseline.name for baseline in baselines] == ["uniform", "unigram", *MARKOV, "look-up"]
     nats = [score.nats_p.sum() for score in score_predictors(baselines[:-1], dataset.source("train"), np.arange(5))]
     assert nats == sorted(nats, reverse=True)
 
 
-def test_the_look_up_table_knows_what_it_has_seen_and_little_else(dataset):
-    look_up = make_baseline(LOOK_UP, _counts(dataset), CODEC)
-    accuracy = {}
-    for split in ("train", "test"):
-        source, pieces = dataset.source(split), np.arange(6)
-        (score,) = score_predictors([look_up], source, pieces)
-        accuracy[split] = score.whole_p.sum() / measure_material(source, pieces).rows_p.sum()
-    assert accuracy["train"] > 0.85
-    assert accuracy["test"] < 0.5
+def test_the_longest_match_baseline_knows_what_it_has_seen_and_little_else(dataset):
+    longest_match, pieces = make_baseline(LONGEST_MATCH, counts_of(dataset), CODEC), np.arange(6)
+    for split, low, high in (("train", 0.85, 1.0), ("test", 0.0, 0.5)):
+        source = dataset.source(split)
+        (score,) = score_predictors([longest_match], source, pieces)
+        assert low < score.exact_match_p.sum() / split_stats(source, pieces).rows_p.sum() < high
 
 
 def test_whole_pieces_on_one_side_of_a_split_are_no_leak(dataset):
-    found = _leak(dataset)
-    assert found["warning"] is None
-    assert found["suspect_pieces"] == 0
-    assert found["pieces"] == 6
+    found = _leakage(dataset)
+    assert (found["warning"], found["suspect_pieces"], found["pieces"]) == (None, 0, 6)
     assert found["accuracy"] < 0.5
 
 
 def test_windows_of_the_same_pieces_on_both_sides_are_reported(tmp_path):
     """The paper's leak: excerpts are cut first and split at random afterwards."""
-    pieces = tunes(*range(10))
-    dataset = write_pieces(
-        tmp_path / "data", train=windows(pieces, begin=4, step=5), test=windows(pieces, begin=7, step=10)
-    )
-    found = _leak(dataset)
+    found = _leakage(leaking(tmp_path / "data"))
     assert found["accuracy"] > 0.9
     assert found["warning"] == (
-        f"the look-up table predicts {found['accuracy']:.0%} of the held-out rows (test split): "
+        f"the longest-match baseline predicts {found['accuracy']:.0%} of the held-out rows (test split): "
         "are the same pieces in both splits?"
     )
 
 
 def test_a_few_pieces_on_both_sides_are_reported_too(tmp_path):
     pieces = tunes(*range(16))
-    dataset = write_pieces(tmp_path / "data", train=pieces, test=[*tunes(*range(20, 28)), *pieces[3:5]])
-    found = _leak(dataset)
+    found = _leakage(write_pieces(tmp_path / "data", train=pieces, test=[*tunes(*range(20, 28)), *pieces[3:5]]))
     assert found["accuracy"] < 0.5
-    assert found["suspect_pieces"] == 2
-    assert found["examples"] == ["test-8", "test-9"]
-    assert (
-        "of the rows of 2 of 10 held-out pieces (test split): are the same pieces in both splits?" in found["warning"]
-    )
+    assert (found["suspect_pieces"], found["examples"]) == (2, ["test-8", "test-9"])
+    assert "of the rows of 2 of 10 held-out pieces (test split)" in found["warning"]
 
 
 def test_pieces_too_short_for_a_context_are_no_evidence(tmp_path):
     pieces = tunes(*range(4))
-    dataset = write_pieces(tmp_path / "data", train=pieces, test=[rows[:6] for rows in pieces])
-    found = _leak(dataset)
+    found = _leakage(write_pieces(tmp_path / "data", train=pieces, test=[rows[:6] for rows in pieces]))
     assert (found["accuracy"], found["pieces"], found["warning"]) == (None, 0, None)
+
+
+def test_two_baselines_on_one_dataset_do_not_claim_the_same_parameters(dataset):
+    origins = [describe_composer(model, dataset, SampleConfig(), piece=0) for model in ("markov:3", "markov:4", "rules")]
+    digests = {origin["params_sha256"] for origin in origins}
+    assert len(digests) == 3
+    assert dataset.fingerprint not in digests
+    assert {origin["inputs"]["dataset"]["sha256"] for origin in origins} == {dataset.fingerprint}

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from ostinato.evaluation.page_listening import listening_section
 from ostinato.launch.cli import main
 from ostinato.listen.analysis.results_file import read_listening
 from ostinato.listen.design.study import Study
@@ -59,12 +58,13 @@ def test_results_are_printed_and_written(study, tmp_path, capsys):
     assert len(list(lines)) == study.num_tasks
 
 
-def test_results_become_a_part_of_the_report_of_an_evaluation(study, tmp_path):
+def test_results_are_read_for_the_report_of_an_evaluation(study, tmp_path):
     assert main(["listen", "results", str(study.folder), "--output", str(tmp_path)]) == 0
-    section = listening_section(read_listening(tmp_path))
-    for condition in json.loads((tmp_path / "results.json").read_text())["conditions"]:
-        assert f'<td class="words">{condition}</td>' in section
-    assert "0 listeners count, of 1 who began" in section
+    listening = read_listening(tmp_path)
+    assert "0 listeners count, of 1 who began" in listening.sentences[0]
+    conditions = json.loads((tmp_path / "results.json").read_text())["conditions"]
+    (ratings,) = (cells for title, (_, cells) in listening.tables.items() if title.startswith("Ratings"))
+    assert [row[0] for row in ratings] == conditions
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(ValueError, match="is not JSON"):
         read_listening(tmp_path)

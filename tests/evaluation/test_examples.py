@@ -1,4 +1,4 @@
-from ostinato.evaluation.page_examples import beginning, choose_examples
+from ostinato.evaluation.examples import beginning, choose_examples
 from ostinato.evaluation.samples import HeldOut, Music
 from ostinato.music.piece import make_piece
 from tests.midi_files import piece_of, tune
