@@ -19,16 +19,11 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from ostinato.configs.errors import UserError
-from ostinato.data.records import Dataset, write_atomically
+from ostinato.data.atomic import atomic_folder
+from ostinato.data.records import Dataset
+from ostinato.evaluation.memorization.lines import Line
 from ostinato.evaluation.memorization.suffixes import find_longest, suffix_array
-from ostinato.evaluation.memorization.symbols import (
-    BITS,
-    END,
-    MIN_NOTES,
-    SymbolLine,
-    shared_notes,
-    symbol_lines,
-)
+from ostinato.evaluation.memorization.symbols import BITS, END, MIN_NOTES, symbol_lines
 from ostinato.music.piece import Piece, quantize_ticks
 
 FORMAT = 1
@@ -58,9 +53,9 @@ class Copy(NamedTuple):
     """Semitones from the source to the piece."""
 
     @property
-    def stretch(self) -> float:
-        """How many times as long the run is as in the source; NaN if all its notes begin together."""
-        return self.quarters / self.source_quarters if self.source_quarters else float("nan")
+    def stretch(self) -> float | None:
+        """How many times as long the run is as in the source; None if all its notes begin together."""
+        return self.quarters / self.source_quarters if self.source_quarters else None
 
 
 NO_COPY = Copy(0, 0.0, "", "", 0.0, 0.0, "", 0.0, 0.0, 0)
@@ -69,7 +64,7 @@ NO_COPY = Copy(0, 0.0, "", "", 0.0, 0.0, "", 0.0, 0.0, 0)
 class LineMatches(NamedTuple):
     """What a line of a piece shares with the corpus; n notes of the line but the last."""
 
-    line: SymbolLine
+    line: Line
     notes: Int[np.ndarray, " n"]
     """In the longest run that begins with each note."""
     bits: Float[np.ndarray, " n"]
@@ -86,34 +81,25 @@ class CopyIndex:
         self._bits = np.array(description["symbol_bits"])
 
     @classmethod
-    def build(
-        cls, pieces: Iterable[Piece], *, names: Sequence[str] | None = None, fingerprint: str = ""
-    ) -> "CopyIndex":
-        """Returns the index of the pieces, which are taken one at a time.
-
-        Args:
-            pieces: the training set.
-            names: what to call them; by default their numbers from 0.
-            fingerprint: of the dataset they are from.
+    def build(cls, pieces: Iterable[tuple[str, Piece]], *, fingerprint: str = "") -> "CopyIndex":
+        """Returns the index of pieces and their names, taken one at a time, of the dataset with a fingerprint.
 
         Raises:
-            UserError: there is nothing in which a copy could be found, or there are not as many names as pieces.
+            UserError: there is nothing in which a copy could be found.
         """
-        texts, onsets, pitches, rows, line_names = [], [], [], [], {}
-        num_pieces = num_notes = num_symbols = 0
-        for number, piece in enumerate(pieces):
-            num_pieces, num_notes = number + 1, num_notes + piece.num_notes
+        names, texts, onsets, pitches, rows, line_names = [], [], [], [], [], {}
+        num_notes = num_symbols = 0
+        for name, piece in pieces:
+            names.append(name)
+            num_notes += piece.num_notes
             for line, symbols in symbol_lines(piece):
-                rows.append((num_symbols, number, line_names.setdefault(line.name, len(line_names))))
+                rows.append((num_symbols, len(names) - 1, line_names.setdefault(line.name, len(line_names))))
                 num_symbols += len(symbols)
                 texts.append(symbols)
                 onsets.append(quantize_ticks(line.onset, piece.ticks_per_quarter, _GRID).astype(np.int32))
                 pitches.append(line.pitch.astype(np.uint8))
-        names = list(map(str, range(num_pieces))) if names is None else list(names)
-        if len(names) != num_pieces:
-            raise UserError(f"{len(names)} names were given for {num_pieces} pieces")
         if not rows:
-            raise UserError(f"none of {num_pieces} pieces has a line of {MIN_NOTES} notes in which copies can be found")
+            raise UserError(f"none of {len(names)} pieces has a line of {MIN_NOTES} notes in which copies can be found")
         text = np.concatenate(texts)
         counts = np.bincount(text, minlength=1 << BITS)
         counts[END] = 0
@@ -127,7 +113,7 @@ class CopyIndex:
         description = {
             "format": FORMAT,
             "fingerprint": fingerprint,
-            "pieces": num_pieces,
+            "pieces": len(names),
             "notes": num_notes,
             "names": names,
             "line_names": list(line_names),
@@ -145,38 +131,34 @@ class CopyIndex:
         if (found := open_index(folder, dataset.fingerprint)) is not None:
             return found
         source = dataset.source("train")
-        names = [source[i].id for i in range(len(source))]
-        pieces = (dataset.codec.decode(source[i].steps) for i in range(len(source)))
-        cls.build(pieces, names=names, fingerprint=dataset.fingerprint).save(folder)
+        records = (source[number] for number in range(len(source)))
+        pieces = ((record.id, dataset.codec.decode(record.steps)) for record in records)
+        cls.build(pieces, fingerprint=dataset.fingerprint).save(folder)
         found = open_index(folder, dataset.fingerprint)
         assert found is not None, "it has just been written"
         return found
 
     def save(self, folder: Path) -> None:
-        """Writes the index to a folder; index.json last, so that what is there is whole."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / FILE).unlink(missing_ok=True)
-        for name, values in self._arrays.items():
-            with (folder / f"{name}.npy.partial").open("wb") as file:
-                np.save(file, values)
-            (folder / f"{name}.npy.partial").replace(folder / f"{name}.npy")
-        write_atomically(folder / FILE, json.dumps(self.description).encode())
+        """Writes the index to a folder, whole or not at all."""
+        with atomic_folder(folder) as partial:
+            for name, values in self._arrays.items():
+                np.save(partial / f"{name}.npy", values)
+            (partial / FILE).write_text(json.dumps(self.description))
 
     def matches(self, piece: Piece) -> list[LineMatches]:
         """Returns for each line of a piece what it shares with the corpus, note for note."""
         lines = list(symbol_lines(piece))
         if not lines:
             return []
-        query = np.concatenate([line.symbols for line in lines])
+        query = np.concatenate([symbols for _, symbols in lines])
         found = find_longest(self._arrays["text"], self._arrays["suffixes"], query)
-        notes = shared_notes(found.whole, found.next_is_close)
         until = np.append(0, np.cumsum(self._bits[query] * (query != END)))
         bits = until[np.arange(len(query)) + found.whole] - until[:-1]
         result, begin = [], 0
-        for line in lines:
-            here = slice(begin, begin + len(line.symbols) - 1)  # without END
-            result.append(LineMatches(line, notes[here], bits[here], found.place[here]))
-            begin += len(line.symbols)
+        for line, symbols in lines:
+            here = slice(begin, begin + len(symbols) - 1)  # without END
+            result.append(LineMatches(line, found.notes[here], bits[here], found.place[here]))
+            begin += len(symbols)
         return result
 
     def find(self, piece: Piece) -> Copy:
@@ -204,7 +186,7 @@ class CopyIndex:
         place, num_notes = int(match.place[at]), int(match.notes[at])
         starts = self._arrays["lines"][:, 0]
         _, source, source_line = self._arrays["lines"][np.searchsorted(starts, place, side="right") - 1]
-        line, last = match.line.line, num_notes - 1
+        line, last = match.line, num_notes - 1
         onsets, pitches = self._arrays["onsets"], self._arrays["pitches"]
         return Copy(
             num_notes=num_notes,

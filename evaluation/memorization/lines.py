@@ -86,9 +86,7 @@ def _is_covered(
 ) -> Bool[np.ndarray, " n"]:
     """Returns which notes have a higher one above them both when they begin and in their middle.
 
-    Args:
-        start: sorted; where a note's chord begins. The higher notes of a chord come first.
-        onset, duration, pitch: of each note.
+    `start` is where a note's chord begins, sorted; the higher notes of a chord come first.
     """
     covered = np.zeros(len(onset), np.bool_)
     end, middle = onset + duration, onset + duration // 2

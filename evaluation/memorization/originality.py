@@ -13,7 +13,7 @@ import numpy as np
 
 from ostinato.configs.errors import UserError
 from ostinato.evaluation.excerpts import cut_alike, median_notes
-from ostinato.evaluation.memorization.index import Copy, CopyIndex, LineMatches
+from ostinato.evaluation.memorization.index import CopyIndex, LineMatches
 from ostinato.evaluation.memorization.symbols import TEXTURE
 from ostinato.music.piece import Piece
 
@@ -41,9 +41,9 @@ def originality(index: CopyIndex, pieces: Sequence[Piece]) -> dict[str, Any]:
         matches = index.matches(piece)
         longest.append(index.longest(piece, matches).num_notes)
         telling.append((index.most_telling(piece, matches), number))
-        textures = [match for match in matches if match.line.line.name == TEXTURE]
+        textures = [match for match in matches if match.line.name == TEXTURE]
         # A piece of one voice has one line, which is both.
-        melodies = [match for match in matches if match.line.line.name != TEXTURE] or textures
+        melodies = [match for match in matches if match.line.name != TEXTURE] or textures
         shares["texture"].append(_shares(textures))
         shares["melody"].append(_shares(melodies))
     named = sorted(telling, key=lambda found: -found[0].bits)[:MOST_TELLING]
@@ -56,7 +56,9 @@ def originality(index: CopyIndex, pieces: Sequence[Piece]) -> dict[str, Any]:
             line: {str(n): _mean(column) for n, column in zip(NGRAM_NOTES, np.array(rows).T, strict=True)}
             for line, rows in shares.items()
         },
-        "copies": [{"piece": number, **_as_json(copy)} for copy, number in named if copy.num_notes],
+        "copies": [
+            {"piece": number, **copy._asdict(), "stretch": copy.stretch} for copy, number in named if copy.num_notes
+        ],
     }
 
 
@@ -95,13 +97,5 @@ def _mean(values: np.ndarray) -> float | None:
 
 
 def _summary(values: np.ndarray) -> dict[str, Any]:
-    return {
-        "mean": float(values.mean()),
-        "median": float(np.median(values)),
-        "largest": float(values.max()),
-        "values": values.tolist(),
-    }
-
-
-def _as_json(copy: Copy) -> dict[str, Any]:
-    return {**copy._asdict(), "stretch": copy.stretch if copy.source_quarters else None}
+    figures = {"mean": values.mean(), "median": np.median(values), "largest": values.max()}
+    return {**{name: float(value) for name, value in figures.items()}, "values": values.tolist()}

@@ -27,6 +27,17 @@ class Matches(NamedTuple):
     next_is_close: Bool[np.ndarray, " q"]
     """Whether the symbols after them have the same interval."""
 
+    @property
+    def halves(self) -> Int[np.ndarray, " q"]:
+        """The length of each run, an interval and a time counting one each."""
+        return 2 * self.whole + self.next_is_close
+
+    @property
+    def notes(self) -> Int[np.ndarray, " q"]:
+        """How many notes each run joins."""
+        intervals = self.whole + self.next_is_close
+        return np.where(intervals > 0, intervals + 1, 0)
+
 
 def suffix_array(text: UInt16[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """Returns the beginnings of the suffixes of a text in order; suffixes end at their line's END.
@@ -96,13 +107,8 @@ def find_longest(
         low[below], with_low[below] = middle[is_below] + 1, shared[is_below]
         high[above], with_high[above] = middle[~is_below], shared[~is_below]
     neighbours = [_look_at(text, suffixes, query, low - 1), _look_at(text, suffixes, query, low)]
-    better = shared_halves(neighbours[1]) > shared_halves(neighbours[0])
+    better = neighbours[1].halves > neighbours[0].halves
     return Matches(*(np.where(better, second, first) for first, second in zip(*neighbours, strict=True)))
-
-
-def shared_halves(matches: Matches) -> Int[np.ndarray, " q"]:
-    """Returns the length of the matches, an interval and a time counting one each."""
-    return 2 * matches.whole + matches.next_is_close
 
 
 def _look_at(text: np.ndarray, suffixes: np.ndarray, query: np.ndarray, rank: np.ndarray) -> Matches:

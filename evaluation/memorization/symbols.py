@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt16
+from jaxtyping import UInt16
 
 from ostinato.evaluation.memorization.lines import Line, bottom_line, pitched, texture, top_line, voices
 from ostinato.music.piece import Piece
@@ -71,14 +71,3 @@ def to_symbols(line: Line) -> UInt16[np.ndarray, " n"]:
     time = np.append(np.where(step[1:] > 0, ratio[1:], _TOGETHER), _TOGETHER)
     symbols = np.diff(line.pitch) + 128 << TIME_BITS | time
     return np.append(symbols, END).astype(np.uint16)
-
-
-def shared_notes(whole: Int[np.ndarray, " s"], next_is_close: np.ndarray) -> Int[np.ndarray, " s"]:
-    """Returns how many notes a run of equal symbols joins.
-
-    Args:
-        whole: symbols that are equal.
-        next_is_close: whether the symbols after them have at least the same interval, which joins one note more.
-    """
-    intervals = whole + next_is_close
-    return np.where(intervals > 0, intervals + 1, 0)

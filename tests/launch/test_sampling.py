@@ -13,7 +13,7 @@ import pytest
 
 from ostinato.launch.cli import main
 from ostinato.music import midi
-from tests.chromium import find_browser, open_browser
+from tests.chromium import open_browser, open_file
 from tests.midi_files import write_tunes
 from tests.sample.runs import untrained, write_run
 
@@ -186,17 +186,12 @@ _LOOK = """
 @pytest.mark.slow
 @pytest.mark.parametrize("audio_format", ["wav", "flac", "ogg"])
 def test_a_real_browser_shows_and_plays_every_piece_from_disk(folder, tmp_path, audio_format):
-    browser = find_browser()
-    if browser is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium; or name one in OSTINATO_CHROMIUM)")
     base = ["--workdir", folder / "run", "--output", tmp_path / "music", "--num-notes", "24", "--num-pieces", "2"]
     assert _sample(*base, audio=("--audio-format", audio_format)) == 0
-    with open_browser(browser, tmp_path / "profile") as page:
+    with open_browser() as browser:
         for width, dark in ((1200, False), (380, True)):
-            page.look(width=width, dark=dark)
-            page.open(tmp_path / "music/index.html")
-            assert page.run(_LOOK) == [True] * 6
-        assert page.errors == []
+            with open_file(browser, tmp_path / "music/index.html", width=width, dark=dark) as page:
+                assert page.evaluate(_LOOK) == [True] * 6
     assert midi.read((tmp_path / "music/piece-000.mid").read_bytes()).num_notes == 24
 
 

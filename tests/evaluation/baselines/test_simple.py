@@ -77,7 +77,9 @@ def test_pieces_too_short_for_a_context_are_no_evidence(tmp_path):
 
 
 def test_two_baselines_on_one_dataset_do_not_claim_the_same_parameters(dataset):
-    origins = [describe_composer(model, dataset, SampleConfig(), piece=0) for model in ("markov:3", "markov:4", "rules")]
+    origins = [
+        describe_composer(model, dataset, SampleConfig(), piece=0) for model in ("markov:3", "markov:4", "rules")
+    ]
     digests = {origin["params_sha256"] for origin in origins}
     assert len(digests) == 3
     assert dataset.fingerprint not in digests

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ostinato.data.records import Dataset, Record, write_dataset
-from ostinato.evaluation.memorization.index import NO_COPY, CopyIndex
+from ostinato.evaluation.memorization.index import NO_COPY, CopyIndex, open_index
 from ostinato.music.piece import make_piece
 from ostinato.music.score_codec import ScoreCodec
 from tests.evaluation.metrics.made import quarters
@@ -15,7 +15,7 @@ GRID = 480
 
 @pytest.fixture(scope="module")
 def index():
-    return CopyIndex.build(CORPUS, names=NAMES)
+    return CopyIndex.build(zip(NAMES, CORPUS, strict=True))
 
 
 def _random_piece(seed, *, num_notes=40, begin=0):
@@ -33,9 +33,7 @@ def _piece(onset, duration, pitch):
 
 
 def _join(*pieces):
-    return _piece(
-        *(np.concatenate([getattr(piece.notes, name) for piece in pieces]) for name in ("onset", "duration", "pitch"))
-    )
+    return _piece(*(np.concatenate(columns) for columns in zip(*(piece.notes[:3] for piece in pieces), strict=True)))
 
 
 def _planted(source, *, first, num_notes, quarter, transposition=5, stretch=1.5):
@@ -52,8 +50,7 @@ def test_a_planted_copy_is_found_with_its_piece_and_place(index):
     found = index.find(_join(before, copied, after))
     assert (found.source, found.transposition, found.stretch) == ("tune-7.mid", 5, 1.5)
     assert found.source_line in ("top", "program 0")
-    assert found.num_notes == 20
-    assert found.quarter == 100
+    assert (found.num_notes, found.quarter) == (20, 100)
     melody = CORPUS[7].notes.onset[CORPUS[7].notes.program == 0]
     assert found.source_quarter == melody[10] / GRID
     assert found.quarters == pytest.approx((melody[29] - melody[10]) * 1.5 / GRID)
@@ -61,8 +58,7 @@ def test_a_planted_copy_is_found_with_its_piece_and_place(index):
 
 def test_a_copied_melody_is_found_above_other_notes(index):
     copied = _planted(CORPUS[3], first=5, num_notes=18, quarter=4, transposition=12, stretch=0.5)
-    begin, end = copied.notes.onset[0], copied.notes.onset[-1]
-    below = np.arange(begin, end, 180)
+    below = np.arange(copied.notes.onset[0], copied.notes.onset[-1], 180)
     accompaniment = _piece(below, np.full(len(below), 170), 30 + np.arange(len(below)) * 5 % 7)
     found = index.find(_join(copied, accompaniment))
     assert (found.source, found.line, found.num_notes) == ("tune-3.mid", "top", 18)
@@ -77,63 +73,45 @@ def test_a_whole_texture_is_found_in_another_key(index):
     assert (found.transposition, found.stretch) == (-3, 2)
 
 
-def test_other_music_shares_only_short_runs(index):
+def test_other_music_and_the_same_pitches_in_another_rhythm_share_only_short_runs(index):
     assert max(index.find(_random_piece(seed)).num_notes for seed in range(5)) < 6
-
-
-def test_the_same_pitches_in_another_rhythm_are_no_copy(index):
     copied = _planted(CORPUS[7], first=10, num_notes=20, quarter=0)
     steps = np.random.default_rng(0).choice([120, 360, 480, 1440], 20)
     assert index.find(_piece(np.cumsum(steps), steps, copied.notes.pitch)).num_notes < 8
+    assert index.find(quarters(60, 62)) == NO_COPY
 
 
 def test_repeated_notes_are_long_but_tell_little():
     drone, melody = [50] * 40, [60, 67, 59, 71, 55, 72, 61, 66, 58]
-    index = CopyIndex.build([quarters(*drone * 3), quarters(*melody)])
+    index = CopyIndex.build([("drone", quarters(*drone * 3)), ("melody", quarters(*melody))])
     piece = quarters(*drone, *melody)
     matches = index.matches(piece)
-    assert (index.longest(piece, matches).source, index.longest(piece, matches).num_notes) == ("0", 40)
-    telling = index.most_telling(piece, matches)
-    assert (telling.source, telling.num_notes, telling.quarter) == ("1", 9, 40)
-    assert telling.bits > index.longest(piece, matches).bits
+    longest, telling = index.longest(piece, matches), index.most_telling(piece, matches)
+    assert (longest.source, longest.num_notes) == ("drone", 40)
+    assert (telling.source, telling.num_notes, telling.quarter) == ("melody", 9, 40)
+    assert telling.bits > longest.bits
 
 
-def test_an_index_on_disk_finds_the_same(index, tmp_path):
-    index.save(tmp_path)
-    again = CopyIndex.open(tmp_path)
-    piece = _join(_random_piece(1), _planted(CORPUS[2], first=0, num_notes=15, quarter=100))
-    assert again.find(piece) == index.find(piece)
-    assert {path.name for path in tmp_path.iterdir()} == {
+def test_an_index_of_a_dataset_is_made_once_and_again_for_another(index, tmp_path):
+    datasets = []
+    for first in (0, 4):
+        records = [Record(NAMES[i], "", ScoreCodec().encode(CORPUS[i])) for i in range(first, first + 3)]
+        write_dataset(tmp_path / f"from_{first}", {"train": records}, ScoreCodec())
+        datasets.append(Dataset.open(tmp_path / f"from_{first}"))
+    folder = tmp_path / "copies"
+    assert open_index(folder, datasets[0].fingerprint) is None
+    built = CopyIndex.of_dataset(datasets[0], folder)
+    time = (folder / "text.npy").stat().st_mtime_ns
+    assert CopyIndex.of_dataset(datasets[0], folder).find(CORPUS[1]) == built.find(CORPUS[1])
+    assert (folder / "text.npy").stat().st_mtime_ns == time
+    assert built.find(CORPUS[1]).source == "tune-1.mid"
+    assert open_index(folder, datasets[1].fingerprint) is None
+    assert CopyIndex.of_dataset(datasets[1], folder).find(CORPUS[5]).source == "tune-5.mid"
+    assert {path.name for path in folder.iterdir()} == {
         "index.json", "lines.npy", "onsets.npy", "pitches.npy", "suffixes.npy", "text.npy"
     }  # fmt: skip
 
 
-def test_an_index_of_a_dataset_is_made_once_and_again_for_another(tmp_path):
-    codec = ScoreCodec()
-    folders = []
-    for first in (0, 4):
-        records = {"train": [Record(NAMES[i], "", codec.encode(CORPUS[i])) for i in range(first, first + 3)]}
-        folders.append(tmp_path / f"from_{first}")
-        write_dataset(folders[-1], records, codec)
-    datasets = [Dataset.open(folder) for folder in folders]
-    built = CopyIndex.of_dataset(datasets[0], tmp_path / "copies")
-    time = (tmp_path / "copies/text.npy").stat().st_mtime_ns
-    assert CopyIndex.of_dataset(datasets[0], tmp_path / "copies").find(CORPUS[1]) == built.find(CORPUS[1])
-    assert (tmp_path / "copies/text.npy").stat().st_mtime_ns == time
-    assert built.find(CORPUS[1]).source == "tune-1.mid"
-    with pytest.raises(ValueError, match="made from dataset"):
-        CopyIndex.open(tmp_path / "copies", fingerprint=datasets[1].fingerprint)
-    assert CopyIndex.of_dataset(datasets[1], tmp_path / "copies").find(CORPUS[5]).source == "tune-5.mid"
-
-
-def test_a_piece_of_two_notes_has_no_copy(index):
-    assert index.find(quarters(60, 62)) == NO_COPY
-
-
-def test_mistakes_are_named(tmp_path):
+def test_an_index_of_pieces_without_lines_is_a_mistake():
     with pytest.raises(ValueError, match="none of 1 pieces has a line of 3 notes"):
-        CopyIndex.build([quarters(60)])
-    with pytest.raises(ValueError, match="2 names were given for 1 pieces"):
-        CopyIndex.build([tune(0)], names=["a", "b"])
-    with pytest.raises(ValueError, match="not an index of copies"):
-        CopyIndex.open(tmp_path)
+        CopyIndex.build([("a", quarters(60))])

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.evaluation.memorization.suffixes import find_longest, shared_halves, suffix_array
+from ostinato.evaluation.memorization.suffixes import find_longest, suffix_array
 from ostinato.evaluation.memorization.symbols import END
 
 # Few different symbols, in two intervals with two times each, so that runs are long and end in either half.
@@ -37,7 +37,7 @@ def test_the_longest_match_is_what_a_slow_search_finds(lines, query_lines):
     matches = find_longest(text, suffix_array(text), query)
     for position in range(len(query)):
         best = max(_shared_halves(text, place, query, position) for place in range(len(text)))
-        assert shared_halves(matches)[position] == best
+        assert matches.halves[position] == best
         assert _shared_halves(text, int(matches.place[position]), query, position) == best
 
 
