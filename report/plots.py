@@ -109,7 +109,7 @@ def line_plot(
         for one in series:
             x, y = zip(*one.points, strict=True)
             style = one.style if len(one.points) > 1 else "o"
-            axes.plot(x, y, style, color=one.colour, label=one.name, markersize=4, linewidth=1.5)
+            axes.plot(x, y, style, color=one.colour, label=_short(one.name), markersize=4, linewidth=1.5)
         if ticks is not None:
             axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
         if from_zero:
@@ -140,7 +140,7 @@ def interval_plot(
                 f"{one.value:.2f}", (one.bounds[1] if one.bounds else one.value, row), (6, 0),
                 textcoords="offset points", va="center", color=INK,
             )  # fmt: skip
-        axes.set_yticks(range(len(estimates)), [one.name for one in estimates])
+        axes.set_yticks(range(len(estimates)), [_short(one.name) for one in estimates])
         axes.set_ylim(len(estimates) - 0.5, -0.5)
         if is_logarithmic:
             values = [one.value for one in estimates]
@@ -181,6 +181,11 @@ def histogram(
         axes.set_xlabel(x_label)
 
     return draw(paint, name=name, label=label, height_in=2.0)
+
+
+def _short(name: str) -> str:
+    """Returns a name that leaves room for the plot, without its middle if it is long."""
+    return name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}"
 
 
 def _per_cent(share: float, _: int | None) -> str:

@@ -33,6 +33,12 @@ def test_a_plot_is_an_element_with_the_page_s_colours_and_words_for_those_who_do
     assert svg == DRAWN[kind](), "the same figures are the same plot"
 
 
+def test_a_long_name_leaves_room_for_the_plot():
+    svg = plots.interval_plot([Estimate("x" * 300, 1.0, None)], name="x", label="one", x_label="nats")
+    assert "xxx…xxx" in svg
+    assert "x" * 20 not in svg
+
+
 def test_shares_are_per_cent_and_ticks_are_named():
     svg = DRAWN["lines"]()
     assert "40 %" in svg
