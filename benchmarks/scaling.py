@@ -1,7 +1,7 @@
 """`python -m ostinato.benchmarks.scaling FOLDER`: how a step's cost grows with the model, the batch and the devices.
 
 Around one network for this machine's core (measured) and one for accelerators (the preset lakh, planned) one size is
-changed at a time. Each point is an `ostinato plan` and is kept in FOLDER, so that the same command goes on where an
+changed at a time. Each point is an `ostinato plan` and is kept in FOLDER, so that the same command resumes where an
 earlier one stopped. Prints tables and draws docs/scaling.svg and docs/devices.svg. Needs the extras plan-tpu and
 plan-cuda, and some 25 minutes of CPU time, most of it the TPU's compiler.
 """
@@ -10,9 +10,8 @@ import argparse
 import dataclasses
 import json
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,18 +23,16 @@ from matplotlib import pyplot as plt
 
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
+from ostinato.data.records import write_atomically
 from ostinato.launch.commands.show import print_table
 from ostinato.launch.plan.command import plan
-from ostinato.launch.plan.roofline import Scaling, line_through, scaling
+from ostinato.launch.plan.machines import usable_cores
+from ostinato.launch.plan.roofline import scaling
 
 CPU = "cpu:1"
-SWEPT = ("v5e:4x4", "h100:8")
-"""Planned at every point."""
-LINKED = ("v5e:4x4", "v5p:2x2x2", "h100:8", "a100:8")
-"""Planned for the preset alone."""
-
-FEW_ROWS = 128
-"""A second batch tells what a step costs however few rows each device has."""
+SWEPT = ("v5e:4x4", "h100:8")  # planned at every point
+LINKED = ("v5e:4x4", "v5p:2x2x2", "h100:8", "a100:8")  # planned for the preset alone
+FEW_ROWS = 128  # a second batch tells what a step costs however few rows each device has
 
 AXES: dict[str, tuple[str, str]] = {
     "hidden size": ("model", "hidden_size"),
@@ -43,18 +40,8 @@ AXES: dict[str, tuple[str, str]] = {
     "t (steps in a row)": ("data", "sequence_length"),
     "batch": ("data", "batch_size"),
 }
-CPU_VALUES = {
-    "hidden size": (128, 256, 512, 1024),
-    "layers": (1, 2, 4),
-    "t (steps in a row)": (16, 64, 256),
-    "batch": (4, 16, 64),
-}
-ACCELERATOR_VALUES = {
-    "hidden size": (1024, 2048, 4096),
-    "layers": (1, 3),
-    "t (steps in a row)": (128, 512),
-    "batch": (128, 512, 2048),
-}
+CPU_VALUES = dict(zip(AXES, ((128, 256, 512, 1024), (1, 2, 4), (16, 64, 256), (4, 16, 64)), strict=True))
+ACCELERATOR_VALUES = dict(zip(AXES, ((1024, 2048, 4096), (1, 3), (128, 512), (128, 512, 2048)), strict=True))
 
 
 class Point(NamedTuple):
@@ -62,27 +49,19 @@ class Point(NamedTuple):
 
     target: str
     config: TrainConfig
-    shard_optimizer: bool = False
 
     @property
     def name(self) -> str:
         """The file that it is kept in."""
         model, data = self.config.model, self.config.data
         sizes = f"{model.num_layers}x{model.hidden_size}-b{data.batch_size}-t{data.sequence_length}"
-        return f"{self.target.replace(':', '_')}-{sizes}{'-zero1' if self.shard_optimizer else ''}.json"
-
-
-def cpu_base() -> TrainConfig:
-    return PRESETS["chorales"]().train
-
-
-def accelerator_base() -> TrainConfig:
-    return PRESETS["lakh"]().train
+        return f"{self.target.replace(':', '_')}-{sizes}.json"
 
 
 def sweep_of(target: str) -> tuple[TrainConfig, dict[str, tuple[int, ...]]]:
     """Returns the run that a target's sweeps start from, and the values along each axis."""
-    return (cpu_base(), CPU_VALUES) if target == CPU else (accelerator_base(), ACCELERATOR_VALUES)
+    name, values = ("chorales", CPU_VALUES) if target == CPU else ("lakh", ACCELERATOR_VALUES)
+    return PRESETS[name]().train, values
 
 
 def with_value(config: TrainConfig, axis: str, value: int) -> TrainConfig:
@@ -98,9 +77,7 @@ def all_points() -> Iterator[Point]:
         yield Point(target, base)
         if target != CPU:
             yield Point(target, with_value(base, "batch", FEW_ROWS))
-        if target in SWEPT:
-            yield Point(target, base, shard_optimizer=True)
-        if target in SWEPT or target == CPU:
+        if target in (*SWEPT, CPU):
             for axis, values in sweep.items():
                 yield from (Point(target, with_value(base, axis, value)) for value in values)
 
@@ -109,13 +86,10 @@ def measure(point: Point, folder: Path) -> dict[str, Any]:
     """Returns what the plan says of a point, from the folder if it is there."""
     path = folder / point.name
     if not path.exists():
-        found = plan(point.config, [point.target], search=False, shard_optimizer=point.shard_optimizer)
-        (report,) = found["targets"]
+        (report,) = plan(point.config, [point.target], search=False)["targets"]
         if not report["versions"]:  # its process failed; a point that does not fit is kept like any other
             raise RuntimeError(report["reason"])
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(report))
-        unfinished.rename(path)
+        write_atomically(path, json.dumps(report).encode())
     return json.loads(path.read_text())
 
 
@@ -125,51 +99,36 @@ def us_per_row(report: dict[str, Any], point: Point, seconds: float) -> float:
     return 1e6 * seconds * report["num_devices"] / (data.batch_size * data.sequence_length)
 
 
-def _series(
-    axis: str, target: str, key: Callable[[dict[str, Any]], float], folder: Path
-) -> tuple[list[int], list[float]]:
-    base, values = sweep_of(target)
-    numbers, costs = [], []
-    for value in values[axis]:
-        point = Point(target, with_value(base, axis, value))
-        report = json.loads((folder / point.name).read_text())
-        if report["compiles"]:
-            numbers.append(value)
-            costs.append(us_per_row(report, point, key(report)))
-    return numbers, costs
-
-
 def draw_sizes(folder: Path, output: Path) -> None:
     """Draws the time of a row over each size."""
     figure, panels = plt.subplots(1, len(AXES), figsize=(13, 3.6), sharey=True)
-    curves = {
-        "one CPU core, measured": (CPU, lambda report: report["measured_s"], "o-"),
-        "one CPU core, predicted": (CPU, lambda report: report["step_s"], "o:"),
-        **{f"{target}, planned": (target, lambda report: report["step_s"], "s-") for target in SWEPT},
-    }
+    curves = [("one CPU core, measured", CPU, "measured_s", "C0o-"), ("one CPU core, predicted", CPU, "step_s", "C0o:")]
+    curves += [(f"{target}, planned", target, "step_s", f"C{1 + n}s-") for n, target in enumerate(SWEPT)]
     for axis, panel in zip(AXES, panels, strict=True):
-        for color, (label, (target, key, style)) in zip((0, 0, 1, 2), curves.items(), strict=True):
-            panel.plot(*_series(axis, target, key, folder), style, color=f"C{color}", label=label, markersize=4)
-        panel.set(xlabel=axis, xscale="log", yscale="log")
-        panel.set_xscale("log", base=2)
-        panel.xaxis.set_major_formatter("{x:.0f}")
-        panel.grid(alpha=0.3)
+        for label, target, key, style in curves:
+            base, values = sweep_of(target)
+            points = [Point(target, with_value(base, axis, value)) for value in values[axis]]
+            reports = [measure(point, folder) for point in points]
+            known = [n for n, report in enumerate(reports) if report["compiles"]]
+            costs = [us_per_row(reports[n], points[n], reports[n][key]) for n in known]
+            panel.plot([values[axis][n] for n in known], costs, style, label=label, markersize=4)
+        panel.set_yscale("log")
+        _by_powers_of_two(panel, axis)
     panels[0].set_ylabel("µs of a device for each row")
     panels[0].legend(fontsize=7)
     _save(figure, output)
 
 
-def device_scaling(target: str, folder: Path) -> list[Scaling]:
+def device_scaling(target: str, folder: Path) -> list[dict[str, Any]]:
     """Returns the efficiency of the preset on ever more devices."""
-    base = accelerator_base()
-    points, reports = [], []
-    for config in (base, with_value(base, "batch", FEW_ROWS)):
-        report = json.loads((folder / Point(target, config).name).read_text())
-        alone_s = report["step_s"] - report["times"]["interconnect"]
-        points.append((config.data.batch_size / report["num_devices"], alone_s))
-        reports.append(report)
+    base, _ = sweep_of(target)
+    reports = [measure(Point(target, config), folder) for config in (base, with_value(base, "batch", FEW_ROWS))]
+    points = [
+        (report["batch_size"] / report["num_devices"], report["step_s"] - report["times"]["interconnect"])
+        for report in reports
+    ]
     reduce_s = {one["num_devices"]: one["all_reduce_s"] for one in reports[0]["scaling"]}
-    return scaling(points[0][1], line_through(points), reduce_s.__getitem__, batch_size=base.data.batch_size)
+    return scaling(points, reduce_s.__getitem__, batch_size=base.data.batch_size)
 
 
 def show_devices(folder: Path) -> None:
@@ -177,31 +136,36 @@ def show_devices(folder: Path) -> None:
     rows = []
     for target in LINKED:
         found = device_scaling(target, folder)
-        weak = ["batch grows", *(f"{one.weak:.0%}" for one in found)]
-        strong = ["batch shared", *("" if one.strong is None else f"{one.strong:.0%}" for one in found)]
-        reduce = ["all-reduce ms", *(f"{one.all_reduce_s * 1e3:.1f}" for one in found)]
-        rows += [[target, *cells] for cells in (weak, strong, reduce)]
-    heading = ["", "", *(f"{2**k}" for k in range(9))]
-    print_table("The preset lakh on ever more devices: efficiency", heading, rows, words=(0, 1))
+        rows += [
+            [target, "batch grows", *(f"{one['weak']:.0%}" for one in found)],
+            [target, "batch shared", *("" if one["strong"] is None else f"{one['strong']:.0%}" for one in found)],
+            [target, "all-reduce ms", *(f"{one['all_reduce_s'] * 1e3:.1f}" for one in found)],
+        ]
+    devices = [f"{one['num_devices']}" for one in device_scaling(LINKED[0], folder)]
+    print_table("The preset lakh on ever more devices: efficiency", ["", "", *devices], rows, words=(0, 1))
 
 
 def draw_devices(folder: Path, output: Path) -> None:
     """Draws how well devices are used as they become more."""
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-    batch = accelerator_base().data.batch_size
-    for target in LINKED:
-        found = device_scaling(target, folder)
-        for kind, panel in zip(("weak", "strong"), panels, strict=True):
-            shown = [(one.num_devices, getattr(one, kind)) for one in found if getattr(one, kind) is not None]
-            panel.plot(*zip(*shown, strict=True), "o-", label=target, markersize=4)
-    for panel, title in zip(panels, ("the batch grows with the devices", f"batch {batch} shared out"), strict=True):
-        panel.set(title=title, xlabel="devices", ylim=(0, 1.05))
-        panel.set_xscale("log", base=2)
-        panel.xaxis.set_major_formatter("{x:.0f}")
-        panel.grid(alpha=0.3)
+    batch = sweep_of(LINKED[0])[0].data.batch_size
+    titles = {"weak": "the batch grows with the devices", "strong": f"batch {batch} shared out"}
+    for panel, (kind, title) in zip(panels, titles.items(), strict=True):
+        for target in LINKED:
+            found = [one for one in device_scaling(target, folder) if one[kind] is not None]
+            panel.plot([one["num_devices"] for one in found], [one[kind] for one in found], "o-", label=target, ms=4)
+        panel.set(title=title, ylim=(0, 1.05))
+        _by_powers_of_two(panel, "devices")
     panels[0].set_ylabel("efficiency")
     panels[0].legend(fontsize=8)
     _save(figure, output)
+
+
+def _by_powers_of_two(panel: Any, label: str) -> None:
+    panel.set_xlabel(label)
+    panel.set_xscale("log", base=2)
+    panel.xaxis.set_major_formatter("{x:.0f}")
+    panel.grid(alpha=0.3)
 
 
 def _save(figure: Any, output: Path) -> None:
@@ -219,9 +183,7 @@ def show_sizes(folder: Path) -> None:
         for axis in AXES:
             for value in values[axis]:
                 point = Point(target, with_value(base, axis, value))
-                rows.append(
-                    [target, axis, f"{value:,}", *_figures(json.loads((folder / point.name).read_text()), point)]
-                )
+                rows.append([target, axis, f"{value:,}", *_figures(measure(point, folder), point)])
     heading = ["", "size", "", "ms a step", "measured", "us a row", "bound by", "of peak", "GiB"]
     print_table("One size changed at a time", heading, rows, words=(0, 1))
 
@@ -229,39 +191,15 @@ def show_sizes(folder: Path) -> None:
 def _figures(report: dict[str, Any], point: Point) -> list[str]:
     if not report["compiles"]:
         return ["does not fit"]
-    measured_s = report.get("measured_s")
+    measured_s, step_s = report.get("measured_s"), report["step_s"]
     return [
-        f"{report['step_s'] * 1e3:.1f}",
+        f"{step_s * 1e3:.1f}",
         f"{measured_s * 1e3:.1f}" if measured_s else "",
-        f"{us_per_row(report, point, measured_s or report['step_s']):.3g}",
+        f"{us_per_row(report, point, measured_s or step_s):.3g}",
         report["bound"],
         f"{report['share_of_peak']:.0%}",
         f"{report['memory_total'] / 2**30:.1f}",
     ]
-
-
-def show_sharded_optimizer(folder: Path) -> None:
-    """Prints what sharing out the optimizer's state changes."""
-    rows = []
-    for target in SWEPT:
-        for shard in (False, True):
-            report = json.loads((folder / Point(target, accelerator_base(), shard_optimizer=shard).name).read_text())
-            sent = ", ".join(
-                f"{found['count']} {found['kind']} {found['bytes'] / 1e6:.0f} MB" for found in report["collectives"]
-            )
-            sizes = (report["memory"]["optimizer"], report["memory_total"])
-            times = (report["times"]["interconnect"], report["step_s"])
-            rows.append(
-                [
-                    target,
-                    "shared out" if shard else "on each device",
-                    *(f"{size / 2**20:,.0f}" for size in sizes),
-                    sent,
-                    *(f"{seconds * 1e3:.1f}" for seconds in times),
-                ]
-            )
-    heading = ["", "optimizer's state", "MiB", "MiB in all", "collectives", "ms in them", "ms a step"]
-    print_table("ZeRO-1 for the preset lakh", heading, rows, words=(0, 1, 4))
 
 
 def main() -> int:
@@ -273,15 +211,14 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options.folder.mkdir(parents=True, exist_ok=True)
     options.docs.mkdir(exist_ok=True)
-    points = list(dict.fromkeys(all_points()))
-    for point in points:
-        if point.target == CPU:  # before compilers keep the machine busy
-            measure(point, options.folder)
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        list(pool.map(lambda point: measure(point, options.folder), points))
+    points = sorted(dict.fromkeys(all_points()), key=lambda point: point.target != CPU)
+    on_cpu = sum(point.target == CPU for point in points)
+    for point in points[:on_cpu]:  # before compilers keep the machine busy
+        measure(point, options.folder)
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
+        list(pool.map(lambda point: measure(point, options.folder), points[on_cpu:]))
     show_sizes(options.folder)
     show_devices(options.folder)
-    show_sharded_optimizer(options.folder)
     draw_sizes(options.folder, options.docs / "scaling.svg")
     draw_devices(options.folder, options.docs / "devices.svg")
     return 0

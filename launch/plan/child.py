@@ -11,16 +11,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax.experimental import topologies
 
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.plan.calibration import measure_speeds, measure_step
-from ostinato.launch.plan.compiled_step import DoesNotFitError, StepPlan, largest_batch, plan_step
-from ostinato.launch.plan.program import to_json
-from ostinato.launch.plan.roofline import Speeds, step_times
+from ostinato.launch.plan.machines import GIB, Target, find_target, target_config
+from ostinato.launch.plan.report import Music, report_target
+from ostinato.launch.plan.step import DoesNotFitError, StepPlan, largest_batch, plan_step
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.run_metadata import config_from_json
 
@@ -28,106 +28,77 @@ MAX_MEASURED_S = 20.0
 """A step that is predicted to take longer is not measured."""
 
 
-class Request(NamedTuple):
-    """What to compile, and for what."""
-
-    platform: str
-    """tpu, gpu or cpu."""
-    config: dict[str, Any]
-    """A TrainConfig."""
-    field_sizes: list[int]
-    memory_bytes: int
-    """What a step may use on a device."""
-    search: bool
-    """Look for the largest batch that fits."""
-    shard_optimizer: bool
-    topology: str = ""
-    """tpu and gpu."""
-    target_config: str = ""
-    """gpu: XLA's description of it."""
-    cache_bytes: int = 0
-    """cpu: of the last cache."""
-    cores: int = 0
-    """cpu: keep to so many of them; 0 is all."""
-
-
 def main(arguments: Sequence[str]) -> None:
     """Answers one request."""
     logging.getLogger("jax").setLevel(logging.CRITICAL)  # it complains about plugins that find no device
-    request = Request(**json.loads(Path(arguments[0]).read_text()))
-    if request.cores:  # before JAX starts its threads
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-request.cores :])
-    Path(arguments[1]).write_text(json.dumps(_answer(request)))
+    request = json.loads(Path(arguments[0]).read_text())
+    target, config = find_target(request["target"]), config_from_json(request["config"])
+    if target.cores:  # before JAX starts its threads
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-target.cores :])
+    sizes, *rest = request["music"]
+    report = predict(target, config, Music(tuple(sizes), *rest), search=request["search"])
+    Path(arguments[1]).write_text(json.dumps(report))
 
 
-def _answer(request: Request) -> dict[str, Any]:
-    if request.platform == "cpu":
+def predict(target: Target, config: TrainConfig, music: Music, *, search: bool) -> dict[str, Any]:
+    """Returns what is said about a target; `reason` says why the step does not compile, if it does not."""
+    is_here = target.machine.platform == "cpu"
+    if is_here:
         keep_freed_memory()  # as the training loop does
-    config = config_from_json(request.config)
-    field_sizes = tuple(request.field_sizes)
-    devices = _devices(request)
-    batch_size = config.data.batch_size
+    devices, batch_size = _devices(target), config.data.batch_size
 
     def plan(size: int) -> StepPlan:
         print(f"compiling the step for batch {size:,}", flush=True)
-        found = plan_step(config, field_sizes, devices, size, shard_optimizer=request.shard_optimizer)
-        gib = found.memory.total / 2**30
+        found = plan_step(config, music.field_sizes, devices, size)
+        gib = found.memory.total / GIB
         print(f"batch {size:,}: {gib:.2f} GiB on each device, compiled in {found.compile_s:.0f} s", flush=True)
         return found
 
-    reason, first = "", None
+    reason, first, largest, others = "", None, None, []
     try:
         first = plan(batch_size)
     except DoesNotFitError as error:
         reason = str(error)
-    largest, others = None, []
-    if request.search:
+    if search:
         multiple = len(devices) * (8 if batch_size >= 8 * len(devices) else 1)
-        largest, others = largest_batch(plan, first, memory_bytes=request.memory_bytes, multiple=multiple)
-    answer: dict[str, Any] = {
-        "plans": [_as_json(found) for found in ([first] if first else []) + others],
-        "reason": reason,
-        "largest_batch": largest,
-        "versions": {"jax": jax.__version__, "platform": devices[0].client.platform_version.splitlines()[0]},
-    }
-    if request.platform == "cpu" and first is not None:
-        answer |= _measured(config, field_sizes, devices, first, request.cache_bytes)
-    return answer
+        largest, others = largest_batch(plan, first, memory_bytes=target.machine.usable_bytes, multiple=multiple)
+    versions = {"jax": jax.__version__, "platform": devices[0].client.platform_version.splitlines()[0]}
+    report = {"reason": reason, "largest_batch": largest, "versions": versions}
+    if first is None:
+        return report
+    if is_here:
+        return report | _measured(target, first, config, music, devices)
+    return report | report_target(target, [first, *others], config, music) | {"assumptions": target.machine.assumptions}
 
 
-def _devices(request: Request) -> list[Any]:
-    if request.platform == "cpu":
+def _devices(target: Target) -> list[Any]:
+    if target.machine.platform == "cpu":
         return jax.devices("cpu")
-    if request.platform == "tpu":
-        return list(topologies.get_topology_desc(request.topology, platform="tpu").devices)
-    options: dict[str, Any] = {"target_config": request.target_config, "topology": request.topology}
+    if target.machine.platform == "tpu":
+        return list(topologies.get_topology_desc(target.topology, platform="tpu").devices)
+    options: dict[str, Any] = {"target_config": target_config(target.machine), "topology": target.topology}
     return list(topologies.get_topology_desc("planned", platform="cuda", **options).devices)
 
 
-def _as_json(plan: StepPlan) -> dict[str, Any]:
-    return {**plan._asdict(), "memory": plan.memory._asdict(), "program": to_json(plan.program)}
-
-
-def _measured(
-    config: TrainConfig, field_sizes: tuple[int, ...], devices: list[Any], plan: StepPlan, cache_bytes: int
-) -> dict[str, Any]:
-    """Returns the speeds of this machine and, if it does not take too long, the time of a real step."""
+def _measured(target: Target, plan: StepPlan, config: TrainConfig, music: Music, devices: list[Any]) -> dict[str, Any]:
+    """Returns the report for this machine, whose speeds are measured, and a step, if that does not take too long."""
     num_arrays = 3 * 2 * config.model.num_layers + 100  # about what a step takes and returns; each costs a microsecond
-    speeds = measure_speeds(
-        plan.program.operations,
-        cache_bytes=cache_bytes,
-        num_arrays=num_arrays,
-        temporaries=plan.memory.temporaries,
+    speeds = measure_speeds(plan.program, num_arrays=num_arrays, temporaries=plan.memory.temporaries)
+    report = report_target(target._replace(machine=target.machine._replace(peak=speeds)), [plan], config, music)
+    measured_s = ratio = None
+    if report["step_s"] <= MAX_MEASURED_S:
+        measured_s = measure_step(config, music.field_sizes, devices, plan.batch_size)
+        ratio = report["step_s"] / measured_s
+    shapes = speeds.matmul_shapes.values()
+    assumption = (
+        f"measured here on {f'{target.cores} of the' if target.cores else 'all'} cores: "
+        f"{speeds.matmul_flops['float32'] / 1e9:.0f} GFLOP/s in a large matmul, "
+        f"{min(shapes) / 1e9:.0f} to {max(shapes) / 1e9:.0f} in those of the step; "
+        f"{speeds.memory / 1e9:.0f} GB/s of memory traffic, {speeds.cache / 1e9:.0f} from the cache; "
+        f"{speeds.elementwise / 1e9:.1f} G additions and {speeds.transcendentals / 1e9:.1f} G exponentials a second; "
+        f"{speeds.operation_s * 1e6:.1f} us to start an operation"
     )
-    measured_s = None
-    if step_times(plan.program, speeds).total <= MAX_MEASURED_S:
-        measured_s = measure_step(config, field_sizes, devices, plan.batch_size)
-    return {"speeds": _speeds_as_json(speeds), "measured_s": measured_s}
-
-
-def _speeds_as_json(speeds: Speeds) -> dict[str, Any]:
-    shapes = [[*matmul, flops] for matmul, flops in speeds.matmul_shapes.items()]
-    return {**speeds._asdict(), "matmul_flops": dict(speeds.matmul_flops), "matmul_shapes": shapes}
+    return {**report, "measured_s": measured_s, "predicted_over_measured": ratio, "assumptions": [assumption]}
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """The machines that `ostinato plan` knows: what they hold, how fast they are, and how they are linked.
 
 Figures are the makers' for one device (a chip, a GPU), dense, without sparsity; `reached` is our assumption of what a
-real program gets of them, and is printed with every plan.
+real program gets of them, and is printed with every plan. The speeds of this machine are measured instead.
 """
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ostinato.configs.errors import UserError
@@ -15,28 +17,27 @@ GIB = 2**30
 
 
 class Machine(NamedTuple):
-    """One kind of device."""
+    """One kind of device, tpu, gpu or cpu; a program gets the share `usable` of its memory.
+
+    Matmuls and memory traffic reach shares of the peak. `clock_hz` is that of the units whose cycles the compiler
+    estimates, 0 if it does not; `gpu` is what XLA has to know of a GPU in order to compile for it.
+    """
 
     name: str
     platform: str
-    """tpu or gpu."""
     device: str
     memory_bytes: float
     usable: float
-    """Share of the memory that a JAX program gets."""
     peak: Speeds
-    reached: tuple[float, float]
-    """Shares of the peak that matmuls and memory traffic reach."""
-    interconnect: Interconnect
-    clock_hz: float
-    """Of the units whose cycles the compiler estimates; 0 if it does not."""
-    sources: str
-    notes: str
+    reached: tuple[float, float] = (1.0, 1.0)
+    interconnect: Interconnect | None = None
+    clock_hz: float = 0.0
+    notes: tuple[str, ...] = ()
     gpu: Mapping[str, Any] = {}
-    """What XLA has to know of a GPU in order to compile for it."""
 
     @property
     def speeds(self) -> Speeds:
+        """As a program reaches them."""
         matmuls, traffic = self.reached
         return self.peak._replace(
             matmul_flops={dtype: matmuls * value for dtype, value in self.peak.matmul_flops.items()},
@@ -44,28 +45,39 @@ class Machine(NamedTuple):
             cache=traffic * self.peak.cache,
         )
 
+    @property
+    def usable_bytes(self) -> int:
+        return int(self.usable * self.memory_bytes)
+
+    @property
+    def assumptions(self) -> list[str]:
+        """What a plan rests on, in words."""
+        peak, (matmuls, traffic) = self.peak, self.reached
+        return [
+            f"{self.device}: {peak.matmul_flops['bfloat16'] / 1e12:,.0f} TFLOP/s in bfloat16, "
+            f"{peak.matmul_flops['float32'] / 1e12:,.0f} for float32, of which {matmuls:.0%} are reached; "
+            f"{peak.memory / 1e9:,.0f} GB/s of memory traffic, {traffic:.0%} reached; "
+            f"{self.usable_bytes / GIB:.1f} of {self.memory_bytes / GIB:.1f} GiB are usable",
+            *self.notes,
+        ]
+
 
 class Target(NamedTuple):
-    """A machine and how many of it."""
+    """A machine and how many of it; `topology` is spelled as `get_topology_desc` wants it.
+
+    Of this machine, only `cores` are used; 0 is all of them.
+    """
 
     text: str
     machine: Machine
     num_devices: int
-    topology: str
-    """As `get_topology_desc` wants it."""
+    topology: str = ""
+    cores: int = 0
 
 
 _SLICES_2D = {
-    1: (1, 1),
-    2: (1, 2),
-    4: (2, 2),
-    8: (2, 4),
-    16: (4, 4),
-    32: (4, 8),
-    64: (8, 8),
-    128: (8, 16),
-    256: (16, 16),
-}
+    1: (1, 1), 2: (1, 2), 4: (2, 2), 8: (2, 4), 16: (4, 4), 32: (4, 8), 64: (8, 8), 128: (8, 16), 256: (16, 16),
+}  # fmt: skip
 _SLICES_3D = {
     1: (1, 1, 1), 2: (1, 1, 2), 4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 32: (2, 4, 4), 64: (4, 4, 4),
     128: (4, 4, 8), 256: (4, 8, 8),
@@ -78,86 +90,52 @@ _NVIDIA = {
     "driver_version": "12.8.0", "runtime_version": "12.8.0", "compile_time_toolkit_version": "12.8.0",
     "dnn_version": "9.10.0",
 }  # fmt: skip
-_TPU_NOTES = (
-    "float32 matmuls run as one bfloat16 pass (JAX's default precision); starting an operation 1 us, on fewer than "
-    "1 KiB nothing; what the compiler places in VMEM moves 20 times as fast as in HBM; 1 us for each hop between chips"
-)
-_GPU_NOTES = (
-    "float32 matmuls run as TF32 (JAX's default precision); starting a kernel 3 us; a loop whose weights and "
-    "intermediates fit in 70 % of the L2 cache reads them from there; beyond 8 GPUs one network card for each GPU; "
-    "10 us for each doubling of a collective's devices"
-)
+_CACHE_SHARE = 0.7
 
 
-def _tpu(
-    name: str, device: str, *, memory_gib: float, bf16: float, hbm: float, link: float, axes: int, clock_hz: float
-) -> Machine:
-    peak = Speeds(
-        matmul_flops={"bf16": bf16, "f32": bf16},
-        elementwise=bf16 / 30,
-        transcendentals=bf16 / 120,
-        memory=hbm,
-        cache_bytes=0,
-        cache=20 * hbm,
-        operation_s=1e-6,
-        free_bytes=1024,
+def _tpu(name: str, gib: float, bf16: float, hbm: float, link: float, slices: Any, wraps: int, ghz: float) -> Machine:
+    flops = {"bfloat16": bf16, "float32": bf16}
+    vmem_bytes = 128 * 2**20  # of a chip: jax/_src/pallas/mosaic/tpu_info.py, for v5e, v5p (two cores) and v6e
+    peak = Speeds(flops, bf16 / 30, bf16 / 120, hbm, _CACHE_SHARE * vmem_bytes, 20 * hbm, 1e-6, free_bytes=1024)
+    notes = (
+        f"links: {link / 1e9:.0f} GB/s for each link and direction, a grid; an axis whose length is a multiple of "
+        f"{wraps} is a ring",
+        f"sources: Google Cloud's page of TPU {name}; 'How to Scale Your Model' (links, VMEM)",
+        "float32 matmuls run as one bfloat16 pass (JAX's default precision); starting an operation 1 us, on fewer than "
+        "1 KiB nothing; a loop whose weights and intermediates fit in 70 % of VMEM keeps them there, where they move "
+        "20 times as fast as in HBM; 1 us for each hop between chips",
     )
-    return Machine(
-        name=name,
-        platform="tpu",
-        device=device,
-        memory_bytes=memory_gib * GIB,
-        usable=0.98,  # the compiler keeps a little: 15.75 of 16 GiB
-        peak=peak,
-        reached=(0.8, 0.85),
-        interconnect=Torus(link, _SLICES_2D, 16, 1e-6) if axes == 2 else Torus(link, _SLICES_3D, 4, 1e-6),
-        clock_hz=clock_hz,
-        sources=f"Google Cloud's page of TPU {name}; 'How to Scale Your Model' (links, VMEM)",
-        notes=_TPU_NOTES,
-    )
+    links = Torus(link, slices, wraps, 1e-6)
+    # The compiler keeps a little of the memory: 15.75 of 16 GiB.
+    return Machine(name, "tpu", f"TPU {name} chip", gib * GIB, 0.98, peak, (0.8, 0.85), links, ghz * 1e9, notes)
 
 
 def _gpu(
-    name: str, device: str, *, memory_bytes: int, bf16: float, hbm: float, l2_bytes: int, l2: float, vector: float,
+    name: str, device: str, memory_bytes: int, bf16: float, hbm: float, l2_bytes: int, l2: float, vector: float,
     link: float, network: float, sources: str, **gpu: Any,
 ) -> Machine:  # fmt: skip
-    peak = Speeds(
-        matmul_flops={"bf16": bf16, "f16": bf16, "f32": bf16 / 2, "tf32": bf16 / 2},
-        elementwise=vector / 2,
-        transcendentals=vector / 16,
-        memory=hbm,
-        cache_bytes=0.7 * l2_bytes,
-        cache=l2,
-        operation_s=3e-6,
+    flops = {"bfloat16": bf16, "float16": bf16, "float32": bf16 / 2}
+    peak = Speeds(flops, vector / 2, vector / 16, hbm, _CACHE_SHARE * l2_bytes, l2, 3e-6)
+    notes = (
+        f"links: {link / 1e9:.0f} GB/s for each device and direction inside a host of 8, {network / 1e9:.0f} between "
+        "hosts",
+        f"sources: {sources}",
+        "float32 matmuls run as TF32 (JAX's default precision); starting a kernel 3 us; a loop whose weights and "
+        "intermediates fit in 70 % of the L2 cache reads them from there; beyond 8 GPUs one network card for each GPU; "
+        "10 us for each doubling of a collective's devices",
     )
-    return Machine(
-        name=name,
-        platform="gpu",
-        device=device,
-        memory_bytes=memory_bytes,
-        usable=0.75,  # XLA_PYTHON_CLIENT_MEM_FRACTION's default
-        peak=peak,
-        reached=(0.7, 0.85),
-        interconnect=Hosts(8, link, network, 10e-6),
-        clock_hz=0.0,
-        sources=sources,
-        notes=_GPU_NOTES,
-        gpu={
-            **_NVIDIA,
-            "device_memory_size": memory_bytes,
-            "memory_bandwidth": int(hbm),
-            "l2_cache_size": l2_bytes,
-            **gpu,
-        },
-    )
+    gpu |= {"device_memory_size": memory_bytes, "memory_bandwidth": int(hbm), "l2_cache_size": l2_bytes, **_NVIDIA}
+    links = Hosts(8, link, network, 10e-6)
+    # 0.75 is the default of XLA_PYTHON_CLIENT_MEM_FRACTION.
+    return Machine(name, "gpu", device, memory_bytes, 0.75, peak, (0.7, 0.85), links, notes=notes, gpu=gpu)
 
 
 MACHINES: dict[str, Machine] = {
     machine.name: machine
     for machine in (
-        _tpu("v5e", "TPU v5e chip", memory_gib=16, bf16=197e12, hbm=819e9, link=45e9, axes=2, clock_hz=1.5e9),
-        _tpu("v5p", "TPU v5p chip", memory_gib=95, bf16=459e12, hbm=2765e9, link=90e9, axes=3, clock_hz=1.75e9),
-        _tpu("v6e", "TPU v6e chip", memory_gib=32, bf16=918e12, hbm=1640e9, link=90e9, axes=2, clock_hz=1.75e9),
+        _tpu("v5e", gib=16, bf16=197e12, hbm=819e9, link=45e9, slices=_SLICES_2D, wraps=16, ghz=1.5),
+        _tpu("v5p", gib=95, bf16=459e12, hbm=2765e9, link=90e9, slices=_SLICES_3D, wraps=4, ghz=1.75),
+        _tpu("v6e", gib=32, bf16=918e12, hbm=1640e9, link=90e9, slices=_SLICES_2D, wraps=16, ghz=1.75),
         _gpu(
             "h100", "NVIDIA H100 80GB HBM3", memory_bytes=84_942_979_072, bf16=989e12, hbm=3352e9, l2_bytes=50 * 2**20,
             l2=5.5e12, vector=67e12, link=450e9, network=50e9,
@@ -177,47 +155,59 @@ MACHINES: dict[str, Machine] = {
 
 
 def find_target(text: str) -> Target:
-    """Returns what a spelling such as v5e:4x4 or h100:8 names.
+    """Returns what a spelling such as v5e:4x4, h100:8, cpu or cpu:1 (one core of this machine) names.
 
     Raises:
         UserError: no such machine, or a number of devices that it is not built with.
     """
     name, _, size = text.partition(":")
+    if re.fullmatch(r"cpu(:[1-9]\d*)?", text):
+        if size and not hasattr(os, "sched_setaffinity"):
+            raise UserError(f"--on {text}: this system cannot keep a process to some of its cores; plan for --on cpu")
+        memory_bytes, unknown = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), Speeds({}, 0, 0, 0, 0, 0, 0)
+        return Target(text, Machine(name, name, "this machine", memory_bytes, 0.8, unknown), 1, cores=int(size or 0))
     machine = MACHINES.get(name)
     if machine is None:
         raise UserError(f"--on {text}: no such machine; known are cpu, {', '.join(MACHINES)}")
-    if machine.platform == "tpu":
-        assert isinstance(machine.interconnect, Torus)
-        slices = {grid: chips for chips, grid in machine.interconnect.slices.items()}
-        grid = tuple(int(part) for part in size.split("x")) if re.fullmatch(r"\d+(x\d+)+", size) else ()
-        if grid not in slices:
-            known = ", ".join("x".join(map(str, grid)) for grid in slices if max(grid) > 1)
+    if isinstance(machine.interconnect, Torus):
+        slices = {"x".join(map(str, grid)): chips for chips, grid in machine.interconnect.slices.items()}
+        if size not in slices:
+            known = ", ".join(grid for grid, chips in slices.items() if chips > 1)
             raise UserError(f"--on {text}: write the slice after the colon, one of {known}")
-        return Target(text, machine, slices[grid], text)
-    if not size.isdigit() or not (0 < int(size) <= 8 or int(size) % 8 == 0 < int(size)):
+        return Target(text, machine, slices[size], text)
+    count = int(size) if size.isdigit() else 0
+    if count == 0 or (count > 8 and count % 8):
         raise UserError(
             f"--on {text}: write the number of GPUs after the colon, 1 to 8 or a multiple of 8 (hosts of 8)"
         )
-    count = int(size)
     return Target(text, machine, count, f"1x{max(1, count // 8)}x{min(count, 8)}")
 
 
 def target_config(machine: Machine) -> str:
     """Returns XLA's GpuTargetConfig as a text proto: the GPU that a program is compiled for."""
-    lines = []
-    for key, value in machine.gpu.items():
-        if key == "cuda_compute_capability":
-            lines.append(f"  {key} {{ major: {value[0]} minor: {value[1]} }}")
-        else:
-            lines.append(f'  {key}: "{value}"' if isinstance(value, str) else f"  {key}: {value}")
+
+    def line(key: str, value: Any) -> str:
+        if isinstance(value, tuple):
+            return f"{key} {{ major: {value[0]} minor: {value[1]} }}"
+        return f'{key}: "{value}"' if isinstance(value, str) else f"{key}: {value}"
+
     major, minor, patch = _NVIDIA["dnn_version"].split(".")
-    return "\n".join(
-        [
-            "gpu_device_info {",
-            *lines,
-            "}",
-            'platform_name: "CUDA"',
-            f"dnn_version_info {{ major: {major} minor: {minor} patch: {patch} }}",
-            f'device_description_str: "{machine.device}"',
-        ]
+    return (
+        f"gpu_device_info {{ {' '.join(line(*item) for item in machine.gpu.items())} }} "
+        f'platform_name: "CUDA" dnn_version_info {{ major: {major} minor: {minor} patch: {patch} }} '
+        f'device_description_str: "{machine.device}"'
     )
+
+
+def cache_bytes() -> int:
+    """Returns the size of the last cache of the first core; 8 MiB where the system does not say."""
+    sizes = [path.read_text().strip() for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")]
+    units = {"K": 2**10, "M": 2**20}
+    return max((int(size[:-1]) * units[size[-1]] for size in sizes if size[-1:] in units), default=8 * 2**20)
+
+
+def usable_cores() -> int:
+    """Returns the cores that this process may use; only Linux and some others can keep it to a part of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -8,67 +8,54 @@ from rich.console import Console
 from ostinato.launch.commands.show import print_table
 from ostinato.launch.plan.machines import GIB
 
+Report = dict[str, Any]
+
 _SHOWN_DEVICES = (1, 8, 16, 32, 64, 128, 256)
 
 
 def show_plan(plan: dict[str, Any]) -> None:
     """Prints the tables of a plan and, below, what it assumes."""
-    music, data, targets = plan["music"], plan["config"]["data"], plan["targets"]
+    data, targets = plan["config"]["data"], plan["targets"]
     compiled = [target for target in targets if target["compiles"]]
     linked = [target for target in compiled if target["scaling"]]
-
-    def show(title: str, heading: list[str], row: Callable[[dict[str, Any]], list[str]], some: list[Any]) -> None:
-        if some:
-            print_table(title, ["", *heading], [[target["target"], *row(target)] for target in some])
-
-    show(
-        f"Memory of each device in MiB; batch {data['batch_size']:,}, {data['sequence_length']:,} steps",
-        ["fits", "parameters", "optimizer", "batch", "activations", "of GiB", "largest batch", "compiled in"],
-        _memory_row,
-        targets,
-    )
-    show(
-        "Time of a step in ms, and where it goes",
-        ["step", "bound by", "compute", "memory", "starting", "links", "at peak", "of peak", "notes/s"],
-        _time_row,
-        compiled,
-    )
-    show(
-        "What each device does in a step",
-        ["TFLOP", "GB moved", "collectives", "MB sent", "loop rounds", "us a round", "of it starting"],
-        _work_row,
-        compiled,
-    )
-    show("An epoch", ["steps", "hours", "device-hours"], _epoch_row, compiled)
-    devices = [f"{count:,}" for count in _SHOWN_DEVICES]
-    show("Efficiency on so many devices, the batch growing with them", devices, _weak_row, linked)
     known = [target for target in linked if target["scaling"][0]["strong"] is not None]
-    show(f"Efficiency on so many devices, batch {data['batch_size']:,} shared out", devices, _strong_row, known)
-    Console().print(f"an epoch: {music['origin']}", highlight=False, markup=False)
-    _print_remarks(targets)
-
-
-def _print_remarks(targets: list[dict[str, Any]]) -> None:
-    console = Console()
+    batch, rows = f"{data['batch_size']:,}", f"{data['sequence_length']:,}"
+    _show(f"Memory of each device in MiB; batch {batch}, {rows} steps", _MEMORY, targets)
+    _show("Time of a step in ms, and where it goes", _TIME, compiled)
+    _show("What each device does in a step", _WORK, compiled)
+    _show("An epoch", _EPOCH, compiled)
+    _show("Efficiency on so many devices, the batch growing with them", _efficiency("weak"), linked)
+    _show(f"Efficiency on so many devices, batch {batch} shared out", _efficiency("strong"), known)
+    _say(f"an epoch: {plan['music']['origin']}")
     for target in targets:
-        lines = list(target.get("remarks", []))
-        if not target["compiles"]:
-            lines.append(f"batch {target['batch_size']:,} does not compile: {target['reason']}")
-        if target.get("compiler_s"):
-            lines.append(f"the compiler's own estimate of a step is {target['compiler_s'] * 1e3:.1f} ms")
-        if target.get("measured_s"):
-            lines.append(
-                f"measured here: {target['measured_s'] * 1e3:.1f} ms; predicted over measured "
-                f"{target['predicted_over_measured']:.2f}"
-            )
-        lines += [f"assumed: {line}" for line in target.get("assumptions", [])]
-        for line in lines:
-            console.print(f"{target['target']}: {line}", highlight=False, markup=False)
-    console.print(
+        for line in _remarks(target):
+            _say(f"{target['target']}: {line}")
+    _say(
         "assumed: operations run one after the other, nothing overlaps with a collective, the input never makes a step "
-        "wait; efficiency is against one device whose step takes a time that is linear in its rows",
-        highlight=False,
+        "wait; efficiency is against one device whose step takes a time that is linear in its rows"
     )
+
+
+def _say(line: str) -> None:
+    Console().print(line, highlight=False, markup=False)
+
+
+def _show(title: str, columns: dict[str, Callable[[Report], str]], targets: list[Report]) -> None:
+    if targets:
+        cells = [[target["target"], *(column(target) for column in columns.values())] for target in targets]
+        print_table(title, ["", *columns], cells)
+
+
+def _remarks(target: Report) -> list[str]:
+    lines = list(target.get("remarks", []))
+    if not target["compiles"]:
+        lines.append(f"batch {target['batch_size']:,} does not compile: {target['reason']}")
+    if target.get("compiler_s"):
+        lines.append(f"the compiler's own estimate of a step is {target['compiler_s'] * 1e3:.1f} ms")
+    if target.get("measured_s"):
+        ratio = f"predicted over measured {target['predicted_over_measured']:.2f}"
+        lines.append(f"measured here: {target['measured_s'] * 1e3:.1f} ms; {ratio}")
+    return lines + [f"assumed: {line}" for line in target.get("assumptions", [])]
 
 
 def _figure(value: float) -> str:
@@ -76,55 +63,62 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _memory_row(target: dict[str, Any]) -> list[str]:
-    largest, limit = target["largest_batch"], f"{target['memory_limit'] / GIB:.1f}"
-    searched = "" if largest is None else f"{largest:,}"
-    if not target["compiles"]:
-        return ["no", "", "", "", "", limit, searched, ""]
-    memory = target["memory"]
-    sizes = [memory["params"], memory["optimizer"], memory["inputs"], memory["temporaries"] + memory["code"]]
-    return [
-        "yes" if target["fits"] else "no",
-        *(_figure(size / 2**20) for size in sizes),
-        f"{target['memory_total'] / GIB:.1f} / {limit}",
-        searched,
-        f"{target['compile_s']:.0f} s",
-    ]
+def _mib(*parts: str) -> Callable[[Report], str]:
+    return lambda target: _figure(sum(target["memory"][part] for part in parts) / 2**20) if target["compiles"] else ""
 
 
-def _time_row(target: dict[str, Any]) -> list[str]:
-    times = target["times"]
-    parts = (times["compute"], times["memory"], times["latency"], times["interconnect"], target["at_peak_s"])
-    step, *rest = (_figure(seconds * 1e3) for seconds in (target["step_s"], *parts))
-    return [step, target["bound"], *rest, f"{target['share_of_peak']:.1%}", f"{target['notes_per_s']:,.0f}"]
+def _ms(part: str) -> Callable[[Report], str]:
+    return lambda target: _figure(target["times"][part] * 1e3)
 
 
-def _work_row(target: dict[str, Any]) -> list[str]:
-    scan = target["scan"]
-    return [
-        _figure(target["matmul_flops"] / 1e12),
-        _figure(target["bytes"] / 1e9),
-        str(sum(collective["count"] for collective in target["collectives"])),
-        _figure(target["collective_bytes"] / 1e6),
-        f"{scan['iterations']:,}",
-        _figure(scan["iteration_s"] * 1e6),
-        f"{scan['latency_s'] / scan['total_s']:.0%}" if scan["total_s"] else "",
-    ]
+def _efficiency(kind: str) -> dict[str, Callable[[Report], str]]:
+    def column(devices: int) -> Callable[[Report], str]:
+        def cell(target: Report) -> str:
+            (found,) = (one[kind] for one in target["scaling"] if one["num_devices"] == devices)
+            return "" if found is None else f"{found:.0%}"
+
+        return cell
+
+    return {f"{devices:,}": column(devices) for devices in _SHOWN_DEVICES}
 
 
-def _epoch_row(target: dict[str, Any]) -> list[str]:
-    epoch = target["epoch"]
-    return [f"{epoch['steps']:,}", _figure(epoch["hours"]), _figure(epoch["device_hours"])]
+def _of_gib(target: Report) -> str:
+    limit = f"{target['memory_limit'] / GIB:.1f}"
+    return f"{target['memory_total'] / GIB:.1f} / {limit}" if target["compiles"] else limit
 
 
-def _weak_row(target: dict[str, Any]) -> list[str]:
-    return _efficiency_row(target, "weak")
-
-
-def _strong_row(target: dict[str, Any]) -> list[str]:
-    return _efficiency_row(target, "strong")
-
-
-def _efficiency_row(target: dict[str, Any], kind: str) -> list[str]:
-    found = {one["num_devices"]: one[kind] for one in target["scaling"]}
-    return ["" if found[devices] is None else f"{found[devices]:.0%}" for devices in _SHOWN_DEVICES]
+_MEMORY: dict[str, Callable[[Report], str]] = {
+    "fits": lambda target: "yes" if target["fits"] else "no",
+    "parameters": _mib("params"),
+    "optimizer": _mib("optimizer"),
+    "batch": _mib("inputs"),
+    "activations": _mib("temporaries", "code"),
+    "of GiB": _of_gib,
+    "largest batch": lambda target: "" if target["largest_batch"] is None else f"{target['largest_batch']:,}",
+    "compiled in": lambda target: f"{target['compile_s']:.0f} s" if target["compiles"] else "",
+}
+_TIME: dict[str, Callable[[Report], str]] = {
+    "step": lambda target: _figure(target["step_s"] * 1e3),
+    "bound by": lambda target: target["bound"],
+    "compute": _ms("compute"),
+    "memory": _ms("memory"),
+    "starting": _ms("latency"),
+    "links": _ms("interconnect"),
+    "at peak": lambda target: _figure(target["at_peak_s"] * 1e3),
+    "of peak": lambda target: f"{target['share_of_peak']:.1%}",
+    "notes/s": lambda target: f"{target['notes_per_s']:,.0f}",
+}
+_WORK: dict[str, Callable[[Report], str]] = {
+    "TFLOP": lambda target: _figure(target["matmul_flops"] / 1e12),
+    "GB moved": lambda target: _figure(target["bytes"] / 1e9),
+    "collectives": lambda target: str(sum(collective["count"] for collective in target["collectives"])),
+    "MB sent": lambda target: _figure(target["collective_bytes"] / 1e6),
+    "loop rounds": lambda target: f"{target['scan']['iterations']:,}",
+    "us a round": lambda target: _figure(target["scan"]["iteration_s"] * 1e6),
+    "of it starting": lambda target: f"{target['scan']['latency_s'] / max(target['scan']['total_s'], 1e-9):.0%}",
+}
+_EPOCH: dict[str, Callable[[Report], str]] = {
+    "steps": lambda target: f"{target['epoch']['steps']:,}",
+    "hours": lambda target: _figure(target["epoch"]["hours"]),
+    "device-hours": lambda target: _figure(target["epoch"]["device_hours"]),
+}
