@@ -1,4 +1,4 @@
-"""Builds a study: draws prompts, lets every condition go on from them, renders the clips and writes the description."""
+"""Builds a study: draws prompts, lets every condition continue them, renders the clips and writes the description."""
 
 import dataclasses
 import logging
@@ -11,12 +11,11 @@ from typing import Any
 from ostinato.configs.listen import StudyConfig
 from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset
-from ostinato.listen.design.conditions import Condition, broken_piece, continue_prompts, parse_models
-from ostinato.listen.design.order import pairs_of
-from ostinato.listen.design.plan import BROKEN, HUMAN, Private
-from ostinato.listen.design.prompts import Prompt, draw_prompts, held_out_split
+from ostinato.listen.design.conditions import check_piece, continue_prompts, parse_models
+from ostinato.listen.design.order import CHECK, HUMAN, pairs_of
+from ostinato.listen.design.prompts import draw_prompts, held_out_split
 from ostinato.listen.design.render import render_clips
-from ostinato.listen.design.study import Study, StudyError, write_study
+from ostinato.listen.design.study import Private, Study, StudyError
 from ostinato.music.piece import Piece
 
 logger = logging.getLogger(__name__)
@@ -34,25 +33,18 @@ def create_study(
     *,
     counts: Callable[[], NgramCounts],
     soundfont: Path | None = None,
-    watch: Callable[[str, int, int], None] | None = None,
+    watch: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Study:
-    """Returns a new study.
+    """Returns a new study of a dataset's held-out music and of `models` (see `parse_models`).
 
-    Args:
-        folder: for the study; must not exist yet.
-        dataset: held-out human music is taken from it, and baselines learn from its training split.
-        models: see `parse_models`.
-        config: the options.
-        counts: returns those of the training split; asked for Markov chains only.
-        soundfont: an .sf2 file; without it that of `sample.audio`.
-        watch: called with what is being done, and how many of how many are done.
+    `counts` are those of the dataset's training split; `watch` is called with what is being done, and how many of how
+    many are done.
 
     Raises:
         StudyError: the folder exists, or the models, the dataset and the options do not go together.
     """
     if folder.exists():
         raise StudyError(f"{folder}: is there already; a study is never overwritten, give another --out")
-    tell = watch or (lambda stage, done, total: None)
     about = _read_about(config)
     conditions = parse_models(models)
     num_comparisons, num_ratings = tasks_per_listener(len(conditions), config)
@@ -62,67 +54,56 @@ def create_study(
             f"--prompts {config.prompts}: each listener hears {needed} of them, so at least as many are needed"
         )
     split = held_out_split(dataset, config.split)
-    drawn = draw_prompts(
-        dataset,
-        split,
-        1 + (config.prompts or max(DEFAULT_PROMPTS, needed)),
-        least=1 + (config.prompts or needed),
-        clip_s=config.clip_seconds,
-        prompt_s=config.prompt_seconds,
-        seed=config.seed,
-    )
-    prompts, kept_for_checks = drawn[:-1], drawn[-1]
+    wanted = 1 + (config.prompts or max(DEFAULT_PROMPTS, needed))
+    *prompts, of_checks = drawn = draw_prompts(dataset, split, wanted, config, least=1 + (config.prompts or needed))
 
-    pieces: list[Piece] = []
-    made: list[dict[str, Any]] = []
+    made: list[tuple[Piece, str, int]] = []
     described: list[dict[str, Any]] = []
     for number, condition in enumerate(conditions):
-        tell("composing", number, len(conditions))
-        written, facts = continue_prompts(
-            condition,
-            dataset,
-            prompts,
-            clip_s=config.clip_seconds,
-            temperature=config.temperature,
-            seed=config.seed,
-            counts=counts,
-        )
-        pieces += written
-        made += [{"condition": condition.name, "prompt": prompt} for prompt in range(len(prompts))]
+        watch("composing", number, len(conditions))
+        written, facts = continue_prompts(condition, dataset, prompts, config, counts)
+        made += [(piece, condition.name, prompt) for prompt, piece in enumerate(written)]
         described.append({**condition._asdict(), **facts})
-        _warn(condition, facts)
-    pieces += [kept_for_checks.piece, broken_piece(kept_for_checks, config.clip_seconds, seed=config.seed)]
-    made += [{"condition": name, "prompt": len(prompts)} for name in (HUMAN, BROKEN)]
+        if facts.get("other_dataset"):
+            logger.warning(
+                "%s was trained on another dataset than the human music is from: it may know these very pieces",
+                condition.source,
+            )
+    check = check_piece(of_checks, config.clip_seconds, seed=config.seed)
+    made += [(of_checks.piece, HUMAN, len(prompts)), (check, CHECK, len(prompts))]
 
-    rendered = render_clips(
-        pieces,
+    clips, lufs = render_clips(
+        [piece for piece, _, _ in made],
         folder,
         clip_s=config.clip_seconds,
         soundfont=soundfont,
-        watch=lambda done: tell("rendering", done, len(pieces)),
+        watch=lambda done: watch("rendering", done, len(made)),
     )
     private = Private(
         seed=config.seed,
         order_seed=secrets.randbits(48),
-        conditions=tuple(described),
-        prompts=tuple(_describe(prompt, split) for prompt in drawn),
-        clips=dict(zip(rendered.names, made, strict=True)),
+        conditions=described,
+        prompts=[prompt.describe(split) for prompt in drawn],
+        clips={
+            clip.id: {"condition": name, "prompt": prompt} for clip, (_, name, prompt) in zip(clips, made, strict=True)
+        },
         num_comparisons=num_comparisons,
         num_ratings=num_ratings,
-        config={**dataclasses.asdict(config), "lufs": rendered.lufs, "dataset": dataset.fingerprint},
+        config={**dataclasses.asdict(config), "lufs": lufs, "dataset": dataset.fingerprint},
     )
-    return write_study(
-        folder,
-        private,
-        rendered.clips,
-        study_id=secrets.token_hex(8),
+    study = Study(
+        folder=folder,
+        id=secrets.token_hex(8),
         title=config.title,
         about=about,
         contact=config.contact,
         created=datetime.now(UTC).date().isoformat(),
         clip_s=config.clip_seconds,
         prompt_s=config.prompt_seconds,
+        clips={clip.id: clip for clip in clips},
+        private=private,
     )
+    return study.write()
 
 
 def tasks_per_listener(num_conditions: int, config: StudyConfig) -> tuple[int, int]:
@@ -145,21 +126,3 @@ def _read_about(config: StudyConfig) -> str:
         return Path(config.about).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"--about {config.about}: not a text file that can be read ({error})") from error
-
-
-def _warn(condition: Condition, facts: dict[str, Any]) -> None:
-    if facts.get("other_dataset"):
-        logger.warning(
-            "%s was trained on another dataset than the human music is from: it may know these very pieces",
-            condition.source,
-        )
-
-
-def _describe(prompt: Prompt, split: str) -> dict[str, Any]:
-    return {
-        "record": prompt.record_id,
-        "split": split,
-        "number": prompt.record,
-        "bars": prompt.num_bars,
-        "seconds": round(prompt.end_s, 3),
-    }

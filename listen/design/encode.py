@@ -4,6 +4,7 @@ Opus has a variable bitrate, and quieter or emptier music would give smaller fil
 RFC 7845 (5.2) leaves room for it, behind the comments, of which there are none. MP3 has a constant bitrate.
 """
 
+import bisect
 import io
 import struct
 from collections.abc import Sequence
@@ -46,18 +47,16 @@ def encode_opus(samples: Float32[np.ndarray, "2 t"]) -> bytes:
 def equal_sizes(files: Sequence[bytes]) -> list[bytes]:
     """Returns Ogg Opus files with the same sound, all of one size and without comments."""
     split = [_split(data) for data in files]
-    bare = [sum(map(len, (head, *pages))) for head, pages in split]
-    size = max(bare) + _tags_bytes(len(_TAGS))
+    bare = [sum(map(len, pages)) for pages in split]
+    size = max(bare) + _bytes_of_pages(len(_TAGS))
     # Some sizes cannot be had: one more byte of padding may cost one more byte of header.
-    while not all(_padding_for(size - length) is not None for length in bare):
+    while None in (lengths := [_length_for(size - without) for without in bare]):
         size += 1
     padded = []
-    for (head, pages), length in zip(split, bare, strict=True):
-        padding = _padding_for(size - length)
-        assert padding is not None
-        tags = _tags_pages(padding)
-        renumbered = [numbered_page(page, SERIAL_NUMBER, len(tags) + 1 + number) for number, page in enumerate(pages)]
-        padded.append(b"".join([numbered_page(head, SERIAL_NUMBER, 0), *tags, *renumbered]))
+    for (head, *pages), length in zip(split, lengths, strict=True):
+        assert length is not None
+        numbered = enumerate([head, *_tags_pages(length), *pages])
+        padded.append(b"".join(numbered_page(page, SERIAL_NUMBER, number) for number, page in numbered))
     return padded
 
 
@@ -69,38 +68,35 @@ def _encode(samples: Float32[np.ndarray, "2 t"], container: str, subtype: str, *
     return buffer.getvalue()
 
 
-def _split(data: bytes) -> tuple[bytes, list[bytes]]:
-    """Returns the first page of an Ogg Opus file and those of the music, without those of the comments."""
+def _split(data: bytes) -> list[bytes]:
+    """Returns the pages of an Ogg Opus file: the first, then those of the music, without those of the comments."""
     pages = split_pages(data)
     # Comments end on the page that ends a packet; the music begins on a page of its own (RFC 7845, 3).
-    first = next(number for number, page in enumerate(pages[1:], 1) if page[HEADER_BYTES + page[26] - 1] < 255)
-    return pages[0], pages[first + 1 :]
+    last = next(number for number, page in enumerate(pages[1:], 1) if page[HEADER_BYTES + page[26] - 1] < 255)
+    return [pages[0], *pages[last + 1 :]]
 
 
-def _tags_bytes(length: int) -> int:
+def _bytes_of_pages(length: int) -> int:
     """Returns how many bytes the pages of a packet have."""
     num_segments = length // _SEGMENT_BYTES + 1
     return length + num_segments + -(-num_segments // _MAX_SEGMENTS) * HEADER_BYTES
 
 
-def _padding_for(room: int) -> int | None:
-    """Returns how much padding makes the pages of the comments so large, or None if no padding does."""
-    low = max(0, room - room // 200 - 4 * HEADER_BYTES - len(_TAGS))
-    for padding in range(low, room):
-        if _tags_bytes(len(_TAGS) + padding) >= room:
-            return padding if _tags_bytes(len(_TAGS) + padding) == room else None
-    return None
+def _length_for(room: int) -> int | None:
+    """Returns the length of a packet whose pages fill a room, or None if no length does."""
+    length = bisect.bisect_left(range(room), room, key=_bytes_of_pages)
+    return length if _bytes_of_pages(length) == room else None
 
 
-def _tags_pages(padding: int) -> list[bytes]:
-    packet = _TAGS + bytes(padding)
-    lacing = [_SEGMENT_BYTES] * (len(packet) // _SEGMENT_BYTES) + [len(packet) % _SEGMENT_BYTES]
+def _tags_pages(length: int) -> list[bytes]:
+    packet = _TAGS.ljust(length, b"\0")
+    lacing = [_SEGMENT_BYTES] * (length // _SEGMENT_BYTES) + [length % _SEGMENT_BYTES]
     pages = []
     for first in range(0, len(lacing), _MAX_SEGMENTS):
         segments = lacing[first : first + _MAX_SEGMENTS]
         body = packet[first * _SEGMENT_BYTES : first * _SEGMENT_BYTES + sum(segments)]
-        goes_on, ends = first > 0, first + _MAX_SEGMENTS >= len(lacing)
+        ends = first + _MAX_SEGMENTS >= len(lacing)
         # The place of a page on which no packet ends is -1 (RFC 3533, 6).
-        header = struct.pack("<4sBBqIIIB", b"OggS", 0, int(goes_on), 0 if ends else -1, 0, 0, 0, len(segments))
-        pages.append(numbered_page(header + bytes(segments) + body, SERIAL_NUMBER, 1 + len(pages)))
+        header = struct.pack("<4sBBqIIIB", b"OggS", 0, int(first > 0), 0 if ends else -1, 0, 0, 0, len(segments))
+        pages.append(header + bytes(segments) + body)
     return pages

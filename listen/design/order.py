@@ -8,25 +8,50 @@ balanced for the estimation of residual effects of treatments, 1949); prompts go
 import hashlib
 import itertools
 import math
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
 
+HUMAN = "human"
+"""The condition that every study has: music by people."""
+
+CHECK: Final = "broken"
+"""The attention check, as files spell it: the condition of its clip, which no other may be called, and its role."""
+TaskKind = Literal["compare", "rate"]
 Role = Literal["test", "broken", "repeat"]
-"""What a task is for: to learn something, or to see whether the listener listens."""
+"""What a task is for: to learn something, or (an attention check, a repeat) to see whether the listener listens."""
 
 REPEAT_DISTANCE = 3
-"""At least so many tasks lie between a task and its repeat."""
+"""The smallest number of tasks between a task and its repeat."""
 
 
-class Placed(NamedTuple):
-    """One task of a listener, in numbers."""
+class Shape(NamedTuple):
+    """How large a study is."""
 
+    conditions: Sequence[str]
+    """At least two names."""
+    num_prompts: int
+    """Of which each listener gets each at most once; the checks have one more, which is the last."""
+    num_comparisons: int
+    """Of each listener, without checks."""
+    num_ratings: int
+    seed: int
+    """Of the places of the checks."""
+
+
+class PlannedTask(NamedTuple):
+    """A task of a listener and what it is for; for the researcher only."""
+
+    id: str
+    """Its place, from 1."""
+    kind: TaskKind
     role: Role
-    conditions: tuple[int, ...]
-    """Two to be compared, left and right, or one to be rated; with role `broken` those of the test are not in it."""
+    conditions: tuple[str, ...]
+    """Two to be compared, left and right, or one to be rated."""
     prompt: int
-    """Which prompt; -1 with role `broken`."""
-    repeats: int = -1
-    """Which task of the same kind is asked once more, counted from 0; -1 for none."""
+    repeats: str = ""
+    """Of a repeat: the id of the task that is asked again (a comparison with its sides changed)."""
+    clip_ids: tuple[str, ...] = ()
+    """Of the conditions."""
 
 
 def williams(size: int) -> list[list[int]]:
@@ -37,8 +62,7 @@ def williams(size: int) -> list[list[int]]:
     """
     if size == 1:
         return [[0], [0]]
-    zigzag = [(step + 1) // 2 if step % 2 else size - step // 2 for step in range(size)]
-    zigzag[0] = 0
+    zigzag = [(step + 1) // 2 if step % 2 else (size - step // 2) % size for step in range(size)]
     rows = [[(place + shift) % size for place in zigzag] for shift in range(size)]
     return rows if size % 2 == 0 else rows + [row[::-1] for row in rows]
 
@@ -58,58 +82,48 @@ def choose(limit: int, *key: object) -> int:
     return int.from_bytes(digest[:8], "big") % limit
 
 
-def comparisons_of(
-    number: int, *, num_conditions: int, num_prompts: int, num_comparisons: int, seed: int
-) -> list[Placed]:
-    """Returns the comparisons of a listener, with the broken clip in one of them and one asked again, sides changed.
+def plan_tasks(number: int, shape: Shape) -> list[PlannedTask]:
+    """Returns the tasks of a listener, from 0, in their order: the comparisons, then the ratings.
 
-    Args:
-        number: of the listener, from 0.
-        num_conditions: at least 2.
-        num_prompts: of which each listener gets each at most once.
-        num_comparisons: without those two checks.
-        seed: another one gives other places of the checks.
+    The prompts of the ratings are not those of the same listener's comparisons.
     """
-    pairs = pairs_of(num_conditions)
-    rows = williams(len(pairs))
-    offset = _offset(number, num_conditions, num_prompts)
-    tests = []
-    for place in range(num_comparisons):
-        block, column = divmod(place, len(pairs))
-        pair = pairs[rows[(number + block) % len(rows)][column]]
+    pairs = pairs_of(len(shape.conditions))
+    # The first prompt moves on with each listener, and once more after each common period.
+    period = math.lcm(len(williams(len(shape.conditions))), len(williams(len(pairs))), shape.num_prompts)
+    first_prompt = number + number // period
+    singles = [(condition,) for condition in range(len(shape.conditions))]
+    compared = _tests("compare", pairs, shape.num_comparisons, number, first_prompt, shape)
+    rated = _tests("rate", singles, shape.num_ratings, number, first_prompt + shape.num_comparisons, shape)
+    tasks: list[PlannedTask] = []
+    for tests in (compared, rated):
+        tasks += _with_checks(tests, len(tasks), number, shape)
+    return [task._replace(id=str(place)) for place, task in enumerate(tasks, 1)]
+
+
+def _tests(
+    kind: TaskKind, heard: Sequence[tuple[int, ...]], count: int, number: int, first_prompt: int, shape: Shape
+) -> list[PlannedTask]:
+    """Returns the tasks without checks; `heard` are the conditions that are heard together."""
+    rows = williams(len(heard))
+    tasks = []
+    for place in range(count):
+        block, column = divmod(place, len(heard))
+        conditions = tuple(shape.conditions[i] for i in heard[rows[(number + block) % len(rows)][column]])
         is_turned = (number + number // len(rows) + block) % 2
-        tests.append(Placed("test", pair[::-1] if is_turned else pair, (offset + place) % num_prompts))
-    return _with_checks(tests, "compare", number, seed)
+        prompt = (first_prompt + place) % shape.num_prompts
+        tasks.append(PlannedTask("", kind, "test", conditions[::-1] if is_turned else conditions, prompt))
+    return tasks
 
 
-def ratings_of(
-    number: int, *, num_conditions: int, num_prompts: int, num_comparisons: int, num_ratings: int, seed: int
-) -> list[Placed]:
-    """Returns the ratings of a listener, with the broken clip in one of them and one asked again.
-
-    Their prompts are not those of the listener's comparisons. For the arguments see `comparisons_of`.
-    """
-    rows = williams(num_conditions)
-    offset = _offset(number, num_conditions, num_prompts) + num_comparisons
-    tests = []
-    for place in range(num_ratings):
-        block, column = divmod(place, num_conditions)
-        condition = rows[(number + block) % len(rows)][column]
-        tests.append(Placed("test", (condition,), (offset + place) % num_prompts))
-    return _with_checks(tests, "rate", number, seed)
-
-
-def _offset(number: int, num_conditions: int, num_prompts: int) -> int:
-    """Returns the listener's first prompt: it moves on with each listener, and once more after each common period."""
-    num_rows = math.lcm(len(williams(num_conditions)), len(williams(len(pairs_of(num_conditions)))))
-    return number + number // math.lcm(num_rows, num_prompts)
-
-
-def _with_checks(tests: list[Placed], kind: str, number: int, seed: int) -> list[Placed]:
-    """Returns the tasks with the broken clip somewhere after the first, and at the end one of the early ones again."""
+def _with_checks(tests: list[PlannedTask], num_before: int, number: int, shape: Shape) -> list[PlannedTask]:
+    """Returns the tasks with the attention check somewhere after the first, and at the end an early one again."""
+    kind, seed = tests[0].kind, shape.seed
     repeated = choose(max(1, len(tests) - REPEAT_DISTANCE), seed, number, kind, "repeated")
-    place = 1 + choose(max(1, len(tests) - 1), seed, number, kind, "broken")
-    tasks = [*tests[:place], Placed("broken", (), -1), *tests[place:]]
+    place = 1 + choose(max(1, len(tests) - 1), seed, number, kind, CHECK)
+    heard = (CHECK, HUMAN) if kind == "compare" else (CHECK,)
+    is_turned = choose(2, seed, number, "side")
+    check = PlannedTask("", kind, CHECK, heard[::-1] if is_turned else heard, shape.num_prompts)
     original = tests[repeated]
-    again = Placed("repeat", original.conditions[::-1], original.prompt, repeated + (repeated >= place))
-    return [*tasks, again]
+    repeats = str(num_before + repeated + (repeated >= place) + 1)
+    again = original._replace(role="repeat", conditions=original.conditions[::-1], repeats=repeats)
+    return [*tests[:place], check, *tests[place:], again]

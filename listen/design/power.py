@@ -30,29 +30,20 @@ def listeners_for_preference(
     """
     if not 0.5 < effect < 1 or not 0 < power < 1:
         raise UserError(f"effect {effect} must be above 0.5 and below 1, power {power} above 0 and below 1")
-    answers = np.arange(1, _most_answers(effect, power, num_pairs) + 1)
+    # More than are needed: twice what the normal approximation says, and some.
+    quantile = stats.norm.ppf(1 - ALPHA / num_pairs / 2) + max(stats.norm.ppf(power), 0)
+    answers = np.arange(1, math.ceil(2 * (quantile / (2 * effect - 1)) ** 2) + 51)
     most_by_chance = stats.binom.isf(ALPHA / num_pairs / 2, answers, 0.5)
     enough = stats.binom.sf(most_by_chance, answers, effect) >= power
     return math.ceil(int(answers[enough.argmax()]) / (comparisons_each * (1 - tie_share)))
-
-
-def _most_answers(effect: float, power: float, num_pairs: int) -> int:
-    """Returns more than are needed: twice what the normal approximation says, and some."""
-    quantile = stats.norm.ppf(1 - ALPHA / num_pairs / 2) + max(stats.norm.ppf(power), 0)
-    return math.ceil(2 * (quantile / (2 * effect - 1)) ** 2) + 50
 
 
 def listeners_for_ratings(difference: float, power: float, *, deviation: float, num_tests: int) -> int:
     """Returns how many listeners are needed until a difference in points between two conditions is seen.
 
     Wilcoxon's test needs pi / 3 times as many pairs as the t test, for normal differences: n = pi / 3
-    (z(1 - a/2) + z(power))^2 (deviation / difference)^2.
-
-    Args:
-        difference: in points, between the means that a listener gives.
-        power: the chance of seeing it.
-        deviation: of that difference between listeners.
-        num_tests: that are made; ALPHA is divided by it.
+    (z(1 - a/2) + z(power))^2 (deviation / difference)^2, with a the ALPHA over the number of tests, and the deviation
+    of that difference between listeners, each of whom gives several ratings.
     """
     if not difference > 0 or not 0 < power < 1:
         raise UserError(f"difference {difference} must be above 0, power {power} above 0 and below 1")

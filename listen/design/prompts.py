@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from ostinato.configs.listen import StudyConfig
 from ostinato.data.records import Dataset, TFRecordSource
 from ostinato.listen.design.study import StudyError
 from ostinato.music.piece import Notes, Piece
@@ -34,6 +35,11 @@ class Prompt(NamedTuple):
     piece: Piece
     """The whole, as people wrote it."""
 
+    def describe(self, split: str) -> dict[str, str | int | float]:
+        """Returns where it was taken from, for the researcher."""
+        number, bars, seconds = self.record, self.num_bars, round(self.end_s, 3)
+        return {"record": self.record_id, "split": split, "number": number, "bars": bars, "seconds": seconds}
+
 
 def held_out_split(dataset: Dataset, split: str) -> str:
     """Returns the split that human music is taken from: the one that is asked for, or test, or validation.
@@ -42,7 +48,7 @@ def held_out_split(dataset: Dataset, split: str) -> str:
         StudyError: it is the training split, or there is none.
     """
     found = split or next((name for name in ("test", "validation") if name in dataset.splits), "")
-    if not found or found not in dataset.splits:
+    if found not in dataset.splits:
         raise StudyError(
             f"{dataset.path}: has no split {found or 'test or validation'}, only {', '.join(dataset.splits)}"
         )
@@ -51,45 +57,35 @@ def held_out_split(dataset: Dataset, split: str) -> str:
     return found
 
 
-def draw_prompts(
-    dataset: Dataset, split: str, number: int, *, least: int, clip_s: float, prompt_s: float, seed: int
-) -> list[Prompt]:
+def draw_prompts(dataset: Dataset, split: str, number: int, config: StudyConfig, *, least: int) -> list[Prompt]:
     """Returns prompts in a random order, of which each piece of the split that is long enough is equally likely.
 
-    Args:
-        dataset: holds the pieces.
-        split: of it.
-        number: how many are wanted.
-        least: how many will do, where there are not so many.
-        clip_s: pieces must last as long; no prompt is longer than half of it.
-        prompt_s: a prompt is the fewest bars that last at least as long.
-        seed: of the lot.
+    A prompt is the fewest bars that last at least `prompt_seconds`, and at most half of a clip.
 
     Raises:
         StudyError: there are fewer than `least`.
     """
     source = dataset.source(split)
     found: list[Prompt] = []
-    for record in np.random.default_rng(seed).permutation(len(source)).tolist():
-        prompt = _prompt(source, record, clip_s=clip_s, prompt_s=prompt_s)
+    for record in np.random.default_rng(config.seed).permutation(len(source)).tolist():
+        prompt = _prompt(source, record, clip_s=config.clip_seconds, prompt_s=config.prompt_seconds)
         found += [prompt] if prompt else []
         if len(found) == number:
             break
     if len(found) < least:
         raise StudyError(
-            f"{dataset.path}: {len(found)} of {len(source)} pieces of the {split} split last {clip_s:g} s and begin "
-            f"with bars that can be used, {least} are needed; give a smaller --clip-seconds, --comparisons or --ratings"
+            f"{dataset.path}: {len(found)} of {len(source)} pieces of the {split} split last {config.clip_seconds:g} s "
+            f"and begin with bars that can be used, {least} are needed; give a smaller --clip-seconds, --comparisons "
+            "or --ratings"
         )
     return found
 
 
 def first_seconds(piece: Piece, length_s: float) -> Piece:
-    """Returns the notes that begin within the first seconds of a piece; notes that go on are cut there."""
-    begin_s = piece.seconds(piece.notes.onset)
-    kept = begin_s < length_s
-    notes = Notes(*(column[kept] for column in piece.notes))
-    ticks = np.arange(piece.end_tick + 1)
-    end_tick = int(np.searchsorted(piece.seconds(ticks), length_s))
+    """Returns the notes that begin within the first seconds of a piece; longer notes are cut there."""
+    is_heard = piece.seconds(piece.notes.onset) < length_s
+    notes = Notes(*(column[is_heard] for column in piece.notes))
+    end_tick = int(np.searchsorted(piece.seconds(np.arange(piece.end_tick + 1)), length_s))
     duration = np.maximum(np.minimum(notes.duration, end_tick - notes.onset), 1)
     return Piece(notes._replace(duration=duration), piece.tempos, piece.meters, piece.ticks_per_quarter)
 
@@ -109,13 +105,6 @@ def _prompt(source: TFRecordSource, number: int, *, clip_s: float, prompt_s: flo
     if beginning.num_notes < FEWEST_NOTES or beginning.seconds(beginning.notes.onset[0]) > LATEST_FIRST_NOTE_S:
         return None
     style = codec.styles.index(record.style) if record.style in codec.styles else 0
-    return Prompt(
-        record_id=record.id,
-        record=number,
-        style=style,
-        rows=codec.encode(beginning, style)[:-1],
-        num_bars=num_bars,
-        num_beats=-(-int(lines[num_bars]) // piece.ticks_per_quarter),
-        end_s=float(lines_s[num_bars]),
-        piece=piece,
-    )
+    num_beats = -(-int(lines[num_bars]) // piece.ticks_per_quarter)
+    rows = codec.encode(beginning, style)[:-1]
+    return Prompt(record.id, number, style, rows, num_bars, num_beats, float(lines_s[num_bars]), piece)

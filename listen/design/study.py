@@ -5,40 +5,33 @@ The folder of a study holds
     study.json        title, text, clips and their files; nothing in it tells a condition, so a browser may see it
     conditions.json   what each clip is, which are checks, the order of tasks; never to be served (mode 0600)
     audio/            the clips: <id>.ogg (Opus) and <id>.mp3, the ids random
-    answers.sqlite    what listeners said (`answers.py`); never to be served
+    answers.sqlite    what listeners answered (`answers.py`); never to be served
 
-    study = Study.open(folder)
-    study.clip_path("3f…", "opus")     # audio/3f….ogg; any other id or format is a StudyError
-    study.tasks_of(17)                 # of the 18th listener: the comparisons, then the ratings
-    study.public()                     # what may be sent to a browser
-
-A task says which clips it is about and nothing else. Its id is its place ("1", "2", …), so it says nothing about the
-task, and is the same for every listener. What a task is for (`plan_of`) is for `results` only.
+A task says which clips it is about and nothing else; its id is its place ("1", "2", …) for every listener. What a
+task is for (`plan_of`) is for `results` only.
 """
 
+import functools
 import json
 import math
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ostinato.configs.errors import UserError
 from ostinato.data.records import write_atomically
-from ostinato.listen.design.plan import PlannedTask, Private, TaskKind, make_plan
+from ostinato.listen.design.order import PlannedTask, Shape, TaskKind, plan_tasks
 
-STUDY_FILE = "study.json"
-CONDITIONS_FILE = "conditions.json"
-AUDIO_FOLDER = "audio"
-ANSWERS_FILE = "answers.sqlite"
-
+STUDY_FILE, CONDITIONS_FILE, AUDIO_FOLDER, ANSWERS_FILE = "study.json", "conditions.json", "audio", "answers.sqlite"
 FORMAT = 1
 
 SUFFIXES = {"opus": ".ogg", "mp3": ".mp3"}
 """Formats of clips, best first, and how their files end."""
-
 CONTENT_TYPES = {"opus": "audio/ogg; codecs=opus", "mp3": "audio/mpeg"}
+
+_TEXTS = ("id", "title", "about", "contact", "created", "clip_s", "prompt_s")
 
 
 class StudyError(UserError):
@@ -55,8 +48,6 @@ class Clip:
     """Path within the study by format (`SUFFIXES`), with forward slashes."""
     duration_s: float
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType]  # it holds a dict
-
 
 @dataclass(frozen=True)
 class Task:
@@ -69,6 +60,37 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Private:
+    """What only the researcher may see: the fields of conditions.json."""
+
+    seed: int
+    """Of the music."""
+    order_seed: int
+    """Of the places of the checks; random."""
+    conditions: list[dict[str, Any]]
+    """For each its `name` and where it comes from."""
+    prompts: list[dict[str, Any]]
+    """For each where it was taken from; the last one is that of the checks."""
+    clips: dict[str, dict[str, Any]]
+    """For each clip `condition`, `prompt` (its number), and how it was made."""
+    num_comparisons: int
+    """Of each listener, without checks."""
+    num_ratings: int
+    config: dict[str, Any]
+    """The options of `create`, the loudness of all clips in LUFS, and the fingerprint of the dataset."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the conditions."""
+        return tuple(condition["name"] for condition in self.conditions)
+
+    @functools.cached_property
+    def clip_of(self) -> dict[tuple[str, int], str]:
+        """The clip of a condition and a prompt."""
+        return {(clip["condition"], clip["prompt"]): name for name, clip in self.clips.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """A study that has been created."""
 
@@ -77,7 +99,7 @@ class Study:
     """16 random hexadecimal digits."""
     title: str
     about: str
-    """What listeners are told; paragraphs of plain text, separated by empty lines."""
+    """What listeners read; paragraphs of plain text, separated by empty lines."""
     contact: str
     """Whom to write to; may be empty."""
     created: str
@@ -85,14 +107,9 @@ class Study:
     clip_s: float
     """Seconds of each clip; all are equally long."""
     prompt_s: float
-    """Roughly so many seconds at the beginning are the same in all clips of a prompt."""
+    """How many seconds at the beginning are the same in all clips of a prompt, roughly."""
     clips: Mapping[str, Clip]
     private: Private
-
-    @property
-    def seed(self) -> int:
-        """Of the music; not public, since whoever has the models could make the clips again."""
-        return self.private.seed
 
     @classmethod
     def open(cls, folder: str | Path) -> "Study":
@@ -104,40 +121,45 @@ class Study:
         folder = Path(folder)
         shown, hidden = (_read(folder / name) for name in (STUDY_FILE, CONDITIONS_FILE))
         for name, document in ((STUDY_FILE, shown), (CONDITIONS_FILE, hidden)):
-            if document.get("format") != FORMAT or document.get("id") != shown["id"]:
+            if document.pop("format", None) != FORMAT or document.get("id") != shown["id"]:
                 raise StudyError(f"{folder / name}: not of this study, or of another version of ostinato")
-        clips = {name: Clip(name, dict(clip["files"]), clip["duration_s"]) for name, clip in shown["clips"].items()}
-        for clip in clips.values():
-            for path in clip.files.values():
-                if not (folder / path).is_file():
-                    raise StudyError(f"{folder / path}: is missing; create the study again")
-        del hidden["format"], hidden["id"]
-        texts = {name: shown[name] for name in ("id", "title", "about", "contact", "created", "clip_s", "prompt_s")}
-        return cls(folder=folder, clips=clips, private=Private.from_json(hidden), **texts)
+        clips = {name: Clip(name, clip["files"], clip["duration_s"]) for name, clip in shown["clips"].items()}
+        for path in (folder / path for clip in clips.values() for path in clip.files.values()):
+            if not path.is_file():
+                raise StudyError(f"{path}: is missing; create the study again")
+        del hidden["id"]
+        texts = {name: shown[name] for name in _TEXTS}
+        return cls(folder=folder, clips=clips, private=Private(**hidden), **texts)
 
-    def clip_path(self, clip_id: str, audio_format: str) -> Path:
-        """Returns the file of a clip.
-
-        Raises:
-            StudyError: there is no such clip, or not in this format.
-        """
-        clip = self.clips.get(clip_id)
-        if clip is None or audio_format not in clip.files:
-            raise StudyError(f"there is no clip {clip_id[:40]!r} as {audio_format[:40]!r}")
-        return self.folder / clip.files[audio_format]
+    def write(self) -> "Study":
+        """Writes the descriptions beside the audio, last what makes the folder a study, and opens it."""
+        head = {"format": FORMAT, "id": self.id}
+        file = self.folder / CONDITIONS_FILE
+        write_atomically(file, _to_bytes(head | asdict(self.private)))
+        file.chmod(stat.S_IRUSR | stat.S_IWUSR)
+        # Sorted by their random names: the order in which they were made would tell conditions.
+        clips = {
+            name: {"files": clip.files, "duration_s": clip.duration_s} for name, clip in sorted(self.clips.items())
+        }
+        write_atomically(self.folder / STUDY_FILE, _to_bytes(head | self._texts() | {"clips": clips}))
+        return Study.open(self.folder)
 
     def plan_of(self, number: int) -> tuple[PlannedTask, ...]:
         """Returns the tasks of a listener, from 0, with what they are for."""
         if number < 0:
             raise StudyError(f"there is no listener {number}, the first is 0")
-        return make_plan(self.private, number)
+        private, last = self.private, len(self.private.prompts) - 1
+        shape = Shape(private.names, last, private.num_comparisons, private.num_ratings, private.order_seed)
+        return tuple(
+            task._replace(clip_ids=tuple(private.clip_of[name, task.prompt] for name in task.conditions))
+            for task in plan_tasks(number, shape)
+        )
 
     def tasks_of(self, number: int) -> tuple[Task, ...]:
         """Returns the tasks of a listener, from 0, in their order: the comparisons, then the ratings.
 
-        Each prompt is heard in at most one task (the two clips of a comparison share it), but for the two tasks that
-        are asked again and the prompt of the broken clip, which is kept for the checks. `order.py` says what is
-        balanced.
+        Each prompt is heard in at most one task (the two clips of a comparison share it), except in the two tasks that
+        are asked again, and the attention checks have a prompt of their own. `order.py` says what is balanced.
         """
         return tuple(
             Task(task.id, task.kind, tuple(self.clips[clip_id] for clip_id in task.clip_ids))
@@ -151,61 +173,18 @@ class Study:
 
     @property
     def minutes(self) -> int:
-        """Roughly how long a listener needs: every clip once, and ten seconds for each answer."""
+        """About how long a listener needs: every clip once, and ten seconds for each answer."""
         heard_s = sum(len(task.clip_ids) * self.clip_s + 10 for task in self.plan_of(0))
         return max(1, math.ceil(heard_s / 60))
 
     def public(self) -> dict[str, Any]:
         """Returns what may be sent to a browser, ready for JSON; without the list of clips, which each task names."""
         kinds = [task.kind for task in self.plan_of(0)]
-        return {
-            "id": self.id,
-            "title": self.title,
-            "about": self.about,
-            "contact": self.contact,
-            "created": self.created,
-            "clip_s": self.clip_s,
-            "prompt_s": self.prompt_s,
-            "minutes": self.minutes,
-            "tasks": {kind: kinds.count(kind) for kind in ("compare", "rate")},
-        }
+        tasks = {kind: kinds.count(kind) for kind in ("compare", "rate")}
+        return self._texts() | {"minutes": self.minutes, "tasks": tasks}
 
-
-def write_study(
-    folder: Path,
-    private: Private,
-    clips: Mapping[str, Clip],
-    *,
-    study_id: str,
-    title: str,
-    about: str,
-    contact: str,
-    created: str,
-    clip_s: float,
-    prompt_s: float,
-) -> Study:
-    """Writes the description of a study beside its audio and opens it. What makes the folder a study is written last.
-
-    The arguments are the fields of `Study`.
-    """
-    hidden = {"format": FORMAT, "id": study_id, **private.to_json()}
-    file = folder / CONDITIONS_FILE
-    write_atomically(file, _to_bytes(hidden))
-    file.chmod(stat.S_IRUSR | stat.S_IWUSR)
-    shown = {
-        "format": FORMAT,
-        "id": study_id,
-        "title": title,
-        "about": about,
-        "contact": contact,
-        "created": created,
-        "clip_s": clip_s,
-        "prompt_s": prompt_s,
-        # Sorted by their random names: the order in which they were made would tell conditions.
-        "clips": {name: {"files": clips[name].files, "duration_s": clips[name].duration_s} for name in sorted(clips)},
-    }
-    write_atomically(folder / STUDY_FILE, _to_bytes(shown))
-    return Study.open(folder)
+    def _texts(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _TEXTS}
 
 
 def _to_bytes(document: dict[str, Any]) -> bytes:

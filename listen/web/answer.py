@@ -14,35 +14,37 @@ All keys are needed, and there are no others. The file that a listener of a stat
      "answers": [{"task": "1", "kind": "compare", …as above…}, …]}
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ostinato.configs.errors import UserError
 from ostinato.listen.design.study import Task
 
 SCALES = ("coherence", "style", "emotion")
-
-CHOICES = ("a", "b", "none")
-"""The left clip, the right one, no preference."""
-
 LOWEST, HIGHEST = 1, 5
+CHOICES = {"a": "Clip A", "b": "Clip B", "none": "No preference"}
+"""The left clip, the right one, neither; as they are stored and in words."""
 
 MAX_COMMENT = 1000
 """Characters."""
-
 MAX_PLAYED_MS = 24 * 3600 * 1000
 
-PRACTICE = ("0", "1", "2", "3", "4-5", "6-9", "10+")
-"""Years of regular, daily practice of an instrument or of singing; as the Goldsmiths Musical Sophistication Index
-(Muellensiefen et al., 2014) asks for them."""
-
-LEVELS = ("listener", "amateur", "student", "professional")
-"""How listeners describe themselves: as someone who listens, who plays for pleasure, who studies music, who lives on
-it."""
-
-PLAYBACK = ("headphones", "speakers", "device")
-"""What is listened with; device: the speaker of a phone or a laptop."""
+TRAINING = {
+    "practice": {
+        "0": "never", "1": "1 year", "2": "2 years", "3": "3 years", "4-5": "4 to 5", "6-9": "6 to 9",
+        "10+": "10 or more",
+    },
+    "level": {
+        "listener": "I listen", "amateur": "I play or sing for pleasure", "student": "I study it",
+        "professional": "I make my living with it",
+    },
+    "playback": {
+        "headphones": "Headphones or earphones", "speakers": "Loudspeakers", "device": "This phone or computer",
+    },
+}  # fmt: skip
+"""What listeners say about themselves, as it is stored and in words. The years of regular practice are asked for as the
+Goldsmiths Musical Sophistication Index (Muellensiefen et al., 2014) does."""
 
 
 class AnswerError(UserError):
@@ -72,7 +74,7 @@ class Rating:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What a listener knows of music, and what it is heard with."""
+    """What a listener knows of music, and what it is heard with; see TRAINING."""
 
     practice: str
     level: str
@@ -84,7 +86,7 @@ Answer = Comparison | Rating
 
 @dataclass(frozen=True)
 class Listener:
-    """All that one listener said, for `results`."""
+    """All answers of one listener, for `results`."""
 
     name: str
     """Unique: the number, or the session of a downloaded file."""
@@ -94,8 +96,6 @@ class Listener:
     training: Training | None
     answers: dict[str, Answer]
     """By task."""
-
-    __hash__ = None  # pyright: ignore[reportAssignmentType]  # it holds a dict
 
 
 def parse_answer(task: Task, data: object) -> Answer:
@@ -121,9 +121,8 @@ def parse_training(data: object) -> Training:
     Raises:
         AnswerError: it is not that; the message says what is wrong.
     """
-    allowed = {"practice": PRACTICE, "level": LEVELS, "playback": PLAYBACK}
-    fields = _object(data, tuple(allowed))
-    return Training(**{name: _one_of(name, fields[name], values) for name, values in allowed.items()})
+    fields = _object(data, TRAINING)
+    return Training(**{name: _one_of(name, fields[name], values) for name, values in TRAINING.items()})
 
 
 def to_json(answer: Answer | Training) -> dict[str, Any]:
@@ -131,19 +130,18 @@ def to_json(answer: Answer | Training) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(answer).items()}
 
 
-def says_the_same(one: Answer | Training, other: Answer | Training) -> bool:
+def says_the_same(one: Answer, other: Answer) -> bool:
     """Tells whether two answers are the same, however long the clips were played before each."""
-    told = [{name: value for name, value in to_json(answer).items() if name != "played_ms"} for answer in (one, other)]
-    return type(one) is type(other) and told[0] == told[1]
+    return replace(one, played_ms=()) == replace(other, played_ms=())
 
 
-def _object(data: object, names: tuple[str, ...]) -> Mapping[str, Any]:
+def _object(data: object, names: Collection[str]) -> Mapping[str, Any]:
     if not isinstance(data, Mapping) or set(data) != set(names):
         raise AnswerError(f"an object with exactly {', '.join(names)} is needed")
     return data
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> str:
+def _one_of(name: str, value: object, allowed: Collection[str]) -> str:
     if not isinstance(value, str) or value not in allowed:
         raise AnswerError(f"{name} must be one of {', '.join(allowed)}")
     return value

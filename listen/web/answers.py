@@ -1,4 +1,4 @@
-"""What listeners said, in SQLite; safe for many threads, and for several processes.
+"""What listeners answered, in SQLite; safe for many threads, and for several processes.
 
     answers = Answers.open(study)                  # study/answers.sqlite; made if it is not there
     token, number = answers.begin()                # consent was given; the token goes into the listener's cookie
@@ -12,7 +12,7 @@
 Every call that writes has committed when it returns: WAL with synchronous=FULL, so the answer is on disk, and is there
 after kill -9 or loss of power. What is stored cannot be changed: the same answer once more is fine (a page that heard
 nothing asks again), another one is an AnswerError. Tasks are answered in their order. Of a token only its SHA-256 is
-stored, so nobody who reads the file can go on with a session. No address, no browser, no name is stored.
+stored, so nobody who reads the file can continue a session. No address, no browser, no name is stored.
 
 All methods raise AnswerError for a token that is not known (or whose listener has withdrawn).
 """
@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ostinato.listen.design.study import ANSWERS_FILE, Study, StudyError, Task
 from ostinato.listen.web.answer import (
@@ -43,7 +43,7 @@ from ostinato.listen.web.answer import (
 )
 
 _BUSY_TIMEOUT_S = 30.0
-
+_CHANGED = "this was answered before and cannot be changed"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value ANY) STRICT;
 CREATE TABLE IF NOT EXISTS sessions (
@@ -80,11 +80,14 @@ class Progress:
     number: int
     answered: int
     """How many tasks, from the first on."""
-    total: int
-    next_task: Task | None
-    """None when all are answered."""
+    tasks: tuple[Task, ...]
     has_training: bool
     finished: bool
+
+    @property
+    def next_task(self) -> Task | None:
+        """The first task without an answer; None when all are answered."""
+        return self.tasks[self.answered] if self.answered < len(self.tasks) else None
 
 
 class Answers:
@@ -92,9 +95,7 @@ class Answers:
 
     def __init__(self, study: Study, connection: sqlite3.Connection) -> None:
         """Use `Answers.open`."""
-        self._study = study
-        self._connection = connection
-        self._lock = threading.Lock()
+        self._study, self._connection, self._lock = study, connection, threading.Lock()
 
     @classmethod
     def open(cls, study: Study, path: Path | None = None) -> "Answers":
@@ -152,14 +153,11 @@ class Answers:
             AnswerError: another one is stored already.
         """
         with self._writing() as connection:
-            session = _session(connection, token)
-            if session["training"] is None:
-                connection.execute(
-                    "UPDATE sessions SET training = ? WHERE number = ?",
-                    (json.dumps(to_json(training)), session["number"]),
-                )
-            elif not says_the_same(parse_training(json.loads(session["training"])), training):
-                raise AnswerError("this was answered before and cannot be changed")
+            number, stored, _ = _session(connection, token)
+            if stored is not None and parse_training(json.loads(stored)) != training:
+                raise AnswerError(_CHANGED)
+            said = json.dumps(to_json(training))
+            connection.execute("UPDATE sessions SET training = ? WHERE number = ?", (said, number))
 
     def record(self, token: str, task_id: str, answer: Answer) -> None:
         """Stores an answer.
@@ -169,7 +167,7 @@ class Answers:
                 before it is not answered yet.
         """
         with self._writing() as connection:
-            number = _session(connection, token)["number"]
+            number, _, _ = _session(connection, token)
             tasks = self._study.tasks_of(number)
             place = next((place for place, task in enumerate(tasks) if task.id == task_id), None)
             if place is None or (tasks[place].kind == "compare") != isinstance(answer, Comparison):
@@ -181,31 +179,20 @@ class Answers:
             ).fetchone()
             if stored is not None:
                 if not says_the_same(parse_answer(tasks[place], json.loads(stored[0])), answer):
-                    raise AnswerError("this was answered before and cannot be changed")
+                    raise AnswerError(_CHANGED)
                 return
-            (answered,) = connection.execute("SELECT count(*) FROM answers WHERE number = ?", (number,)).fetchone()
+            answered = _count(connection, number)
             if place > answered:
                 raise AnswerError(f"task {tasks[answered].id} comes before this one")
-            connection.execute(
-                "INSERT INTO answers VALUES (?, ?, ?, ?)", (number, task_id, json.dumps(to_json(answer)), _now())
-            )
+            row = number, task_id, json.dumps(to_json(answer)), _now()
+            connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", row)
 
     def progress(self, token: str) -> Progress:
         """Returns how far a listener is."""
         with self._reading() as connection:
-            session = _session(connection, token)
-            (answered,) = connection.execute(
-                "SELECT count(*) FROM answers WHERE number = ?", (session["number"],)
-            ).fetchone()
-        tasks = self._study.tasks_of(session["number"])
-        return Progress(
-            number=session["number"],
-            answered=answered,
-            total=len(tasks),
-            next_task=tasks[answered] if answered < len(tasks) else None,
-            has_training=session["training"] is not None,
-            finished=session["finished"] is not None,
-        )
+            number, training, finished = _session(connection, token)
+            answered = _count(connection, number)
+        return Progress(number, answered, self._study.tasks_of(number), training is not None, finished is not None)
 
     def finish(self, token: str) -> None:
         """Says that a listener is done; once more changes nothing.
@@ -214,9 +201,8 @@ class Answers:
             AnswerError: a task is not answered yet.
         """
         with self._writing() as connection:
-            number = _session(connection, token)["number"]
-            (answered,) = connection.execute("SELECT count(*) FROM answers WHERE number = ?", (number,)).fetchone()
-            tasks = self._study.tasks_of(number)
+            number, _, _ = _session(connection, token)
+            answered, tasks = _count(connection, number), self._study.tasks_of(number)
             if answered < len(tasks):
                 raise AnswerError(f"task {tasks[answered].id} is not answered yet")
             connection.execute(
@@ -226,7 +212,7 @@ class Answers:
     def withdraw(self, token: str) -> None:
         """Deletes all that a listener said. The number stays used, so that nobody else gets the same tasks."""
         with self._writing() as connection:
-            number = _session(connection, token)["number"]
+            number, _, _ = _session(connection, token)
             connection.execute("DELETE FROM answers WHERE number = ?", (number,))
             connection.execute(
                 "UPDATE sessions SET training = NULL, finished = NULL, withdrawn = ? WHERE number = ?", (_now(), number)
@@ -241,27 +227,23 @@ class Answers:
                 "SELECT count(*), count(finished), count(withdrawn) FROM sessions"
             ).fetchone()
             refused = connection.execute("SELECT value FROM about WHERE name = 'refused'").fetchone()
-        return {
-            "begun": begun,
-            "finished": finished,
-            "refused": refused[0] if refused else 0,
-            "withdrawn": withdrawn,
-        }
+        number = refused[0] if refused else 0
+        return {"begun": begun, "finished": finished, "refused": number, "withdrawn": withdrawn}
 
     def listeners(self) -> list[Listener]:
-        """Returns all that was said, by listeners who have not withdrawn."""
+        """Returns all answers, by listeners who have not withdrawn."""
         with self._reading() as connection:
-            sessions = connection.execute("SELECT * FROM sessions WHERE withdrawn IS NULL ORDER BY number").fetchall()
+            sessions = connection.execute(
+                "SELECT number, begun, training, finished FROM sessions WHERE withdrawn IS NULL ORDER BY number"
+            ).fetchall()
             rows = connection.execute("SELECT number, task, answer FROM answers").fetchall()
-        said: dict[int, dict[str, Any]] = {}
-        for number, task, answer in rows:
-            said.setdefault(number, {})[task] = json.loads(answer)
+        stored = {(number, task): json.loads(answer) for number, task, answer in rows}
         found = []
-        for number, _, begun, training, finished, _ in sessions:
+        for number, begun, training, finished in sessions:
             answers = {
-                task.id: parse_answer(task, said[number][task.id])
+                task.id: parse_answer(task, stored[number, task.id])
                 for task in self._study.tasks_of(number)
-                if task.id in said.get(number, {})
+                if (number, task.id) in stored
             }
             trained = parse_training(json.loads(training)) if training else None
             found.append(Listener(str(number), number, begun, finished is not None, trained, answers))
@@ -291,13 +273,18 @@ class Answers:
                 self._connection.execute("ROLLBACK")
 
 
-def _session(connection: sqlite3.Connection, token: str) -> dict[str, Any]:
+def _session(connection: sqlite3.Connection, token: str) -> tuple[int, str | None, str | None]:
+    """Returns the number, the training and the end of a session."""
     row = connection.execute(
         "SELECT number, training, finished FROM sessions WHERE token_sha256 = ? AND withdrawn IS NULL", (_hash(token),)
     ).fetchone()
     if row is None:
         raise AnswerError("this session is not known")
-    return dict(zip(("number", "training", "finished"), row, strict=True))
+    return row
+
+
+def _count(connection: sqlite3.Connection, number: int) -> int:
+    return connection.execute("SELECT count(*) FROM answers WHERE number = ?", (number,)).fetchone()[0]
 
 
 def _hash(token: str) -> bytes:

@@ -10,30 +10,28 @@ Each form is answered with a redirect, after the answer is on disk. Who a listen
 is kept between requests, so the server can be killed and started again at any moment.
 """
 
+import functools
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ostinato.listen.design.study import CONTENT_TYPES, Study
-from ostinato.listen.web import screens
-from ostinato.listen.web.address import check_prefix
 from ostinato.listen.web.answer import SCALES, AnswerError, parse_answer, parse_training
 from ostinato.listen.web.answers import Answers
-from ostinato.listen.web.clip_response import clip_response
-from ostinato.listen.web.guard import Guard, check_origin, read_form
-from ostinato.listen.web.markup import STATIC_FILES, read_static, version_of
-from ostinato.listen.web.sessions import COOKIE_DAYS, Limits, Listener, Sessions
+from ostinato.listen.web.guard import Guard, read_form
+from ostinato.listen.web.screens import POLICY, REFUSED, STATIC, WITHDRAWN, Screens
+from ostinato.listen.web.serving import Static, check_prefix
+from ostinato.listen.web.sessions import COOKIE_DAYS, Limits, Sessions, Visitor
 from ostinato.listen.web.site import Site
-from ostinato.listen.web.task_screen import task_screen
 
 STORAGE = (
     "That you agreed, and when; what you say about your musical training; your answers and comments, when you gave "
@@ -43,16 +41,25 @@ STORAGE = (
     "You can have your answers deleted, here, as long as the study runs.",
 )
 
+CLIP_HEADERS = {
+    "cache-control": "private, max-age=86400",
+    # The same for all clips: when a file was made would tell by what.
+    "etag": '"clip"',
+    "last-modified": "Thu, 01 Jan 1970 00:00:00 GMT",
+}
+
 _logger = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 class _Pages:
     """Answers requests to one study."""
 
     def __init__(self, study: Study, answers: Answers, site: Site, limits: Limits) -> None:
-        self._study, self._answers, self._site, self._root = study, answers, site, site.root
+        self._study, self._answers, self._site = study, answers, site
         self._sessions = Sessions(answers, study_id=study.id, root=site.root, limits=limits)
-        self._public = study.public()
+        self._static = Static(directory=STATIC)
         self._clips = {
             Path(file).name: (study.folder / file, CONTENT_TYPES[form])
             for clip in study.clips.values()
@@ -64,14 +71,14 @@ class _Pages:
         return [
             Route("/", self.welcome),
             Route("/consent", self.take_consent, methods=["POST"]),
-            Route("/about", self.about),
+            Route("/about", self._known(self.about)),
             Route("/training", self.training),
-            Route("/training", self.take_training, methods=["POST"]),
-            Route("/task", self.task),
-            Route("/task", self.take_answer, methods=["POST"]),
-            Route("/thanks", self.thanks),
-            Route("/withdraw", self.withdraw),
-            Route("/withdraw", self.take_withdrawal, methods=["POST"]),
+            Route("/training", self._known_form(self.take_training), methods=["POST"]),
+            Route("/task", self._known(self.task)),
+            Route("/task", self._known_form(self.take_answer), methods=["POST"]),
+            Route("/thanks", self._known(self.thanks)),
+            Route("/withdraw", self._known(self.withdraw)),
+            Route("/withdraw", self._known_form(self.take_withdrawal), methods=["POST"]),
             Route("/refused", self.refused),
             Route("/withdrawn", self.withdrawn),
             Route("/audio/{name}", self.clip),
@@ -79,25 +86,41 @@ class _Pages:
             Route("/robots.txt", self.robots),
         ]
 
+    def _known(self, handle: Callable[[Visitor], Awaitable[Response]]) -> Handler:
+        """Returns a page for those who have begun; others go to the first page."""
+
+        async def answer(request: Request) -> Response:
+            visitor = await self._sessions.find(request)
+            return self._site.go("") if visitor is None else await handle(visitor)
+
+        return answer
+
+    def _known_form(self, handle: Callable[[Visitor, dict[str, str]], Awaitable[Response]]) -> Handler:
+        """Returns what takes a form of those who have begun."""
+
+        async def answer(request: Request) -> Response:
+            form = await read_form(request)
+            return await self._known(functools.partial(handle, form=form))(request)
+
+        return answer
+
     async def welcome(self, request: Request) -> Response:
-        """What the study is about; whoever has begun goes on instead."""
+        """What the study is about; whoever has begun goes to the tasks instead."""
         if await self._sessions.find(request) is not None:
             return self._site.go("task")
-        return self._site.page(screens.welcome(self._public, root=self._root, storage=STORAGE))
+        return self._site.page("welcome.html", has_begun=False)
 
-    async def about(self, request: Request) -> Response:
+    async def about(self, visitor: Visitor) -> Response:
         """The same for those who have begun."""
-        if await self._sessions.find(request) is None:
-            return self._site.go("")
-        return self._site.page(screens.about(self._public, root=self._root, storage=STORAGE))
+        return self._site.page("welcome.html", has_begun=True)
 
     async def take_consent(self, request: Request) -> Response:
         """Begins a session, or counts a refusal."""
-        form = await self._form(request)
-        listener = await self._sessions.find(request)
+        form = await read_form(request)
+        visitor = await self._sessions.find(request)
         if form.get("consent") not in ("yes", "no"):
             raise HTTPException(400, "The form says neither yes nor no.")
-        if listener is not None:
+        if visitor is not None:
             return self._site.go("task")
         self._sessions.count_consent(request)
         if form["consent"] == "no":
@@ -110,101 +133,71 @@ class _Pages:
 
     async def training(self, request: Request) -> Response:
         """The questions about the listener."""
-        listener = await self._sessions.find(request)
-        if listener is None:
-            is_lost = request.scope["query_string"] == b"begun"  # this is where consent leads to, with a cookie
-            return self._site.page(screens.no_cookies(self._root)) if is_lost else self._site.go("")
-        if listener.progress.has_training:
-            return self._site.go("task")
-        return self._site.page(screens.training(root=self._root))
+        visitor = await self._sessions.find(request)
+        if visitor is None and request.scope["query_string"] == b"begun":  # consent leads here, with a cookie
+            text = (
+                "Your browser did not keep the cookie by which we find your answers again, so nothing could be stored. "
+                "Please allow cookies for this page, or take another browser."
+            )
+            return self._site.page("message.html", title="It cannot begin yet", text=text, link=("", "Try again"))
+        if visitor is None or visitor.progress.has_training:
+            return self._site.go("task" if visitor else "")
+        return self._site.page("training.html")
 
-    async def take_training(self, request: Request) -> Response:
+    async def take_training(self, visitor: Visitor, form: dict[str, str]) -> Response:
         """Stores what the listener says about herself."""
-        form = await self._form(request)
-        listener = await self._sessions.find(request)
-        if listener is None:
-            return self._site.go("")
         try:
             training = parse_training(form)
         except AnswerError as error:
-            return self._site.page(
-                screens.training(root=self._root, given=form, problem=f"This cannot be taken: {error}"), 422
-            )
-        await run_in_threadpool(self._answers.train, listener.token, training)
+            return self._site.page("training.html", 422, given=form, problem=f"This cannot be taken: {error}")
+        await run_in_threadpool(self._answers.train, visitor.token, training)
         return self._site.go("task")
 
-    async def task(self, request: Request) -> Response:
+    async def task(self, visitor: Visitor) -> Response:
         """The first task that has no answer."""
-        listener = await self._sessions.find(request)
-        if listener is None:
-            return self._site.go("")
-        progress = listener.progress
+        progress = visitor.progress
         if not progress.has_training:
             return self._site.go("training")
         if progress.next_task is None:
             if not progress.finished:  # killed between the last answer and this
-                await run_in_threadpool(self._answers.finish, listener.token)
+                await run_in_threadpool(self._answers.finish, visitor.token)
             return self._site.go("thanks")
-        return self._site.page(
-            task_screen(progress.next_task, listener.place, root=self._root, prompt_s=self._study.prompt_s)
-        )
+        return self._site.page("task.html", **self._site.screens.task(progress.next_task, progress.answered))
 
-    async def take_answer(self, request: Request) -> Response:
+    async def take_answer(self, visitor: Visitor, form: dict[str, str]) -> Response:
         """Stores an answer."""
-        form = await self._form(request)
-        listener = await self._sessions.find(request)
-        if listener is None:
-            return self._site.go("")
-        if not listener.progress.has_training:
+        progress = visitor.progress
+        if not progress.has_training:
             return self._site.go("training")
-        tasks = self._study.tasks_of(listener.progress.number)
-        task = next((task for task in tasks if task.id == form.get("task")), None)
+        task = next((task for task in progress.tasks if task.id == form.get("task")), None)
         if task is None:
             raise HTTPException(400, "There is no such task.")
         try:
             answer = parse_answer(task, _answer_of(form, len(task.clips)))
         except AnswerError as error:
             # What is wrong with an answer to another task than the next is not worth a page.
-            if task != listener.progress.next_task:
+            if task != progress.next_task:
                 raise
-            screen = task_screen(
-                task, listener.place, root=self._root, prompt_s=self._study.prompt_s, given=form,
-                problem=f"This cannot be taken: {error}",
-            )  # fmt: skip
-            return self._site.page(screen, 422)
-        await run_in_threadpool(self._answers.record, listener.token, task.id, answer)
-        if listener.progress.answered + 1 >= listener.progress.total:
-            return await self._finish(listener)
+            shown = self._site.screens.task(task, progress.answered)
+            return self._site.page("task.html", 422, **shown, given=form, problem=f"This cannot be taken: {error}")
+        await run_in_threadpool(self._answers.record, visitor.token, task.id, answer)
+        if task == progress.tasks[-1]:
+            await run_in_threadpool(self._answers.finish, visitor.token)
         return self._site.go("task")
 
-    async def _finish(self, listener: Listener) -> Response:
-        progress = await run_in_threadpool(self._answers.progress, listener.token)
-        if progress.next_task is None:
-            await run_in_threadpool(self._answers.finish, listener.token)
-        return self._site.go("task")
-
-    async def thanks(self, request: Request) -> Response:
+    async def thanks(self, visitor: Visitor) -> Response:
         """The end, for whoever has answered all."""
-        listener = await self._sessions.find(request)
-        if listener is None or not listener.progress.finished:
-            return self._site.go("" if listener is None else "task")
-        return self._site.page(screens.thanks(self._public, listener.place, root=self._root))
+        return self._site.page("thanks.html") if visitor.progress.finished else self._site.go("task")
 
-    async def withdraw(self, request: Request) -> Response:
+    async def withdraw(self, visitor: Visitor) -> Response:
         """The question whether all is to be deleted."""
-        if await self._sessions.find(request) is None:
-            return self._site.go("")
-        return self._site.page(screens.withdraw(root=self._root))
+        return self._site.page("withdraw.html")
 
-    async def take_withdrawal(self, request: Request) -> Response:
+    async def take_withdrawal(self, visitor: Visitor, form: dict[str, str]) -> Response:
         """Deletes what a listener said, and the cookie."""
-        form = await self._form(request)
-        listener = await self._sessions.find(request)
         if form.get("withdraw") != "yes":
             raise HTTPException(400, "The form does not say yes.")
-        if listener is None:
-            return self._site.go("")
-        await run_in_threadpool(self._answers.withdraw, listener.token)
+        await run_in_threadpool(self._answers.withdraw, visitor.token)
         answer = self._site.go("withdrawn")
         self._sessions.forget(answer)
         return answer
@@ -212,44 +205,34 @@ class _Pages:
     async def refused(self, request: Request) -> Response:
         """After a refusal."""
         self._sessions.count(request)
-        return self._site.page(screens.refused(self._root))
+        return self._site.page("message.html", **REFUSED)
 
     async def withdrawn(self, request: Request) -> Response:
         """After a withdrawal."""
         self._sessions.count(request)
-        return self._site.page(screens.withdrawn())
+        return self._site.page("message.html", **WITHDRAWN)
 
     async def clip(self, request: Request) -> Response:
-        """A clip."""
+        """A clip, whole or in part: Safari plays only what comes in ranges."""
         if await self._sessions.find(request) is None:
             raise HTTPException(403, "Clips are for those who take part.")
-        found = self._clips.get(request.path_params["name"])
-        if found is None:
+        path, content_type = self._clips.get(request.path_params["name"], (None, None))
+        if path is None:
             raise HTTPException(404)
-        try:
-            return await run_in_threadpool(clip_response, *found, request.headers.get("range"))
-        except FileNotFoundError:
-            _logger.error("%s: is missing", found[0])
-            raise HTTPException(404) from None
+        if not await run_in_threadpool(path.is_file):
+            _logger.error("%s: is missing", path)
+            raise HTTPException(404)
+        return FileResponse(path, headers=CLIP_HEADERS, media_type=content_type)
 
     async def static(self, request: Request) -> Response:
         """A style sheet, a script or a picture."""
         self._sessions.count(request)
-        name = request.path_params["name"]
-        if name not in STATIC_FILES:
-            raise HTTPException(404)
-        is_version = request.query_params.get("v") == version_of(name)
-        age = "public, max-age=31536000, immutable" if is_version else "no-cache"
-        return Response(read_static(name), headers={"content-type": STATIC_FILES[name], "cache-control": age})
+        return await self._static.get_response(request.path_params["name"], request.scope)
 
     async def robots(self, request: Request) -> Response:
         """Keeps search engines out."""
         self._sessions.count(request)
-        return Response("User-agent: *\nDisallow: /\n", media_type="text/plain")
-
-    async def _form(self, request: Request) -> dict[str, str]:
-        check_origin(request.headers)
-        return await read_form(request)
+        return PlainTextResponse("User-agent: *\nDisallow: /\n")
 
 
 def application(study: Study | str | Path, *, prefix: str = "", limits: Limits | None = None) -> ASGIApp:
@@ -266,11 +249,13 @@ def application(study: Study | str | Path, *, prefix: str = "", limits: Limits |
     prefix = check_prefix(prefix, example="/listen")
     study = study if isinstance(study, Study) else Study.open(study)
     answers = Answers.open(study)
-    site = Site(study.title, f"{prefix}/")
-    shown = _Pages(study, answers, site, limits or Limits())
-    app = Starlette(routes=shown.routes(), exception_handlers=site.handlers())
+    root = f"{prefix}/"
+    site = Site(Screens(study, root=root, storage=STORAGE), root)
+    app = Starlette(
+        routes=_Pages(study, answers, site, limits or Limits()).routes(), exception_handlers=site.handlers()
+    )
     app.router.redirect_slashes = False  # its redirects are made of the Host that a request names
-    return Guard(app, prefix=prefix)
+    return Guard(app, prefix=prefix, policy=f"{POLICY}'self'")
 
 
 def _answer_of(form: Mapping[str, str], num_clips: int) -> dict[str, object]:

@@ -9,9 +9,9 @@ import ipaddress
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -20,20 +20,14 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 32 * 1024
-"""The longest comment in percent-encoded UTF-8, and room for the other fields."""
+"""Of a form: the longest comment in percent-encoded UTF-8, and room for the other fields."""
 MAX_FIELDS = 16
 BODY_TIMEOUT_S = 30.0
 MAX_ADDRESSES = 20_000
 """Remembered by a limit; the one that came longest ago is forgotten first."""
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""The content security policy: nothing from elsewhere, nothing inline."""
-
 HEADERS = {
-    "content-security-policy": POLICY,
+    "cache-control": "no-store",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
@@ -45,7 +39,7 @@ HEADERS = {
 
 
 class Limit(NamedTuple):
-    """So many requests at once, and so many more each second."""
+    """How many requests may come at once, and how many more each second."""
 
     burst: float
     per_s: float
@@ -98,68 +92,71 @@ def check_origin(headers: Headers) -> None:
         HTTPException: 403.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site is not None:
-        is_ours = site in ("same-origin", "none")
-    else:
-        is_ours = origin is None or _host_of(origin) in (headers.get("host"), headers.get("x-forwarded-host"))
+    hosts = headers.get("host"), headers.get("x-forwarded-host")
+    is_ours = origin is None or origin.partition("://")[2] in hosts if site is None else site in ("same-origin", "none")
     if not is_ours:
         raise HTTPException(403, "This form was sent by another site.")
 
 
-def _host_of(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""
-
-
 async def read_form(request: Request) -> dict[str, str]:
-    """Returns the fields of a form, of which each comes once.
+    """Returns the fields of a form of ours, each of which comes once.
 
     Raises:
-        HTTPException: 400, 408, 413 or 415; too long, too slow, or not a form of ours.
+        HTTPException: 400, 403, 408, 413 or 415; too long, too slow, another site's, or no form of ours.
     """
+    check_origin(request.headers)
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise HTTPException(415, "This is not a form of these pages.")
-    body = await read_body(request, max_bytes=MAX_BODY_BYTES)
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )  # fmt: skip
-    except ValueError:  # also of the two decodings
-        raise HTTPException(400, "The form cannot be read.") from None
-    fields = dict(pairs)
+    async with _bounded(request, MAX_BODY_BYTES) as bounded:
+        pairs = (await bounded.form(max_fields=MAX_FIELDS, max_part_size=MAX_BODY_BYTES)).multi_items()
+    fields = {name: str(value) for name, value in pairs}
     if len(fields) < len(pairs):
         raise HTTPException(400, "A field of the form comes twice.")
     return fields
 
 
-async def read_body(request: Request, *, max_bytes: int) -> bytes:
-    """Returns what was sent with a request.
+async def read_body(request: Request, media_types: Collection[str], *, max_bytes: int) -> bytes:
+    """Returns what a page of ours sends.
 
     Raises:
-        HTTPException: 400, 408 or 413; it was cut off, too slow or too long.
+        HTTPException: 400, 403, 408, 413 or 415; cut off, another site's, too slow, too long, or of another type.
     """
-    body = bytearray()
+    check_origin(request.headers)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in media_types:
+        raise HTTPException(415, f"the request must be of the type {' or '.join(media_types)}")
+    async with _bounded(request, max_bytes) as bounded:
+        return await bounded.body()
+
+
+@asynccontextmanager
+async def _bounded(request: Request, max_bytes: int) -> AsyncIterator[Request]:
+    """Yields the request; reading all of it must take neither too many bytes nor too long."""
+    left = max_bytes
+
+    async def receive() -> Message:
+        nonlocal left
+        message = await request.receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, f"What was sent is longer than {max_bytes:,} bytes.")
+        return message
+
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > max_bytes:
-                    raise HTTPException(413, f"What was sent is longer than {max_bytes:,} bytes.")
+            yield Request(request.scope, receive)
     except TimeoutError:
         raise HTTPException(408, "What was sent took too long to arrive.") from None
     except ClientDisconnect:
         raise HTTPException(400, "What was sent did not arrive whole.") from None
-    return bytes(body)
 
 
 class Guard:
     """Takes the prefix off the paths, refuses forms of other sites, and gives every answer the same headers."""
 
-    def __init__(self, app: ASGIApp, *, prefix: str) -> None:
+    def __init__(self, app: ASGIApp, *, prefix: str, policy: str) -> None:
+        """Guards an application; `policy` is its content security policy."""
         self._app, self._prefix = app, prefix
+        self._headers = HEADERS | {"content-security-policy": f"{policy}; frame-ancestors 'none'"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -171,9 +168,8 @@ class Guard:
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
-                headers.setdefault("cache-control", "no-store")
             await send(message)
 
         path = scope["path"]

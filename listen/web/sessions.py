@@ -1,7 +1,6 @@
 """Who a listener is: the cookie, and how many requests each listener and each address has left."""
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +10,6 @@ from starlette.responses import Response
 from ostinato.listen.web.answer import AnswerError
 from ostinato.listen.web.answers import Answers, Progress
 from ostinato.listen.web.guard import Allowance, Limit, address_of
-from ostinato.listen.web.task_screen import Place
 
 COOKIE_DAYS = 90
 """How long a listener can come back."""
@@ -30,17 +28,11 @@ class Limits(NamedTuple):
     """Of a session."""
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Who sent a request."""
+class Visitor(NamedTuple):
+    """A listener who sent a request."""
 
     token: str
     progress: Progress
-
-    @property
-    def place(self) -> Place:
-        """Where she is among the tasks."""
-        return Place(self.progress.answered, self.progress.total)
 
 
 class Sessions:
@@ -49,12 +41,10 @@ class Sessions:
     def __init__(self, answers: Answers, *, study_id: str, root: str, limits: Limits) -> None:
         """Serves the study under the path `root`, to which its cookies are bound."""
         self._answers, self._root = answers, root
-        self._cookie = f"listen-{study_id}"
-        """One for each study: ports of a machine share their cookies."""
-        self._strangers, self._consents = Allowance(limits.stranger), Allowance(limits.consent)
-        self._listeners = Allowance(limits.listener)
+        self._cookie = f"listen-{study_id}"  # one for each study: ports of a machine share their cookies
+        self._strangers, self._consents, self._listeners = (Allowance(limit) for limit in limits)
 
-    async def find(self, request: Request) -> Listener | None:
+    async def find(self, request: Request) -> Visitor | None:
         """Returns who sent a request, and counts it.
 
         Raises:
@@ -63,12 +53,12 @@ class Sessions:
         token = request.cookies.get(self._cookie, "")
         if _TOKEN.fullmatch(token):
             try:
-                listener = Listener(token, await run_in_threadpool(self._answers.progress, token))
+                visitor = Visitor(token, await run_in_threadpool(self._answers.progress, token))
             except AnswerError:
                 pass  # not of this study, or withdrawn: a stranger
             else:
-                self._listeners.take(listener.progress.number)
-                return listener
+                self._listeners.take(visitor.progress.number)
+                return visitor
         self.count(request)
         return None
 

@@ -3,19 +3,19 @@
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from ostinato.listen.web.answer import AnswerError
-from ostinato.listen.web.markup import Screen, document
-from ostinato.listen.web.screens import message
+from ostinato.listen.web.screens import Screens
 
 _logger = logging.getLogger(__name__)
 
+_GO_ON = ("task", "Go on")
 _TITLES = {
     403: "This is not open",
     404: "There is nothing here",
@@ -29,17 +29,17 @@ _ADVICE = {
 }
 
 
-@dataclass(frozen=True)
 class Site:
-    """Where a study is shown, and under which title."""
+    """A study that is shown under a path, which has a slash at its end."""
 
-    title: str
-    root: str
-    """The path, with a slash at its end."""
+    def __init__(self, screens: Screens, root: str) -> None:
+        self.screens, self.root = screens, root
 
-    def page(self, screen: Screen, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-        """Returns a screen as a whole page."""
-        return Response(document(screen, self.title, root=self.root), status, headers, media_type="text/html")
+    def page(
+        self, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+    ) -> Response:
+        """Returns a page; for the values see `Screens.render`."""
+        return HTMLResponse(self.screens.render(template, **values), status, headers)
 
     def go(self, path: str) -> RedirectResponse:
         """Returns the way to another page of this study; after a form too (303)."""
@@ -59,22 +59,21 @@ class Site:
         status = error.status_code
         said = error.detail if error.detail != HTTPStatus(status).phrase else ""
         text = f"{said} {_ADVICE.get(status, '')}".strip() or "Please go back and try again."
-        screen = message(_TITLES.get(status, "This did not work"), text, link=(self.root, "To the study"))
-        return self.page(screen, status, error.headers)
+        title, link = _TITLES.get(status, "This did not work"), ("", "To the study")
+        return self.page("message.html", status, error.headers, title=title, text=text, link=link)
 
     async def _refuse_answer(self, request: Request, error: Exception) -> Response:
         said = str(error)
         text = f"{said[:1].upper()}{said[1:]}. What was stored before is as it was."
-        return self.page(message("This was not stored", text, link=(f"{self.root}task", "Go on")), 409)
+        return self.page("message.html", 409, title="This was not stored", text=text, link=_GO_ON)
 
     async def _fail_to_store(self, request: Request, error: Exception) -> Response:
         """Answers when the database cannot be read or written (a full disk, say)."""
         _logger.error("answers cannot be read or stored: %s", error)
         text = "Your last answer could not be stored. Please try again in a moment; all earlier ones are safe."
-        screen = message("Not stored", text, link=(f"{self.root}task", "Go on"))
-        return self.page(screen, 503, {"retry-after": "5"})
+        return self.page("message.html", 503, {"retry-after": "5"}, title="Not stored", text=text, link=_GO_ON)
 
     async def _apologise(self, request: Request, error: Exception) -> Response:
         """Answers when there is an error in our code; Starlette raises it again, so that it is logged."""
         text = "The fault is ours. All answers so far are safe; please try again."
-        return self.page(message("Something went wrong", text, link=(f"{self.root}task", "Go on")), 500)
+        return self.page("message.html", 500, title="Something went wrong", text=text, link=_GO_ON)

@@ -1,0 +1,87 @@
+"""What the servers of `ostinato listen` and `ostinato studio` share: their address, their path, their own files."""
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from ostinato.configs.errors import UserError
+from ostinato.listen.web.screens import version_of
+
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+class Static(StaticFiles):
+    """A folder of style sheets, scripts and pictures: kept for good under their version, else checked each time."""
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Returns a file, or that it has not changed."""
+        answer = super().file_response(full_path, stat_result, scope, status_code)
+        is_version = QueryParams(scope["query_string"]).get("v") == version_of(Path(full_path))
+        answer.headers["cache-control"] = "public, max-age=31536000, immutable" if is_version else "no-cache"
+        return answer
+
+
+def check_prefix(prefix: str, *, example: str) -> str:
+    """Returns the path below which a reverse proxy shows the pages, without a slash at its end.
+
+    Args:
+        prefix: as the user wrote it; empty for none.
+        example: one for the message.
+
+    Raises:
+        UserError: it is no such path.
+    """
+    shown = prefix.rstrip("/")
+    if not _PREFIX.fullmatch(shown) or {".", ".."} & set(shown.split("/")):
+        raise UserError(
+            f"--prefix {prefix!r} must be a path such as {example}: letters, digits and . _ ~ - after slashes"
+        )
+    return shown
+
+
+def serve_app(
+    app: ASGIApp, host: str, port: int, *, announce: Callable[[int], None], backlog: int, **options: object
+) -> None:
+    """Serves an application until Ctrl-C or SIGTERM.
+
+    Args:
+        app: what answers.
+        host: the address to listen on.
+        port: 0 takes any that is free.
+        announce: takes the port, once the application can be reached.
+        backlog: how many connections may wait.
+        options: for uvicorn.
+
+    Raises:
+        UserError: the address is not of this machine, or the port is taken or not one.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(backlog)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise UserError(f"cannot listen on {host}, port {port}: {error}") from error
+    announce(listener.getsockname()[1])
+    config = uvicorn.Config(
+        app,
+        access_log=False,  # it would hold listeners' addresses
+        log_level="warning",
+        server_header=False,
+        timeout_keep_alive=20,
+        backlog=backlog,
+        ws="none",
+        **options,  # pyright: ignore[reportArgumentType]
+    )
+    uvicorn.Server(config).run(sockets=[listener])
