@@ -13,23 +13,17 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_LOCAL = ("localhost", "localhost.localdomain")
+_LOCAL = {"localhost", "localhost.localdomain"}
 
 
 class HostCheck:
     """Answers requests whose `Host` is known, and no others."""
 
     def __init__(self, app: ASGIApp, *, is_local: bool, names: Collection[str] = ()) -> None:
-        """Makes the check.
-
-        Args:
-            app: what answers.
-            is_local: only this machine can reach the server, so only its own addresses are right.
-            names: further names, of a reverse proxy for instance.
-        """
+        """Makes the check; if only this machine can reach the server, only its own addresses are right."""
         own = socket.gethostname().lower()
         self._app, self._is_local = app, is_local
-        self._names = {name.lower() for name in names} | set(_LOCAL) | (set() if is_local else {own, f"{own}.local"})
+        self._names = _LOCAL | {name.lower() for name in names} | (set() if is_local else {own, f"{own}.local"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

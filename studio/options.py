@@ -5,121 +5,117 @@ keep one request from holding the model for an hour, and numbers inside what the
 """
 
 import dataclasses
+import json
+import logging
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.music.codec import Codec
-from ostinato.sample.controls import make_controls
+from ostinato.data.statistics import Statistics
+from ostinato.music.midi_write import instrument_name
+from ostinato.music.piece import DRUMS
 from ostinato.sample.parse import MODES
+from ostinato.train.checkpoint import LoadedRun
 
-MAX_SEED = 2**31 - 1
-MAX_WORDS = 130
-"""Names in a list: all instruments there are."""
-MAX_CHARACTERS = 200
-"""Of a name."""
+MAX_WORDS, MAX_CHARACTERS = 130, 200
+"""Names in a list (all instruments there are), and characters of a name."""
 
-
-class Range(NamedTuple):
-    """A number, from `low` to `high`, both allowed."""
-
-    kind: type[int] | type[float]
-    low: float
-    high: float
+_logger = logging.getLogger(__name__)
 
 
-RANGES = {
-    "seed": Range(int, 0, MAX_SEED),
-    "num_bars": Range(int, 0, 256),
-    "num_notes": Range(int, 0, 8192),
-    "num_seconds": Range(float, 0, 1200),
-    "max_notes": Range(int, 1, 8192),
-    "tempo": Range(int, 0, 1000),
-    "temperature": Range(float, 0.05, 4),
-    "top_k": Range(int, 0, 1000),
-    "top_p": Range(float, 0, 1),
-    "min_p": Range(float, 0, 1),
-    "key_bias": Range(float, 0, 50),
-    "density": Range(float, 0, 1000),
-    "loop_guard": Range(int, 0, 1000),
-    "primer_start": Range(int, 1, 100_000),
-    "primer_bars": Range(int, 0, 100_000),
+RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
+    "seed": (int, 0, 2**31 - 1),
+    "num_bars": (int, 0, 256),
+    "num_notes": (int, 0, 8192),
+    "num_seconds": (float, 0, 1200),
+    "max_notes": (int, 1, 8192),
+    "tempo": (int, 0, 1000),
+    "temperature": (float, 0.05, 4),
+    "top_k": (int, 0, 1000),
+    "top_p": (float, 0, 1),
+    "min_p": (float, 0, 1),
+    "key_bias": (float, 0, 50),
+    "density": (float, 0, 1000),
+    "loop_guard": (int, 0, 1000),
+    "primer_start": (int, 1, 100_000),
+    "primer_bars": (int, 0, 100_000),
 }
-"""The numbers that may be asked for. What is too narrow for the library (a tempo of 300) it says by itself."""
-
-_FIELD_TEMPERATURE = Range(float, 0.05, 4)
+"""The numbers that may be asked for, lowest and highest. What the library refuses (a tempo of 300) it says itself."""
 _TEXTS = ("style", "meter", "key")
 OFFERED = (*RANGES, *_TEXTS, "instruments", "pitch_range", "field_temperature")
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
 
 
 def parse_options(given: object) -> SampleConfig:
-    """Returns the configuration of one piece.
-
-    Args:
-        given: an object of JSON with options by their names in `SampleConfig`; what is left out is as by default.
+    """Returns the configuration of one piece: an object of JSON with options by their names in `SampleConfig`.
 
     Raises:
         UserError: something is no option of the studio, of the wrong type, or out of bounds; in one line.
     """
     if not isinstance(given, Mapping):
         raise UserError(f"options must be an object of JSON, not {_shown(given)}")
-    unknown = [name for name in given if name not in OFFERED]
-    if unknown:
-        raise UserError(f"{_shown(unknown[0])} is not one of the options: {', '.join(OFFERED)}")
     return SampleConfig(num_pieces=1, **{name: _parse(name, value) for name, value in given.items()})
 
 
-def check_options(config: SampleConfig, codec: Codec) -> None:
-    """Refuses what the model cannot be asked for.
-
-    Raises:
-        UserError: the sampler's own message.
-    """
-    make_controls(config, codec)
-
-
-def describe_controls(codec: Codec) -> dict[str, Any]:
-    """Returns what the page offers: names, defaults and bounds."""
+def describe_model(run: LoadedRun, workdir: Path, folder: Path) -> dict[str, Any]:
+    """Returns what the page shows and offers: names, defaults and bounds."""
+    defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
     return {
-        "codec": codec.name,
-        "styles": [style for style in codec.styles if style],
-        "fields": [field.name for field in codec.fields],
+        "name": workdir.resolve().name,
+        "step": run.step,
+        "workdir": str(workdir.absolute()),
+        "folder": str(folder.absolute()),
+        "instruments": [instrument_name(program) for program in range(DRUMS + 1)],
+        "known_instruments": _known_instruments(run.description),
+        "codec": run.codec.name,
+        "styles": [style for style in run.codec.styles if style],
+        "fields": [field.name for field in run.codec.fields],
         "modes": list(MODES),
-        "defaults": {name: _DEFAULTS[name] for name in OFFERED},
-        "ranges": {name: [bounds.low, bounds.high] for name, bounds in RANGES.items()},
+        "defaults": {name: defaults[name] for name in OFFERED},
+        "ranges": {name: [low, high] for name, (_, low, high) in RANGES.items()},
     }
+
+
+def _known_instruments(description: Mapping[str, Any]) -> list[str]:
+    """Returns what the model heard in training, the most frequent first; nothing where its dataset is gone."""
+    path = Path(description.get("dataset", {}).get("path", ""), "statistics.json")
+    if not path.is_file():
+        return []
+    try:
+        heard = Statistics.from_json(json.loads(path.read_bytes())["splits"]["train"]).program_notes
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        _logger.warning("%s: the instruments of the training music are not known (%s)", path, error)
+        return []
+    return [instrument_name(int(program)) for program in np.argsort(-heard, kind="stable") if heard[program]]
 
 
 def _parse(name: str, value: object) -> Any:
     if name in RANGES:
-        return _number(name, value, RANGES[name])
+        return _number(name, value, *RANGES[name])
     if name in _TEXTS:
         return _text(name, value)
     if name == "instruments":
         return tuple(_text(name, word) for word in _list(name, value, MAX_WORDS))
     if name == "pitch_range":
-        words = tuple(_text(name, word) for word in _list(name, value, 2))
-        if len(words) != 2:
-            raise UserError(f"pitch_range must be two pitches, the lowest and the highest, not {_shown(value)}")
-        return words
-    pairs = [_list(name, pair, 2) for pair in _list(name, value, 8)]
-    if any(len(pair) != 2 for pair in pairs):
-        raise UserError(f"field_temperature must be pairs of a field and a number, not {_shown(value)}")
-    return tuple((_text(name, field), _number(name, heat, _FIELD_TEMPERATURE)) for field, heat in pairs)
+        return tuple(_text(name, pitch) for pitch in _list(name, value, 2, least=2))
+    if name == "field_temperature":
+        pairs = [_list(name, pair, 2, least=2) for pair in _list(name, value, 8)]
+        return tuple((_text(name, field), _number(name, heat, *RANGES["temperature"])) for field, heat in pairs)
+    raise UserError(f"{_shown(name)} is not one of the options: {', '.join(OFFERED)}")
 
 
-def _number(name: str, value: object, bounds: Range) -> int | float:
-    kind = "a whole number" if bounds.kind is int else "a number"
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise UserError(f"{name} must be {kind}, not {_shown(value)}")
-    if isinstance(value, float) and (not math.isfinite(value) or (bounds.kind is int and not value.is_integer())):
-        raise UserError(f"{name} must be {kind}, not {_shown(value)}")
-    if not bounds.low <= value <= bounds.high:
-        raise UserError(f"{name} {_shown(value)} is not from {bounds.low:,g} to {bounds.high:,g}")
-    return bounds.kind(value)
+def _number(name: str, value: object, kind: type[int] | type[float], low: float, high: float) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
+        raise UserError(f"{name} must be a number, not {_shown(value)}")
+    if kind is int and value % 1:
+        raise UserError(f"{name} must be a whole number, not {_shown(value)}")
+    if not low <= value <= high:
+        raise UserError(f"{name} {_shown(value)} is not from {low:,g} to {high:,g}")
+    return kind(value)
 
 
 def _text(name: str, value: object) -> str:
@@ -128,9 +124,9 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _list(name: str, value: object, most: int) -> list[Any]:
-    if not isinstance(value, list) or len(value) > most:
-        raise UserError(f"{name} must be a list of at most {most}, not {_shown(value)}")
+def _list(name: str, value: object, most: int, *, least: int = 0) -> list[Any]:
+    if not isinstance(value, list) or not least <= len(value) <= most:
+        raise UserError(f"{name} must be a list of {least} to {most}, not {_shown(value)}")
     return value
 
 

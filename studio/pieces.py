@@ -1,7 +1,7 @@
-"""The pieces that were written: on disk, so that they are there tomorrow, on another device, and for `ostinato sample`.
+"""The pieces that were generated: on disk, so that they are there tomorrow, elsewhere, and for `ostinato sample`.
 
 A piece is three files: `<id>.mid`, `<id>.json` (its recipe, as `ostinato sample` writes it beside a piece), and last
-`<id>.studio.json`, what the page shows of it. The id is when it was written and the beginning of its SHA-256.
+`<id>.studio.json`, what the page shows of it. The id is when it was made and the beginning of its SHA-256.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.music import midi
 from ostinato.music.piece import Piece
 from ostinato.sample.generate import Generated
@@ -35,25 +35,17 @@ class Pieces:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._known: dict[str, dict[str, Any]] = {}
 
-    def keep(
-        self,
-        generated: Generated,
-        piece: Piece,
-        *,
-        primer_ticks: int,
-        origin: Mapping[str, Any],
-        found: Mapping[str, str],
-        now: datetime | None = None,
+    def save(
+        self, generated: Generated, piece: Piece, primer_ticks: int, origin: Mapping[str, Any], found: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Keeps a piece and returns what the page shows of it; the same piece, note for note, is kept once."""
+        """Saves a piece and returns what the page shows of it; the same piece, note for note, is saved once."""
         data = midi_bytes(piece, origin)
         sha256 = hashlib.sha256(data).hexdigest()
         for earlier in self.newest():
             if earlier["sha256"] == sha256:
                 return {**earlier, "is_new": False}
-        now = now or datetime.now(UTC)
+        now = datetime.now(UTC)
         name = f"{now:%Y%m%d-%H%M%S}-{sha256[:8]}"
         note = {
             "id": name,
@@ -71,51 +63,44 @@ class Pieces:
         write_atomically(self._folder / f"{name}.mid", data)
         write_atomically(self._folder / f"{name}.json", provenance_json(origin, found, data))
         write_atomically(self._folder / f"{name}{_NOTE}", (json.dumps(note, indent=1) + "\n").encode())
-        self._known[name] = note
         return {**note, "is_new": True}
 
     def newest(self) -> list[dict[str, Any]]:
         """Returns what the page shows of each piece, the newest first."""
         names = sorted((path.name.removesuffix(_NOTE) for path in self._folder.glob(f"*{_NOTE}")), reverse=True)
-        notes = (self._note(name) for name in names[:SHOWN] if _ID.fullmatch(name))
-        return [note for note in notes if note is not None]
+        return [note for name in names[:SHOWN] if _ID.fullmatch(name) and (note := self._note(name))]
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Returns what the page shows of a piece, with its notes; None where there is none."""
         path = self.midi_path(name)
-        note = None if path is None else self._note(name)
-        if path is None or note is None:
-            return None
-        return {**note, "roll": roll_of(midi.read(path.read_bytes()))}
+        note = path and self._note(name)
+        return {**note, "roll": roll_of(midi.read(path.read_bytes()))} if path and note else None
 
     def midi_path(self, name: str) -> Path | None:
         """Returns the MIDI file of a piece, None where there is none."""
         path = self._folder / f"{name}.mid"
         return path if _ID.fullmatch(name) and path.is_file() else None
 
-    def forget(self, name: str) -> bool:
+    def delete(self, name: str) -> bool:
         """Deletes a piece, and returns whether there was one."""
         if self.midi_path(name) is None:
             return False
         for suffix in (_NOTE, ".json", ".mid"):
             (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
-        self._known.pop(name, None)
         return True
 
     def _note(self, name: str) -> dict[str, Any] | None:
-        if name not in self._known:
-            path = self._folder / f"{name}{_NOTE}"
-            try:
-                self._known[name] = json.loads(path.read_bytes())
-            except FileNotFoundError:
-                return None  # deleted meanwhile, by another window
-            except (OSError, ValueError) as error:
-                _logger.warning("%s: is left out of the history, it cannot be read (%s)", path, error)
-                return None
-        return self._known[name]
+        path = self._folder / f"{name}{_NOTE}"
+        try:
+            return json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None  # deleted meanwhile, by another window
+        except (OSError, ValueError) as error:
+            _logger.warning("%s: is left out of the history, it cannot be read (%s)", path, error)
+            return None
 
 
 def changed_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options, as JSON has them, that are not as by default."""
-    default = json.loads(json.dumps(vars(SampleConfig(num_pieces=1))))
-    return {name: value for name, value in json.loads(json.dumps(dict(options))).items() if value != default[name]}
+    given, default = (json.loads(json.dumps(dict(one))) for one in (options, vars(SampleConfig(num_pieces=1))))
+    return {name: value for name, value in given.items() if value != default[name]}

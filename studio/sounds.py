@@ -15,15 +15,15 @@ from starlette.concurrency import run_in_threadpool
 
 from ostinato.configs.errors import UserError
 
-SUFFIXES = (".wav", ".flac")
-KEPT = 24
-"""Files of sound that stay on disk; any other is rendered anew."""
+SUFFIXES = ("wav", "flac")
+CACHE_FILES = 24
+"""Files of sound that stay on disk; any other is rendered again."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Sounds:
-    """A folder of rendered sound, of which the newest stay."""
+    """A cache of rendered sound, of which the files that were heard last stay."""
 
     def __init__(self, folder: Path, soundfont: Path | None) -> None:
         self._folder, self._soundfont = folder, soundfont
@@ -35,23 +35,21 @@ class Sounds:
         Raises:
             UserError: it cannot be rendered; in one line.
         """
-        path = self._folder / f"{midi_file.stem}{suffix}"
+        path = self._folder / f"{midi_file.stem}.{suffix}"
         async with self._one_at_a_time:
             if path.is_file():
-                path.touch()  # what is heard often stays
-            else:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                # A thread waits: event loops that fork by themselves run into the hooks that JAX has put there.
+                path.touch()
+            else:  # a thread waits: event loops that fork by themselves run into the hooks that JAX has put there
                 await run_in_threadpool(self._render, midi_file, path)
-                self._make_room()
         return path
 
-    def forget(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         """Deletes the sound of a piece."""
         for suffix in SUFFIXES:
-            (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
+            (self._folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
     def _render(self, midi_file: Path, path: Path) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
         arguments = [str(midi_file), str(path), *([str(self._soundfont)] if self._soundfont else [])]
         done = subprocess.run(
             [sys.executable, "-m", __name__, *arguments],
@@ -61,11 +59,9 @@ class Sounds:
             lines = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
             _logger.warning("%s: no sound: %s", midi_file, "\n".join(lines))
             raise UserError(f"the sound cannot be rendered: {lines[-1]}")
-
-    def _make_room(self) -> None:
-        files = [path for path in self._folder.iterdir() if path.suffix in SUFFIXES]
-        for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)[KEPT:]:
-            path.unlink(missing_ok=True)
+        files = [path for suffix in SUFFIXES for path in self._folder.glob(f"*.{suffix}")]
+        for old in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)[CACHE_FILES:]:
+            old.unlink(missing_ok=True)
 
 
 def main(midi_file: str, output: str, soundfont: str = "") -> int:

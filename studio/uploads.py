@@ -1,4 +1,4 @@
-"""MIDI files that musicians bring: read, measured, and kept by their content, under the name that they came with."""
+"""MIDI files that musicians bring: read, measured, and saved by their content, under the name that they came with."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.configs.errors import UserError
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES, MidiReason
@@ -18,13 +18,10 @@ from ostinato.studio.roll import roll_of, summary_of
 
 MAX_BYTES = 2_000_000
 """Of a file; a symphony has some hundred thousand."""
-MAX_NOTES = 50_000
-MAX_QUARTERS = 20_000
+MAX_NOTES, MAX_QUARTERS = 50_000, 20_000
 """A few hours. Far-off events would make rows of rests without number."""
-MAX_FILES = 500
-"""That are kept; a gigabyte at most."""
-MAX_NAME = 80
-"""Characters of a name."""
+MAX_FILES, MAX_NAME = 500, 80
+"""Files that are kept, a gigabyte at most; characters of a name."""
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _IN_WORDS: dict[MidiReason, str] = {
@@ -46,8 +43,8 @@ class Uploads:
     def __init__(self, folder: Path, codec: Codec) -> None:
         self._folder, self._codec = folder, codec
 
-    def keep(self, name: str, data: bytes) -> dict[str, Any]:
-        """Keeps a file and returns what the page shows of it, as the model sees it: on the grid of its codec.
+    def save(self, name: str, data: bytes) -> dict[str, Any]:
+        """Saves a file and returns what the page shows of it, as the model sees it: on the grid of its codec.
 
         Raises:
             UserError: it is not a MIDI file that can be used; the message names it.
@@ -74,7 +71,7 @@ class Uploads:
             path = self._folder / sha256 / name
             if path.is_file():
                 return path
-        raise UserError("the MIDI file to go on from is not here any more; choose it once more")
+        raise UserError("the MIDI file to continue is not here any more; choose it once more")
 
     def _read(self, name: str, data: bytes) -> Piece:
         try:
@@ -85,7 +82,7 @@ class Uploads:
         if piece.num_notes > MAX_NOTES or quarters > MAX_QUARTERS:
             raise UserError(
                 f"{name}: {piece.num_notes:,} notes in {quarters:,.0f} quarter notes; "
-                f"at most {MAX_NOTES:,} in {MAX_QUARTERS:,} can be gone on from"
+                f"at most {MAX_NOTES:,} in {MAX_QUARTERS:,} can be continued"
             )
         return self._codec.quantise(piece)
 

@@ -1,4 +1,4 @@
-"""The one thread that writes music: first it compiles, then it takes one request after the other.
+"""The one thread that generates music: first it compiles, then it takes one request after the other.
 
 Requests come from the event loop and hear of their piece by a queue of their own. One that nobody waits for any more
 leaves the line, or stops computing at the next chunk of rows.
@@ -6,25 +6,26 @@ leaves the line, or stops computing at the next chunk of rows.
 
 import asyncio
 import logging
+import queue
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.studio.compose import CancelledError, Tell
 
 MAX_WAITING = 16
-"""Requests in line, beside the one that is written."""
-
-State = Literal["getting ready", "ready", "failed"]
+"""Requests in line, beside the one that is generated."""
 
 _logger = logging.getLogger(__name__)
 
 
 class BusyError(Exception):
     """There are too many requests in line."""
+
+
+class CancelledError(Exception):
+    """Nobody waits for the piece any more."""
 
 
 class Job:
@@ -36,34 +37,28 @@ class Job:
         self.cancelled = threading.Event()
         self._loop = asyncio.get_running_loop()
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def send(self, event: str, **values: Any) -> None:
         """Puts an event into the queue, from any thread."""
         if not self._loop.is_closed():  # else nobody listens: the server has ended
-            self._loop.call_soon_threadsafe(self.events.put_nowait, event)
+            self._loop.call_soon_threadsafe(self.events.put_nowait, {"event": event, **values})
 
 
 class Worker:
-    """Writes pieces in the order in which they are asked for."""
+    """Generates pieces in the order in which they are asked for."""
 
-    def __init__(
-        self,
-        warm_up: Callable[[], None],
-        write: Callable[[Job, Tell], None],
-    ) -> None:
-        """Makes a worker that does nothing before `start`.
+    def __init__(self, warm_up: Callable[[], None], generate: Callable[[Job], None]) -> None:
+        """Makes a worker that does nothing before `start`, and then warms up.
 
-        Args:
-            warm_up: what comes before the first piece.
-            write: writes the piece of a job and tells how it goes, at last an event `done`. A ValueError is what the
-                musician can mend.
+        `generate` makes the piece of a job and sends how it goes, at last an event `done`. A ValueError is what the
+        musician can mend.
         """
-        self._warm_up, self._write = warm_up, write
-        self._line: deque[Job] = deque()
+        self._warm_up, self._generate = warm_up, generate
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._line: list[Job] = []
         self._now: Job | None = None
-        self._changed = threading.Condition()
-        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="studio", daemon=True)
-        self.state: State = "getting ready"
+        self.state: Literal["getting ready", "ready", "failed"] = "getting ready"
 
     def start(self) -> None:
         """Begins to compile."""
@@ -71,11 +66,10 @@ class Worker:
 
     def stop(self) -> None:
         """Ends the thread, after the chunk of rows that it is at."""
-        with self._changed:
-            self._stopping = True
+        with self._lock:
             for job in [*self._line, *([self._now] if self._now else [])]:
                 job.cancelled.set()
-            self._changed.notify_all()
+        self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
 
@@ -85,29 +79,27 @@ class Worker:
         Raises:
             BusyError: there are too many.
         """
-        with self._changed:
+        with self._lock:
             if len(self._line) >= MAX_WAITING:
                 raise BusyError
             self._line.append(job)
-            self._changed.notify_all()
+        self._queue.put(job)
 
     def withdraw(self, job: Job) -> None:
         """Says that nobody waits for a job any more."""
-        with self._changed:
+        with self._lock:
             job.cancelled.set()
-            if job in self._line:
-                self._line.remove(job)
+            self._line = [other for other in self._line if other is not job]
 
     def num_before(self, job: Job) -> int:
-        """Returns how many others come first, the one that is written counted too; -1 once the job is not in line."""
-        with self._changed:
-            place = next((place for place, other in enumerate(self._line) if other is job), None)
-            return -1 if place is None else place + (self._now is not None)
+        """Returns how many others come first, the one at work counted too; -1 once the job is not in line."""
+        with self._lock:
+            return self._line.index(job) + (self._now is not None) if job in self._line else -1
 
     @property
     def num_open(self) -> int:
-        """How many jobs are in line or being written."""
-        with self._changed:
+        """How many jobs are in line or at work."""
+        with self._lock:
             return len(self._line) + (self._now is not None)
 
     def _run(self) -> None:
@@ -116,28 +108,24 @@ class Worker:
             self.state = "ready"
         except Exception:
             self.state = "failed"
-            _logger.exception("the model cannot write")
-        while True:
-            with self._changed:
-                self._now = None
-                while not self._line and not self._stopping:
-                    self._changed.wait()
-                if self._stopping:
-                    return
-                self._now = self._line.popleft()
-                job = self._now
+            _logger.exception("the model cannot generate")
+        while (job := self._queue.get()) is not None:
+            with self._lock:
+                if job.cancelled.is_set():
+                    continue
+                self._line.remove(job)
+                self._now = job
             self._serve(job)
+            self._now = None
 
     def _serve(self, job: Job) -> None:
-        if job.cancelled.is_set():
-            return
-        job.tell({"event": "writing"})
+        job.send("writing")
         try:
-            self._write(job, job.tell)
+            self._generate(job)
         except CancelledError:
-            job.tell({"event": "failed", "message": "stopped"})
+            job.send("failed", message="stopped")
         except ValueError as error:
-            job.tell({"event": "failed", "message": " ".join(str(error).split())})
+            job.send("failed", message=" ".join(str(error).split()))
         except Exception:
             _logger.exception("a piece failed")
-            job.tell({"event": "failed", "message": "the studio has made a mistake; its terminal says which"})
+            job.send("failed", message="the studio has made a mistake; its terminal says which")

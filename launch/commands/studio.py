@@ -24,17 +24,7 @@ def run_studio(workdir: Path, config: StudioConfig) -> None:
     cache_compilations()
     run = load_params(workdir, config.checkpoint)
     folder = config.folder or choose_folder(workdir, run, cache_folder())
-    serve(
-        run,
-        workdir,
-        folder,
-        host=config.host,
-        port=config.port,
-        prefix=config.prefix,
-        names=config.public_host,
-        soundfont=config.soundfont,
-        announce=_announce,
-    )
+    serve(run, workdir, folder, config, announce=_announce)
 
 
 def _announce(line: str) -> None:

@@ -31,22 +31,18 @@ def read_answer_files(study: Study, paths: Sequence[Path]) -> tuple[list[Listene
     """
     found: dict[str, tuple[Listener, Path]] = {}
     problems: list[str] = []
-    for path in _files(paths):
+    for path in (file for given in paths for file in (sorted(given.glob("*.json")) if given.is_dir() else [given])):
         try:
             listener = _read(study, path)
         except AnswerError as error:
             problems.append(f"{path}: {error}")
             continue
         before = found.get(listener.name)
-        if before is None or _goes_on(before[0], listener):
+        if before is None or _is_continued_by(before[0], listener):
             found[listener.name] = (listener, path)
-        elif not _goes_on(listener, before[0]):
+        elif not _is_continued_by(listener, before[0]):
             problems.append(f"{path}: other answers of the same session than in {before[1]}, which counts")
     return [listener for listener, _ in found.values()], problems
-
-
-def _files(paths: Sequence[Path]) -> list[Path]:
-    return [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
 
 
 def _read(study: Study, path: Path) -> Listener:
@@ -56,6 +52,8 @@ def _read(study: Study, path: Path) -> Listener:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AnswerError(f"cannot be read ({error.strerror})") from error
+    except AnswerError:
+        raise
     except (ValueError, RecursionError) as error:
         raise AnswerError("damaged, or not a file of answers: it is not JSON") from error
     if not isinstance(document, dict) or document.get("format") != FILE_FORMAT:
@@ -89,15 +87,15 @@ def _listener(study: Study, document: Mapping[str, Any]) -> Listener:
         task = tasks.get(place) if isinstance(place, str) else None
         if task is None or entry.get("kind") != task.kind or task.id in answers:
             raise AnswerError("an answer is to no task of its listener, or to one that was answered before")
-        said = {name: value for name, value in entry.items() if name not in ("task", "kind")}
         try:
-            answers[task.id] = parse_answer(task, said)
+            data = {name: value for name, value in entry.items() if name not in ("task", "kind")}
+            answers[task.id] = parse_answer(task, data)
         except AnswerError as error:
             raise AnswerError(f"task {task.id}: {error}") from error
     return Listener(session, number, begun, finished is not None, training, answers)
 
 
-def _goes_on(earlier: Listener, later: Listener) -> bool:
+def _is_continued_by(earlier: Listener, later: Listener) -> bool:
     """Tells whether a file holds all that another one holds, and perhaps more."""
     return (
         earlier.number == later.number

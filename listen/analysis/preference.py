@@ -51,7 +51,7 @@ class Strengths(NamedTuple):
 
 
 def fit(choices: Choices, num_conditions: int) -> Strengths:
-    """Returns the strengths that make the answers likeliest, with intervals.
+    """Returns the strengths of maximum likelihood, with intervals.
 
     Answers of one listener are alike, and so are answers about one prompt: the covariance is the sandwich that is
     clustered by both (Cameron, Gelbach & Miller, Robust inference with multiway clustering, 2011), so the intervals
@@ -68,8 +68,8 @@ def fit(choices: Choices, num_conditions: int) -> Strengths:
     features = _features(choices, num_conditions)
     parameters = np.zeros(num_conditions + 1)
     for _ in range(_MOST_STEPS):
-        gradient, information = _derivatives(features, choices.outcome, parameters)
-        step = np.linalg.solve(information, gradient)
+        scores, information = _scores(features, choices.outcome, parameters)
+        step = np.linalg.solve(information, scores.sum(axis=0) - _PRIOR_PRECISION * parameters)
         parameters = parameters + step * min(1.0, 2.0 / max(np.abs(step).max(), 1e-300))
         if np.abs(step).max() < 1e-10:
             break
@@ -107,35 +107,21 @@ def chances(strength: Float[np.ndarray, " k"], tie_log: float, first: int, secon
 
 def _features(choices: Choices, num_conditions: int) -> Float[np.ndarray, "n 3 q"]:
     """Returns what each parameter adds to the utility of each outcome."""
-    answer = np.arange(len(choices.first))
-    features = np.zeros((len(answer), 3, num_conditions + 1))
-    features[answer, 0, choices.first] = 1
-    features[answer, 1, choices.second] = 1
-    features[answer, 2, choices.first] = 0.5
-    features[answer, 2, choices.second] = 0.5
-    features[answer, 2, -1] = 1
-    return features
+    first, second = np.eye(num_conditions + 1)[choices.first], np.eye(num_conditions + 1)[choices.second]
+    return np.stack([first, second, (first + second) / 2 + np.eye(num_conditions + 1)[-1]], axis=1)
 
 
 def _scores(
     features: Float[np.ndarray, "n 3 q"], outcome: Int[np.ndarray, " n"], parameters: Float[np.ndarray, " q"]
 ) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "q q"]]:
-    """Returns the gradient of each answer's log likelihood, and minus the sum of their second derivatives."""
+    """Returns the gradient of each answer's log likelihood, and the information in all of them and the prior."""
     utility = features @ parameters
     chance = np.exp(utility - utility.max(axis=1, keepdims=True))
     chance /= chance.sum(axis=1, keepdims=True)
     expected = np.einsum("no,noq->nq", chance, features)
     scores = features[np.arange(len(outcome)), outcome] - expected
     information = np.einsum("no,noq,nor->qr", chance, features, features) - expected.T @ expected
-    return scores, information
-
-
-def _derivatives(
-    features: Float[np.ndarray, "n 3 q"], outcome: Int[np.ndarray, " n"], parameters: Float[np.ndarray, " q"]
-) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, "q q"]]:
-    scores, information = _scores(features, outcome, parameters)
-    prior = _PRIOR_PRECISION * np.eye(len(parameters))
-    return scores.sum(axis=0) - prior @ parameters, information + prior
+    return scores, information + _PRIOR_PRECISION * np.eye(len(parameters))
 
 
 def _clustered_covariance(
@@ -147,7 +133,7 @@ def _clustered_covariance(
     two_way = by_listener + by_prompt - _meat(scores, both)
     # The difference of two estimates may be too small, and in few clusters even negative: never below one of them.
     meat = max((two_way, by_listener, by_prompt), key=np.trace)
-    bread = np.linalg.inv(information + _PRIOR_PRECISION * np.eye(len(parameters)))
+    bread = np.linalg.inv(information)
     values, vectors = np.linalg.eigh(bread @ meat @ bread)
     return (vectors * np.maximum(values, 0)) @ vectors.T
 

@@ -1,35 +1,41 @@
 """How conditions were rated: means, and Wilcoxon signed-rank tests on each listener's own means.
 
-Letters: l listeners, k conditions.
+Letters: l listeners, k conditions, c clips.
 """
 
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import krippendorff
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from ostinato.listen.analysis.agreement import krippendorff_alpha
 from ostinato.listen.analysis.preference import LEVEL, holm
-from ostinato.listen.analysis.responses import Told
+from ostinato.listen.analysis.responses import Response
 from ostinato.listen.web.answer import SCALES, Rating
 
 _NUM_RESAMPLES = 2000
 
 
-def rate(told: Sequence[Told], conditions: Sequence[str]) -> dict[str, Any]:
+def rate(responses: Sequence[Response], conditions: Sequence[str]) -> dict[str, Any]:
     """Returns what the ratings say.
 
     For each scale the mean of each condition (of the listeners' means, with a bootstrap interval over listeners), and
     for each two conditions the mean difference within listeners with a p value (Wilcoxon, 1945, with Pratt's zeros),
-    corrected by Holm for all pairs and scales.
+    corrected by Holm for all pairs and scales; and the listeners' agreement about the clips.
     """
+    rated = [(one.listener.name, one.task, one.answer) for one in responses if isinstance(one.answer, Rating)]
     means: list[dict[str, Any]] = []
     tests: list[dict[str, Any]] = []
+    agreement: dict[str, float | None] = {}
     for scale in SCALES:
-        means_lk = _listener_means(told, conditions, scale)
+        means_lk = _table(
+            [(name, task.conditions[0], getattr(answer, scale)) for name, task, answer in rated], conditions
+        )
+        points = [(name, task.clip_ids[0], getattr(answer, scale)) for name, task, answer in rated]
+        agreement[scale] = alpha(_table(points, sorted({clip for _, clip, _ in points})))
         for number, condition in enumerate(conditions):
             means.append({"scale": scale, "condition": condition, **_mean(means_lk[:, number])})
         for first, second in itertools.combinations(range(len(conditions)), 2):
@@ -48,23 +54,28 @@ def rate(told: Sequence[Told], conditions: Sequence[str]) -> dict[str, Any]:
             )
     for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
         test["p_holm"] = float(p)
-    return {"means": means, "tests": tests, "agreement": _agreement(told)}
+    return {"means": means, "tests": tests, "agreement": agreement}
 
 
-def _listener_means(told: Sequence[Told], conditions: Sequence[str], scale: str) -> Float[np.ndarray, "l k"]:
-    """Returns the mean points that each listener gave to each condition; NaN where there are none."""
-    points: dict[tuple[str, str], list[int]] = {}
-    for row in told:
-        if isinstance(row.answer, Rating):
-            points.setdefault((row.listener.name, row.task.conditions[0]), []).append(getattr(row.answer, scale))
-    names = sorted({name for name, _ in points})
-    return np.array(
-        [
-            [np.mean(points[name, condition]) if (name, condition) in points else np.nan for condition in conditions]
-            for name in names
-        ],
-        np.float64,
-    ).reshape(len(names), len(conditions))
+def alpha(points_lc: Float[np.ndarray, "l c"]) -> float | None:
+    """Returns Krippendorff's alpha of ordinal points: 1 is perfect agreement, 0 is what chance would give.
+
+    None where no two listeners rated the same clip, or all points that can be compared are the same.
+    """
+    points_lc = points_lc[:, (~np.isnan(points_lc)).sum(axis=0) > 1]
+    if len(np.unique(points_lc[~np.isnan(points_lc)])) < 2:
+        return None
+    return float(krippendorff.alpha(points_lc, level_of_measurement="ordinal"))
+
+
+def _table(points: Sequence[tuple[str, str, int]], columns: Sequence[str]) -> Float[np.ndarray, "l k"]:
+    """Returns the mean points that each listener gave in each column; NaN where there are none."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for listener, column, value in points:
+        found.setdefault((listener, column), []).append(value)
+    listeners = sorted({listener for listener, _, _ in points})
+    means = [[np.mean(found.get((name, column), np.nan)) for column in columns] for name in listeners]
+    return np.array(means, np.float64).reshape(len(listeners), len(columns))
 
 
 def _mean(values: Float[np.ndarray, " l"]) -> dict[str, Any]:
@@ -82,18 +93,3 @@ def _wilcoxon(difference: Float[np.ndarray, " l"]) -> float:
         return 1.0
     result: Any = stats.wilcoxon(difference, zero_method="pratt", method="auto")
     return float(result.pvalue)
-
-
-def _agreement(told: Sequence[Told]) -> dict[str, float | None]:
-    """Returns Krippendorff's alpha of each scale, over the clips."""
-    rated = [(row.listener.name, row.task.clip_ids[0], row.answer) for row in told if isinstance(row.answer, Rating)]
-    listeners = {name: number for number, name in enumerate(sorted({name for name, _, _ in rated}))}
-    clips = {clip: number for number, clip in enumerate(sorted({clip for _, clip, _ in rated}))}
-    found: dict[str, float | None] = {}
-    for scale in SCALES:
-        ratings = np.full((len(listeners), len(clips)), np.nan)
-        for name, clip, answer in rated:
-            ratings[listeners[name], clips[clip]] = getattr(answer, scale)
-        alpha = krippendorff_alpha(ratings, "ordinal")
-        found[scale] = None if np.isnan(alpha) else alpha
-    return found

@@ -10,10 +10,10 @@ import numpy as np
 
 from ostinato.listen.analysis.preference import LEVEL, Choices, fit, holm, p_values
 from ostinato.listen.analysis.ratings import rate
-from ostinato.listen.analysis.responses import RULE, Checks, Told, check, preferred, tests_of, told_by
+from ostinato.listen.analysis.responses import RULE, Checks, Response, check, preferred, responses_of, tests_of
 from ostinato.listen.design.power import ALPHA, listeners_for_preference, listeners_for_ratings
 from ostinato.listen.design.study import Study
-from ostinato.listen.web.answer import Comparison, Listener
+from ostinato.listen.web.answer import CHOICES, TRAINING, Comparison, Listener
 
 ASSUMED_DEVIATION = 1.0
 """Points, between listeners, of the difference of two conditions; until FEWEST_LISTENERS have been heard."""
@@ -44,9 +44,10 @@ def summarise(
         counts: of those who refused and withdrew, where they are known.
     """
     checks = {listener.name: check(study, listener) for listener in listeners}
-    told = [row for listener in listeners for row in told_by(study, listener)]
-    kept = [row for row in told if checks[row.listener.name].counts]
-    main = _findings(study, kept)
+    responses = [response for listener in listeners for response in responses_of(study, listener)]
+    counted = [response for response in responses if checks[response.listener.name].counts]
+    main = _findings(study, counted)
+    trained = [one.training for one in listeners if one.training and checks[one.name].counts]
     return {
         "study": {"id": study.id, "title": study.title, "created": study.created, "clip_s": study.clip_s},
         "conditions": list(study.private.names),
@@ -58,38 +59,42 @@ def summarise(
             "count": sum(made.counts for made in checks.values()),
             **{name: number for name, number in (counts or {}).items() if name in ("refused", "withdrawn")},
         },
-        "training": _training(listeners, checks),
+        "training": {name: dict(Counter(getattr(one, name) for one in trained)) for name in TRAINING},
         "checks": _checks(checks.values()),
         "main": main,
-        "all": _findings(study, told),
-        "needed": _needed(study, kept, main, power=power, effect=effect, points=points),
+        "all": _findings(study, responses),
+        "needed": _needed(study, main, power=power, effect=effect, points=points),
     }
 
 
-def _findings(study: Study, told: Sequence[Told]) -> dict[str, Any]:
-    tests = tests_of(told)
+def _findings(study: Study, responses: Sequence[Response]) -> dict[str, Any]:
+    tests = tests_of(responses)
     return {
-        "listeners": len({row.listener.name for row in tests}),
-        "preference": _preference(study, [row for row in tests if isinstance(row.answer, Comparison)]),
-        "ratings": rate([row for row in tests if not isinstance(row.answer, Comparison)], study.private.names),
+        "listeners": len({response.listener.name for response in tests}),
+        "preference": _preference(study, [one for one in tests if isinstance(one.answer, Comparison)]),
+        "ratings": rate(tests, study.private.names),
     }
 
 
-def _preference(study: Study, told: Sequence[Told]) -> dict[str, Any]:
+def _preference(study: Study, responses: Sequence[Response]) -> dict[str, Any]:
     names = study.private.names
-    pairs = list(itertools.combinations(range(len(names)), 2))
-    result: dict[str, Any] = {"answers": len(told), "pairs": [_pair(told, names[i], names[j]) for i, j in pairs]}
-    choices = [row.answer.choice for row in told if isinstance(row.answer, Comparison)]
-    decided = len(choices) - choices.count("none")
-    result["ties"] = choices.count("none") / len(choices) if choices else None
-    result["left"] = choices.count("a") / decided if decided else None
-    result["agreement"] = _agreement_on_pairs(told)
+    numbers = list(itertools.combinations(range(len(names)), 2))
+    pairs = [_pair(responses, names[i], names[j]) for i, j in numbers]
+    choices = Counter(one.answer.choice for one in responses if isinstance(one.answer, Comparison))
+    decided = choices["a"] + choices["b"]
+    result: dict[str, Any] = {
+        "answers": len(responses),
+        "pairs": pairs,
+        "ties": choices["none"] / len(responses) if responses else None,
+        "left": choices["a"] / decided if decided else None,
+        "agreement": _agreement_on_pairs(responses),
+    }
     try:
-        strengths = fit(_to_choices(told, names), len(names))
+        strengths = fit(_to_choices(responses, names), len(names))
     except ValueError as error:
         return result | {"strengths": None, "reason": str(error)}
-    p = p_values(strengths, pairs)
-    for pair, raw, corrected in zip(result["pairs"], p, holm(p), strict=True):
+    p = p_values(strengths, numbers)
+    for pair, raw, corrected in zip(pairs, p, holm(p), strict=True):
         pair |= {"p": _finite(raw), "p_holm": _finite(corrected)}
     columns = zip(names, strengths.strength, strengths.low, strengths.high, strict=True)
     result["strengths"] = [
@@ -99,46 +104,44 @@ def _preference(study: Study, told: Sequence[Told]) -> dict[str, Any]:
     return result
 
 
-def _to_choices(told: Sequence[Told], names: Sequence[str]) -> Choices:
-    number = {name: place for place, name in enumerate(names)}
-    listeners = {name: place for place, name in enumerate(sorted({row.listener.name for row in told}))}
+def _to_choices(responses: Sequence[Response], names: Sequence[str]) -> Choices:
+    listeners = sorted({response.listener.name for response in responses})
     rows = [
         (
-            number[row.task.conditions[0]],
-            number[row.task.conditions[1]],
-            ("a", "b", "none").index(row.answer.choice),
-            listeners[row.listener.name],
-            row.task.prompt,
+            *(names.index(name) for name in task.conditions),
+            list(CHOICES).index(answer.choice),
+            listeners.index(listener.name),
+            task.prompt,
         )
-        for row in told
-        if isinstance(row.answer, Comparison)
+        for listener, task, answer in responses
+        if isinstance(answer, Comparison)
     ]
     return Choices(*np.array(rows, np.int64).reshape(-1, 5).T)
 
 
-def _pair(told: Sequence[Told], first: str, second: str) -> dict[str, Any]:
+def _pair(responses: Sequence[Response], first: str, second: str) -> dict[str, Any]:
     """Returns how often each of two conditions was preferred."""
-    choices = Counter(preferred(row) for row in told if set(row.task.conditions) == {first, second})
-    return {"first": first, "second": second, "first_better": choices[first], "second_better": choices[second]} | {
-        "ties": choices[""]
-    }
+    choices = Counter(preferred(one) for one in responses if set(one.task.conditions) == {first, second})
+    counts = {"first_better": choices[first], "second_better": choices[second], "ties": choices[""]}
+    return {"first": first, "second": second, **counts}
 
 
-def _agreement_on_pairs(told: Sequence[Told]) -> float | None:
+def _agreement_on_pairs(responses: Sequence[Response]) -> float | None:
     """Returns how likely two listeners who both preferred one of the same two clips preferred the same one."""
     by_clips: dict[frozenset[str], Counter[str]] = {}
-    for row in told:
-        if preferred(row):
-            by_clips.setdefault(frozenset(row.task.clip_ids), Counter())[preferred(row)] += 1
+    for response in responses:
+        if preferred(response):
+            by_clips.setdefault(frozenset(response.task.clip_ids), Counter())[preferred(response)] += 1
     same = sum(math.comb(count, 2) for votes in by_clips.values() for count in votes.values())
     both = sum(math.comb(votes.total(), 2) for votes in by_clips.values())
     return same / both if both else None
 
 
 def _checks(made: Collection[Checks]) -> dict[str, int]:
+    """Returns how many listeners failed which check; `broken` is what files call the attention check."""
     return {
-        "chose_broken": sum(one.chose_broken for one in made),
-        "rated_broken_high": sum(one.rated_broken_high for one in made),
+        "chose_broken": sum(one.preferred_check for one in made),
+        "rated_broken_high": sum(one.rated_check_high for one in made),
         "did_not_listen": sum(one.did_not_listen for one in made),
         "excluded": sum(one.finished and not one.counts for one in made),
         "unfinished": sum(not one.finished for one in made),
@@ -147,18 +150,8 @@ def _checks(made: Collection[Checks]) -> dict[str, int]:
     }
 
 
-def _training(listeners: Sequence[Listener], checks: dict[str, Checks]) -> dict[str, dict[str, int]]:
-    """Returns how many of those who count said what about themselves."""
-    said = [one.training for one in listeners if one.training and checks[one.name].counts]
-    names = ("practice", "level", "playback")
-    return {name: dict(Counter(getattr(training, name) for training in said)) for name in names}
-
-
-def _needed(
-    study: Study, told: Sequence[Told], main: dict[str, Any], *, power: float, effect: float, points: float
-) -> dict[str, Any]:
-    num_conditions = len(study.private.names)
-    num_pairs = math.comb(num_conditions, 2)
+def _needed(study: Study, main: dict[str, Any], *, power: float, effect: float, points: float) -> dict[str, Any]:
+    num_pairs = math.comb(len(study.private.names), 2)
     heard = main["listeners"]
     ties = main["preference"]["ties"]
     tie_share = ties if ties is not None and heard >= FEWEST_LISTENERS else ASSUMED_TIES

@@ -141,9 +141,10 @@ def _compose(
     """Returns pieces that last at least as long as a clip: the same seed with more notes begins with the same notes."""
     pieces = []
     for number, prompt in enumerate(prompts):
-        for num_notes in (2**doublings * round(_NOTES_PER_SECOND * clip_s) for doublings in range(_MOST_DOUBLINGS + 1)):
-            piece = write(prompt, [seed, number], num_notes)
-            if piece.duration_s >= clip_s:
+        fewest = num_notes = round(_NOTES_PER_SECOND * clip_s)
+        while (piece := write(prompt, [seed, number], num_notes)).duration_s < clip_s:
+            if num_notes >= fewest * 2**_MOST_DOUBLINGS:
                 break
+            num_notes *= 2
         pieces.append(piece)
     return pieces

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.listen.design.encode import encode_mp3, encode_opus, equal_sizes
 from ostinato.listen.design.loudness import integrated_lufs, true_peak_dbtp
 from ostinato.listen.design.prompts import first_seconds

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.configs.errors import UserError
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.listen.design.order import PlannedTask, Shape, TaskKind, plan_tasks
 
 STUDY_FILE, CONDITIONS_FILE, AUDIO_FOLDER, ANSWERS_FILE = "study.json", "conditions.json", "audio", "answers.sqlite"

@@ -107,12 +107,19 @@ def parse_answer(task: Task, data: object) -> Answer:
     names = ("choice",) if task.kind == "compare" else SCALES
     fields = _object(data, (*names, "comment", "played_ms"))
     played = fields["played_ms"]
-    if not isinstance(played, list) or len(played) != len(task.clips) or not all(_is_ms(ms) for ms in played):
+    if (
+        not isinstance(played, list)
+        or len(played) != len(task.clips)
+        or not all(_is_int(ms, 0, MAX_PLAYED_MS) for ms in played)
+    ):
         raise AnswerError(f"played_ms must be {len(task.clips)} whole numbers from 0 to {MAX_PLAYED_MS}")
     rest = {"comment": _comment(fields["comment"]), "played_ms": tuple(played)}
     if task.kind == "compare":
         return Comparison(choice=_one_of("choice", fields["choice"], CHOICES), **rest)  # pyright: ignore[reportArgumentType]
-    return Rating(**{name: _point(name, fields[name]) for name in SCALES}, **rest)
+    for name in SCALES:
+        if not _is_int(fields[name], LOWEST, HIGHEST):
+            raise AnswerError(f"{name} must be a whole number from {LOWEST} to {HIGHEST}")
+    return Rating(**{name: fields[name] for name in SCALES}, **rest)
 
 
 def parse_training(data: object) -> Training:
@@ -147,14 +154,8 @@ def _one_of(name: str, value: object, allowed: Collection[str]) -> str:
     return value
 
 
-def _point(name: str, value: object) -> int:
-    if type(value) is not int or not LOWEST <= value <= HIGHEST:
-        raise AnswerError(f"{name} must be a whole number from {LOWEST} to {HIGHEST}")
-    return value
-
-
-def _is_ms(value: object) -> bool:
-    return type(value) is int and 0 <= value <= MAX_PLAYED_MS
+def _is_int(value: object, low: int, high: int) -> bool:
+    return type(value) is int and low <= value <= high
 
 
 def _comment(value: object) -> str:

@@ -6,7 +6,6 @@
     answers.train(token, parse_training(data))     # musical training
     answers.record(token, "3", parse_answer(task, data))
     answers.progress(token)                        # Progress: what is done, what comes next
-    answers.finish(token)                          # all tasks are answered
     answers.withdraw(token)                        # the listener wants it all deleted
 
 Every call that writes has committed when it returns: WAL with synchronous=FULL, so the answer is on disk, and is there
@@ -27,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
 from ostinato.listen.design.study import ANSWERS_FILE, Study, StudyError, Task
 from ostinato.listen.web.answer import (
@@ -45,6 +44,10 @@ from ostinato.listen.web.answer import (
 _BUSY_TIMEOUT_S = 30.0
 _CHANGED = "this was answered before and cannot be changed"
 _SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA foreign_keys = ON;
+PRAGMA secure_delete = ON; -- what is withdrawn is overwritten
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value ANY) STRICT;
 CREATE TABLE IF NOT EXISTS sessions (
     number INTEGER PRIMARY KEY,
@@ -64,25 +67,18 @@ CREATE TABLE IF NOT EXISTS answers (
 """
 
 
-class Session(NamedTuple):
-    """A listener who has just begun."""
+@dataclass(frozen=True)
+class Progress:
+    """How far a listener is."""
 
     token: str
     """Secret; 43 characters that are fine in a cookie and in an address."""
     number: int
     """From 0; decides the order of tasks (`Study.tasks_of`). Not secret, and no way in."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a listener is."""
-
-    number: int
     answered: int
     """How many tasks, from the first on."""
     tasks: tuple[Task, ...]
     has_training: bool
-    finished: bool
 
     @property
     def next_task(self) -> Task | None:
@@ -107,10 +103,6 @@ class Answers:
         path = path or study.folder / ANSWERS_FILE
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA secure_delete = ON")  # what is withdrawn is overwritten
             connection.executescript(_SCHEMA)
             connection.execute("INSERT OR IGNORE INTO about VALUES ('study', ?)", (study.id,))
             (found,) = connection.execute("SELECT value FROM about WHERE name = 'study'").fetchone()
@@ -128,20 +120,20 @@ class Answers:
         with self._lock:
             self._connection.close()
 
-    def begin(self) -> Session:
-        """Begins the session of a listener who has given consent."""
+    def begin(self) -> tuple[str, int]:
+        """Begins the session of a listener who has given consent; returns its token and number (see `Progress`)."""
         token = secrets.token_urlsafe(32)
-        with self._writing() as connection:
+        with self._transaction("IMMEDIATE") as connection:
             (number,) = connection.execute(
                 "INSERT INTO sessions (number, token_sha256, begun)"
                 " SELECT coalesce(max(number) + 1, 0), ?, ? FROM sessions RETURNING number",
                 (_hash(token), _now()),
             ).fetchone()
-        return Session(token, number)
+        return token, number
 
     def refuse(self) -> None:
         """Counts a listener who did not give consent; nothing else is stored."""
-        with self._writing() as connection:
+        with self._transaction("IMMEDIATE") as connection:
             connection.execute(
                 "INSERT INTO about VALUES ('refused', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
             )
@@ -152,22 +144,22 @@ class Answers:
         Raises:
             AnswerError: another one is stored already.
         """
-        with self._writing() as connection:
-            number, stored, _ = _session(connection, token)
+        with self._transaction("IMMEDIATE") as connection:
+            number, stored = _session(connection, token)
             if stored is not None and parse_training(json.loads(stored)) != training:
                 raise AnswerError(_CHANGED)
             said = json.dumps(to_json(training))
             connection.execute("UPDATE sessions SET training = ? WHERE number = ?", (said, number))
 
     def record(self, token: str, task_id: str, answer: Answer) -> None:
-        """Stores an answer.
+        """Stores an answer; with the last one the session is finished.
 
         Raises:
             AnswerError: another one is stored already, the task is not one of this session or of another kind, or one
                 before it is not answered yet.
         """
-        with self._writing() as connection:
-            number, _, _ = _session(connection, token)
+        with self._transaction("IMMEDIATE") as connection:
+            number, _ = _session(connection, token)
             tasks = self._study.tasks_of(number)
             place = next((place for place, task in enumerate(tasks) if task.id == task_id), None)
             if place is None or (tasks[place].kind == "compare") != isinstance(answer, Comparison):
@@ -186,33 +178,20 @@ class Answers:
                 raise AnswerError(f"task {tasks[answered].id} comes before this one")
             row = number, task_id, json.dumps(to_json(answer)), _now()
             connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", row)
+            if place == len(tasks) - 1:
+                connection.execute("UPDATE sessions SET finished = ? WHERE number = ?", (_now(), number))
 
     def progress(self, token: str) -> Progress:
         """Returns how far a listener is."""
-        with self._reading() as connection:
-            number, training, finished = _session(connection, token)
+        with self._transaction("DEFERRED") as connection:
+            number, training = _session(connection, token)
             answered = _count(connection, number)
-        return Progress(number, answered, self._study.tasks_of(number), training is not None, finished is not None)
-
-    def finish(self, token: str) -> None:
-        """Says that a listener is done; once more changes nothing.
-
-        Raises:
-            AnswerError: a task is not answered yet.
-        """
-        with self._writing() as connection:
-            number, _, _ = _session(connection, token)
-            answered, tasks = _count(connection, number), self._study.tasks_of(number)
-            if answered < len(tasks):
-                raise AnswerError(f"task {tasks[answered].id} is not answered yet")
-            connection.execute(
-                "UPDATE sessions SET finished = coalesce(finished, ?) WHERE number = ?", (_now(), number)
-            )
+        return Progress(token, number, answered, self._study.tasks_of(number), training is not None)
 
     def withdraw(self, token: str) -> None:
         """Deletes all that a listener said. The number stays used, so that nobody else gets the same tasks."""
-        with self._writing() as connection:
-            number, _, _ = _session(connection, token)
+        with self._transaction("IMMEDIATE") as connection:
+            number, _ = _session(connection, token)
             connection.execute("DELETE FROM answers WHERE number = ?", (number,))
             connection.execute(
                 "UPDATE sessions SET training = NULL, finished = NULL, withdrawn = ? WHERE number = ?", (_now(), number)
@@ -222,17 +201,17 @@ class Answers:
 
     def counts(self) -> dict[str, int]:
         """Returns how many listeners have `begun`, `finished`, `refused` consent and `withdrawn`."""
-        with self._reading() as connection:
+        with self._transaction("DEFERRED") as connection:
             begun, finished, withdrawn = connection.execute(
                 "SELECT count(*), count(finished), count(withdrawn) FROM sessions"
             ).fetchone()
             refused = connection.execute("SELECT value FROM about WHERE name = 'refused'").fetchone()
-        number = refused[0] if refused else 0
-        return {"begun": begun, "finished": finished, "refused": number, "withdrawn": withdrawn}
+        counts = {"begun": begun, "finished": finished, "withdrawn": withdrawn}
+        return counts | {"refused": refused[0] if refused else 0}
 
     def listeners(self) -> list[Listener]:
         """Returns all answers, by listeners who have not withdrawn."""
-        with self._reading() as connection:
+        with self._transaction("DEFERRED") as connection:
             sessions = connection.execute(
                 "SELECT number, begun, training, finished FROM sessions WHERE withdrawn IS NULL ORDER BY number"
             ).fetchall()
@@ -250,10 +229,13 @@ class Answers:
         return found
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Yields the connection for a transaction that is on disk afterwards, or has changed nothing."""
+    def _transaction(self, kind: Literal["DEFERRED", "IMMEDIATE"]) -> Iterator[sqlite3.Connection]:
+        """Yields the connection: what is read is one state of the file; what is written is on disk afterwards, or not.
+
+        Whatever writes asks for an IMMEDIATE one.
+        """
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(f"BEGIN {kind}")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
@@ -262,21 +244,11 @@ class Answers:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Yields the connection for reads that see one state of the file."""
-        with self._lock:
-            self._connection.execute("BEGIN")
-            try:
-                yield self._connection
-            finally:
-                self._connection.execute("ROLLBACK")
 
-
-def _session(connection: sqlite3.Connection, token: str) -> tuple[int, str | None, str | None]:
-    """Returns the number, the training and the end of a session."""
+def _session(connection: sqlite3.Connection, token: str) -> tuple[int, str | None]:
+    """Returns the number and the training of a session."""
     row = connection.execute(
-        "SELECT number, training, finished FROM sessions WHERE token_sha256 = ? AND withdrawn IS NULL", (_hash(token),)
+        "SELECT number, training FROM sessions WHERE token_sha256 = ? AND withdrawn IS NULL", (_hash(token),)
     ).fetchone()
     if row is None:
         raise AnswerError("this session is not known")

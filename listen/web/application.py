@@ -10,8 +10,6 @@ Each form is answered with a redirect, after the answer is on disk. Who a listen
 is kept between requests, so the server can be killed and started again at any moment.
 """
 
-import functools
-import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -26,20 +24,12 @@ from starlette.types import ASGIApp
 
 from ostinato.listen.design.study import CONTENT_TYPES, Study
 from ostinato.listen.web.answer import SCALES, AnswerError, parse_answer, parse_training
-from ostinato.listen.web.answers import Answers
+from ostinato.listen.web.answers import Answers, Progress
 from ostinato.listen.web.guard import Guard, read_form
-from ostinato.listen.web.screens import POLICY, REFUSED, STATIC, WITHDRAWN, Screens
+from ostinato.listen.web.screens import POLICY, STATIC
 from ostinato.listen.web.serving import Static, check_prefix
-from ostinato.listen.web.sessions import COOKIE_DAYS, Limits, Sessions, Visitor
+from ostinato.listen.web.sessions import LIMITS, Limits, Sessions
 from ostinato.listen.web.site import Site
-
-STORAGE = (
-    "That you agreed, and when; what you say about your musical training; your answers and comments, when you gave "
-    "them, and for how long you played each clip.",
-    "On this device a cookie with a random number, so that you can come back. It is used for nothing else.",
-    f"Not stored: your name, your address, your device. The cookie is forgotten after {COOKIE_DAYS} days.",
-    "You can have your answers deleted, here, as long as the study runs.",
-)
 
 CLIP_HEADERS = {
     "cache-control": "private, max-age=86400",
@@ -48,16 +38,12 @@ CLIP_HEADERS = {
     "last-modified": "Thu, 01 Jan 1970 00:00:00 GMT",
 }
 
-_logger = logging.getLogger(__name__)
-
-Handler = Callable[[Request], Awaitable[Response]]
-
 
 class _Pages:
     """Answers requests to one study."""
 
     def __init__(self, study: Study, answers: Answers, site: Site, limits: Limits) -> None:
-        self._study, self._answers, self._site = study, answers, site
+        self._answers, self._site = answers, site
         self._sessions = Sessions(answers, study_id=study.id, root=site.root, limits=limits)
         self._static = Static(directory=STATIC)
         self._clips = {
@@ -73,34 +59,35 @@ class _Pages:
             Route("/consent", self.take_consent, methods=["POST"]),
             Route("/about", self._known(self.about)),
             Route("/training", self.training),
-            Route("/training", self._known_form(self.take_training), methods=["POST"]),
+            Route("/training", self._known(self.take_training), methods=["POST"]),
             Route("/task", self._known(self.task)),
-            Route("/task", self._known_form(self.take_answer), methods=["POST"]),
+            Route("/task", self._known(self.take_answer), methods=["POST"]),
             Route("/thanks", self._known(self.thanks)),
             Route("/withdraw", self._known(self.withdraw)),
-            Route("/withdraw", self._known_form(self.take_withdrawal), methods=["POST"]),
-            Route("/refused", self.refused),
-            Route("/withdrawn", self.withdrawn),
+            Route("/withdraw", self._known(self.take_withdrawal), methods=["POST"]),
+            Route("/refused", self._free("refused.html")),
+            Route("/withdrawn", self._free("withdrawn.html")),
             Route("/audio/{name}", self.clip),
             Route("/static/{name}", self.static),
             Route("/robots.txt", self.robots),
         ]
 
-    def _known(self, handle: Callable[[Visitor], Awaitable[Response]]) -> Handler:
-        """Returns a page for those who have begun; others go to the first page."""
+    def _free(self, template: str) -> Callable[[Request], Awaitable[Response]]:
+        """Returns what shows a page to everybody."""
 
         async def answer(request: Request) -> Response:
-            visitor = await self._sessions.find(request)
-            return self._site.go("") if visitor is None else await handle(visitor)
+            self._sessions.count(request)
+            return self._site.page(template)
 
         return answer
 
-    def _known_form(self, handle: Callable[[Visitor, dict[str, str]], Awaitable[Response]]) -> Handler:
-        """Returns what takes a form of those who have begun."""
+    def _known(self, handle: Callable[..., Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """Returns what serves those who have begun, by how far they are and, if they send one, their form."""
 
         async def answer(request: Request) -> Response:
-            form = await read_form(request)
-            return await self._known(functools.partial(handle, form=form))(request)
+            sent = [await read_form(request)] if request.method == "POST" else []
+            listener = await self._sessions.find(request)
+            return self._site.go("") if listener is None else await handle(listener, *sent)
 
         return answer
 
@@ -110,117 +97,94 @@ class _Pages:
             return self._site.go("task")
         return self._site.page("welcome.html", has_begun=False)
 
-    async def about(self, visitor: Visitor) -> Response:
+    async def about(self, listener: Progress) -> Response:
         """The same for those who have begun."""
         return self._site.page("welcome.html", has_begun=True)
 
     async def take_consent(self, request: Request) -> Response:
         """Begins a session, or counts a refusal."""
         form = await read_form(request)
-        visitor = await self._sessions.find(request)
+        listener = await self._sessions.find(request)
         if form.get("consent") not in ("yes", "no"):
             raise HTTPException(400, "The form says neither yes nor no.")
-        if visitor is not None:
+        if listener is not None:
             return self._site.go("task")
         self._sessions.count_consent(request)
         if form["consent"] == "no":
             await run_in_threadpool(self._answers.refuse)
             return self._site.go("refused")
-        session = await run_in_threadpool(self._answers.begin)
+        token, _ = await run_in_threadpool(self._answers.begin)
         answer = self._site.go("training?begun")
-        self._sessions.remember(request, answer, session.token)
+        self._sessions.remember(request, answer, token)
         return answer
 
     async def training(self, request: Request) -> Response:
         """The questions about the listener."""
-        visitor = await self._sessions.find(request)
-        if visitor is None and request.scope["query_string"] == b"begun":  # consent leads here, with a cookie
-            text = (
-                "Your browser did not keep the cookie by which we find your answers again, so nothing could be stored. "
-                "Please allow cookies for this page, or take another browser."
-            )
-            return self._site.page("message.html", title="It cannot begin yet", text=text, link=("", "Try again"))
-        if visitor is None or visitor.progress.has_training:
-            return self._site.go("task" if visitor else "")
+        listener = await self._sessions.find(request)
+        if listener is None and request.scope["query_string"] == b"begun":  # consent leads here, with a cookie
+            return self._site.page("no_cookies.html")
+        if listener is None or listener.has_training:
+            return self._site.go("task" if listener else "")
         return self._site.page("training.html")
 
-    async def take_training(self, visitor: Visitor, form: dict[str, str]) -> Response:
+    async def take_training(self, listener: Progress, form: dict[str, str]) -> Response:
         """Stores what the listener says about herself."""
         try:
             training = parse_training(form)
         except AnswerError as error:
             return self._site.page("training.html", 422, given=form, problem=f"This cannot be taken: {error}")
-        await run_in_threadpool(self._answers.train, visitor.token, training)
+        await run_in_threadpool(self._answers.train, listener.token, training)
         return self._site.go("task")
 
-    async def task(self, visitor: Visitor) -> Response:
+    async def task(self, listener: Progress) -> Response:
         """The first task that has no answer."""
-        progress = visitor.progress
-        if not progress.has_training:
+        if not listener.has_training:
             return self._site.go("training")
-        if progress.next_task is None:
-            if not progress.finished:  # killed between the last answer and this
-                await run_in_threadpool(self._answers.finish, visitor.token)
+        if listener.next_task is None:
             return self._site.go("thanks")
-        return self._site.page("task.html", **self._site.screens.task(progress.next_task, progress.answered))
+        return self._site.page("task.html", **self._site.screens.task(listener.next_task, listener.answered))
 
-    async def take_answer(self, visitor: Visitor, form: dict[str, str]) -> Response:
+    async def take_answer(self, listener: Progress, form: dict[str, str]) -> Response:
         """Stores an answer."""
-        progress = visitor.progress
-        if not progress.has_training:
+        if not listener.has_training:
             return self._site.go("training")
-        task = next((task for task in progress.tasks if task.id == form.get("task")), None)
+        task = next((task for task in listener.tasks if task.id == form.get("task")), None)
         if task is None:
             raise HTTPException(400, "There is no such task.")
         try:
             answer = parse_answer(task, _answer_of(form, len(task.clips)))
         except AnswerError as error:
             # What is wrong with an answer to another task than the next is not worth a page.
-            if task != progress.next_task:
+            if task != listener.next_task:
                 raise
-            shown = self._site.screens.task(task, progress.answered)
+            shown = self._site.screens.task(task, listener.answered)
             return self._site.page("task.html", 422, **shown, given=form, problem=f"This cannot be taken: {error}")
-        await run_in_threadpool(self._answers.record, visitor.token, task.id, answer)
-        if task == progress.tasks[-1]:
-            await run_in_threadpool(self._answers.finish, visitor.token)
+        await run_in_threadpool(self._answers.record, listener.token, task.id, answer)
         return self._site.go("task")
 
-    async def thanks(self, visitor: Visitor) -> Response:
+    async def thanks(self, listener: Progress) -> Response:
         """The end, for whoever has answered all."""
-        return self._site.page("thanks.html") if visitor.progress.finished else self._site.go("task")
+        return self._site.go("task") if listener.next_task else self._site.page("thanks.html")
 
-    async def withdraw(self, visitor: Visitor) -> Response:
+    async def withdraw(self, listener: Progress) -> Response:
         """The question whether all is to be deleted."""
         return self._site.page("withdraw.html")
 
-    async def take_withdrawal(self, visitor: Visitor, form: dict[str, str]) -> Response:
+    async def take_withdrawal(self, listener: Progress, form: dict[str, str]) -> Response:
         """Deletes what a listener said, and the cookie."""
         if form.get("withdraw") != "yes":
             raise HTTPException(400, "The form does not say yes.")
-        await run_in_threadpool(self._answers.withdraw, visitor.token)
+        await run_in_threadpool(self._answers.withdraw, listener.token)
         answer = self._site.go("withdrawn")
         self._sessions.forget(answer)
         return answer
-
-    async def refused(self, request: Request) -> Response:
-        """After a refusal."""
-        self._sessions.count(request)
-        return self._site.page("message.html", **REFUSED)
-
-    async def withdrawn(self, request: Request) -> Response:
-        """After a withdrawal."""
-        self._sessions.count(request)
-        return self._site.page("message.html", **WITHDRAWN)
 
     async def clip(self, request: Request) -> Response:
         """A clip, whole or in part: Safari plays only what comes in ranges."""
         if await self._sessions.find(request) is None:
             raise HTTPException(403, "Clips are for those who take part.")
-        path, content_type = self._clips.get(request.path_params["name"], (None, None))
-        if path is None:
-            raise HTTPException(404)
-        if not await run_in_threadpool(path.is_file):
-            _logger.error("%s: is missing", path)
+        path, content_type = self._clips.get(request.path_params["name"], (None, ""))
+        if path is None or not await run_in_threadpool(path.is_file):
             raise HTTPException(404)
         return FileResponse(path, headers=CLIP_HEADERS, media_type=content_type)
 
@@ -235,25 +199,20 @@ class _Pages:
         return PlainTextResponse("User-agent: *\nDisallow: /\n")
 
 
-def application(study: Study | str | Path, *, prefix: str = "", limits: Limits | None = None) -> ASGIApp:
-    """Returns the ASGI application of a study.
+def application(study: Study | str | Path, *, prefix: str = "", limits: Limits = LIMITS) -> ASGIApp:
+    """Returns the ASGI application of a study, which may be given by its folder.
 
-    Args:
-        study: the study, or its folder.
-        prefix: the path below which a reverse proxy shows it, such as "/listen"; requests may come with or without it.
-        limits: how many requests are answered; those of `Limits` by default.
+    Requests may come with or without `prefix`, the path below which a reverse proxy shows the study, such as "/listen".
 
     Raises:
-        ValueError: the folder is no study, or the prefix is no path.
+        UserError: the folder is no study, or the prefix is no path.
     """
     prefix = check_prefix(prefix, example="/listen")
     study = study if isinstance(study, Study) else Study.open(study)
     answers = Answers.open(study)
-    root = f"{prefix}/"
-    site = Site(Screens(study, root=root, storage=STORAGE), root)
-    app = Starlette(
-        routes=_Pages(study, answers, site, limits or Limits()).routes(), exception_handlers=site.handlers()
-    )
+    site = Site(study, f"{prefix}/")
+    pages = _Pages(study, answers, site, limits)
+    app = Starlette(routes=pages.routes(), exception_handlers=site.handlers())
     app.router.redirect_slashes = False  # its redirects are made of the Host that a request names
     return Guard(app, prefix=prefix, policy=f"{POLICY}'self'")
 

@@ -1,4 +1,4 @@
-"""What stands before every page of the listening test: where a request may come from, how many, and what answers carry.
+"""What stands before every page of ours: where a request may come from, how many, how long, and what answers carry.
 
 Listeners have no account, so an address is all that tells strangers apart, and a whole school may share one. So a
 listener who has begun has an allowance of her own, and only requests without a session count for the address.
@@ -19,8 +19,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY_BYTES = 32 * 1024
-"""Of a form: the longest comment in percent-encoded UTF-8, and room for the other fields."""
+MAX_FORM_BYTES = 32 * 1024
+"""The longest comment in percent-encoded UTF-8, and room for the other fields."""
 MAX_FIELDS = 16
 BODY_TIMEOUT_S = 30.0
 MAX_ADDRESSES = 20_000
@@ -99,38 +99,29 @@ def check_origin(headers: Headers) -> None:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Returns the fields of a form of ours, each of which comes once.
+    """Returns the fields of a form, each of which comes once.
 
     Raises:
-        HTTPException: 400, 403, 408, 413 or 415; too long, too slow, another site's, or no form of ours.
+        HTTPException: 400, or as `receiving`.
     """
-    check_origin(request.headers)
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "This is not a form of these pages.")
-    async with _bounded(request, MAX_BODY_BYTES) as bounded:
-        pairs = (await bounded.form(max_fields=MAX_FIELDS, max_part_size=MAX_BODY_BYTES)).multi_items()
+    async with receiving(request, ("application/x-www-form-urlencoded",), MAX_FORM_BYTES) as ours:
+        pairs = (await ours.form(max_fields=MAX_FIELDS, max_part_size=MAX_FORM_BYTES)).multi_items()
     fields = {name: str(value) for name, value in pairs}
     if len(fields) < len(pairs):
         raise HTTPException(400, "A field of the form comes twice.")
     return fields
 
 
-async def read_body(request: Request, media_types: Collection[str], *, max_bytes: int) -> bytes:
-    """Returns what a page of ours sends.
+@asynccontextmanager
+async def receiving(request: Request, media_types: Collection[str], max_bytes: int) -> AsyncIterator[Request]:
+    """Yields the request, if it is of a page of ours, to be read.
 
     Raises:
         HTTPException: 400, 403, 408, 413 or 415; cut off, another site's, too slow, too long, or of another type.
     """
     check_origin(request.headers)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in media_types:
-        raise HTTPException(415, f"the request must be of the type {' or '.join(media_types)}")
-    async with _bounded(request, max_bytes) as bounded:
-        return await bounded.body()
-
-
-@asynccontextmanager
-async def _bounded(request: Request, max_bytes: int) -> AsyncIterator[Request]:
-    """Yields the request; reading all of it must take neither too many bytes nor too long."""
+        raise HTTPException(415, f"What is sent must be of the type {' or '.join(media_types)}.")
     left = max_bytes
 
     async def receive() -> Message:

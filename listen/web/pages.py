@@ -11,23 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from ostinato.configs.errors import UserError
 from ostinato.listen.design.study import Clip, Study, Task
-from ostinato.listen.web.screens import POLICY, REFUSED, STATIC, WITHDRAWN, Screens, as_script_data
+from ostinato.listen.web.screens import POLICY, STATIC, Screens
 
 NUM_ORDERS = 240
 """Orders of tasks that are written down; each listener gets one of them at random."""
 
 ROOT = "#/"
 """All pages are one file; what the server answers below the study's path stands behind this mark."""
-
-STORAGE = (
-    "In this browser, and nowhere else until you send them: that you agreed, and when; what you say about your "
-    "musical training; your answers and comments, and for how long you played each clip.",
-    "At the end you download them as a file, which you can read, and send it yourself. It holds no name, no address, "
-    "and nothing about your device.",
-    "Whoever hosts these pages can see that they were opened, as with any page, but not what you answer.",
-)
 
 _NO_CLIP = Clip("", {}, 0.0)
 """Stands where the script puts a clip."""
@@ -42,7 +36,7 @@ def write_static(study: Study, out: str | Path) -> None:
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is there already; name a new folder for the static pages")
-    shutil.copytree(STATIC, out / "static")
+    shutil.copytree(STATIC, out / "static", copy_function=shutil.copyfile)
     for file in (file for clip in study.clips.values() for file in clip.files.values()):
         (out / file).parent.mkdir(exist_ok=True)
         shutil.copyfile(study.folder / file, out / file)
@@ -55,7 +49,7 @@ def write_static(study: Study, out: str | Path) -> None:
 
 def _page(study: Study) -> str:
     """Returns the one page, which holds all others as parts."""
-    screens = Screens(study, root=ROOT, storage=STORAGE, layout="part.html", is_static=True)
+    screens = Screens(study, root=ROOT, layout="part.html", is_static=True)
     compare, rate = Task("", "compare", (_NO_CLIP, _NO_CLIP)), Task("", "rate", (_NO_CLIP,))
     parts: dict[str, tuple[str, dict[str, Any]]] = {
         "welcome": ("welcome.html", {"has_begun": False}),
@@ -65,13 +59,14 @@ def _page(study: Study) -> str:
         "rate": ("task.html", screens.task(rate, 0)),
         "thanks": ("thanks.html", {}),
         "withdraw": ("withdraw.html", {}),
-        "refused": ("message.html", REFUSED),
-        "withdrawn": ("message.html", WITHDRAWN),
+        "refused": ("refused.html", {}),
+        "withdrawn": ("withdrawn.html", {}),
     }
+    data = json.dumps(_data(study, screens), separators=(",", ":"))
     return screens.render(
         "export.html",
-        parts=[screens.render(template, id=name, **values) for name, (template, values) in parts.items()],
-        data=as_script_data(json.dumps(_data(study, screens), separators=(",", ":"))),
+        parts=[Markup(screens.render(template, id=name, **values)) for name, (template, values) in parts.items()],
+        data=Markup(data.replace("<", "\\u003c")),  # in a script, only "<" could end it
         scripts=("listen.js", "static.js"),
         root="",
         policy=f"{POLICY}'none'",

@@ -3,11 +3,11 @@
 import functools
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from ostinato.listen.design.study import CONTENT_TYPES, Clip, Study, Task
 from ostinato.listen.web.answer import CHOICES, HIGHEST, LOWEST, MAX_COMMENT, TRAINING
@@ -24,16 +24,8 @@ POLICY = (
 HEARD_AFTER_PROMPT_S = 5.0
 """How much of what follows the prompt must be heard before an answer is taken, where there is JavaScript."""
 
-REFUSED = {
-    "title": "That is all right",
-    "text": "Nothing about you was stored. Thank you for your time.",
-    "link": ("", "Back to the beginning"),
-}
-WITHDRAWN = {
-    "title": "Your answers are deleted",
-    "text": "Nothing of what you said is left. Thank you for your time.",
-    "link": None,
-}
+COOKIE_DAYS = 90
+"""How long a listener can come back."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MAIL = re.compile(r"""[^\s@?&<>"']+@[^\s?&<>"']*\.[^\s?&<>"']*""")
@@ -42,18 +34,8 @@ _MAIL = re.compile(r"""[^\s@?&<>"']+@[^\s?&<>"']*\.[^\s?&<>"']*""")
 class Screens:
     """The pages of one study."""
 
-    def __init__(
-        self,
-        study: Study,
-        *,
-        root: str,
-        storage: Sequence[str],
-        **values: Any,
-    ) -> None:
-        """Prepares the pages of a study below the path `root`, which has a slash at its end.
-
-        `storage` says what is stored of a listener, sentence by sentence; `values` are for all templates.
-        """
+    def __init__(self, study: Study, *, root: str, **values: Any) -> None:
+        """Prepares the pages of a study below the path `root`, which has a slash at its end; `values` are for all."""
         self._values = {
             "study": _verbatim(study.public()),
             "paragraphs": [escape(text.strip()) for text in study.about.split("\n\n") if text.strip()],
@@ -61,9 +43,9 @@ class Screens:
             "prompt_s": round(study.prompt_s),
             "total": study.num_tasks,
             "root": root,
-            "storage": storage,
+            "cookie_days": COOKIE_DAYS,
             "scripts": ("listen.js",),
-            "file": lambda name: f"{root}static/{name}?v={version_of(STATIC / name)}",
+            "version": lambda name: version_of(STATIC / name),
             "training": TRAINING,
             "preferences": CHOICES,
             "lowest": LOWEST,
@@ -105,8 +87,3 @@ def version_of(file: Path) -> str:
 def _verbatim(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns values whose text is escaped and nothing else: some scripts need joiners and marks of direction."""
     return {name: escape(value) if isinstance(value, str) else value for name, value in values.items()}
-
-
-def as_script_data(text: str) -> Markup:
-    """Returns JSON as it may stand in a script: only "<" could end that."""
-    return Markup(text.replace("<", "\\u003c"))

@@ -1,6 +1,5 @@
 """`ostinato listen serve`: puts the listening test's application on an address."""
 
-import functools
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,25 +15,20 @@ def serve(
     port: int = 8000,
     prefix: str = "",
     trusted_proxies: str = "127.0.0.1,::1",
-    announce: Callable[[str], None] = functools.partial(print, flush=True),
+    announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Serves a study until Ctrl-C or SIGTERM.
+    """Serves a study until Ctrl-C or SIGTERM; for the arguments see `ListenServe`.
 
-    Args:
-        study_folder: what `ostinato listen create` made.
-        host: the address to listen on; 0.0.0.0 for all of this machine.
-        port: 0 takes any that is free.
-        prefix: the path below which a reverse proxy shows the study, such as "/listen".
-        trusted_proxies: addresses or networks, separated by commas, whose X-Forwarded-For and X-Forwarded-Proto count.
-        announce: takes each address of the study, once it can be reached.
+    `announce` takes each address of the study, once it can be reached; by default they are printed.
 
     Raises:
-        ValueError: the folder is no study, the prefix no path, or the port is taken.
+        UserError: the folder is no study, the prefix no path, or the port is taken.
     """
 
     def announce_all(port: int) -> None:
         for name in _names(host):
-            announce(f"http://{name}:{port}{prefix.rstrip('/')}/")
+            line = f"http://{name}:{port}{prefix.rstrip('/')}/"
+            announce(line) if announce else print(line, flush=True)
 
     serve_app(
         application(study_folder, prefix=prefix),

@@ -32,11 +32,7 @@ class Static(StaticFiles):
 
 
 def check_prefix(prefix: str, *, example: str) -> str:
-    """Returns the path below which a reverse proxy shows the pages, without a slash at its end.
-
-    Args:
-        prefix: as the user wrote it; empty for none.
-        example: one for the message.
+    """Returns the path below which a reverse proxy shows the pages, without a slash at its end; empty for none.
 
     Raises:
         UserError: it is no such path.
@@ -52,15 +48,7 @@ def check_prefix(prefix: str, *, example: str) -> str:
 def serve_app(
     app: ASGIApp, host: str, port: int, *, announce: Callable[[int], None], backlog: int, **options: object
 ) -> None:
-    """Serves an application until Ctrl-C or SIGTERM.
-
-    Args:
-        app: what answers.
-        host: the address to listen on.
-        port: 0 takes any that is free.
-        announce: takes the port, once the application can be reached.
-        backlog: how many connections may wait.
-        options: for uvicorn.
+    """Serves an application until Ctrl-C or SIGTERM; `announce` takes the port, once it can be reached.
 
     Raises:
         UserError: the address is not of this machine, or the port is taken or not one.

@@ -10,29 +10,24 @@ from starlette.responses import Response
 from ostinato.listen.web.answer import AnswerError
 from ostinato.listen.web.answers import Answers, Progress
 from ostinato.listen.web.guard import Allowance, Limit, address_of
-
-COOKIE_DAYS = 90
-"""How long a listener can come back."""
+from ostinato.listen.web.screens import COOKIE_DAYS
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 class Limits(NamedTuple):
-    """How many requests are answered. Two hundred listeners behind one address stay far below."""
+    """How many requests are answered."""
 
-    stranger: Limit = Limit(3000, 30)
+    stranger: Limit
     """Of an address, without a session: the first pages, and whatever is no listener."""
-    consent: Limit = Limit(400, 1)
+    consent: Limit
     """Of an address: new sessions and refusals, which are written to disk."""
-    listener: Limit = Limit(200, 20)
+    listener: Limit
     """Of a session."""
 
 
-class Visitor(NamedTuple):
-    """A listener who sent a request."""
-
-    token: str
-    progress: Progress
+LIMITS = Limits(stranger=Limit(3000, 30), consent=Limit(400, 1), listener=Limit(200, 20))
+"""Two hundred listeners behind one address stay far below."""
 
 
 class Sessions:
@@ -44,7 +39,7 @@ class Sessions:
         self._cookie = f"listen-{study_id}"  # one for each study: ports of a machine share their cookies
         self._strangers, self._consents, self._listeners = (Allowance(limit) for limit in limits)
 
-    async def find(self, request: Request) -> Visitor | None:
+    async def find(self, request: Request) -> Progress | None:
         """Returns who sent a request, and counts it.
 
         Raises:
@@ -53,12 +48,12 @@ class Sessions:
         token = request.cookies.get(self._cookie, "")
         if _TOKEN.fullmatch(token):
             try:
-                visitor = Visitor(token, await run_in_threadpool(self._answers.progress, token))
+                listener = await run_in_threadpool(self._answers.progress, token)
             except AnswerError:
                 pass  # not of this study, or withdrawn: a stranger
             else:
-                self._listeners.take(visitor.progress.number)
-                return visitor
+                self._listeners.take(listener.number)
+                return listener
         self.count(request)
         return None
 

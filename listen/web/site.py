@@ -10,18 +10,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import AnswerError
 from ostinato.listen.web.screens import Screens
 
 _logger = logging.getLogger(__name__)
 
 _GO_ON = ("task", "Go on")
-_TITLES = {
-    403: "This is not open",
-    404: "There is nothing here",
-    405: "There is nothing here",
-    429: "One moment, please",
-}
+_NOTHING = "There is nothing here"
+_TITLES = {403: "This is not open", 404: _NOTHING, 405: _NOTHING, 429: "One moment, please"}
 _ADVICE = {
     404: "The address may be mistyped.",
     405: "Please begin with the link that you were given.",
@@ -32,8 +29,8 @@ _ADVICE = {
 class Site:
     """A study that is shown under a path, which has a slash at its end."""
 
-    def __init__(self, screens: Screens, root: str) -> None:
-        self.screens, self.root = screens, root
+    def __init__(self, study: Study, root: str) -> None:
+        self.screens, self.root = Screens(study, root=root), root
 
     def page(
         self, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any

@@ -1,4 +1,4 @@
-// The wishes: from the page's fields to the options of `ostinato sample`, and back.
+// The controls: from the page's fields to the options of `ostinato sample`, and back.
 
 const byId = id => document.getElementById(id);
 const NUMBERS = { tempo: "tempo", density: "density", "top-p": "top_p", "top-k": "top_k", "min-p": "min_p" };
@@ -125,7 +125,7 @@ export class Form {
     return byId("seed").value || byId("seed").validity.badInput ? number(byId("seed"), "Seed") : null;
   }
 
-  /** Puts the wishes of an earlier piece back into the fields; its beginning comes by `setPrimer`. */
+  /** Puts the controls of an earlier piece back into the fields; its beginning comes by `setPrimer`. */
   write(options) {
     this.form.reset();
     const unit = ["num_bars", "num_seconds", "num_notes"].find(name => options[name]) || "";

@@ -1,4 +1,4 @@
-// What was written: a list to come back to.
+// Generated pieces: a list to come back to.
 
 export class History {
   constructor(list, empty, { onOpen, onForget }) {
@@ -43,7 +43,7 @@ export class History {
       const title = document.createElement("strong"), line = document.createElement("span");
       title.textContent = titleOf(piece);
       line.className = "soft";
-      line.textContent = wishesOf(piece).join(" · ") || "no wishes";
+      line.textContent = controlsOf(piece).join(" · ") || "no controls";
       open.append(title, line);
       open.addEventListener("click", () => this.onOpen(piece.id));
       const forget = document.createElement("button");
@@ -59,7 +59,7 @@ export class History {
   }
 }
 
-/** How a piece is called: when it was written, and its seed. */
+/** How a piece is called: when it was made, and its seed. */
 export function titleOf(piece) {
   const made = new Date(piece.made), today = new Date();
   const time = made.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
@@ -77,25 +77,25 @@ export function summaryOf(piece) {
   ].filter(Boolean).join(" · ");
 }
 
-export function wishesOf(piece) {
-  const options = piece.options, wishes = [];
+export function controlsOf(piece) {
+  const options = piece.options, controls = [];
   if (piece.primer) {
     const first = options.primer_start ?? 1, last = first + (options.primer_bars ?? 1) - 1;
-    wishes.push(`after ${piece.primer.name}, ${first === last ? `bar ${first}` : `bars ${first} to ${last}`}`);
+    controls.push(`after ${piece.primer.name}, ${first === last ? `bar ${first}` : `bars ${first} to ${last}`}`);
   }
-  if (options.style) wishes.push(options.style);
-  if (options.num_bars) wishes.push(`${options.num_bars} bars`);
-  if (options.num_seconds) wishes.push(`${options.num_seconds} seconds`);
-  if (options.num_notes) wishes.push(`${options.num_notes} notes`);
-  if (options.tempo) wishes.push(`tempo ${options.tempo}`);
-  if (options.meter) wishes.push(options.meter);
-  if (options.key) wishes.push(options.key.replaceAll("-", " "));
-  if (options.instruments) wishes.push(options.instruments.join(", "));
-  wishes.push(`boldness ${options.temperature ?? 1}`);
+  if (options.style) controls.push(options.style);
+  if (options.num_bars) controls.push(`${options.num_bars} bars`);
+  if (options.num_seconds) controls.push(`${options.num_seconds} seconds`);
+  if (options.num_notes) controls.push(`${options.num_notes} notes`);
+  if (options.tempo) controls.push(`tempo ${options.tempo}`);
+  if (options.meter) controls.push(options.meter);
+  if (options.key) controls.push(options.key.replaceAll("-", " "));
+  if (options.instruments) controls.push(options.instruments.join(", "));
+  controls.push(`temperature ${options.temperature ?? 1}`);
   const shown = ["num_bars", "num_seconds", "num_notes", "tempo", "meter", "key", "instruments", "temperature", "style", "primer_start", "primer_bars"];
   for (const [name, value] of Object.entries(options))
-    if (!shown.includes(name)) wishes.push(`${name.replaceAll("_", " ")} ${[value].flat(2).join(" ")}`);
-  return wishes;
+    if (!shown.includes(name)) controls.push(`${name.replaceAll("_", " ")} ${[value].flat(2).join(" ")}`);
+  return controls;
 }
 
 export function minutes(seconds) {

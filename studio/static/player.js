@@ -1,4 +1,4 @@
-// Plays a piece at once with a small synthesizer of our own, while it is still being written if need be, and goes over to
+// Plays a piece at once with a small synthesizer of our own, while it is still being generated if need be, and goes over to
 // the sound that the server has rendered, at a bar line, when that is ready. Both follow the seconds of the MIDI file.
 
 const AHEAD_S = 0.6; // notes are handed to the synthesizer this early

@@ -4,7 +4,7 @@ const LIGHT = ["#0072b2", "#c4530a", "#00855f", "#a8518a", "#2c87bd", "#9a6b00",
 const DARK = ["#5aa9dc", "#f0884a", "#3fc39a", "#e29cc6", "#8ccbf0", "#e9b949", "#a3a7df", "#b3bf80"];
 // Okabe and Ito's colours, which people with colour blindness can tell apart, made to stand on light and on dark paper.
 const BLACK_KEYS = [1, 3, 6, 8, 10];
-const REVEAL_MS = 450; // new notes come in one after the other, however fast they were written
+const REVEAL_MS = 450; // new notes come in one after the other, however fast they were generated
 const FLASH_MS = 500;
 const GUTTER = 30; // pixels at the left, where the octaves are named
 const TOP = 18; // pixels at the top, where the bars are numbered
@@ -120,7 +120,7 @@ export class Roll {
     return this.left !== before;
   }
 
-  /** While a piece is written, its end is in view. */
+  /** While a piece is generated, its end is in view. */
   followEnd() {
     this.left = Math.max(0, this.end - this.width / this.scale);
   }

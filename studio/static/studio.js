@@ -1,4 +1,4 @@
-// The studio: asks the server for a piece, and shows and plays it while it is being written.
+// The studio: asks the server for a piece, and shows and plays it while it is being generated.
 
 import { Form } from "./form.js";
 import { History, minutes, summaryOf, titleOf } from "./history.js";
@@ -17,7 +17,7 @@ byId("options").addEventListener("submit", event => {
   if (writing) return;
   compose(form.seed);
 });
-// While a piece is written the same button stops the writing; it keeps the focus.
+// While a piece is generated the same button stops that; it keeps the focus.
 byId("write").addEventListener("click", event => {
   if (!writing) return;
   event.preventDefault();
@@ -89,12 +89,12 @@ async function begin() {
 
 async function untilReady() {
   while (model.state === "getting ready") {
-    if (!writing) say("Getting the model ready. You can make your wishes meanwhile.");
+    if (!writing) say("Getting the model ready. You can set the controls meanwhile.");
     await new Promise(done => setTimeout(done, 700));
     model = { ...model, ...(await ask("api/model")) };
   }
-  if (model.state === "failed") complain(new Error("The model cannot write; the studio's terminal says why."));
-  else if (!writing) say(model.num_open ? "Ready; somebody else's piece is being written." : "Ready.");
+  if (model.state === "failed") complain(new Error("The model cannot generate; the studio's terminal says why."));
+  else if (!writing) say(model.num_open ? "Ready; somebody else's piece is being generated." : "Ready.");
 }
 
 /** Asks for a piece and follows it until it is there. */
@@ -117,7 +117,7 @@ async function compose(seed) {
   byId("piece-title").textContent = "A new piece";
   byId("piece-summary").textContent = `Seed ${asked.options.seed}`;
   setBusy(true);
-  say(model.state === "getting ready" ? "Getting the model ready. Your piece is the next." : "Writing …");
+  say(model.state === "getting ready" ? "Getting the model ready. Your piece is the next." : "Generating …");
   if (matchMedia("(max-width: 56rem)").matches) byId("stage").scrollIntoView({ block: "start" });
   else byId("sheet").scrollIntoView({ block: "nearest" });
   try {
@@ -130,7 +130,7 @@ async function compose(seed) {
     if (!answer.ok) throw new Error(await messageOf(answer));
     for await (const event of lines(answer.body)) {
       if (event.event === "waiting") sayPlace(event);
-      else if (event.event === "writing") say("Writing …");
+      else if (event.event === "writing") say("Generating …");
       else if (event.event === "notes") grow(event);
       else if (event.event === "failed") throw new Error(event.message);
       else if (event.event === "done") {
@@ -142,7 +142,7 @@ async function compose(seed) {
   } catch (error) {
     player.isWhole = true;
     if (mine.signal.aborted) {
-      say(notes.length ? "Stopped. What was written so far is not kept." : "Stopped.");
+      say(notes.length ? "Stopped. What was generated so far is not kept." : "Stopped.");
       byId("piece-title").textContent = notes.length ? "A fragment" : "A blank sheet";
     } else {
       say("");
@@ -166,7 +166,7 @@ function grow(event) {
   roll.followEnd();
   player.set(notes, event, { isWhole: false });
   byId("play").disabled = false;
-  byId("roll").setAttribute("aria-label", "Piano roll, being written");
+  byId("roll").setAttribute("aria-label", "Piano roll, being generated");
   byId("piece-summary").textContent = `${notes.length} notes so far`;
   showLegend();
   showPosition();
@@ -178,7 +178,7 @@ function finish(done) {
   if (player.state === "stopped") roll.scroll(-Infinity); // from the end, where it grew, to the beginning
   history.add(done);
   history.mark(done.id);
-  say(isSame ? "Same seed, same wishes: the same piece, note for note." : `Written: ${done.notes} notes in ${done.bars} bars.`);
+  say(isSame ? "Same seed, same controls: the same piece, note for note." : `Generated: ${done.notes} notes in ${done.bars} bars.`);
 }
 
 function show(shown) {
@@ -235,7 +235,7 @@ function blank() {
   clearPiece();
   byId("hint").hidden = false;
   byId("piece-title").textContent = "A blank sheet";
-  byId("piece-summary").textContent = "Say what you would like, or nothing at all, and press Write.";
+  byId("piece-summary").textContent = "Say what you would like, or nothing at all, and press Generate.";
   byId("roll").setAttribute("aria-label", "Piano roll, empty");
 }
 
@@ -257,7 +257,7 @@ async function open(id) {
       }
       form.update();
     });
-    say("Its wishes are set again; press Play, or change them and write another.");
+    say("Its controls are set again; press Play, or change them and generate another.");
     byId("stage").scrollIntoView({ block: "start" });
   } catch (error) {
     complain(error);
@@ -288,7 +288,7 @@ async function upload(file) {
       method: "POST", headers: { "content-type": "audio/midi" }, body: file,
     });
     takePrimer(primer);
-    byId("meter").value = ""; // that of the file, unless another is wished for now
+    byId("meter").value = ""; // that of the file, unless another is asked for now
     say(`${primer.name} is read: choose the bars that it begins with.`);
     byId("first-bar").focus();
   } catch (error) {
@@ -369,7 +369,7 @@ player.audio.addEventListener("error", () => {
 });
 
 function setBusy(isBusy) {
-  byId("write").textContent = isBusy ? "Stop writing" : "Write";
+  byId("write").textContent = isBusy ? "Stop generating" : "Generate";
   byId("stage").setAttribute("aria-busy", String(isBusy));
   for (const id of ["same", "other", "continue"]) byId(id).disabled = isBusy;
 }
