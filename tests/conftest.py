@@ -1,6 +1,10 @@
-"""Every test sees four CPU devices, strict dtype promotion and no rank promotion."""
+"""Every test sees four CPU devices, strict dtype promotion and no rank promotion; some see a browser."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 # Before anything imports jax: it reads them once.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -8,6 +12,8 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_p
 
 import jax
 import pytest
+
+from tests.chromium import find_browser
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,3 +29,62 @@ def pytest_configure(config: pytest.Config) -> None:
         if worker:
             os.environ["XDG_CACHE_HOME"] = str(cache.mkdir(f"home{worker}"))  # of the commands that tests run
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+CHROMIUM = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Playwright's Chromium, and the options that start the one that is installed."""
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium; or name one in OSTINATO_CHROMIUM)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium, {"executable_path": executable, "args": CHROMIUM}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: tuple[Any, dict[str, Any]]) -> Iterator[Any]:
+    driver, options = chromium
+    browser = driver.launch(**options)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of pages are kept: where OSTINATO_SCREENSHOTS says, or for a while."""
+    folder = Path(os.environ.get("OSTINATO_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def visit(browser: Any) -> Any:
+    """Opens a page of a new visitor; nothing may go wrong in it, and nothing be asked for elsewhere.
+
+    Chromium writes a line about each answer that is `refused`; there must be as many. Lines that begin with `ignored`
+    do not count.
+    """
+
+    @contextlib.contextmanager
+    def opened(address: str, *, refused: int = 0, ignored: str = "\0", **options: Any) -> Iterator[Any]:
+        context = browser.new_context(**options)
+        page, wrong = context.new_page(), []
+        page.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda sent: None if sent.url.startswith((address, "blob:")) else wrong.append(sent.url))
+        # A page that is left asks no longer for its clips or its icon.
+        page.on("requestfailed", lambda sent: None if sent.failure == "net::ERR_ABORTED" else wrong.append(sent.url))
+        yield page
+        refusals = [line for line in wrong if "the server responded with a status of 422" in line]
+        assert len(refusals) == refused
+        assert [line for line in wrong if line not in refusals and not line.startswith(ignored)] == []
+        context.close()
+
+    return opened

@@ -77,9 +77,10 @@ def report(command: ListenResults) -> None:
     """Prints the results and writes them as files."""
     from ostinato.listen.analysis import report as tables
     from ostinato.listen.analysis.answer_files import read_answer_files
-    from ostinato.listen.analysis.results import summarise
     from ostinato.listen.web.answers import Answers
 
+    with needs_extra("listen", who="'listen results'"):
+        from ostinato.listen.analysis.results import summarise
     study = Study.open(command.study)
     listeners, counts = [], {}
     if (study.folder / ANSWERS_FILE).is_file():

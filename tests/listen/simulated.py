@@ -3,8 +3,7 @@
 import numpy as np
 
 from ostinato.listen.analysis.preference import Choices, chances
-from ostinato.listen.design.order import comparisons_of
-from ostinato.listen.design.plan import BROKEN, PlannedTask
+from ostinato.listen.design.order import CHECK, PlannedTask, Shape, plan_tasks
 from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import Answer, Comparison, Listener, Rating, Training
 
@@ -13,24 +12,19 @@ TRAINING = Training(practice="2", level="amateur", playback="device")
 
 def choices_of(rng, strength, *, num_listeners, num_prompts=20, num_comparisons=6, tie_log=-1.0) -> Choices:
     """Returns comparisons in the order that a study asks for them."""
-    rows = [
-        (*task.conditions, rng.choice(3, p=chances(strength, tie_log, *task.conditions)), number, task.prompt)
-        for number in range(num_listeners)
-        for task in comparisons_of(
-            number,
-            num_conditions=len(strength),
-            num_prompts=num_prompts,
-            num_comparisons=num_comparisons,
-            seed=1,
-        )
-        if task.role == "test"
-    ]
+    shape = Shape([str(place) for place in range(len(strength))], num_prompts, num_comparisons, num_ratings=1, seed=1)
+    rows = []
+    for number in range(num_listeners):
+        for task in plan_tasks(number, shape):
+            if (task.role, task.kind) == ("test", "compare"):
+                pair = [int(name) for name in task.conditions]
+                rows.append((*pair, rng.choice(3, p=chances(strength, tie_log, *pair)), number, task.prompt))
     return Choices(*np.array(rows).T)
 
 
 def listener(study: Study, number: int, worth: dict[str, float], *, rng, **changes) -> Listener:
-    """Returns a listener who knows what each condition is worth, and that the broken clip is worth nothing."""
-    answers = {task.id: _answer(task, worth | {BROKEN: -9.0}, rng) for task in study.plan_of(number)}
+    """Returns a listener who knows what each condition is worth, and that the attention check is worth nothing."""
+    answers = {task.id: _answer(task, worth | {CHECK: -9.0}, rng) for task in study.plan_of(number)}
     said = {"name": str(number), "number": number, "begun": "2026-11-23T10:00:00Z", "finished": True}
     return Listener(**said | {"training": TRAINING, "answers": answers} | changes)
 

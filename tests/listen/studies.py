@@ -1,4 +1,4 @@
-"""Small studies with short tones as clips, and simulated listeners."""
+"""Small studies with short tones as clips."""
 
 import secrets
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ostinato.listen.design.plan import BROKEN, HUMAN, Private
-from ostinato.listen.design.study import Clip, Study, write_study
+from ostinato.listen.design.order import CHECK, HUMAN
+from ostinato.listen.design.study import SUFFIXES, Clip, Private, Study
 
 SAMPLE_RATE = 48_000
 
@@ -24,37 +24,33 @@ def make_study(
 ) -> Study:
     """Returns a study of tones, each clip another one."""
     wanted = [(name, prompt) for prompt in range(num_prompts) for name in conditions]
-    wanted += [(HUMAN, num_prompts), (BROKEN, num_prompts)]
+    wanted += [(HUMAN, num_prompts), (CHECK, num_prompts)]
     (folder / "audio").mkdir(parents=True)
     clips, made = {}, {}
     for number, (name, prompt) in enumerate(wanted):
         clip_id = secrets.token_hex(8)
         time_s = np.arange(round(clip_s * SAMPLE_RATE)) / SAMPLE_RATE
         tone = 0.1 * np.sin(2 * np.pi * 220 * 2 ** (number / 12) * time_s).astype(np.float32)
-        files = {}
-        for audio_format, suffix, container, subtype in (
-            ("opus", ".ogg", "OGG", "OPUS"),
-            ("mp3", ".mp3", "MP3", "MPEG_LAYER_III"),
-        ):
-            files[audio_format] = f"audio/{clip_id}{suffix}"
-            soundfile.write(folder / files[audio_format], tone, SAMPLE_RATE, subtype, format=container)
+        files = {kind: f"audio/{clip_id}{suffix}" for kind, suffix in SUFFIXES.items()}
+        for kind, container, subtype in (("opus", "OGG", "OPUS"), ("mp3", "MP3", "MPEG_LAYER_III")):
+            soundfile.write(folder / files[kind], tone, SAMPLE_RATE, subtype, format=container)
         clips[clip_id] = Clip(clip_id, files, clip_s)
         made[clip_id] = {"condition": name, "prompt": prompt}
     private = Private(
         seed=0,
         order_seed=7,
-        conditions=tuple({"name": name} for name in conditions),
-        prompts=tuple({"record": f"test-{prompt}"} for prompt in range(num_prompts + 1)),
+        conditions=[{"name": name} for name in conditions],
+        prompts=[{"record": f"test-{prompt}"} for prompt in range(num_prompts + 1)],
         clips=made,
         num_comparisons=num_comparisons,
         num_ratings=num_ratings,
         config={},
     )
-    return write_study(
-        folder,
-        private,
-        clips,
-        study_id=secrets.token_hex(8),
+    study = Study(
+        folder=folder,
+        private=private,
+        clips=clips,
+        id=secrets.token_hex(8),
         title="A small study",
         about=about,
         contact="study@example.org",
@@ -62,3 +58,4 @@ def make_study(
         clip_s=clip_s,
         prompt_s=0.1,
     )
+    return study.write()

@@ -1,15 +1,10 @@
-"""The listening test in a real browser: desktop and phone, mouse and keyboard, with and without JavaScript.
-
-Pictures of all pages are kept where OSTINATO_SCREENSHOTS says, else in pytest's temporary folder.
-"""
+"""The listening test in a real browser: desktop and phone, mouse and keyboard, with and without JavaScript."""
 
 import contextlib
 import http.client
 import http.server
-import os
 import re
 import threading
-from pathlib import Path
 from typing import ClassVar
 from urllib.parse import urlsplit
 
@@ -18,18 +13,13 @@ import pytest
 from ostinato.listen.analysis.answer_files import read_answer_files
 from ostinato.listen.web.answers import Answers
 from ostinato.listen.web.pages import write_static
-from tests.chromium import find_browser
 from tests.listen.studies import make_study
 from tests.listen.visitors import running_server
 
 pytestmark = pytest.mark.slow
 
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio",
-)  # fmt: skip
 SIZES = {"desktop": {"width": 1280, "height": 860}, "phone": {"width": 375, "height": 720}}
-SLOW = "for (const audio of document.querySelectorAll('audio')) audio.playbackRate = 0.25"
+SLOW = "for (const audio of document.querySelectorAll('audio')) audio.playbackRate = 0.1"
 FAST = "for (const audio of document.querySelectorAll('audio')) audio.playbackRate = 4"
 AT = "index => document.querySelectorAll('audio')[index].currentTime"
 PAUSED = "() => [...document.querySelectorAll('audio')].map(audio => audio.paused)"
@@ -51,62 +41,17 @@ def address(study):
         yield address
 
 
-@pytest.fixture(scope="module")
-def driver():
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium; or name one in OSTINATO_CHROMIUM)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        driver.executable = executable
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def browser(driver):
-    browser = driver.chromium.launch(executable_path=driver.executable, args=ARGUMENTS)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = Path(os.environ.get("OSTINATO_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextlib.contextmanager
-def _page(browser, address, **options):
-    """Yields a page of a new listener; nothing may go wrong in it, and nothing be asked for elsewhere."""
-    context = browser.new_context(**options)
-    page = context.new_page()
-    with _watched(page, address):
-        yield page
-    context.close()
-
-
-@contextlib.contextmanager
-def _watched(page, address):
-    wrong = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    # A page that is left asks no longer for its clips or its icon.
-    page.on("requestfailed", lambda sent: None if sent.failure == "net::ERR_ABORTED" else wrong.append(sent.url))
-    page.on(
-        "request", lambda request: None if request.url.startswith((address, "blob:")) else wrong.append(request.url)
-    )
-    yield page
-    assert wrong == []
-
-
 def _begin(page, address):
     page.goto(address)
     page.get_by_role("button", name="I agree").click()
+    _train(page)
+    page.get_by_text("1 of 6").wait_for()
+
+
+def _train(page):
     for answer in ("6 to 9", "I play or sing for pleasure", "Headphones"):
         page.get_by_label(answer).check()
     page.get_by_role("button", name="Continue").click()
-    page.get_by_text("1 of 6").wait_for()
 
 
 def _hear_all(page):
@@ -116,6 +61,7 @@ def _hear_all(page):
         clip = page.locator(".clip").nth(index)
         clip.get_by_role("button", name="Play").click()
         clip.locator(".heard").wait_for()
+        assert not clip.locator(".trouble").count()
 
 
 def _answer(page):
@@ -127,13 +73,18 @@ def _answer(page):
             page.get_by_role("group", name=scale).get_by_role("radio").nth(point - 1).check()
 
 
+def _continue(page):
+    """Hears and answers a page, and waits for the next."""
+    where = page.locator(".where").inner_text()
+    _hear_all(page)
+    _answer(page)
+    page.get_by_role("button", name="Continue").click()
+    page.locator(".where", has_not_text=where).wait_for()
+
+
 def _finish(page):
     while page.locator("form.answer").count():
-        where = page.locator(".where").inner_text()
-        _hear_all(page)
-        _answer(page)
-        page.get_by_role("button", name="Continue").click()
-        page.locator(".where", has_not_text=where).wait_for()
+        _continue(page)
     page.get_by_role("heading", name="Thank you").wait_for()
 
 
@@ -161,17 +112,15 @@ def _count(study):
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
-def test_a_whole_session_from_consent_to_thanks(browser, address, study, pictures, size, scheme):
+def test_a_whole_session_from_consent_to_thanks(visit, address, study, pictures, size, scheme):
     number = _count(study)
     options = {"viewport": SIZES[size], "color_scheme": scheme, "reduced_motion": "reduce"}
-    with _page(browser, address, **options) as page:
+    with visit(address, **options) as page:
         page.goto(address)
         _look(page, pictures, f"{size}-1-welcome")
         page.get_by_role("button", name="I agree").click()
         _look(page, pictures, f"{size}-2-training")
-        for answer in ("6 to 9", "I play or sing for pleasure", "Headphones"):
-            page.get_by_label(answer).check()
-        page.get_by_role("button", name="Continue").click()
+        _train(page)
         _look(page, pictures, f"{size}-3-compare")
 
         page.evaluate(SLOW)  # neither ends while the test looks
@@ -195,9 +144,7 @@ def test_a_whole_session_from_consent_to_thanks(browser, address, study, picture
         page.get_by_role("button", name="Continue").click()
         page.get_by_text("2 of 6").wait_for()
         for _ in range(2):
-            _hear_all(page)
-            _answer(page)
-            page.get_by_role("button", name="Continue").click()
+            _continue(page)
         page.get_by_role("group", name="Coherence").wait_for()
         _look(page, pictures, f"{size}-6-rate")
         _finish(page)
@@ -211,18 +158,15 @@ def test_a_whole_session_from_consent_to_thanks(browser, address, study, picture
     assert all(900 <= ms < 20_000 for answer in said.answers.values() for ms in answer.played_ms)
 
 
-def test_whoever_closes_the_browser_comes_back_to_the_same_task(driver, address, tmp_path):
-    options = {"executable_path": driver.executable, "args": ARGUMENTS}
-    context = driver.chromium.launch_persistent_context(tmp_path, **options)
+def test_whoever_closes_the_browser_comes_back_to_the_same_task(chromium, address, tmp_path):
+    driver, options = chromium
+    context = driver.launch_persistent_context(tmp_path, **options)
     page = context.pages[0]
     _begin(page, address)
-    _hear_all(page)
-    _answer(page)
-    page.get_by_role("button", name="Continue").click()
-    page.get_by_text("2 of 6").wait_for()
+    _continue(page)
     sources = page.locator("source").evaluate_all("all => all.map(one => one.src)")
     context.close()
-    context = driver.chromium.launch_persistent_context(tmp_path, **options)
+    context = driver.launch_persistent_context(tmp_path, **options)
     page = context.pages[0]
     page.goto(address)
     page.get_by_text("2 of 6").wait_for()
@@ -233,9 +177,9 @@ def test_whoever_closes_the_browser_comes_back_to_the_same_task(driver, address,
     context.close()
 
 
-def test_the_keyboard_alone_is_enough(browser, address, study):
+def test_the_keyboard_alone_is_enough(visit, address, study):
     number = _count(study)
-    with _page(browser, address, viewport=SIZES["desktop"]) as page:
+    with visit(address, viewport=SIZES["desktop"]) as page:
         page.goto(address)
 
         def tab_to(name):
@@ -299,8 +243,8 @@ def test_the_keyboard_alone_is_enough(browser, address, study):
     assert {(a.coherence, a.style, a.emotion) for a in said.answers.values() if hasattr(a, "style")} == {(2, 5, 1)}
 
 
-def test_shortcuts_leave_comments_alone_and_can_be_switched_off(browser, address):
-    with _page(browser, address) as page:
+def test_shortcuts_leave_comments_alone_and_can_be_switched_off(visit, address):
+    with visit(address) as page:
         _begin(page, address)
         page.get_by_text("Add a comment").click()
         page.get_by_label("Comment, optional").press_sequentially("1 a p")
@@ -316,9 +260,9 @@ def test_shortcuts_leave_comments_alone_and_can_be_switched_off(browser, address
         assert page.evaluate(PAUSED) == [True, True]
 
 
-def test_without_javascript_the_browsers_own_player_and_the_same_forms_do(browser, address, study):
+def test_without_javascript_the_browsers_own_player_and_the_same_forms_do(visit, address, study):
     number = _count(study)
-    with _page(browser, address, java_script_enabled=False) as page:
+    with visit(address, java_script_enabled=False) as page:
         _begin(page, address)
         assert page.locator("audio[controls]").count() == 2
         assert not page.get_by_text("Keyboard").is_visible()
@@ -330,9 +274,9 @@ def test_without_javascript_the_browsers_own_player_and_the_same_forms_do(browse
     assert _listener(study, number).finished
 
 
-def test_a_listener_can_refuse_and_can_withdraw_on_the_smallest_phone(browser, address, study, pictures):
+def test_a_listener_can_refuse_and_can_withdraw_on_the_smallest_phone(visit, address, study, pictures):
     number = _count(study)
-    with _page(browser, address, viewport={"width": 320, "height": 568}) as page:
+    with visit(address, viewport={"width": 320, "height": 568}) as page:
         page.goto(address)
         _look(page, pictures, "small-1-welcome")
         page.get_by_role("button", name="No, thank you").click()
@@ -405,19 +349,16 @@ class _Proxy(http.server.BaseHTTPRequestHandler):
         """Tests are silent."""
 
 
-def test_a_reverse_proxy_shows_it_below_a_path_of_its_own_site(browser, study, pictures):
+def test_a_reverse_proxy_shows_it_below_a_path_of_its_own_site(visit, study, pictures):
     with running_server(study.folder, "/school/listen") as (_, upstream):
         _Proxy.upstream, _Proxy.outside = upstream, []
         proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Proxy)
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         site = f"http://127.0.0.1:{proxy.server_port}/"
         try:
-            with _page(browser, site) as page:
+            with visit(site) as page:
                 _begin(page, f"{site}school/listen/")
-                _hear_all(page)
-                _answer(page)
-                page.get_by_role("button", name="Continue").click()
-                page.get_by_text("2 of 6").wait_for()
+                _continue(page)
                 page.goto(f"{site}")
                 page.goto(f"{site}school/listen/")
                 page.get_by_text("2 of 6").wait_for()
@@ -427,21 +368,18 @@ def test_a_reverse_proxy_shows_it_below_a_path_of_its_own_site(browser, study, p
             proxy.server_close()
 
 
-def test_the_static_export_keeps_answers_in_the_browser_and_gives_them_as_a_file(browser, study, tmp_path, pictures):
+def test_the_static_export_keeps_answers_in_the_browser_and_gives_them_as_a_file(visit, study, tmp_path, pictures):
     write_static(study, tmp_path / "out")
     address = (tmp_path / "out/index.html").as_uri()
     begun = _count(study)
-    with _page(browser, (tmp_path / "out").as_uri(), viewport=SIZES["phone"]) as page:
+    with visit((tmp_path / "out").as_uri(), viewport=SIZES["phone"]) as page:
         page.goto(address)
         _look(page, pictures, "static-1-welcome")
         page.get_by_role("button", name="No, thank you").click()
         page.get_by_role("link", name="Back to the beginning").click()
         _begin(page, address)
         _look(page, pictures, "static-2-compare")
-        _hear_all(page)
-        _answer(page)
-        page.get_by_role("button", name="Continue").click()
-        page.get_by_text("2 of 6").wait_for()
+        _continue(page)
         sources = page.locator("source").evaluate_all("all => all.map(one => one.src)")
         page.close()
         page = page.context.new_page()

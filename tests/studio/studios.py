@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
+from ostinato.configs.studio import StudioConfig
 from ostinato.music import midi
 from ostinato.studio.app import application
 from tests.midi_files import tune
@@ -20,7 +21,8 @@ def make_run(folder: Path) -> Path:
 
 def open_studio(workdir: Path, **options: Any) -> TestClient:
     """To be used as a context manager: the model is made ready when it is entered."""
-    return TestClient(application(untrained(), workdir, workdir / "studio", **options), base_url=ADDRESS)
+    app = application(untrained(), workdir, workdir / "studio", StudioConfig(**options))
+    return TestClient(app, base_url=ADDRESS)
 
 
 def write(client: TestClient, options: dict[str, Any], primer: dict[str, Any] | None = None) -> list[dict[str, Any]]:

@@ -189,7 +189,7 @@ def test_a_local_studio_answers_to_names_of_this_machine_only(client, host, stat
 
 
 def test_a_studio_on_the_network_answers_to_addresses_and_names_that_were_allowed(workdir):
-    client = open_studio(workdir, is_local=False, names=("studio.example",))
+    client = open_studio(workdir, host="0.0.0.0", public_host=("studio.example",))
     statuses = [client.get("/api/pieces", headers={"host": host}).status_code for host in
                 ("192.0.2.7:8001", "Studio.example", "evil.example")]  # fmt: skip
     assert statuses == [200, 200, 421]

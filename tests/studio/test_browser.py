@@ -1,31 +1,21 @@
-"""The studio in a real browser: desktop and phone, mouse, touch and keyboard, with a tiny model that really writes.
-
-Pictures are kept where OSTINATO_SCREENSHOTS says, else in pytest's temporary folder.
-"""
+"""The studio in a real browser: desktop and phone, mouse, touch and keyboard, with a tiny model that really writes."""
 
 import contextlib
-import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from ostinato.launch.cli import main
 from ostinato.music import midi
 from ostinato.sample.output.provenance import read_recipe
-from tests.chromium import find_browser
 from tests.studio.studios import make_run, tune_bytes
 
 pytestmark = pytest.mark.slow
 
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio",
-)  # fmt: skip
 DESKTOP = {"viewport": {"width": 1280, "height": 860}}
 PHONE = {"viewport": {"width": 375, "height": 720}, "is_mobile": True, "has_touch": True, "color_scheme": "dark"}
 WIDER = "() => document.scrollingElement.scrollWidth > document.documentElement.clientWidth"
@@ -74,51 +64,21 @@ def server(workdir):
             assert process.wait(60) in (0, -signal.SIGTERM)
 
 
-@pytest.fixture(scope="module")
-def playwright():
-    module = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with module.sync_playwright() as playwright:
-        yield playwright
+@pytest.fixture
+def studio(visit, server):
+    """Opens the page, ready to generate."""
 
+    @contextlib.contextmanager
+    def opened(*, refused=0, **options):
+        ignored = "Canvas2D: Multiple readback"  # the test itself looks at the canvas that often
+        with visit(server[1], refused=refused, ignored=ignored, **options) as page:
+            page.context.add_init_script(KEEP_CONTEXTS)
+            page.set_default_timeout(1000 * DEADLINE_S)
+            page.goto(server[1])
+            page.locator("#status", has_text=re.compile("Ready|set again")).wait_for()
+            yield page
 
-@pytest.fixture(scope="module")
-def browser(playwright):
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium; or name one in OSTINATO_CHROMIUM)")
-    browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = Path(os.environ.get("OSTINATO_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextlib.contextmanager
-def _page(browser, address, *, refused=0, **options):
-    """Yields the page, ready to write; nothing may go wrong in it, and nothing be asked for elsewhere.
-
-    Chromium writes a line about each answer that is `refused`; there must be as many.
-    """
-    context = browser.new_context(**options)
-    context.add_init_script(KEEP_CONTEXTS)
-    page, wrong = context.new_page(), []
-    page.set_default_timeout(1000 * DEADLINE_S)
-    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: None if request.url.startswith(address) else wrong.append(request.url))
-    page.goto(address)
-    page.locator("#status", has_text=re.compile("Ready|set again")).wait_for()
-    yield page
-    told = [line for line in wrong if "the server responded with a status of 422" in line]
-    assert len(told) == refused
-    looked = "Canvas2D: Multiple readback"  # the test itself looks at the canvas that often
-    assert [line for line in wrong if line not in told and not line.startswith(looked)] == []
-    context.close()
+    return opened
 
 
 def _write(page, *, notes=24, seed=None):
@@ -127,7 +87,7 @@ def _write(page, *, notes=24, seed=None):
     if seed is not None:
         page.evaluate("document.getElementById('more').open = true")
         page.locator("#seed").fill(str(seed))
-    page.get_by_role("button", name="Write", exact=True).click()
+    page.get_by_role("button", name="Generate", exact=True).click()
     page.locator("#after:not([hidden])").wait_for()
 
 
@@ -152,15 +112,15 @@ def _downloaded(page, name, folder):
 
 
 @pytest.mark.parametrize(("name", "options"), [("desktop", DESKTOP), ("phone", PHONE)])
-def test_a_piece_is_written_drawn_played_and_taken_home(server, workdir, browser, pictures, tmp_path, name, options):
-    with _page(browser, server[1], **options) as page:
+def test_a_piece_is_written_drawn_played_and_taken_home(workdir, studio, pictures, tmp_path, name, options):
+    with studio(**options) as page:
         held = []
         page.route("**/*.flac", lambda route: held.append(route))  # the full sound is late: the simple one plays first
         page.locator("#tonic").select_option("D")
         page.locator("#tempo").fill("240")
         _write(page, notes=100)
         _until(page, f"({INK})() > 100")
-        assert page.get_by_role("button", name="Write", exact=True).is_visible()
+        assert page.get_by_role("button", name="Generate", exact=True).is_visible()
         page.screenshot(path=pictures / f"studio-{name}-written.png", full_page=True)
         assert not page.evaluate(WIDER)
 
@@ -190,20 +150,20 @@ def test_a_piece_is_written_drawn_played_and_taken_home(server, workdir, browser
         assert _downloaded(page, "Download WAV", tmp_path).read_bytes()[:4] == b"RIFF"
 
 
-def test_the_roll_grows_and_plays_while_the_piece_is_being_written(server, browser):
-    process, address = server
-    with _page(browser, address, **DESKTOP) as page:
+def test_the_roll_grows_and_plays_while_the_piece_is_being_generated(server, studio):
+    process, _ = server
+    with studio(**DESKTOP) as page:
         page.locator("#unit").select_option("num_notes")
         page.locator("#length").fill("8192")
         page.evaluate(WATCH_INK)
-        page.get_by_role("button", name="Write", exact=True).click()
+        page.get_by_role("button", name="Generate", exact=True).click()
         _until(page, "!document.getElementById('play').disabled")
         process.send_signal(signal.SIGSTOP)  # however fast the machine is, the piece is not whole
         try:
             _until(page, "window.seen.size > 2")  # the roll grows, note by note
             page.get_by_role("button", name="Play").click()
             _until(page, "Number(document.getElementById('position').value) > 0.3")
-            page.get_by_role("button", name="Stop writing").click()
+            page.get_by_role("button", name="Stop generating").click()
             page.locator("#status", has_text="Stopped.").wait_for()
         finally:
             process.send_signal(signal.SIGCONT)
@@ -212,8 +172,8 @@ def test_the_roll_grows_and_plays_while_the_piece_is_being_written(server, brows
         assert not any(piece["notes"] == 8192 for piece in pieces)  # nobody waited: it was not written to its end
 
 
-def test_a_piece_goes_on_from_a_file(server, browser, pictures):
-    with _page(browser, server[1], refused=1, **DESKTOP) as page:
+def test_a_piece_goes_on_from_a_file(studio, pictures):
+    with studio(refused=1, **DESKTOP) as page:
         page.locator("#file").set_input_files({"name": "not music.mid", "mimeType": "audio/midi", "buffer": b"hello"})
         page.get_by_role("alert").filter(has_text="not music.mid is not a MIDI file").wait_for()
         page.locator("#file").set_input_files({"name": "tune.mid", "mimeType": "audio/midi", "buffer": tune_bytes()})
@@ -227,20 +187,20 @@ def test_a_piece_goes_on_from_a_file(server, browser, pictures):
         piece = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
         assert (piece["options"]["primer_start"], piece["options"]["primer_bars"]) == (2, 2)
         assert "meter" not in piece["options"]  # the file has its own
-        page.get_by_role("button", name="Go on from this piece").click()
+        page.get_by_role("button", name="Continue this piece").click()
         page.locator("#primer-name", has_text="ostinato-").wait_for()
         assert page.get_by_label("to", exact=True).first.input_value() == str(piece["bars"])
 
 
-def test_an_earlier_piece_comes_back_with_its_wishes_and_its_seed(server, browser, pictures):
-    with _page(browser, server[1], **DESKTOP) as page:
+def test_an_earlier_piece_comes_back_with_its_wishes_and_its_seed(studio, pictures):
+    with studio(**DESKTOP) as page:
         page.locator("#tonic").select_option("E")
         page.locator("#mode").select_option("dorian")
         page.get_by_label("Flute").count() or page.locator("#add-instrument").select_option("Flute")
         page.locator("#meter").select_option("3/4")
         _write(page, notes=20, seed=1234)
         first = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
-    with _page(browser, server[1], **PHONE) as page:  # another device
+    with studio(**PHONE) as page:  # another device
         page.locator("#pieces .open", has_text="seed 1234").tap()
         page.locator("#piece-title", has_text="seed 1234").wait_for()
         _until(page, "document.getElementById('mode').value === 'dorian'")
@@ -251,7 +211,7 @@ def test_an_earlier_piece_comes_back_with_its_wishes_and_its_seed(server, browse
         page.locator("#status", has_text="the same piece, note for note").wait_for()
         assert page.evaluate("document.activeElement.id") == "write"  # the button that was pressed was hidden meanwhile
         page.get_by_role("button", name="Again, new seed").click()
-        page.locator("#status", has_text="Written: 20 notes").wait_for()
+        page.locator("#status", has_text="Generated: 20 notes").wait_for()
         newest = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
         assert newest["options"] == first["options"]
         assert newest["sha256"] != first["sha256"]
@@ -262,13 +222,13 @@ def test_an_earlier_piece_comes_back_with_its_wishes_and_its_seed(server, browse
         assert not page.locator("#pieces .open", has_text="seed 1234").count()
 
 
-def test_a_wish_that_cannot_be_is_said_in_the_librarys_words(server, browser):
-    with _page(browser, server[1], refused=1, **DESKTOP) as page:
+def test_a_wish_that_cannot_be_is_said_in_the_librarys_words(studio):
+    with studio(refused=1, **DESKTOP) as page:
         page.evaluate("document.getElementById('more').open = true")
         page.locator("#low").fill("C6")
         page.locator("#high").fill("C4")
         with page.expect_response("**/api/pieces") as answer:
-            page.get_by_role("button", name="Write", exact=True).click()
+            page.get_by_role("button", name="Generate", exact=True).click()
         assert answer.value.status == 422
         page.get_by_role("alert").filter(has_text="its first pitch is above its second").wait_for()
 
@@ -287,14 +247,14 @@ def _tab_to(page, name):
     raise AssertionError(f"{name} is not reached by the Tab key")
 
 
-def test_the_keyboard_alone_is_enough(server, browser):
-    with _page(browser, server[1], **DESKTOP) as page:
+def test_the_keyboard_alone_is_enough(studio):
+    with studio(**DESKTOP) as page:
         _tab_to(page, "Length")
         page.keyboard.press("Control+A")
         page.keyboard.type("4")
         page.keyboard.press("Enter")  # in any field: write
         page.locator("#after:not([hidden])").wait_for()
-        page.locator("#status", has_text="Written").wait_for()
+        page.locator("#status", has_text="Generated").wait_for()
         page.evaluate("document.activeElement.blur()")
         page.locator("h1").evaluate("one => { one.tabIndex = -1; one.focus(); }")
         _tab_to(page, "Position in the piece")
@@ -313,8 +273,8 @@ def test_the_keyboard_alone_is_enough(server, browser):
             _tab_to(page, name)
 
 
-def test_all_that_can_be_used_has_a_name(server, browser):
-    with _page(browser, server[1], **DESKTOP) as page:
+def test_all_that_can_be_used_has_a_name(studio):
+    with studio(**DESKTOP) as page:
         _write(page, notes=4)
         page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
         nameless = page.evaluate(

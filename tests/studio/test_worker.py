@@ -6,39 +6,39 @@ import threading
 import pytest
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.studio.compose import CancelledError, compose
+from ostinato.studio.compose import compose
 from ostinato.studio.pieces import Pieces
-from ostinato.studio.worker import MAX_WAITING, BusyError, Job, Worker
+from ostinato.studio.worker import MAX_WAITING, BusyError, CancelledError, Job, Worker
 from tests.sample.runs import untrained
 
 LONG = SampleConfig(num_pieces=1, num_notes=8192)
 
 
 def test_a_piece_that_nobody_waits_for_stops_at_the_next_rows(tmp_path):
-    cancelled, told = threading.Event(), []
+    async def use():
+        job = Job(LONG, None)
+        job.send = lambda event, **_: (sent.append(event), job.cancelled.set())
+        with pytest.raises(CancelledError):
+            compose(untrained(), tmp_path, Pieces(tmp_path), job)
 
-    def tell(event):
-        told.append(event)
-        cancelled.set()
-
-    with pytest.raises(CancelledError):
-        compose(untrained(), tmp_path, Pieces(tmp_path), LONG, None, tell=tell, cancelled=cancelled)
-    assert len(told) == 1
+    sent = []
+    asyncio.run(use())
+    assert sent == ["notes"]
     assert list(tmp_path.iterdir()) == []
 
 
 def _serve(use):
-    """Runs a coroutine with a worker whose first piece goes on until it may end."""
+    """Runs a coroutine with a worker whose first piece lasts until it may end."""
     may_end, begun = threading.Event(), []
 
-    def write(job, tell):
+    def generate(job):
         begun.append(job)
         assert may_end.wait(60)
         if job.cancelled.is_set():
             raise CancelledError
-        tell({"event": "done"})
+        job.send("done")
 
-    worker = Worker(lambda: None, write)
+    worker = Worker(lambda: None, generate)
     worker.start()
     try:
         asyncio.run(use(worker, may_end, begun))
@@ -53,7 +53,7 @@ async def _last(job):
     return event["event"]
 
 
-def test_pieces_are_written_one_after_the_other_and_who_waits_knows_the_place():
+def test_pieces_are_generated_one_after_the_other_and_who_waits_knows_the_place():
     async def use(worker, may_end, begun):
         jobs = [Job(LONG, None) for _ in range(3)]
         for job in jobs:
@@ -82,14 +82,14 @@ def test_a_long_line_is_refused_instead_of_growing():
     _serve(use)
 
 
-def test_a_mistake_of_the_studio_is_logged_and_the_next_piece_is_written(caplog):
+def test_a_mistake_of_the_studio_is_logged_and_the_next_piece_is_generated(caplog):
     async def use():
-        def write(job, tell):
+        def generate(job):
             if job.config.seed == 0:
                 raise RuntimeError("lost a wheel")
-            tell({"event": "done"})
+            job.send("done")
 
-        worker = Worker(lambda: None, write)
+        worker = Worker(lambda: None, generate)
         worker.start()
         jobs = [Job(SampleConfig(seed=seed), None) for seed in (0, 1)]
         for job in jobs:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ostinato.listen.analysis.answer_files import read_answer_files
-from ostinato.listen.design.plan import HUMAN
+from ostinato.listen.design.order import HUMAN
 from ostinato.listen.web.answer import to_json
 from tests.listen.simulated import TRAINING, listener
 from tests.listen.studies import make_study
@@ -69,21 +69,14 @@ def test_a_file_twice_counts_once_and_a_later_one_replaces_an_earlier(study, doc
     assert heard.finished
 
 
-def test_two_sessions_are_two_listeners(study, document, tmp_path):
-    _write(tmp_path / "1.json", document)
-    _write(tmp_path / "2.json", document | {"session": SESSION[::-1]})
-    listeners, problems = read_answer_files(study, [tmp_path])
-    assert len(listeners) == 2
-    assert not problems
-
-
-def test_a_file_that_contradicts_another_one_is_named(study, document, tmp_path):
+def test_two_sessions_are_two_listeners_and_a_file_that_contradicts_another_one_is_named(study, document, tmp_path):
     other = json.loads(json.dumps(document))
     other["answers"][0]["comment"] = "changed"
-    paths = [_write(tmp_path / "1.json", document), _write(tmp_path / "2.json", other)]
-    (heard,), (problem,) = read_answer_files(study, paths)
-    assert heard.answers["1"].comment == ""
-    assert problem.startswith(f"{paths[1]}: other answers of the same session")
+    documents = document, document | {"session": SESSION[::-1]}, other
+    paths = [_write(tmp_path / f"{number}.json", one) for number, one in enumerate(documents)]
+    (heard, second), (problem,) = read_answer_files(study, [tmp_path])
+    assert heard.answers["1"].comment == second.answers["1"].comment == ""
+    assert problem.startswith(f"{paths[2]}: other answers of the same session")
 
 
 @pytest.mark.parametrize(
@@ -115,12 +108,11 @@ def test_a_damaged_answer_is_named_by_its_task(study, document, tmp_path):
     assert f"task {rating['task']}: style must be" in _problem(study, _write(tmp_path / "a.json", document))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000, b" " * 2_000_000])
-def test_what_is_no_json_of_ours_is_named(study, tmp_path, content):
+def test_what_is_no_json_of_ours_or_not_there_is_named(study, tmp_path):
     path = tmp_path / "a.json"
-    path.write_bytes(content)
-    _problem(study, path)
-
-
-def test_a_file_that_is_not_there_is_named(study, tmp_path):
-    assert "cannot be read" in _problem(study, tmp_path / "none.json")
+    assert "cannot be read" in _problem(study, path)
+    for content in (b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000):
+        path.write_bytes(content)
+        _problem(study, path)
+    path.write_bytes(b" " * 2_000_000)
+    assert "larger than 1,000,000 bytes" in _problem(study, path)

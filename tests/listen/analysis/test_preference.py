@@ -45,8 +45,8 @@ def test_a_condition_that_always_wins_has_a_finite_strength():
 def test_listeners_who_repeat_themselves_do_not_make_intervals_narrower():
     rng = np.random.default_rng(2)
     choices = choices_of(rng, TRUTH, num_listeners=24)
-    told_five_times = Choices(*(np.repeat(column, 5) for column in choices))
-    once, often = fit(choices, 4), fit(told_five_times, 4)
+    five_times = Choices(*(np.repeat(column, 5) for column in choices))
+    once, often = fit(choices, 4), fit(five_times, 4)
     assert ((often.high - often.low) > 0.95 * (once.high - once.low)).all()
 
 

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 
@@ -7,7 +8,7 @@ import pytest
 
 from ostinato.listen.analysis import report
 from ostinato.listen.analysis.results import summarise
-from ostinato.listen.design.plan import HUMAN
+from ostinato.listen.design.order import HUMAN
 from tests.listen.simulated import listener
 from tests.listen.studies import make_study
 
@@ -30,24 +31,15 @@ def results(study, listeners):
     return summarise(study, listeners)
 
 
-def test_the_strongest_stands_first(results):
-    heading, cells = report.listen_rows(results)
+def test_every_table_has_as_many_cells_as_headings_and_the_strongest_stands_first(results):
+    tables = [*report.finding_tables(results).values(), report.listener_rows(results)]
+    for heading, cells in tables:
+        assert cells
+        assert all(len(row) == len(heading) and all(isinstance(cell, str) for cell in row) for row in cells)
+    heading, cells = tables[0]
     assert heading == ["condition", "strength", "95%"]
     assert [row[0] for row in cells] == list(WORTH)
     assert cells[0][1].startswith("+")
-
-
-def test_every_table_has_as_many_cells_as_headings(results):
-    for rows in (
-        report.listen_rows,
-        report.pair_rows,
-        report.rating_rows,
-        report.difference_rows,
-        report.listener_rows,
-    ):
-        heading, cells = rows(results)
-        assert cells
-        assert all(len(row) == len(heading) and all(isinstance(cell, str) for cell in row) for row in cells)
 
 
 def test_the_csv_holds_every_answer(study, listeners):
@@ -56,13 +48,10 @@ def test_the_csv_holds_every_answer(study, listeners):
     for line in lines:
         task = next(task for task in study.plan_of(int(line["number"])) if task.id == line["task"])
         answer = listeners[int(line["listener"])].answers[task.id]
-        assert (line["left"], line["left_clip"]) == (task.conditions[0], task.clip_ids[0])
+        assert (line["left"], line["left_clip"], line["role"]) == (task.conditions[0], task.clip_ids[0], task.role)
         if task.kind == "rate":
-            assert [int(line[scale]) for scale in ("coherence", "style", "emotion")] == [
-                answer.coherence,
-                answer.style,
-                answer.emotion,
-            ]
+            points = [answer.coherence, answer.style, answer.emotion]
+            assert [int(line[scale]) for scale in ("coherence", "style", "emotion")] == points
             assert line["right"] == line["choice"] == ""
         else:
             assert line["choice"] == answer.choice
@@ -70,23 +59,20 @@ def test_the_csv_holds_every_answer(study, listeners):
 
 
 def test_a_comment_is_no_formula_for_a_spreadsheet(study, listeners):
-    import dataclasses
-
     answers = {"1": dataclasses.replace(listeners[0].answers["1"], comment='=HYPERLINK("x"),\n"')}
-    told = dataclasses.replace(listeners[0], answers=answers)
-    (line,) = csv.DictReader(io.StringIO(report.answers_csv(study, [told])))
+    (line,) = csv.DictReader(
+        io.StringIO(report.answers_csv(study, [dataclasses.replace(listeners[0], answers=answers)]))
+    )
     assert line["comment"] == '\'=HYPERLINK("x"),\n"'
 
 
-def test_the_page_is_one_file_and_shows_names_as_text(results):
-    page = report.page(results, ["<x>.json: damaged"])
+def test_the_files_are_written_and_the_page_shows_names_as_text(study, listeners, results, tmp_path):
+    report.write_results(tmp_path / "out", study, results, listeners, ["<x>.json: damaged"])
+    assert json.loads((tmp_path / "out/results.json").read_text()) == results
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.html", "answers.csv"}
+    page = (tmp_path / "out/results.html").read_text()
     assert "&lt;b&gt;lstm" in page
     assert "<b>" not in page
     assert "&lt;x&gt;.json: damaged" in page
     assert "http" not in page
-
-
-def test_the_files_are_written(study, listeners, results, tmp_path):
-    report.write_results(tmp_path / "out", study, results, listeners, [])
-    assert json.loads((tmp_path / "out/results.json").read_text()) == results
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.html", "answers.csv"}
+    assert "attention check" in page

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ostinato.listen.analysis import responses as told
-from ostinato.listen.analysis.responses import check, preferred, told_by
-from ostinato.listen.design.plan import BROKEN, HUMAN
+from ostinato.listen.analysis import responses as module
+from ostinato.listen.analysis.responses import check, preferred, responses_of
+from ostinato.listen.design.order import CHECK, HUMAN
 from tests.listen.simulated import listener
 from tests.listen.studies import make_study
 
@@ -14,7 +14,7 @@ WORTH = {HUMAN: 1.0, "lstm": 0.0, "markov:3": -1.0}
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    return make_study(tmp_path_factory.mktemp("told") / "study")
+    return make_study(tmp_path_factory.mktemp("responses") / "study")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def _changed(study, heard, role, kind, **change):
     """Returns the listener with another answer to the task of a role and kind."""
     (task,) = (task for task in study.plan_of(heard.number) if (task.role, task.kind) == (role, kind))
     answer = dataclasses.replace(heard.answers[task.id], **change)
-    return dataclasses.replace(heard, answers=heard.answers | {task.id: answer}), task
+    return dataclasses.replace(heard, answers=heard.answers | {task.id: answer})
 
 
 def test_an_attentive_listener_counts(study, heard):
@@ -34,19 +34,14 @@ def test_an_attentive_listener_counts(study, heard):
     assert check(study, heard).repeats == 2
 
 
-def test_who_prefers_the_broken_clip_does_not_count(study, heard):
-    (task,) = (task for task in study.plan_of(3) if task.role == "broken" and task.kind == "compare")
-    side = "ab"[task.conditions.index(BROKEN)]
-    careless, _ = _changed(study, heard, "broken", "compare", choice=side)
-    assert check(study, careless).chose_broken
+def test_who_fails_an_attention_check_does_not_count(study, heard):
+    (task,) = (task for task in study.plan_of(3) if task.role == CHECK and task.kind == "compare")
+    careless = _changed(study, heard, CHECK, "compare", choice="ab"[task.conditions.index(CHECK)])
+    assert check(study, careless).preferred_check
     assert not check(study, careless).counts
-    undecided, _ = _changed(study, heard, "broken", "compare", choice="none")
-    assert check(study, undecided).counts
-
-
-def test_who_finds_the_broken_clip_coherent_does_not_count(study, heard):
-    assert check(study, _changed(study, heard, "broken", "rate", coherence=3)[0]).counts
-    assert not check(study, _changed(study, heard, "broken", "rate", coherence=4)[0]).counts
+    assert check(study, _changed(study, heard, CHECK, "compare", choice="none")).counts
+    assert check(study, _changed(study, heard, CHECK, "rate", coherence=3)).counts
+    assert not check(study, _changed(study, heard, CHECK, "rate", coherence=4)).counts
 
 
 def test_who_does_not_listen_does_not_count(study, heard):
@@ -68,28 +63,20 @@ def test_who_does_not_listen_does_not_count(study, heard):
 def test_who_stops_early_does_not_count(study, heard):
     early = dataclasses.replace(heard, answers={task: heard.answers[task] for task in ("1", "2", "3", "4")})
     assert not check(study, early).finished
-    assert len(told_by(study, early)) == 4
+    assert len(responses_of(study, early)) == 4
 
 
 def test_a_repeat_is_alike_if_the_other_side_is_chosen_and_excludes_nobody(study, heard):
-    plan = {task.id: task for task in study.plan_of(3)}
-    (repeat,) = (task for task in plan.values() if task.role == "repeat" and task.kind == "compare")
-    chosen = heard.answers[repeat.repeats].choice
-    other = {"a": "b", "b": "a", "none": "none"}[chosen]
-    alike, _ = _changed(study, heard, "repeat", "compare", choice=other)
-    unlike, _ = _changed(study, heard, "repeat", "compare", choice="none" if other != "none" else "a")
+    (repeat,) = (task for task in study.plan_of(3) if task.role == "repeat" and task.kind == "compare")
+    other = {"a": "b", "b": "a", "none": "none"}[heard.answers[repeat.repeats].choice]
+    alike = _changed(study, heard, "repeat", "compare", choice=other)
+    unlike = _changed(study, heard, "repeat", "compare", choice="none" if other != "none" else "a")
     assert check(study, alike).repeats_alike == check(study, unlike).repeats_alike + 1
     assert check(study, unlike).counts
 
 
-def test_neither_checks_nor_repeats_tell_of_the_music(study, heard):
-    rows = told.tests_of(told_by(study, heard))
-    assert len(rows) == 6
-    assert {row.task.role for row in rows} == {"test"}
-
-
-def test_what_was_preferred_is_a_condition(study, heard):
-    for row in told_by(study, heard):
-        assert preferred(row) in (*row.task.conditions, "")
-        if row.task.kind == "rate":
-            assert preferred(row) == ""
+def test_only_answers_that_tell_of_the_music_are_tests_and_what_was_preferred_is_a_condition(study, heard):
+    responses = responses_of(study, heard)
+    assert [one.task.role for one in module.tests_of(responses)] == ["test"] * 6
+    for one in responses:
+        assert preferred(one) in ((*one.task.conditions, "") if one.task.kind == "compare" else ("",))

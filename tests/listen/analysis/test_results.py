@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ostinato.listen.analysis.results import summarise
-from ostinato.listen.design.plan import BROKEN, HUMAN
+from ostinato.listen.design.order import CHECK, HUMAN
 from tests.listen.simulated import listener
 from tests.listen.studies import make_study
 
@@ -51,11 +51,11 @@ def test_known_ratings_are_found(results):
 
 
 def test_careless_listeners_are_left_out_of_the_main_results_only(study, listeners):
-    careless = [listener(study, 40 + i, WORTH | {BROKEN: 9.0}, rng=np.random.default_rng(i)) for i in range(5)]
+    careless = [listener(study, 40 + i, WORTH | {CHECK: 9.0}, rng=np.random.default_rng(i)) for i in range(5)]
     for one in careless:
         for task in study.plan_of(one.number):
-            if task.role == "broken" and task.kind == "compare":
-                choice = "ab"[task.conditions.index(BROKEN)]
+            if task.role == CHECK and task.kind == "compare":
+                choice = "ab"[task.conditions.index(CHECK)]
                 one.answers[task.id] = type(one.answers[task.id])(choice=choice, comment="", played_ms=(900, 900))
     results = summarise(study, [*listeners, *careless])
     assert results["listeners"] == {"begun": 45, "finished": 45, "count": 40}
@@ -66,7 +66,7 @@ def test_careless_listeners_are_left_out_of_the_main_results_only(study, listene
 
 def test_results_are_json_and_say_what_they_rest_on(results):
     assert json.loads(json.dumps(results, allow_nan=False)) == results
-    assert "broken" in results["rule"]
+    assert "attention check" in results["rule"]
     assert results["training"] == {"practice": {"2": 40}, "level": {"amateur": 40}, "playback": {"device": 40}}
 
 

@@ -6,7 +6,7 @@ import soundfile
 
 from ostinato.configs.listen import StudyConfig
 from ostinato.listen.design.create import create_study, tasks_per_listener
-from ostinato.listen.design.plan import BROKEN, HUMAN
+from ostinato.listen.design.order import CHECK, HUMAN
 from ostinato.listen.design.study import Study, StudyError
 from tests.listen.music import counts_of, tiny_run, tunes_dataset
 
@@ -23,9 +23,9 @@ def dataset(folder):
     return tunes_dataset(folder / "data")
 
 
-def _create(out, dataset, models, watch=None, **changes):
+def _create(out, dataset, models, **changes):
     config = StudyConfig(**SHORT | {"prompts": 2} | changes)
-    return create_study(out, dataset, models, config, counts=lambda: counts_of(dataset), watch=watch)
+    return create_study(out, dataset, models, config, counts=lambda: counts_of(dataset))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def study(folder, dataset):
 def test_a_study_holds_a_clip_of_each_condition_for_each_prompt_and_the_checks(study):
     made = [(clip["condition"], clip["prompt"]) for clip in study.private.clips.values()]
     wanted = [(name, prompt) for name in (HUMAN, "chain", "rules") for prompt in range(2)]
-    assert sorted(made) == sorted([*wanted, (HUMAN, 2), (BROKEN, 2)])
+    assert sorted(made) == sorted([*wanted, (HUMAN, 2), (CHECK, 2)])
     assert Study.open(study.folder) == study
     assert study.num_tasks == 1 + 2 + 1 + 2
 
@@ -44,7 +44,7 @@ def test_a_study_holds_a_clip_of_each_condition_for_each_prompt_and_the_checks(s
 def test_each_listener_gets_tasks_whose_clips_exist(study):
     for number in range(30):
         for task in study.tasks_of(number):
-            assert all(study.clip_path(clip.id, kind).is_file() for clip in task.clips for kind in ("opus", "mp3"))
+            assert all((study.folder / file).is_file() for clip in task.clips for file in clip.files.values())
 
 
 def test_it_is_known_to_the_researcher_how_each_clip_was_made(study, dataset):
@@ -73,7 +73,8 @@ def test_the_same_seed_gives_the_same_music_under_other_names_with_the_text_that
     assert again.private.prompts == study.private.prompts
     lufs = [one.private.config["lufs"] for one in (study, again)]
     first, second = (
-        soundfile.read(one.clip_path(one.private.clip_of["rules", 1], "opus"))[0] for one in (study, again)
+        soundfile.read(one.folder / one.clips[one.private.clip_of["rules", 1]].files["opus"])[0]
+        for one in (study, again)
     )
     assert lufs[0] == lufs[1]
     np.testing.assert_array_equal(first, second)
@@ -87,20 +88,18 @@ def test_it_is_known_of_a_run_what_it_was(folder, dataset):
     assert lstm["other_dataset"], "a run that was not trained here is named in the log"
 
 
-def test_a_study_is_never_overwritten(study, dataset):
-    with pytest.raises(StudyError, match="never overwritten"):
-        _create(study.folder, dataset, ["rules"])
-
-
-def test_too_few_prompts_are_refused_before_anything_is_made(folder, dataset):
-    with pytest.raises(StudyError, match="each listener hears 2 of them"):
-        _create(folder / "few", dataset, ["rules"], prompts=1)
-    assert not (folder / "few").exists()
-
-
-def test_a_text_that_is_not_there_is_named(folder, dataset, tmp_path):
-    with pytest.raises(StudyError, match="not a text file"):
-        _create(folder / "none", dataset, ["rules"], about=str(tmp_path / "none.txt"))
+@pytest.mark.parametrize(
+    ("out", "changes", "said"),
+    [
+        (".", {}, "never overwritten"),
+        ("few", {"prompts": 1}, "each listener hears 2 of them"),
+        ("none", {"about": "none.txt"}, "not a text file"),
+    ],
+)
+def test_mistakes_are_named_before_anything_is_made(dataset, tmp_path, out, changes, said):
+    with pytest.raises(StudyError, match=said):
+        _create(tmp_path / out, dataset, ["rules"], **changes)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

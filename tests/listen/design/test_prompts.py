@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ostinato.data.records import Record, write_dataset
+from ostinato.configs.listen import StudyConfig
+from ostinato.data.records import Dataset, Record, write_dataset
 from ostinato.listen.design.prompts import draw_prompts, first_seconds, held_out_split
 from ostinato.listen.design.study import StudyError
 from tests.listen.music import tunes_dataset
@@ -14,9 +15,9 @@ def dataset(tmp_path_factory):
     return tunes_dataset(tmp_path_factory.mktemp("prompts") / "data")
 
 
-def _draw(dataset, number=8, **changes):
-    options = {"least": number, "clip_s": 10.0, "prompt_s": 3.0, "seed": 0} | changes
-    return draw_prompts(dataset, "test", number, **options)
+def _draw(dataset, number=8, *, least=None, **changes):
+    config = StudyConfig(**{"clip_seconds": 10.0, "prompt_seconds": 3.0} | changes)
+    return draw_prompts(dataset, "test", number, config, least=least or number)
 
 
 def test_a_prompt_is_the_fewest_whole_bars_that_are_long_enough(dataset):
@@ -43,16 +44,14 @@ def test_where_too_few_pieces_are_long_enough_it_is_said_how_many(dataset):
     with pytest.raises(StudyError, match=r"12 of 12 pieces .* 30 are needed"):
         _draw(dataset, 30)
     with pytest.raises(StudyError, match="0 of 12 pieces of the test split last 100 s"):
-        _draw(dataset, clip_s=100.0)
+        _draw(dataset, clip_seconds=100.0)
 
 
 def test_pieces_that_begin_with_silence_are_not_used(tmp_path):
     late = piece_of(*[(480 * 4 + 480 * i, 480, 60 + i % 5, 80, 0) for i in range(60)])
     records = {"test": [Record("late", "wild", SCORE.encode(late, 1)), Record("tune", "", SCORE.encode(tune(0)))]}
     write_dataset(tmp_path / "data", records, SCORE)
-    from ostinato.data.records import Dataset
-
-    (prompt,) = draw_prompts(Dataset.open(tmp_path / "data"), "test", 2, least=1, clip_s=10, prompt_s=3, seed=0)
+    (prompt,) = _draw(Dataset.open(tmp_path / "data"), 2, least=1)
     assert prompt.record_id == "tune"
 
 
