@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from ostinato.train.checkpoint import load_params
-from ostinato.train.loop import NonFiniteLossError, parts_for, train
+from ostinato.train.devices import parts_for
+from ostinato.train.loop import train
 from ostinato.train.profiling import steps_to_profile
+from ostinato.train.rollback import NonFiniteLossError
 from ostinato.train.run_metadata import CheckpointError
 from ostinato.train.runs import show
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset, read_metrics, replace
@@ -195,7 +197,7 @@ def test_what_was_changed_and_the_events_are_kept(dataset, config, tmp_path):
     assert [(event["step"], event["event"]) for event in events] == [
         (0, "began"),
         (5, "stopped"),
-        (5, "went on"),
+        (5, "resumed"),
         (7, "finished"),
     ]
     assert events[2]["history"] == shown["history"][0]

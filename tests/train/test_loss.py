@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ostinato.model.backend import planned_for
-from ostinato.model.network import FieldHead
+from ostinato.model.field_head import FieldHead
 from ostinato.train.loss import choose_steps, count, head_loss
 from ostinato.train.step import means
 
