@@ -32,6 +32,7 @@ class Watchdog:
         self._interval_s = interval_s(timeout_s)
         self._activity = Activity("start", "its start", time.monotonic(), 0)
         self._validation: Activity | None = None
+        self._has_validated = False
         self._step_begin_s: float | None = None
         self._slow = SlowActivities()
         self._silence_limit_s = math.inf
@@ -92,7 +93,9 @@ class Watchdog:
         self._validation = Activity("validation", f"the validation after step {step}", begin_s, step)
         yield
         self._validation = None
-        self._slow.done("validation", time.monotonic() - begin_s)
+        if self._has_validated:  # the first one compiles
+            self._slow.done("validation", time.monotonic() - begin_s)
+        self._has_validated = True
 
     def _watch(self) -> None:
         before_s = time.monotonic()
