@@ -206,7 +206,7 @@ class TrainConfig:
     skip_limit: int = 10
     """A step whose loss or gradient is not a number is skipped; after so many in a row the run is rolled back."""
     rollbacks: int = 3
-    """How often an unstable run is rolled back to its latest checkpoint with a lower learning rate; 0: it ends at once."""
+    """How often an unstable run is rolled back to its latest checkpoint, with a lower learning rate, before it ends."""
     rollback_factor: float = 0.5
     """What the learning rate is multiplied by at each rollback."""
     peer_timeout_s: float = 60.0
