@@ -19,7 +19,7 @@ from ostinato.data.statistics import Statistics
 
 _BLOCK_PIECES = 256
 _BLOCK_BYTES = 8 << 20
-"""The pieces of a shard come from all spool files; so many are read at a time."""
+"""The pieces of a shard come from all spool files, this many at a time."""
 
 
 class WriteError(UserError):
