@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ostinato.music.midi_bytes import END_OF_TRACK, METER, TEMPO, read_number
+
 PADDING = b"none\x00\x00\x00\x08" + bytes(8)
 """An unknown chunk, which readers skip. Behind it nothing that reads a few bytes too far leaves the buffer."""
 
-_TEMPO, _METER, _END_OF_TRACK = 0x51, 0x58, 0x2F
 _SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 
 
@@ -52,7 +53,7 @@ def scan(data: bytes, tracks: Sequence[Track]) -> Scan:
             delta = data[position]  # one byte is by far the most frequent: a call less for most events
             position += 1
             if delta > 127:
-                delta, position = variable_length(data, position - 1)
+                delta, position = read_number(data, position - 1)
             tick += delta
             status = data[position]
             if status < 0x80:
@@ -70,18 +71,18 @@ def scan(data: bytes, tracks: Sequence[Track]) -> Scan:
                 position += 1 if 0xC0 <= status < 0xE0 else 2
             elif status == 0xFF:
                 kind = data[position]
-                size, position = variable_length(data, position + 1)
-                if kind == _TEMPO and size == 3:
+                size, position = read_number(data, position + 1)
+                if kind == TEMPO and size == 3:
                     tempos.append((tick, int.from_bytes(data[position : position + 3], "big")))
-                elif kind == _METER and size == 4:
+                elif kind == METER and size == 4:
                     meters.append((tick, data[position], 1 << min(data[position + 1], 31)))
-                elif kind == _END_OF_TRACK:
+                elif kind == END_OF_TRACK:
                     break
                 position += size
             elif status in (0xF0, 0xF7):
                 if status == 0xF7:
                     escapes.append(position - 1)
-                size, position = variable_length(data, position)
+                size, position = read_number(data, position)
                 position += size
             else:
                 position += _SYSTEM_DATA_BYTES.get(status, 0)
@@ -107,16 +108,6 @@ def without_escapes(data: bytes, escapes: Sequence[int]) -> bytes:
     return bytes(patched)
 
 
-def variable_length(data: bytes, position: int) -> tuple[int, int]:
-    """Returns the number at a position, at most four bytes long, and the position behind it."""
-    value = 0
-    for position in range(position, position + 4):  # noqa: B020  # the position moves on
-        value = value << 7 | data[position] & 127
-        if data[position] < 128:
-            break
-    return value, position + 1
-
-
 def may_have_escapes(data: bytes) -> bool:
     """Returns whether some 0xF7 does not end a system exclusive event and is followed by what follows an escape event.
 
@@ -124,11 +115,11 @@ def may_have_escapes(data: bytes) -> bool:
     """
     position = -1
     while (position := data.find(0xF7, position + 1)) >= 0:
-        size, end = variable_length(data, position + 1) if position < len(data) - 4 else (0, len(data))
+        size, end = read_number(data, position + 1) if position < len(data) - 4 else (0, len(data))
         end += size
         if end >= len(data) - len(PADDING):
             continue
-        _, status = variable_length(data, end)
+        _, status = read_number(data, end)
         if data[status] > 127 and not _ends_exclusive(data, position):
             return True
     return False

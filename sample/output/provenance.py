@@ -17,6 +17,7 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
+from ostinato.music.midi_bytes import read_number
 from ostinato.train.checkpoint import LoadedRun
 
 SPEED_OPTIONS = ("batch_size",)
@@ -230,14 +231,9 @@ def _first_text(data: bytes) -> bytes:
         UserError: the file does not begin with one.
     """
     head = data[22:25]  # after the header's 14 bytes, and kind and length of the first track
-    if data[:4] != b"MThd" or head != b"\x00\xff\x01":
+    if len(data) < 29 or data[:4] != b"MThd" or head != b"\x00\xff\x01":
         raise UserError("no text event at the beginning; a program that saved it anew may have left it out")
-    length, position = 0, 25
-    while position < len(data):
-        byte = data[position]
-        length, position = length << 7 | byte & 127, position + 1
-        if byte < 128:
-            break
+    length, position = read_number(data, 25)
     return data[position : position + length]
 
 
