@@ -1,9 +1,9 @@
-"""Where the numbers of a run go: metrics.jsonl, events.jsonl and TensorBoard; a progress bar or log lines.
+"""Where the numbers of a run go: metrics.jsonl, events.jsonl, TensorBoard, a progress bar or log lines.
 
 Each line of metrics.jsonl is one JSON object: `step` (updates done), `split` ("train": that one batch, or "validation")
 and the values, among them `loss` in nats per step; null stands for what is not a number. Names that end in `_s` are
 measured by the clock; all other numbers are the same each time the run is repeated. events.jsonl says when a run began,
-resumed, was rolled back, skipped a step or met a spike. Process 0 alone writes and shows them.
+went on, went back, skipped a step or met a spike.
 """
 
 import json
@@ -14,14 +14,15 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ostinato.configs.errors import UserError, file_errors
 from ostinato.data import tfrecord
 from ostinato.data.records import write_atomically
 
@@ -35,7 +36,7 @@ Split = Literal["train", "validation"]
 
 
 @runtime_checkable  # for the check of types in tests
-class Tracker(Protocol):
+class MetricsLog(Protocol):
     """Takes the numbers of a run."""
 
     def write(self, step: int, split: Split, values: dict[str, float]) -> None: ...
@@ -45,20 +46,23 @@ class Tracker(Protocol):
     def close(self) -> None: ...
 
 
-def open_tracker(workdir: Path, *, first_step: int) -> Tracker:
-    """Returns the tracker of a run; on all processes but the first it does nothing."""
-    return RunTracker(workdir, first_step=first_step) if jax.process_index() == 0 else _NoTracker()
+def open_metrics(workdir: Path, *, first_step: int) -> MetricsLog:
+    """Returns the metrics of a run; on all processes but the first they go nowhere."""
+    return RunMetrics(workdir, first_step=first_step) if jax.process_index() == 0 else _NoMetrics()
 
 
-class _NoTracker:
-    def write(self, step: int, split: Split, values: dict[str, float]) -> None: ...
+class _NoMetrics:
+    def write(self, step: int, split: Split, values: dict[str, float]) -> None:
+        pass
 
-    def event(self, step: int, kind: str, **values: Any) -> None: ...
+    def event(self, step: int, kind: str, **values: Any) -> None:
+        pass
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        pass
 
 
-class RunTracker:
+class RunMetrics:
     """Writes metrics.jsonl, events.jsonl and TensorBoard's events under `workdir`."""
 
     def __init__(self, workdir: Path, *, first_step: int) -> None:
@@ -66,53 +70,54 @@ class RunTracker:
 
         Args:
             workdir: the folder of the run.
-            first_step: updates done before; -1 for a new run.
+            first_step: updates done before; -1 for a run that starts anew.
 
         Raises:
-            UserError: the folder cannot be written to, or, from here and all methods, the disk is full.
+            OSError: the folder cannot be written to.
         """
-        kept = [record for record in read_lines(workdir / FILE) if record["step"] <= first_step]
-        self._metrics = _rewritten(workdir / FILE, kept)
+        path = workdir / FILE
+        kept = [record for record in read_lines(path) if record["step"] <= first_step]
+        self._metrics = _rewritten(path, kept)
         self._events = _rewritten(workdir / EVENTS, read_lines(workdir / EVENTS))
         self._board = _TensorBoard(workdir / TENSORBOARD, first_step=first_step)
 
     def write(self, step: int, split: Split, values: dict[str, float]) -> None:
-        """Adds a line."""
+        """Adds a line.
+
+        Raises:
+            OSError: the disk is full; the file ends with the line before.
+        """
         numbers = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._metrics.append(_json_line({"step": step, "split": split, **numbers}))
+        self._metrics.append((json.dumps({"step": step, "split": split, **numbers}) + "\n").encode())
         self._board.write(step, {f"{split}/{name}": value for name, value in values.items()})
 
     def event(self, step: int, kind: str, **values: Any) -> None:
         """Adds a line about something that happened, with the time of day."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._events.append(_json_line({"step": step, "event": kind, "time": now, **values}))
+        line = {"step": step, "event": kind, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **values}
+        self._events.append((json.dumps(line) + "\n").encode())
 
     def close(self) -> None:
-        for file in (self._metrics, self._events, self._board):
-            file.close()
+        self._metrics.close()
+        self._events.close()
+        self._board.close()
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the whole lines of a file of JSON lines: a process may have died in the middle of the last one.
-
-    Raises:
-        UserError: the file is damaged, or cannot be read.
-    """
-    try:
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith(b"\n")]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-
-
-def _json_line(values: dict[str, Any]) -> bytes:
-    return json.dumps(values).encode() + b"\n"
+    """Returns the whole lines of a file of JSON lines: a process may have died in the middle of the last one."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
 
 def _rewritten(path: Path, records: list[dict[str, Any]]) -> "_WholeRecords":
     """Returns a file of lines that holds these, to be added to."""
-    with file_errors(path):
-        write_atomically(path, b"".join(map(_json_line, records)))
+    try:
+        write_atomically(path, "".join(json.dumps(record) + "\n" for record in records).encode())
+    except OSError as error:
+        raise OSError(
+            f"{path}: cannot be written ({error.strerror}); make room and give the same command again"
+        ) from error
     return _WholeRecords(path)
 
 
@@ -121,8 +126,7 @@ class _WholeRecords:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with file_errors(path):
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
 
     def append(self, record: bytes) -> None:
         size = os.fstat(self._file).st_size
@@ -133,7 +137,7 @@ class _WholeRecords:
         except OSError as error:
             reason = str(error.strerror)
         os.ftruncate(self._file, size)
-        raise UserError(f"{self._path}: cannot be written ({reason}); make room and give the same command again")
+        raise OSError(f"{self._path}: cannot be written ({reason}); make room and give the same command again")
 
     def close(self) -> None:
         os.close(self._file)
@@ -150,9 +154,8 @@ class _TensorBoard:
 
         self._event: Any = event_pb2  # made at run time
         self._summary: Any = summary_pb2
-        with file_errors(folder):
-            folder.mkdir(exist_ok=True)
-            numbers = [int(found[1]) for path in folder.iterdir() if (found := re.match(r"\D+(\d+)\.", path.name))]
+        folder.mkdir(exist_ok=True)
+        numbers = [int(found[1]) for path in folder.iterdir() if (found := re.match(r"\D+(\d+)\.", path.name))]
         number = max(int(time.time()), *(n + 1 for n in numbers), 0)  # sorted by name is the order of writing
         self._file = _WholeRecords(folder / f"events.out.tfevents.{number:010d}.{socket.gethostname()}")
         self._append(file_version="brain.Event:2")
@@ -170,28 +173,58 @@ class _TensorBoard:
         self._file.append(tfrecord.frame(self._event.Event(wall_time=time.time(), **content).SerializeToString()))
 
 
-class ProgressView:
-    """Shows how far the run is: a progress bar if standard error is a terminal, log lines otherwise."""
+@runtime_checkable  # for the check of types in tests
+class ProgressView(Protocol):
+    """Shows a person how far the run is."""
 
-    def __init__(self, num_steps: int, *, first_step: int) -> None:
+    def advance(self, step: int) -> None: ...
+
+    def tell(self, step: int, text: str) -> None: ...
+
+
+@contextmanager
+def progress_view(num_steps: int, *, first_step: int) -> Iterator[ProgressView]:
+    """Yields a progress bar if standard error is a terminal, log lines otherwise; on process 0 only."""
+    if jax.process_index() != 0:
+        yield _NoView()
+    elif not sys.stderr.isatty():
+        yield _LogLines(num_steps)
+    else:
+        with _bar() as bar:
+            yield _BarView(bar, bar.add_task("train", total=num_steps, completed=first_step, text=""))
+
+
+class _NoView:
+    def advance(self, step: int) -> None:
+        pass
+
+    def tell(self, step: int, text: str) -> None:
+        pass
+
+
+class _LogLines:
+    def __init__(self, num_steps: int) -> None:
         self._num_steps = num_steps
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
-        is_shown = jax.process_index() == 0 and sys.stderr.isatty()
-        self._bar = Progress(*columns, console=Console(stderr=True), disable=not is_shown)
-        self._task = self._bar.add_task("train", total=num_steps, completed=first_step, text="")
-        self._bar.start()
+
+    def advance(self, step: int) -> None:
+        pass
+
+    def tell(self, step: int, text: str) -> None:
+        logger.info("step %d of %d: %s", step, self._num_steps, text)
+
+
+class _BarView:
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar = bar
+        self._task = task
 
     def advance(self, step: int) -> None:
         self._bar.update(self._task, completed=step)
 
     def tell(self, step: int, text: str) -> None:
         self._bar.update(self._task, completed=step, text=text)
-        if self._bar.disable and jax.process_index() == 0:
-            logger.info("step %d of %d: %s", step, self._num_steps, text)
 
-    def warn(self, text: str) -> None:
-        if jax.process_index() == 0:  # all hosts see the same
-            logger.warning("%s", text)
 
-    def close(self) -> None:
-        self._bar.stop()
+def _bar() -> Progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+    return Progress(*columns, console=Console(stderr=True))

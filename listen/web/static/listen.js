@@ -115,8 +115,7 @@ const ostinatoListen = (() => {
     audio.addEventListener("error", fail);
     audio.controls = false;
     audio.after(make("div", { class: "player" }, button, along));
-    /* All sources may have failed before we listened. The state is the same for a moment while one is being chosen. */
-    if (sources.length) setTimeout(() => { if (audio.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) fail(); }, 1000);
+    if (sources.length && audio.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) fail(); /* before we listened */
     return player;
   };
 
