@@ -61,6 +61,7 @@ def _hear_all(page):
         clip = page.locator(".clip").nth(index)
         clip.get_by_role("button", name="Play").click()
         clip.locator(".heard").wait_for()
+        assert not clip.locator(".trouble").count()
 
 
 def _answer(page):

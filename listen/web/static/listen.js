@@ -115,7 +115,8 @@ const ostinatoListen = (() => {
     audio.addEventListener("error", fail);
     audio.controls = false;
     audio.after(make("div", { class: "player" }, button, along));
-    if (sources.length && audio.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) fail(); /* before we listened */
+    /* All sources may have failed before we listened. The state is the same for a moment while one is being chosen. */
+    if (sources.length) setTimeout(() => { if (audio.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) fail(); }, 1000);
     return player;
   };
 
