@@ -35,7 +35,7 @@ def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = (), 
         dataset: whose training split is counted.
         folder: for `ngram_files.open_counts`.
         beam_args: options for Beam; without a runner the job runs in this process.
-        max_transpose: every piece is counted in each key up to so many semitones higher and lower, too: what a network
+        max_transpose: every piece is counted in each key up to this many semitones higher and lower: what a network
             that was trained with --data.max-transpose has seen.
 
     Raises:

@@ -80,7 +80,7 @@ def _parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
         return Unusable("select", reason, f"{piece.num_notes} notes, {allowed}")
     if config.codec.name == "notes" and bool((piece.notes.program == DRUMS).all()):
         return Unusable("select", "only_drums", "the notes codec leaves drums out")
-    repaired = "stray_data_bytes" if reading.salvaged else "riff_wrapper" if data[:4] == b"RIFF" else ""
+    repaired = "stray_data_bytes" if reading.repaired else "riff_wrapper" if data[:4] == b"RIFF" else ""
     prints = fingerprint(piece, reading.tracks)
     return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, repaired, packed.pack(piece))
 

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 INPUTS_PER_UNIT = 1024
 STREAM_PARTS = 8
-"""On a cluster so many workers read a compressed archive at once, each all of it, and parse a share of its members."""
+"""Workers of a cluster that read one compressed archive: each reads all of it and parses its share of the members."""
 
 
 class PrepareError(UserError):

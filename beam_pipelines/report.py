@@ -7,14 +7,14 @@ are the user's: the template escapes them.
 import dataclasses
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ostinato.beam_pipelines import summary as tables
 from ostinato.beam_pipelines.charts import charts
 from ostinato.beam_pipelines.summary import Summary, summarise
-from ostinato.beam_pipelines.text import EXPLANATIONS, KINDS, NO_STATISTICS, hours_text, share_text
+from ostinato.beam_pipelines.text import NO_STATISTICS, hours_text, share_text
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data.atomic import write_atomically
 from ostinato.data.records import DatasetError
@@ -60,7 +60,7 @@ def _content(summary: Summary) -> dict[str, Any]:
         "no_statistics": NO_STATISTICS,
         "shares": _shares(manifest.get("counts")),
         "counts_line": tables.counts_line(summary),
-        "repairs": tables.repair_table(summary).rows,
+        "repairs": tables.count_table(summary, "salvaged").rows,
         "labels": manifest.get("labels"),
         "splits": tables.split_table(summary),
         "groups": manifest.get("groups"),
@@ -68,8 +68,10 @@ def _content(summary: Summary) -> dict[str, Any]:
         "charts": charts(summary.whole),
         "music": tables.music_table(summary),
         "programs": tables.program_table(summary),
-        "rejected": list(_rejected(summary)),
-        "duplicates": list(_duplicates(summary)),
+        "rejected": list(
+            _left_out(summary, "rejected_by_reason", "rejects.jsonl", "reason", ("path", "stage", "detail"))
+        ),
+        "duplicates": list(_left_out(summary, "duplicates_by_kind", "duplicates.jsonl", "kind", ("path", "kept"))),
         **_making(manifest),
         "megabytes": sum(shard["bytes"] for shard in shards) / 1e6,
         "fingerprint": manifest["fingerprint"],
@@ -99,39 +101,18 @@ def _shares(counts: Mapping[str, int] | None) -> list[dict[str, Any]]:
     ]
 
 
-def _rejected(summary: Summary) -> Iterator[Examples]:
-    examples = _examples(summary.rejects(), "reason", summary.manifest.get("rejected_by_reason", {}))
-    for reason, count, _ in tables.reject_table(summary).rows:
-        rows = [[line["path"], line["stage"], line["detail"]] for line in examples[reason]]
-        yield Examples(reason, count, EXPLANATIONS.get(reason, ""), rows)
-
-
-def _duplicates(summary: Summary) -> Iterator[Examples]:
-    total = summary.manifest.get("counts", {}).get("duplicates", 0)
-    counts = summary.manifest.get("duplicates_by_kind") or ({"": total} if total else {})
-    examples = _examples(summary.duplicates(), "kind", counts)
-    for kind in sorted(counts):
-        rows = [[line["path"], line["kept"]] for line in examples[kind]]
-        yield Examples(kind or "duplicates", f"{counts[kind]:,}", KINDS.get(kind, ""), rows)
-
-
-def _examples(lines: Iterable[dict[str, str]], key: str, counts: Mapping[str, int]) -> dict[str, list[dict[str, str]]]:
-    """Returns EXAMPLES lines for each value of a key, from all over the list.
-
-    Args:
-        lines: in the order of their paths, so that neighbours are alike.
-        key: the column that tells kinds apart; older datasets lack it, and have the kind "".
-        counts: how many lines there are of each value.
-    """
-    wanted = {value: {i * count // EXAMPLES for i in range(EXAMPLES)} for value, count in counts.items()}
-    seen: Counter[str] = Counter()
+def _left_out(summary: Summary, counts_key: str, file: str, key: str, columns: Sequence[str]) -> Iterator[Examples]:
+    """Yields how many inputs were left out for each reason, and EXAMPLES of them from all over the list."""
     found: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for line in lines:
-        value = line.get(key, "")
-        if seen[value] in wanted.get(value, ()):
-            found[value].append(line)
-        seen[value] += 1
-    return found
+    counts, seen = summary.counts(counts_key), Counter[str]()
+    wanted = {name: {i * count // EXAMPLES for i in range(EXAMPLES)} for name, count in counts.items()}
+    for line in summary.lines(file):  # in the order of their paths, so that neighbours are alike
+        name = line.get(key, "")
+        if seen[name] in wanted.get(name, ()):
+            found[name].append(line)
+        seen[name] += 1
+    for name, count, meaning in tables.count_table(summary, counts_key).rows:
+        yield Examples(name, count, meaning, [[line[column] for column in columns] for line in found[name]])
 
 
 def _making(manifest: Mapping[str, Any]) -> dict[str, Any]:

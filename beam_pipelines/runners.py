@@ -32,7 +32,7 @@ def complete_beam_args(beam_args: list[str]) -> list[str]:
     elif runner.rpartition(".")[2] == "DaskRunner":
         beam_args = _complete_for_dask(beam_args)
     elif "Spark" in runner and not _names(beam_args, "--environment_cache_millis"):
-        beam_args = [*beam_args, "--environment_cache_millis=60000"]  # else each stage starts its Python workers anew
+        beam_args = [*beam_args, "--environment_cache_millis=60000"]  # else each stage starts new Python workers
     _check(beam_args)
     return beam_args
 

@@ -1,6 +1,6 @@
 """The first stage: reads the inputs of a unit, has them parsed, and keeps the pieces in a spool file.
 
-Each input is read exactly once. What goes on to the next stage is small: a few hundred bytes for each piece.
+Each input is read exactly once. What the next stage gets is small: a few hundred bytes for each piece.
 """
 
 import functools

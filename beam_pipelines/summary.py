@@ -16,7 +16,7 @@ from ostinato.beam_pipelines.text import (
     hours_text,
     note_name,
     share_text,
-)
+)  # fmt: skip
 from ostinato.data.records import DatasetError
 from ostinato.data.statistics import (
     BPM_BIN,
@@ -26,13 +26,20 @@ from ostinato.data.statistics import (
     Statistics,
     quartiles,
     total,
-)
+)  # fmt: skip
 from ostinato.music.midi_write import instrument_name
 
 T = TypeVar("T")
 
 MAX_ROWS = 20
-"""A table of styles or programs says so many one by one, and the rest in one row."""
+"""A table of styles or programs lists this many, and the rest in one row."""
+
+COUNTED = {
+    "rejected_by_reason": ("rejected, see rejects.jsonl", "reason", EXPLANATIONS),
+    "duplicates_by_kind": ("duplicates, see duplicates.jsonl", "kind", KINDS),
+    "salvaged": ("repaired", "how", REPAIRS),
+}
+"""What the manifest counts: title and column of the table, and what each name means."""
 
 
 class Table(NamedTuple):
@@ -66,13 +73,17 @@ class Summary(NamedTuple):
         """The statistics of all splits together."""
         return total(self.splits.values())
 
-    def rejects(self) -> Iterator[dict[str, str]]:
-        """Yields path, stage, reason and detail of each input that was left out."""
-        return _read_lines(self.folder / "rejects.jsonl")
+    def counts(self, key: str) -> dict[str, int]:
+        """Returns the counts under a key of COUNTED; older datasets know duplicates, but no kinds of them."""
+        num_duplicates = self.manifest.get("counts", {}).get("duplicates")
+        unknown = {"": num_duplicates} if key == "duplicates_by_kind" and num_duplicates else {}
+        return self.manifest.get(key) or unknown
 
-    def duplicates(self) -> Iterator[dict[str, str]]:
-        """Yields path, kept and (in newer datasets) kind of each duplicate that was left out."""
-        return _read_lines(self.folder / "duplicates.jsonl")
+    def lines(self, file: str) -> Iterator[dict[str, str]]:
+        """Yields what rejects.jsonl or duplicates.jsonl says of each input that was left out."""
+        if (self.folder / file).is_file():
+            with (self.folder / file).open("rb") as lines:
+                yield from map(json.loads, lines)
 
 
 def summarise(folder: Path, manifest: dict[str, Any]) -> Summary:
@@ -142,25 +153,13 @@ def style_table(summary: Summary) -> Table:
     return Table("styles", heading, _with_rest(names, "styles", row, label=lambda style: style or "(no name)"))
 
 
-def reject_table(summary: Summary) -> Table:
-    """Returns how many inputs were left out for each reason, the most frequent first."""
-    counts = summary.manifest.get("rejected_by_reason", {})
-    reasons = sorted(counts, key=lambda reason: (-counts[reason], reason))
-    return _count_table(
-        "rejected, see rejects.jsonl", "reason", {reason: counts[reason] for reason in reasons}, EXPLANATIONS
-    )
-
-
-def duplicate_table(summary: Summary) -> Table:
-    """Returns how many duplicates of each kind were left out."""
-    counts = summary.manifest.get("duplicates_by_kind", {})
-    return _count_table("duplicates, see duplicates.jsonl", "kind", dict(sorted(counts.items())), KINDS)
-
-
-def repair_table(summary: Summary) -> Table:
-    """Returns how many pieces in the dataset come from files that had to be repaired."""
-    counts = summary.manifest.get("salvaged", {})
-    return _count_table("repaired", "how", dict(sorted(counts.items())), REPAIRS)
+def count_table(summary: Summary, key: str) -> Table:
+    """Returns how many inputs have which fate, the most frequent first, by a key of COUNTED in the manifest."""
+    title, column, meanings = COUNTED[key]
+    counts = summary.counts(key)
+    names = sorted(counts, key=lambda name: (-counts[name], name))
+    rows = [[name, _number(counts[name]), meanings.get(name, "")] for name in names]
+    return Table(title, [column, "inputs", "meaning"], rows, words=(0, 2))
 
 
 def program_table(summary: Summary) -> Table:
@@ -205,19 +204,8 @@ def counts_line(summary: Summary) -> str:
     return "{inputs:,} inputs: {accepted:,} accepted, {duplicates:,} duplicates, {rejected:,} rejected".format(**counts)
 
 
-def _read_lines(path: Path) -> Iterator[dict[str, str]]:
-    if path.is_file():
-        with path.open("rb") as file:
-            yield from map(json.loads, file)
-
-
 def _read_statistics(values: Mapping[str, Any]) -> dict[str, Statistics]:
     return {split: Statistics.from_json(counts) for split, counts in values.items()}
-
-
-def _count_table(title: str, column: str, counts: Mapping[str, int], meanings: Mapping[str, str]) -> Table:
-    rows = [[name, _number(count), meanings.get(name, "")] for name, count in counts.items()]
-    return Table(title, [column, "inputs", "meaning"], rows, words=(0, 2))
 
 
 def _number(value: int) -> str:

@@ -38,6 +38,7 @@ KINDS = {
     "bytes": "the same file",
     "music": "the same notes but for key, tempo, loudness and instruments",
     "near": "another version of the same music",
+    "": "of a kind that was not written down",
 }
 """What each kind in duplicates.jsonl means."""
 

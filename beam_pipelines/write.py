@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from apache_beam.metrics.metric import Metrics
+from more_itertools import constrained_batches
 
 from ostinato.beam_pipelines.duplicates.grouping import Assigned, Duplicate, Rejected
 from ostinato.beam_pipelines.inputs import files
@@ -19,7 +20,7 @@ from ostinato.data.statistics import Statistics
 
 _BLOCK_PIECES = 256
 _BLOCK_BYTES = 8 << 20
-"""The pieces of a shard come from all spool files; so many are read at a time."""
+"""The pieces of a shard come from all spool files, this many at a time."""
 
 
 class WriteError(UserError):
@@ -71,7 +72,10 @@ def count_vocabulary(pieces: list[Assigned], job: Job) -> dict[tuple[Any, ...], 
 
 def read_spooled(pieces: Iterable[Assigned], job: Job) -> Iterator[tuple[Assigned, bytes]]:
     """Yields each piece with its packed bytes, in order, a few megabytes at a time."""
-    for block in _blocks(pieces):
+    blocks = constrained_batches(
+        pieces, max_size=_BLOCK_BYTES, max_count=_BLOCK_PIECES, get_len=lambda piece: piece.length, strict=False
+    )
+    for block in blocks:
         by_spool: dict[int, list[Assigned]] = defaultdict(list)
         for piece in block:
             by_spool[piece.spool].append(piece)
@@ -80,18 +84,6 @@ def read_spooled(pieces: Iterable[Assigned], job: Job) -> Iterator[tuple[Assigne
             ranges = [(piece.offset, piece.length) for piece in members]
             found.update(zip(members, files.read_ranges(job.spool(number), ranges), strict=True))
         yield from ((piece, found[piece]) for piece in block)
-
-
-def _blocks(pieces: Iterable[Assigned]) -> Iterator[list[Assigned]]:
-    block, num_bytes = [], 0
-    for piece in pieces:
-        block.append(piece)
-        num_bytes += piece.length
-        if len(block) == _BLOCK_PIECES or num_bytes >= _BLOCK_BYTES:
-            yield block
-            block, num_bytes = [], 0
-    if block:
-        yield block
 
 
 def _write_lines(path: str, rows: Iterable[dict[str, Any]]) -> None:

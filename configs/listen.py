@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ostinato.configs.errors import UserError
+from ostinato.configs.schema import check_bounds, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +36,10 @@ class StudyConfig:
     """Chooses the prompts and seeds all models; the same seed gives the same music."""
 
     def __post_init__(self) -> None:
-        if not 5 <= self.clip_seconds <= 120:
-            raise UserError(f"clip_seconds {self.clip_seconds} must be between 5 and 120")
-        if not 0 < self.prompt_seconds <= self.clip_seconds / 2:
+        check_bounds(self, "clip_seconds", 5, 120)
+        check_positive(self, "prompt_seconds temperature")
+        check_bounds(self, "prompts comparisons ratings seed", 0)
+        if self.prompt_seconds > self.clip_seconds / 2:
             raise UserError(
-                f"prompt_seconds {self.prompt_seconds} must be above 0 and at most half of clip_seconds "
-                f"{self.clip_seconds}"
+                f"prompt_seconds {self.prompt_seconds} must be at most half of clip_seconds {self.clip_seconds}"
             )
-        for name in ("prompts", "comparisons", "ratings", "seed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} {getattr(self, name)} must not be negative")
-        if not self.temperature > 0:
-            raise UserError(f"temperature {self.temperature} must be above 0")

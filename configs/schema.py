@@ -14,6 +14,23 @@ CellName = Literal["lstm", "gru", "rnn"]
 Precision = Literal["float32", "bf16"]
 
 
+def check_bounds(config: object, names: str, low: float, high: float = math.inf) -> None:
+    """Refuses a field, of those named, that is not a number from low to high."""
+    for name in names.split():
+        value = getattr(config, name)
+        if not low <= value <= high or value == math.inf:
+            limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+            raise UserError(f"{name} {value} must be {limits}")
+
+
+def check_positive(config: object, names: str) -> None:
+    """Refuses a field, of those named, that is not above 0."""
+    for name in names.split():
+        value = getattr(config, name)
+        if not 0 < value < math.inf:
+            raise UserError(f"{name} {value} must be above 0")
+
+
 @dataclass(frozen=True, kw_only=True)
 class CodecConfig:
     """How a piece of music becomes rows of integers."""
@@ -30,10 +47,8 @@ class CodecConfig:
     """notes only: at most this many different integers are kept, the most frequent first."""
 
     def __post_init__(self) -> None:
-        if self.min_count < 1:
-            raise UserError(f"min_count {self.min_count} must be at least 1")
-        if not 8 <= self.max_vocabulary <= 65_535:
-            raise UserError(f"max_vocabulary {self.max_vocabulary} must be between 8 and 65535")
+        check_bounds(self, "min_count", 1)
+        check_bounds(self, "max_vocabulary", 8, 65_535)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +80,11 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         if sum(self.split) != 100 or min(self.split) < 0 or self.split[0] == 0:
             raise UserError(f"split {self.split} must be three percentages that add up to 100, the first above 0")
-        if not 1 <= self.min_notes <= self.max_notes:
+        if self.min_notes > self.max_notes:
             raise UserError(f"min_notes {self.min_notes} must be between 1 and max_notes {self.max_notes}")
-        if self.num_shards < 0:
-            raise UserError(f"num_shards {self.num_shards} must not be negative")
-        if self.max_file_mb < 1 or self.max_parse_s < 1:
-            raise UserError(f"max_file_mb {self.max_file_mb} and max_parse_s {self.max_parse_s} must be at least 1")
-        if self.max_parse_mb < 128:
-            raise UserError(f"max_parse_mb {self.max_parse_mb} must be at least 128, or healthy files fail too")
+        check_bounds(self, "num_shards", 0)
+        check_bounds(self, "min_notes max_file_mb max_parse_s", 1)
+        check_bounds(self, "max_parse_mb", 128)  # or healthy files fail too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +112,13 @@ class ModelConfig:
     precision: Precision = "float32"
     """What matrix products read. bf16: numbers rounded to bfloat16, for accelerators; sums, states and parameters stay
     float32."""
-
     recompute: Literal["auto", "never", "always"] = "auto"
     """Whether training keeps every gate for the backward pass, or only the layers' outputs and some states, and
     computes the gates again, a part of the sequence at a time: slower, with less memory. auto: only where they would
     take more than half of a device's memory."""
 
     def __post_init__(self) -> None:
-        for name in ("embedding_size", "hidden_size", "num_layers", "head_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)} must be at least 1")
+        check_bounds(self, "embedding_size hidden_size num_layers head_size", 1)
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout {self.dropout} must be at least 0 and below 1")
 
@@ -126,26 +135,20 @@ class DataConfig:
     sequence_length: int = 128
     """Steps in each row of a batch."""
     max_transpose: int = 0
-    """Training pieces are moved up or down by at most this many semitones, anew each epoch. Drums stay, and
-    so does a piece that would leave the range of pitches."""
+    """Training pieces are moved up or down by at most this many semitones, by others in each epoch. Drums stay, and so
+    does a piece that would leave the range of pitches."""
     max_tempo_change: int = 0
-    """Training pieces are played faster or slower by at most this many per cent, anew each epoch."""
+    """Training pieces are played faster or slower by at most this many per cent, by another in each epoch."""
     max_velocity_change: int = 0
-    """Training pieces are played louder or softer by at most this many of MIDI's 127 velocities, anew each epoch."""
+    """Training pieces are played louder or softer by at most this many of MIDI's 127 velocities."""
     old_share: float = 0.0
     """Share of the rows of each batch that are read from --old-dataset, so that fine-tuning does not forget it."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.sequence_length < 1:
-            raise UserError(
-                f"batch_size {self.batch_size} and sequence_length {self.sequence_length} must be at least 1"
-            )
-        if not 0 <= self.max_transpose <= 24:
-            raise UserError(f"max_transpose {self.max_transpose} must be between 0 and 24 semitones")
-        if not 0 <= self.max_tempo_change <= 50:
-            raise UserError(f"max_tempo_change {self.max_tempo_change} must be between 0 and 50 per cent")
-        if not 0 <= self.max_velocity_change <= 64:
-            raise UserError(f"max_velocity_change {self.max_velocity_change} must be between 0 and 64")
+        check_bounds(self, "batch_size sequence_length", 1)
+        check_bounds(self, "max_transpose", 0, 24)
+        check_bounds(self, "max_tempo_change", 0, 50)
+        check_bounds(self, "max_velocity_change", 0, 64)
         if not 0 <= self.old_share < 1:
             raise UserError(f"old_share {self.old_share} must be at least 0 and below 1")
         if self.old_share and self.batch_size < 2:
@@ -170,11 +173,8 @@ class OptimizerConfig:
     """The embeddings and so many recurrent layers, from the first on, stay as they are; 0 freezes nothing."""
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0 or self.clip_norm <= 0:
-            raise UserError(f"learning_rate {self.learning_rate} and clip_norm {self.clip_norm} must be above 0")
-        for name in ("warmup_steps", "weight_decay", "frozen_layers"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} {getattr(self, name)} must not be negative")
+        check_positive(self, "learning_rate clip_norm")
+        check_bounds(self, "warmup_steps weight_decay frozen_layers", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,28 +204,21 @@ class TrainConfig:
     log_every: int = 20
     """Steps between lines in metrics.jsonl."""
     skip_limit: int = 10
-    """A step whose loss or gradient is not a number is skipped; after so many in a row the run goes back."""
+    """A step whose loss or gradient is not a number is skipped; after so many in a row the run is rolled back."""
     rollbacks: int = 3
-    """How often an unstable run goes back to its latest checkpoint with a lower learning rate; 0 ends it at once."""
+    """How often an unstable run is rolled back to its latest checkpoint, with a lower learning rate, before it ends."""
     rollback_factor: float = 0.5
-    """What the learning rate is multiplied by each time a run goes back."""
+    """What the learning rate is multiplied by at each rollback."""
     peer_timeout_s: float = 60.0
     """Seconds until a host that has died or does not get on ends all others."""
     seed: int = 0
     """Seed of the parameters, of dropout and of the order of the data."""
 
     def __post_init__(self) -> None:
-        for name in ("num_epochs", "accumulate", "keep_checkpoints", "log_every", "skip_limit"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)} must be at least 1")
-        for name in ("num_steps", "head_steps", "evaluate_every", "patience", "checkpoint_every", "rollbacks", "seed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} {getattr(self, name)} must not be negative")
-        if not 0 < self.rollback_factor <= 1 or self.peer_timeout_s <= 0:
-            raise UserError(
-                f"rollback_factor {self.rollback_factor} must be above 0 and at most 1, "
-                f"peer_timeout_s {self.peer_timeout_s} above 0"
-            )
+        check_bounds(self, "num_epochs accumulate keep_checkpoints log_every skip_limit", 1)
+        check_bounds(self, "num_steps head_steps evaluate_every patience checkpoint_every rollbacks seed", 0)
+        check_positive(self, "rollback_factor peer_timeout_s")
+        check_bounds(self, "rollback_factor", 0, 1)
         if self.optimizer.frozen_layers > self.model.num_layers:
             raise UserError(
                 f"frozen_layers {self.optimizer.frozen_layers} must be at most the number of layers "
@@ -307,32 +300,10 @@ class SampleConfig:
     """Bars taken of each primer, instead of primer_notes; 0 goes by notes."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "num_pieces",
-            "batch_size",
-            "max_notes",
-            "primer_notes",
-            "primer_start",
-            "best_of",
-            "look_ahead_bars",
-            "particles",
-        ):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} {getattr(self, name)} must be at least 1")
-        for name in (
-            "seed",
-            "num_notes",
-            "num_bars",
-            "num_seconds",
-            "top_k",
-            "tempo",
-            "key_bias",
-            "density",
-            "loop_guard",
-            "primer_bars",
-        ):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name} {getattr(self, name)} must not be negative")
+        check_bounds(
+            self, "num_pieces batch_size max_notes primer_notes primer_start best_of look_ahead_bars particles", 1
+        )
+        check_bounds(self, "seed num_notes num_bars num_seconds top_k tempo key_bias density loop_guard primer_bars", 0)
         if min(self.fill_bars) < 1:
             raise UserError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
         if self.loop_guard == 1:
@@ -343,5 +314,5 @@ class SampleConfig:
         for name, temperature in (("temperature", self.temperature), *self.field_temperature):
             if not 0 < temperature < math.inf:
                 raise UserError(f"temperature {temperature} of {name} must be above 0")
-        if not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
-            raise UserError(f"top_p {self.top_p} must be above 0 and at most 1, min_p {self.min_p} between 0 and 1")
+        check_positive(self, "top_p")
+        check_bounds(self, "top_p min_p", 0, 1)

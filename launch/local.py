@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ostinato.configs.errors import RESTART, ExitCode, UserError
 from ostinato.launch.process_group import Ended, Start, listening, run_together
 
-# The names are those of train/hosts/distributed.py, which imports JAX; a test holds them together.
+# The names are those of train/hosts/place.py, which imports JAX; a test holds them together.
 COORDINATOR, NUM_PROCESSES, PROCESS_ID = "OSTINATO_COORDINATOR", "OSTINATO_NUM_PROCESSES", "OSTINATO_PROCESS_ID"
 
 

@@ -14,7 +14,7 @@ Kernels start as in flax's cells (lecun normal, recurrent blocks orthogonal), al
 Field values must lie in 0 to v - 1; whoever makes the rows sees to that.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -27,24 +27,14 @@ from jaxtyping import Bool, Float, Int, Key, Shaped
 from ostinato.configs.schema import CellName, ModelConfig, Precision
 from ostinato.model import cudnn
 from ostinato.model.backend import memory_bytes, platform
-from ostinato.model.recurrent import (
-    CELLS,
-    LayerParams,
-    State,
-    in_parts,
-    multiply,
-    project,
-    recurrent_scan,
-    recurrent_step,
-)
+from ostinato.model.field_head import FieldHead, embedding_init, sum_rows
+from ostinato.model.recurrent import CELLS, LayerParams, State, in_parts, multiply, recurrent_scan, recurrent_step
 
 Carry = tuple[State, ...]
 """One state per layer, each array [b, h] float32."""
 
 Tables = tuple[Float[Array, "v g"], ...]
 """Of each field, its embeddings times the first layer's kernel."""
-
-_embedding_init = nn.initializers.variance_scaling(1.0, "fan_in", "normal", out_axis=0)
 
 
 class MusicModel(nn.Module):
@@ -59,7 +49,7 @@ class MusicModel(nn.Module):
         if config.inputs == "embedding":
             input_size = config.embedding_size
             self.embeddings = [
-                self.param(f"embedding_{i}", _embedding_init, (size, input_size))
+                self.param(f"embedding_{i}", embedding_init, (size, input_size))
                 for i, size in enumerate(self.field_sizes)
             ]
         self.layers = [
@@ -224,66 +214,10 @@ class RecurrentLayer(nn.Module):
         return multiply(self.precision, x, self.params.kernel)
 
 
-class FieldHead(nn.Module):
-    """Predicts the fields of a row in order, each from the features and the fields before it.
-
-    logits_j = gelu(part_j + sum over i < j of context_ij[value_i]) @ output_j + output_bias_j
-    """
-
-    field_sizes: tuple[int, ...]
-    hidden_size: int
-    head_size: int
-    precision: Precision = "float32"
-
-    def setup(self) -> None:
-        num_fields, head = len(self.field_sizes), self.head_size
-        lecun, zeros = nn.initializers.lecun_normal(), nn.initializers.zeros_init()
-        self.kernel = self.param("kernel", lecun, (self.hidden_size, num_fields * head))
-        self.bias = self.param("bias", zeros, (num_fields * head,))
-        self.contexts = [
-            [self.param(f"context_{i}_{j}", _embedding_init, (self.field_sizes[i], head)) for i in range(j)]
-            for j in range(num_fields)
-        ]
-        self.outputs = [
-            (
-                self.param(f"output_{j}", lecun, (head, size)),
-                self.param(f"output_bias_{j}", zeros, (size,)),
-            )
-            for j, size in enumerate(self.field_sizes)
-        ]
-
-    def __call__(
-        self, features_bth: Float[Array, "b t h"], targets_btf: Int[Array, "b t f"]
-    ) -> list[Float[Array, "b t _"]]:
-        """Returns the logits of every field, each given the targets of the fields before it; b and t in any order."""
-        parts = self.parts(features_bth)
-        with_context = [part + self.context(targets_btf, field) for field, part in enumerate(parts[1:], start=1)]
-        return [self.logits(part, field) for field, part in enumerate([parts[0], *with_context])]
-
-    def parts(self, features: Float[Array, "*n h"]) -> list[Float[Array, "*n s"]]:
-        """Returns what each field takes from the features."""
-        whole = project(self.precision, features, self.kernel, self.bias)
-        return jnp.split(whole, len(self.field_sizes), axis=-1)
-
-    def context(self, values: Int[Array, "*n f"], field: int) -> Float[Array, "*n s"]:
-        """Returns what one field, not the first, learns from the first `field` columns of `values`."""
-        return sum_rows(self.contexts[field], values)
-
-    def logits(self, part: Float[Array, "*n s"], field: int) -> Float[Array, "*n v"]:
-        """Returns the logits of one field from its part, with the context."""
-        return project(self.precision, nn.gelu(part), *self.outputs[field])
-
-
 def make_head(model: MusicModel) -> FieldHead:
     """Returns the head alone; its parameters are those named `head`."""
     config = model.config
     return FieldHead(model.field_sizes, config.hidden_size, config.head_size, config.precision)
-
-
-def sum_rows(tables: Sequence[Array], values: Int[Array, "*n f"]) -> Float[Array, "*n s"]:
-    """Returns the sum over i of row values[..., i] of table i, [v_i, s], for as many fields as there are tables."""
-    rows = [jnp.take(table, values[..., i], axis=0, mode="clip") for i, table in enumerate(tables)]
-    return sum(rows[1:], start=rows[0])
 
 
 def dropout(keys: Key[Array, " b"], x: Float[Array, "t b h"], rate: float) -> Float[Array, "t b h"]:

@@ -25,7 +25,7 @@ from symusic.core import ScoreTick, TrackTick
 
 from ostinato.configs.errors import UserError
 from ostinato.music import midi_scan
-from ostinato.music.midi_scan import PADDING, Track
+from ostinato.music.midi_scan import PADDING, Scan, Track
 from ostinato.music.midi_write import write as write
 from ostinato.music.piece import DRUMS, Notes, Piece, make_piece
 
@@ -74,7 +74,7 @@ class Reading(NamedTuple):
     """A piece, and how it was read."""
 
     piece: Piece
-    salvaged: bool
+    repaired: bool
     """Whether data bytes above 127 had to be made 127."""
     tracks: list[Notes]
     """The notes of each track (and channel and program) that has any, sorted by onset."""
@@ -98,7 +98,7 @@ def read(data: bytes) -> Piece:
 
 
 def read_reporting(data: bytes) -> Reading:
-    """Returns what `read` returns, the notes of each track, and whether the file is damaged and salvaged.
+    """Returns what `read` returns, the notes of each track, and whether the file was damaged and repaired.
 
     Raises:
         MidiError: the bytes cannot be used.
@@ -112,17 +112,27 @@ def read_reporting(data: bytes) -> Reading:
     tracks = [
         Track(start - header.end + len(plain_header), end - header.end + len(plain_header)) for start, end in tracks
     ]
-    data = midi_scan.without_escapes(data, tracks)
-    _check_instruments(data, tracks)
-    score, salvaged = _parse(data)
-    _check_ticks(data, tracks, score)
+    _check_num_instruments(len(tracks))
+    may_overflow = midi_scan.last_tick_bound(data) >= MAX_TICKS
+    seen = None  # few files need to be looked at event by event, and those once
+    if (
+        (may_overflow and any(midi_scan.last_tick_bound(data[slice(*track)]) >= MAX_TICKS for track in tracks))
+        or midi_scan.num_instruments_bound(data, len(tracks)) > MAX_INSTRUMENTS
+        or midi_scan.may_have_escapes(data)
+    ):
+        seen = midi_scan.scan(data, tracks)
+        data = midi_scan.without_escapes(data, seen.escapes)
+        _check_num_instruments(seen.num_instruments)
+    score, repaired = _parse(data)
+    if may_overflow:
+        _check_ticks(score, seen.last_tick if seen else 0)
     sounding = [notes for notes in map(_read_notes, score.tracks) if len(notes.onset)]
     if not sounding:
         raise MidiError("no_notes", f"none of {len(tracks)} tracks has a note that is opened, closed and lasts")
-    tempos, meters = _read_time_maps(data, tracks, score)
+    tempos, meters = _read_time_maps(data, tracks, score, seen)
     notes = Notes(*map(np.concatenate, zip(*sounding, strict=True)))
     piece = make_piece(**notes._asdict(), tempos=tempos, meters=meters, ticks_per_quarter=header.ticks_per_quarter)
-    return Reading(piece, salvaged, sounding)
+    return Reading(piece, repaired, sounding)
 
 
 def _without_riff(data: bytes) -> bytes:
@@ -176,26 +186,19 @@ def _find_tracks(data: bytes, header: _Header) -> list[Track]:
     return tracks
 
 
-def _check_instruments(data: bytes, tracks: list[Track]) -> None:
+def _check_num_instruments(found: int) -> None:
     """Refuses a file whose parse would take memory out of proportion to its size."""
-    found = len(tracks)
-    if found <= MAX_INSTRUMENTS < midi_scan.num_instruments_bound(data, tracks):
-        found = midi_scan.num_instruments(data, tracks)
     if found > MAX_INSTRUMENTS:
         detail = f"at least {found} combinations of track, channel and program; at most {MAX_INSTRUMENTS} are allowed"
         raise MidiError("too_many_tracks", detail)
 
 
-def _check_ticks(data: bytes, tracks: list[Track], score: ScoreTick) -> None:
-    """Refuses a file in which symusic's count of ticks has gone wrong; that takes work only where it is possible."""
-    if midi_scan.last_tick_bound(data) < MAX_TICKS:
-        return
-    long_tracks = [track for track in tracks if midi_scan.last_tick_bound(data[slice(*track)]) >= MAX_TICKS]
-    end = midi_scan.last_tick(data, long_tracks)
+def _check_ticks(score: ScoreTick, last_tick: int) -> None:
+    """Refuses a file in which symusic's count of ticks has gone wrong."""
     timed = [score.tempos, score.time_signatures, *(track.notes for track in score.tracks)]
     # a damaged track can have another end for symusic than for us, so a count that has turned negative decides too
-    if end >= MAX_TICKS or any((events.numpy()["time"] < 0).any() for events in timed):
-        raise MidiError("ticks_overflow", f"ticks do not stay below {MAX_TICKS} (a track ends at tick {end})")
+    if last_tick >= MAX_TICKS or any((events.numpy()["time"] < 0).any() for events in timed):
+        raise MidiError("ticks_overflow", f"ticks do not stay below {MAX_TICKS} (a track ends at tick {last_tick})")
 
 
 def _parse(data: bytes) -> tuple[ScoreTick, bool]:
@@ -219,7 +222,7 @@ def _read_notes(track: TrackTick) -> Notes:
 
 
 def _read_time_maps(
-    data: bytes, tracks: list[Track], score: ScoreTick
+    data: bytes, tracks: list[Track], score: ScoreTick, seen: Scan | None
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Returns tempos and meters for `make_piece`, from the bytes themselves where symusic cannot be relied on."""
     tempos, meters = score.tempos.numpy(), score.time_signatures.numpy()
@@ -230,9 +233,9 @@ def _read_time_maps(
         or _conflict(meter_tick, numerator, denominator)
         or midi_scan.has_odd_time_events(data)
     ):
-        maps = midi_scan.scan_time_maps(data, tracks)
-        tempo_tick, us_per_quarter = np.array(maps.tempos, np.int64).reshape(-1, 2).T
-        meter_tick, numerator, denominator = np.array(maps.meters, np.int64).reshape(-1, 3).T
+        seen = seen or midi_scan.scan_times(data, tracks)
+        tempo_tick, us_per_quarter = np.array(seen.tempos, np.int64).reshape(-1, 2).T
+        meter_tick, numerator, denominator = np.array(seen.meters, np.int64).reshape(-1, 3).T
     flows = us_per_quarter > 0
     counts = (numerator > 0) & (denominator > 0) & (denominator <= _MAX_DENOMINATOR)
     return (tempo_tick[flows], us_per_quarter[flows]), (meter_tick[counts], numerator[counts], denominator[counts])

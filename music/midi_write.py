@@ -1,26 +1,19 @@
 """Writing a Piece as the bytes of a Standard MIDI File of format 1.
 
 The bytes are made here, since symusic and pretty_midi alike put the sixteenth pitched program on a channel that another
-one has, and the program change of one is then heard in the other. Axes: m events, k bytes.
+one has, and the program change of one is then heard in the other.
 """
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt8
-from numpy.typing import ArrayLike
 
 from ostinato.configs.errors import UserError
-from ostinato.music.piece import DRUMS, Notes, Piece, without_overlaps
-
-_NOTE_OFF, _NOTE_ON, _PROGRAM_CHANGE = 0x80, 0x90, 0xC0
-_TEXT, _TRACK_NAME, _PORT = 0x01, 0x03, 0x21
-_END_OF_TRACK = b"\x00\xff\x2f\x00"
-_DRUM_CHANNEL = 9
-_PITCHED_CHANNELS = [channel for channel in range(16) if channel != _DRUM_CHANNEL]
-_LONGEST_WAIT = 2**28 - 1
-"""Ticks from one event to the next that four bytes can say. Empty texts divide longer waits."""
+from ostinato.music import midi_bytes
+from ostinato.music.midi_bytes import DRUM_CHANNEL, PITCHED_CHANNELS, meta_event, track_bytes
+from ostinato.music.piece import DRUMS, Meters, Notes, Piece, Tempos, without_overlaps
 
 
 class _Part(NamedTuple):
@@ -100,90 +93,45 @@ def _assign_channels(notes: Notes) -> list[_Part]:
     for part in sorted(by_program, key=lambda part: part.onset[0]):
         program, start, end = int(part.program[0]), part.onset[0], (part.onset + part.duration).max()
         if program == DRUMS:
-            parts.append(_Part(program, part, _DRUM_CHANNEL, 0))
+            parts.append(_Part(program, part, DRUM_CHANNEL, 0))
             continue
         free = [lane for lane, lane_end in enumerate(ends) if lane_end < start]
-        if len(ends) < len(_PITCHED_CHANNELS) or not free:
+        if len(ends) < len(PITCHED_CHANNELS) or not free:
             lane = len(ends)
             ends.append(end)
         else:
             lane = min(free, key=lambda lane: ends[lane])
             ends[lane] = end
-        port, channel = divmod(lane, len(_PITCHED_CHANNELS))
-        parts.append(_Part(program, part, _PITCHED_CHANNELS[channel], port))
+        port, channel = divmod(lane, len(PITCHED_CHANNELS))
+        parts.append(_Part(program, part, PITCHED_CHANNELS[channel], port))
     return parts
 
 
 def _conductor_track(piece: Piece, text: str) -> bytes:
-    tempos = [
-        (tick, bytes((0xFF, 0x51, 3)) + us_per_quarter.to_bytes(3, "big"))
-        for tick, us_per_quarter in zip(*(column.tolist() for column in piece.tempos), strict=True)
-    ]
-    meters = [  # 24 MIDI clocks in a metronome click, 8 thirty-seconds in a quarter note: what everyone writes
-        (tick, bytes((0xFF, 0x58, 4, numerator, denominator.bit_length() - 1, 24, 8)))
-        for tick, numerator, denominator in zip(*(column.tolist() for column in piece.meters), strict=True)
-    ]
-    events = sorted(tempos + meters)
-    head = _meta_event(_TEXT, text.encode()) if text else b""
-    if not events:
-        return head + _END_OF_TRACK
-    message = np.array([list(message.ljust(7, b"\x00")) for _, message in events], np.uint8)
-    return head + _pack([tick for tick, _ in events], message, [len(message) for _, message in events]) + _END_OF_TRACK
+    head = [(0, meta_event(midi_bytes.TEXT, text.encode()))] if text else []
+    tempos = [(tick, midi_bytes.tempo_event(us_per_quarter)) for tick, us_per_quarter in _rows(piece.tempos)]
+    meters = [(tick, midi_bytes.meter_event(*meter)) for tick, *meter in _rows(piece.meters)]
+    return _whole_track(head + sorted(tempos + meters))
 
 
 def _part_track(part: _Part, has_ports: bool) -> bytes:
     """Returns the events of one part. On one tick note-offs come before note-ons."""
-    notes = part.notes
-    name = instrument_name(part.program)
-    kit_or_program = 0 if part.program == DRUMS else part.program
-    head = _meta_event(_TRACK_NAME, name.encode())
+    head = [(0, meta_event(midi_bytes.TRACK_NAME, instrument_name(part.program).encode()))]
     if has_ports:
-        head += _meta_event(_PORT, bytes((part.port,)))
-    tick = np.r_[notes.onset[0], notes.onset, notes.onset + notes.duration]
-    status = np.repeat([_PROGRAM_CHANGE, _NOTE_ON, _NOTE_OFF], [1, len(notes.onset), len(notes.onset)]) | part.channel
-    first = np.r_[kit_or_program, notes.pitch, notes.pitch]
-    second = np.r_[0, notes.velocity, np.zeros_like(notes.velocity)]
-    size = np.full(len(tick), 3)
-    size[0] = 2
-    rank = np.repeat([0, 2, 1], [1, len(notes.onset), len(notes.onset)])
-    order = np.lexsort((first, rank, tick))
-    message = np.stack([status, first, second], axis=1).astype(np.uint8)
-    return head + _pack(tick[order], message[order], size[order]) + _END_OF_TRACK
+        head.append((0, meta_event(midi_bytes.PORT, bytes((part.port,)))))
+    kit_or_program = 0 if part.program == DRUMS else part.program
+    head.append((int(part.notes.onset[0]), bytes((midi_bytes.PROGRAM_CHANGE | part.channel, kit_or_program))))
+    note_off, note_on = midi_bytes.NOTE_OFF | part.channel, midi_bytes.NOTE_ON | part.channel
+    events = []  # sorted by tick, then kind, then pitch
+    for onset, duration, pitch, velocity, _ in _rows(part.notes):
+        events += [(onset, bytes((note_on, pitch, velocity))), (onset + duration, bytes((note_off, pitch, 0)))]
+    return _whole_track(head + sorted(events))
 
 
-def _meta_event(kind: int, content: bytes) -> bytes:
-    """Returns a meta event at the beginning of a track."""
-    event = bytes((0xFF, kind)) + _variable_length(len(content)) + content
-    return b"\x00" + event
+def _rows(columns: Notes | Tempos | Meters) -> Iterator[tuple[int, ...]]:
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
-def _variable_length(value: int) -> bytes:
-    digits = [value & 127]
-    while value := value >> 7:
-        digits.append(value & 127 | 128)
-    return bytes(reversed(digits))
-
-
-def _pack(tick: ArrayLike, message: UInt8[np.ndarray, "m k"], size: ArrayLike) -> bytes:
-    """Returns events as the bytes of a track, each after the wait since the one before it.
-
-    Args:
-        tick: of each event, in order.
-        message: each event's bytes.
-        size: how many of the k bytes belong to the event.
-    """
-    tick, size = np.asarray(tick, np.int64), np.asarray(size, np.int64)
-    wait: Int[np.ndarray, " m"] = np.diff(tick, prepend=0)
-    if wait.max() > _LONGEST_WAIT:
-        stops = np.arange(_LONGEST_WAIT, tick[-1], _LONGEST_WAIT)
-        places = np.searchsorted(tick, stops)
-        empty_text = np.zeros(message.shape[1], np.uint8)
-        empty_text[:3] = 0xFF, _TEXT, 0
-        message = np.insert(message, places, empty_text, axis=0)
-        size = np.insert(size, places, 3)
-        wait = np.diff(np.insert(tick, places, stops), prepend=0)
-    digits = wait[:, None] >> [21, 14, 7, 0] & 127 | [128, 128, 128, 0]
-    is_needed = wait[:, None] >= [2**21, 2**14, 2**7, 0]
-    columns = np.concatenate([digits.astype(np.uint8), message], axis=1)
-    is_used = np.concatenate([is_needed, np.arange(message.shape[1]) < size[:, None]], axis=1)
-    return columns[is_used].tobytes()
+def _whole_track(events: list[tuple[int, bytes]]) -> bytes:
+    last_tick = events[-1][0] if events else 0
+    return track_bytes([*events, (last_tick, meta_event(midi_bytes.END_OF_TRACK))])

@@ -21,6 +21,8 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
+from ostinato.music.midi_bytes import TEMPO, track_bytes
+from ostinato.music.piece import DEFAULT_TEMPO_US
 from ostinato.sample.controls import make_controls
 from ostinato.sample.generate import given_chunks, piece_keys
 from ostinato.sample.output.growing_midi import GrowingMidi
@@ -29,8 +31,6 @@ from ostinato.sample.step import CHUNK, WIDTHS, Written, prepare_network, start_
 
 PORT = "port:"
 """A target that begins so is a MIDI port; nothing more is the first one there is."""
-
-_DEFAULT_TEMPO_US = 500_000
 
 
 class Rows(NamedTuple):
@@ -184,7 +184,7 @@ class TimedSink:
     ) -> None:
         self._sender, self._clock, self._sleep = sender, clock, sleep
         self._ticks_per_quarter = ticks_per_quarter
-        self._tick, self._us_per_quarter = 0, _DEFAULT_TEMPO_US
+        self._tick, self._us_per_quarter = 0, DEFAULT_TEMPO_US
         self._due_s: float | None = None
         self._sounding: set[tuple[int, int]] = set()
 
@@ -203,7 +203,7 @@ class TimedSink:
 
     def _send(self, message: bytes) -> None:
         if message[0] == 0xFF:
-            if message[1] == 0x51:
+            if message[1] == TEMPO:
                 self._us_per_quarter = int.from_bytes(message[3:6], "big")
             return
         kind, channel = message[0] >> 4, message[0] & 15
@@ -271,13 +271,4 @@ def _port_sender(name: str) -> PortSender:
 
 
 def _as_track(events: list[Event], tick: int) -> bytes:
-    """Returns events as bytes of a track, the first with its wait since `tick`."""
-    data = bytearray()
-    for event in events:
-        wait = event.tick - tick
-        digits = [wait & 127]
-        while wait := wait >> 7:
-            digits.append(wait & 127 | 128)
-        data += bytes(reversed(digits)) + event.message
-        tick = event.tick
-    return bytes(data)
+    return track_bytes([(event.tick, event.message) for event in events], tick=tick)

@@ -33,7 +33,7 @@ class Ended:
 
 @contextlib.contextmanager
 def hears_ctrl_c():
-    """Lets programs that are started in this context hear Ctrl-C even where this one was told to ignore it.
+    """Lets programs that are started in this context hear Ctrl-C even where this one ignores it.
 
     A shell starts what runs in the background so, and a program inherits what is ignored.
     """

@@ -6,6 +6,7 @@ array, and the SHA-256 of each item and of itself, because Orbax restores a flip
 """
 
 import json
+import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,19 +20,22 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
+from ostinato.configs.errors import file_errors
 from ostinato.configs.schema import ModelConfig, TrainConfig
 from ostinato.model.network import MusicModel, init_params
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
 from ostinato.train.fingerprint import array_types, json_sha256, tree_sha256
-from ostinato.train.orbax_threads import drop_coroutines_that_never_began, drop_late_answers
+from ostinato.train.orbax_threads import silence_late_errors, silence_unawaited_coroutines
 from ostinato.train.run_metadata import FORMAT, CheckpointError, config_from_json, differences
 from ostinato.train.step import Params, TrainState
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 DELETED = "todelete"
 SET_ASIDE = "set-aside"
-"""Where `go_back` puts the checkpoints that a run shall not go on from."""
+"""Where `set_aside` puts checkpoints."""
 
 
 class Checkpoints:
@@ -52,7 +56,7 @@ class Checkpoints:
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{workdir}: no checkpoint here ({FOLDER}/ is missing); run 'ostinato train' first")
         self._read_only = read_only
-        drop_late_answers()
+        silence_late_errors()
         best = BestN(get_metric_fn=_validation_loss, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             # Without best_fn the manager does not write metrics, and after a restart the best checkpoint would go.
@@ -70,7 +74,7 @@ class Checkpoints:
             self._manager = ocp.CheckpointManager(
                 self.folder, options=options, item_names=("params", "opt", "carry", "run")
             )
-        except (ValueError, KeyError, TypeError) as error:  # it reads the validation loss of each checkpoint
+        except (OSError, ValueError, KeyError, TypeError) as error:  # it reads the loss of each checkpoint
             raise CheckpointError(
                 f"{self.folder}: cannot be read ({_one_line(error)}){_broken(self.folder)}"
             ) from error
@@ -227,7 +231,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # the type depends on which byte of which file is wrong
-            drop_coroutines_that_never_began()
+            silence_unawaited_coroutines()
             raise self._damaged(step, f"cannot be read ({type(error).__name__}: {_one_line(error)})") from error
 
     @contextmanager
@@ -236,7 +240,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # ValueError from TensorStore, OSError, or an error of a thread
-            drop_coroutines_that_never_began()
+            silence_unawaited_coroutines()
             steps = self.steps
             kept = f"the checkpoint of step {steps[-1]} is whole" if steps else "there is no checkpoint before it"
             raise CheckpointError(
@@ -248,12 +252,12 @@ class Checkpoints:
         """Returns the error with the checkpoints that are left, the newest of the earlier ones first."""
         others = sorted((other for other in self.steps if other != step), key=lambda other: (other > step, -other))
         if not others:
-            advice = "there is no other checkpoint; delete the folder to begin anew"
+            advice = "there is no other checkpoint; delete the folder to start again"
         else:
             named = " and ".join(map(str, others[:2]))
             advice = (
                 f"there is also that of step {named}: 'ostinato train --from-step {others[0]} ...' sets the later ones "
-                f"aside and goes on from step {others[0]}"
+                f"aside and resumes from step {others[0]}"
             )
         return CheckpointError(f"{self.folder / str(step)}: {what}; {advice}")
 
@@ -262,28 +266,26 @@ class Checkpoints:
             shutil.rmtree(self.folder / DELETED, ignore_errors=True)  # what stays is purged the next time
 
 
-def go_back(workdir: Path, step: int) -> list[Path]:
-    """Puts all checkpoints after a step into set-aside/, so that the run goes on from that step.
-
-    Returns:
-        Where they are now.
+def set_aside(workdir: Path, *, after: int) -> None:
+    """Moves all checkpoints after a step into set-aside/, so that the run resumes from that step.
 
     Raises:
         CheckpointError: there is no checkpoint of that step.
+        UserError: the folder cannot be written to.
     """
     folder = workdir / FOLDER
     steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
-    if step not in steps:
+    if after not in steps:
         listed = ", ".join(map(str, steps)) or "none"
-        raise CheckpointError(f"{folder}: there is no checkpoint of step {step}, only of {listed}")
-    moved = []
-    for later in (number for number in steps if number > step):
-        target = workdir / SET_ASIDE / str(later)
-        while target.exists():
-            target = target.with_name(target.name + "-")
-        target.parent.mkdir(exist_ok=True)
-        moved.append((folder / str(later)).rename(target))
-    return moved
+        raise CheckpointError(f"{folder}: there is no checkpoint of step {after}, only of {listed}")
+    with file_errors(workdir / SET_ASIDE):
+        for step in (step for step in steps if step > after):
+            target = workdir / SET_ASIDE / str(step)
+            while target.exists():
+                target = target.with_name(f"{target.name}-")
+            target.parent.mkdir(exist_ok=True)
+            (folder / str(step)).rename(target)
+            logger.info("%s: set aside", target)
 
 
 class LoadedRun(NamedTuple):

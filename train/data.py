@@ -7,9 +7,7 @@ each host its own rows. Axes: b batch, t time step, f field, n rows of a piece.
 import functools
 import os
 import sys
-import threading
-from collections import OrderedDict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import grain
@@ -23,7 +21,7 @@ from ostinato.music.codec import Codec
 from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change
 
 CACHE_BYTES = 256 * 2**20
-"""Decoded pieces kept in memory; a small corpus stays there whole."""
+"""So much of decoded pieces is kept in memory, about; a small corpus stays there whole."""
 
 MAX_THREADS = 4
 BATCHES_AHEAD = 8
@@ -35,7 +33,7 @@ class Batch(NamedTuple):
     inputs: Int[Array | np.ndarray, "b t f"]
     targets: Int[Array | np.ndarray, "b t f"]
     starts: Bool[Array | np.ndarray, "b t"]
-    """True where the memory is reset before the step: at the first row of a piece, and where reading begins anew."""
+    """True where the memory is reset before the step: at the first row of a piece, and where reading starts again."""
     weights: Float[Array | np.ndarray, "b t"]
     """0 where the target is the START row of the next piece, or padding; 1 elsewhere."""
 
@@ -50,7 +48,7 @@ class TrainingBatches(Protocol):
     def __getitem__(self, k: int) -> Batch: ...
 
     def pieces(self, k: int) -> list[int]:
-        """Returns the numbers of the pieces in batch k, on all hosts together."""
+        """Returns the numbers of the pieces in batch k, in the order of its rows, on all hosts together."""
         ...
 
 
@@ -79,8 +77,8 @@ def training_batches(
 class StreamBatches:
     """Whole pieces one after the other; the memory goes from batch to batch.
 
-    In each epoch all pieces, in a new random order, form one circular tape of L steps. Row r of the b rows begins at
-    position (offset + floor(r L / b)) mod L, the offset being random, and goes on for S chunks of t steps,
+    In each epoch all pieces, in a new random order, form one circular stream of L steps. Row r of the b rows begins at
+    position (offset + floor(r L / b)) mod L, the offset being random, and is read in S chunks of t steps,
     S = max(1, floor(L / (b t))). So each step of each piece is visited at most once in an epoch (if L >= b t) and fewer
     than b t steps are left out, however long the pieces are. Where a row begins inside a piece its memory is
     empty, which happens once in S batches.
@@ -92,45 +90,38 @@ class StreamBatches:
         self._config = config
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
-        self._pieces = _PieceCache(source, CACHE_BYTES)
-        self._tape = functools.lru_cache(maxsize=2)(self._make_tape)  # threads that prefetch straddle two epochs
+        self._pieces = _cached_pieces(source)
+        self._stream = functools.lru_cache(maxsize=2)(self._make_stream)  # threads that prefetch straddle two epochs
         self.steps_per_epoch = _steps_per_epoch(self._lengths, config)
 
     def __getitem__(self, k: int) -> Batch:
-        epoch, chunk = divmod(k, self.steps_per_epoch)
-        tape = self._tape(epoch)
-        b, t = self._config.batch_size, self._config.sequence_length
+        chunk, stream = k % self.steps_per_epoch, self._stream(k // self.steps_per_epoch)
+        t = self._config.sequence_length
         steps = np.empty((len(self._rows), t + 1, self._num_fields), np.int32)
         first = np.zeros((len(self._rows), t + 1), bool)
         for i, row in enumerate(self._rows):
-            position = (tape.offset + row * tape.num_steps // b + chunk * t) % tape.num_steps
-            self._read(tape, position, steps[i], first[i])
+            filled = 0
+            for slot, begin, length in self._parts(stream, row, chunk):
+                piece = self._pieces(int(stream.pieces[slot]), Change(*stream.changes[slot].tolist()))
+                steps[i, filled : filled + length] = piece[begin : begin + length]
+                first[i, filled] = begin == 0
+                filled += length
         starts = first[:, :-1].copy()
         if chunk == 0:
             starts[:, 0] = True
         return Batch(steps[:, :-1], steps[:, 1:], starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
 
     def pieces(self, k: int) -> list[int]:
-        """Returns the numbers of the pieces in batch k, row by row, on all hosts together."""
-        epoch, chunk = divmod(k, self.steps_per_epoch)
-        tape, found = self._tape(epoch), {}
-        b, t = self._config.batch_size, self._config.sequence_length
-        for row in range(b):
-            position = (tape.offset + row * tape.num_steps // b + chunk * t) % tape.num_steps
-            left = t + 1
-            while left > 0:
-                slot = int(np.searchsorted(tape.begins, position, side="right")) - 1
-                piece = int(tape.pieces[slot])
-                found[piece] = None
-                read = int(tape.begins[slot]) + int(self._lengths[piece]) - position
-                left, position = left - read, (position + read) % tape.num_steps
-        return list(found)
+        chunk, stream = k % self.steps_per_epoch, self._stream(k // self.steps_per_epoch)
+        rows = range(self._config.batch_size)
+        slots = (slot for row in rows for slot, _, _ in self._parts(stream, row, chunk))
+        return list(dict.fromkeys(int(stream.pieces[slot]) for slot in slots))
 
-    def _make_tape(self, epoch: int) -> "_Tape":
+    def _make_stream(self, epoch: int) -> "_TokenStream":
         rng = np.random.default_rng([self._seed, epoch])
         order = rng.permutation(len(self._lengths))
         ends = np.cumsum(self._lengths[order])
-        return _Tape(
+        return _TokenStream(
             pieces=order,
             begins=ends - self._lengths[order],
             num_steps=int(ends[-1]),
@@ -138,23 +129,20 @@ class StreamBatches:
             changes=draw_changes(rng, self._config, len(order)),
         )
 
-    def _read(
-        self, tape: "_Tape", position: int, steps_nf: Int[np.ndarray, "n f"], first_n: Bool[np.ndarray, " n"]
-    ) -> None:
-        """Fills `steps_nf` from a position of the tape on, and marks in `first_n` where pieces begin."""
-        filled = 0
-        while filled < len(steps_nf):
-            slot = int(np.searchsorted(tape.begins, position, side="right")) - 1
-            piece = self._pieces(int(tape.pieces[slot]), Change(*tape.changes[slot].tolist()))
-            begin = position - int(tape.begins[slot])
-            part = piece[begin : begin + len(steps_nf) - filled]
-            steps_nf[filled : filled + len(part)] = part
-            first_n[filled] = begin == 0
-            filled += len(part)
-            position = (position + len(part)) % tape.num_steps
+    def _parts(self, stream: "_TokenStream", row: int, chunk: int) -> Iterator[tuple[int, int, int]]:
+        """Yields the parts of pieces that make a row of t + 1 steps: place in the stream, first step, and length."""
+        b, t = self._config.batch_size, self._config.sequence_length
+        position = (stream.offset + row * stream.num_steps // b + chunk * t) % stream.num_steps
+        left = t + 1
+        while left > 0:
+            slot = int(np.searchsorted(stream.begins, position, side="right")) - 1
+            begin = position - int(stream.begins[slot])
+            length = min(left, int(self._lengths[stream.pieces[slot]]) - begin)
+            yield slot, begin, length
+            left, position = left - length, (position + length) % stream.num_steps
 
 
-class _Tape(NamedTuple):
+class _TokenStream(NamedTuple):
     """The pieces of one epoch, end to end: piece `pieces[i]` begins at step `begins[i]`."""
 
     pieces: Int[np.ndarray, " p"]
@@ -177,7 +165,7 @@ class WindowBatches:
         self._config = config
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
-        self._pieces = _PieceCache(source, CACHE_BYTES)
+        self._pieces = _cached_pieces(source)
         self._window_ends = np.cumsum(np.maximum(1, lengths - config.sequence_length))
         self.steps_per_epoch = _steps_per_epoch(lengths, config)
 
@@ -188,10 +176,9 @@ class WindowBatches:
         pieces = np.searchsorted(self._window_ends, windows, side="right")
         begins = windows - np.r_[0, self._window_ends][pieces]
         excerpts = [self._pieces(int(pieces[row]), Change(*changes[row].tolist()))[begins[row] :] for row in self._rows]
-        return _padded(excerpts, self._config.sequence_length, self._codec, anew=True)
+        return _padded(excerpts, self._config.sequence_length, self._codec, reset=True)
 
     def pieces(self, k: int) -> list[int]:
-        """Returns the numbers of the pieces in batch k, row by row, on all hosts together."""
         windows = np.random.default_rng([self._seed, k]).integers(self._window_ends[-1], size=self._config.batch_size)
         return list(dict.fromkeys(np.searchsorted(self._window_ends, windows, side="right").tolist()))
 
@@ -218,7 +205,7 @@ def evaluation_batches(
         steps = [source[int(indices[row])].steps if row < len(indices) else None for row in range(b)[rows]]
         for begin in range(0, int(lengths[indices].max()) - 1, t):
             excerpts = [None if piece is None else piece[begin:] for piece in steps]
-            yield _padded(excerpts, t, source.codec, anew=begin == 0)
+            yield _padded(excerpts, t, source.codec, reset=begin == 0)
 
 
 def prefetch(batches: TrainingBatches, *, first_step: int) -> Generator[Batch]:
@@ -226,7 +213,7 @@ def prefetch(batches: TrainingBatches, *, first_step: int) -> Generator[Batch]:
 
     An error of a thread, such as a damaged record, is raised here. The threads end with the generator's `close`.
     """
-    dataset = grain.MapDataset.source(_From(batches, first_step))
+    dataset = grain.MapDataset.range(first_step, sys.maxsize).map(batches.__getitem__)
     threads = min(MAX_THREADS, os.cpu_count() or 1)
     iterator = iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=BATCHES_AHEAD)))
     try:
@@ -235,48 +222,17 @@ def prefetch(batches: TrainingBatches, *, first_step: int) -> Generator[Batch]:
         iterator.close()
 
 
-class _From:
-    """A grain source whose element 0 is batch first_step."""
+def _cached_pieces(source: TFRecordSource) -> Callable[[int, Change], Integer[np.ndarray, "n f"]]:
+    """Returns a function that reads a piece, changed; the most recently used ones are kept. Threads may share it."""
+    mean_bytes = int(source.lengths.mean() * len(source.codec.fields) * np.dtype(source.codec.dtype).itemsize)
 
-    def __init__(self, batches: TrainingBatches, first_step: int) -> None:
-        self._batches = batches
-        self._first_step = first_step
-
-    def __len__(self) -> int:
-        return sys.maxsize
-
-    def __getitem__(self, index: int) -> Batch:
-        return self._batches[self._first_step + index]
-
-
-class _PieceCache:
-    """Steps of pieces, changed; the most recently used ones are kept. Safe to share between threads."""
-
-    def __init__(self, source: TFRecordSource, max_bytes: int) -> None:
-        self._source = source
-        self._max_bytes = max_bytes
-        self._num_bytes = 0
-        self._kept: OrderedDict[tuple[int, Change], Integer[np.ndarray, "n f"]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def __call__(self, piece: int, change: Change) -> Integer[np.ndarray, "n f"]:
-        key = (piece, change)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        # Read without the lock, so that threads read at the same time; now and then two read the same piece.
+    @functools.lru_cache(maxsize=max(1, CACHE_BYTES // max(1, mean_bytes)))
+    def read(piece: int, change: Change) -> Integer[np.ndarray, "n f"]:
         if change == NO_CHANGE:
-            steps = self._source[piece].steps
-        else:
-            steps = changed(self._source.codec, self(piece, NO_CHANGE), change)
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = steps
-                self._num_bytes += steps.nbytes
-            while self._num_bytes > self._max_bytes and len(self._kept) > 1:
-                self._num_bytes -= self._kept.popitem(last=False)[1].nbytes
-        return steps
+            return source[piece].steps
+        return changed(source.codec, read(piece, NO_CHANGE), change)
+
+    return read
 
 
 def _steps_per_epoch(lengths: Int[np.ndarray, " p"], config: DataConfig) -> int:
@@ -284,11 +240,11 @@ def _steps_per_epoch(lengths: Int[np.ndarray, " p"], config: DataConfig) -> int:
 
 
 def _padded(
-    excerpts: Sequence[Integer[np.ndarray, "_ f"] | None], sequence_length: int, codec: Codec, *, anew: bool
+    excerpts: Sequence[Integer[np.ndarray, "_ f"] | None], sequence_length: int, codec: Codec, *, reset: bool
 ) -> Batch:
     """Returns the first sequence_length steps of each excerpt; what is missing is END rows of weight 0.
 
-    The memory is reset before the first step if reading begins `anew`.
+    `reset` says whether the memory is reset before the first step.
     """
     b, t = len(excerpts), sequence_length
     steps = np.empty((b, t + 1, len(codec.fields)), np.int32)
@@ -300,5 +256,5 @@ def _padded(
             steps[row, : len(part)] = part
             weights[row, : len(part) - 1] = 1.0
     starts = np.zeros((b, t), bool)
-    starts[:, 0] = anew
+    starts[:, 0] = reset
     return Batch(steps[:, :-1], steps[:, 1:], starts, weights)

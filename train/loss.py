@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ostinato.model.backend import platform
-from ostinato.model.network import FieldHead, chosen_logit, nll
+from ostinato.model.field_head import FieldHead
+from ostinato.model.network import chosen_logit, nll
 
 _CACHED_ROWS = 512
 

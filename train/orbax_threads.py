@@ -1,8 +1,8 @@
-"""What Orbax's tasks still have to say after a checkpoint could not be read or written.
+"""Silences what Orbax's threads and tasks still report after a checkpoint could not be read or written.
 
 Orbax reads and writes all arrays at once, gives up at the first that fails and closes its event loop. The others, most
-of them failing for the same reason, answer later: as errors of tasks and futures that nobody asks, as coroutines that
-never began, as calls into a closed loop. Each is many lines on stderr, and hides the one line that says what is wrong.
+of them failing for the same reason, report later: as errors of tasks and futures that nobody awaits, as coroutines that
+never ran, as calls into a closed loop. Each is many lines on stderr, and hides the one line that says what is wrong.
 """
 
 import inspect
@@ -13,19 +13,19 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-_NEVER_ASKED = re.compile(r"\w+ exception was never retrieved\n.*(orbax[/\\.]|tensorstore)", re.DOTALL)
+_NEVER_RETRIEVED = re.compile(r"\w+ exception was never retrieved\n.*(orbax[/\\.]|tensorstore)", re.DOTALL)
 _FORMATTER = logging.Formatter()  # the message, and under it the traceback, which names the files
 
 
-def drop_late_answers() -> None:
-    """Drops them from now on, until the end of the process: a save fails at any moment. May be called again."""
-    logging.getLogger("asyncio").addFilter(_is_no_late_answer)
+def silence_late_errors() -> None:
+    """Silences them until the end of the process: a save fails at any moment. May be called again."""
+    logging.getLogger("asyncio").addFilter(_is_not_of_orbax)
     if not isinstance(sys.unraisablehook, _Hook):
         sys.unraisablehook = _Hook(sys.unraisablehook)
 
 
-def drop_coroutines_that_never_began() -> None:
-    """Drops the warnings about them. Only for after a failure: they do not say whose coroutine it was."""
+def silence_unawaited_coroutines() -> None:
+    """Silences the warnings about them. Only for after a failure: they do not say whose coroutine it was."""
     warnings.filterwarnings("ignore", r"coroutine .* was never awaited", RuntimeWarning)
 
 
@@ -41,5 +41,5 @@ class _Hook:
             self._before(unraisable)
 
 
-def _is_no_late_answer(record: logging.LogRecord) -> bool:
-    return not _NEVER_ASKED.match(_FORMATTER.format(record))
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    return not _NEVER_RETRIEVED.match(_FORMATTER.format(record))

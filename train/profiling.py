@@ -32,20 +32,20 @@ class Profile:
         """Takes the steps, counted from 1."""
         self._folder = workdir / FOLDER
         self._steps = steps if jax.process_index() == 0 else range(0)
-        self._on = False
+        self._is_on = False
 
     def begin(self, step: int) -> None:
-        """Starts the trace if the step that is about to begin is the first of those chosen, or lies among them."""
-        if step in self._steps and not self._on:
+        """Starts the trace if the step that is about to begin is among those chosen."""
+        if step in self._steps and not self._is_on:
             jax.profiler.start_trace(str(self._folder))
-            self._on = True
+            self._is_on = True
 
     def ends_with(self, step: int) -> bool:
         """Returns whether a step that is dispatched is the last one; its results have to be waited for."""
-        return self._on and step == self._steps[-1]
+        return self._is_on and step == self._steps[-1]
 
     def close(self) -> None:
         """Writes the trace, if there is one."""
-        if self._on:
-            self._on = False
+        if self._is_on:
+            self._is_on = False
             jax.profiler.stop_trace()

@@ -16,7 +16,6 @@ from ostinato.data.records import Dataset
 PACKAGES = ("ostinato", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 """Their versions are written down, since they decide about the last digits."""
 
-
 FORMAT = 2
 """The version of what a checkpoint holds. Those of format 1 are read, too: they lack history, devices, and the digests
 of carry and description."""
@@ -37,7 +36,7 @@ MAY_CHANGE = (
     "rollback_factor",
     "peer_timeout_s",
 )
-"""The settings that a run may change when it goes on; each change is kept in its history."""
+"""The settings that may be changed when a run is resumed; each change is kept in its history."""
 
 
 class CheckpointError(UserError):
@@ -60,9 +59,9 @@ class Progress(NamedTuple):
     """Steps whose loss or gradient was not a number."""
     skipped_in_row: int = 0
     rollbacks: int = 0
-    """Times that the run went back to a checkpoint because it was unstable."""
+    """Times that the run was rolled back to a checkpoint because it was unstable."""
     learning_rate_factor: float = 1.0
-    """What the learning rate of the configuration is multiplied by, since the run went back."""
+    """What the learning rate of the configuration is multiplied by, since the run was rolled back."""
 
     def evaluated(self, step: int, loss: float) -> "Progress":
         """Returns the progress after a measurement. Of equal losses the later one is the best."""
@@ -80,7 +79,7 @@ class Progress(NamedTuple):
 
 
 def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | None = None) -> dict[str, Any]:
-    """Returns what every checkpoint of a run holds about it. `history` is empty: the run has just begun."""
+    """Returns what every checkpoint of a run holds about it. `history` is empty: the run is new."""
     return {
         "format": FORMAT,
         "config": dataclasses.asdict(config),
@@ -94,12 +93,38 @@ def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | N
         },
         "old_dataset": None if old_dataset is None else _named(old_dataset),
         "init_from": None,
+        "rows_at_once": None,
         "history": [],
     }
 
 
 def _named(dataset: Dataset) -> dict[str, str]:
     return {"path": str(dataset.path), "fingerprint": dataset.fingerprint}
+
+
+def resumed_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, by_hand: bool) -> dict[str, Any]:
+    """Returns the description of a run that is resumed: what is said now, and what a checkpoint remembers.
+
+    Args:
+        saved: the description in the checkpoint.
+        now: what `describe_run` says.
+        workdir: the folder of the run.
+        by_hand: the user has chosen the checkpoint.
+
+    Raises:
+        CheckpointError: network, data, codec or seed are others.
+    """
+    changes = check_same_run(saved, now, workdir)
+    history, step = saved.get("history", []), saved["progress"]["step"]
+    if changes or by_hand:
+        entry = {"step": step, "event": "resumed", **({"by_hand": True} if by_hand else {}), "changes": changes}
+        history = [*history, entry]
+    return {
+        **now,
+        "init_from": saved.get("init_from"),
+        "rows_at_once": None if "accumulate" in changes else saved.get("rows_at_once"),  # the user has a new opinion
+        "history": history,
+    }
 
 
 def config_from_json(values: dict[str, Any]) -> TrainConfig:
@@ -116,7 +141,7 @@ def config_from_json(values: dict[str, Any]) -> TrainConfig:
 
 
 def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) -> dict[str, list[Any]]:
-    """Refuses to go on with a run whose network, data, codec or seed is another.
+    """Refuses to resume a run whose network, data, codec or seed is another.
 
     Returns:
         What is different and may be, as [before, now] by dotted name: settings of MAY_CHANGE, versions, and devices.
@@ -129,9 +154,8 @@ def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) ->
         del found["dataset"], wanted["dataset"]
     differing = {name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)}
     allowed = {name for name in differing if any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_CHANGE)}
-    if differing - allowed:
-        names = differing - allowed
-        found, wanted = ({name: value for name, value in side.items() if name in names} for side in (found, wanted))
+    if refused := differing - allowed:
+        found, wanted = ({name: value for name, value in side.items() if name in refused} for side in (found, wanted))
         raise CheckpointError(
             f"{workdir}: this run was started differently; choose another --workdir or the same settings:\n"
             + differences(found, wanted)
@@ -165,11 +189,8 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
     """Returns the leaves of nested dictionaries by dotted path."""
     if not isinstance(value, dict):
         return {path: json.dumps(value)}
-    return {
-        name: leaf
-        for key, part in value.items()
-        for name, leaf in _flat(part, f"{path}.{key}" if path else key).items()
-    }
+    parts = [_flat(part, f"{path}.{key}" if path else key) for key, part in value.items()]
+    return {name: leaf for part in parts for name, leaf in part.items()}
 
 
 def differences(found: dict[str, str], wanted: dict[str, str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ostinato.train.checkpoint import FOLDER, Checkpoints
-from ostinato.train.lock import holder_of, seems_alive
+from ostinato.train.lock import holder, is_locked
 from ostinato.train.metrics import FILE, read_lines
 
 State = Literal["running", "finished", "stopped", "died"]
@@ -15,7 +15,7 @@ def show(workdir: Path) -> dict[str, Any]:
     """Returns the state of a run for people and scripts, ready for JSON.
 
     `step` and `params_sha256` are those of the latest checkpoint; losses are on the validation split, in nats per step,
-    None where none was measured. `history` says what was changed when the run went on, and when it went back.
+    None where none was measured. `history` says what was changed when the run was resumed, and when it was rolled back.
 
     Raises:
         CheckpointError: there is no checkpoint.
@@ -50,7 +50,7 @@ class RunSummary(NamedTuple):
 
     workdir: Path
     state: State
-    """died: its process ended without a word, and the same command goes on from the last checkpoint."""
+    """died: its process ended without a word, and the same command resumes from the last checkpoint."""
     step: int
     """Of the last line of its log."""
     best_loss: float | None
@@ -75,25 +75,21 @@ def summarise_run(workdir: Path) -> RunSummary:
     lines = read_lines(workdir / FILE)
     losses = [(line["loss"], line["step"]) for line in lines if line["split"] == "validation" and line["step"] > 0]
     best_loss, best_step = min((pair for pair in losses if pair[0] is not None), default=(None, None))
-    speeds = [line["notes_per_s"] for line in lines if "notes_per_s" in line]
-    saved = max(
-        (path for path in (workdir / FOLDER).glob("*") if path.name.isdecimal()),
-        key=lambda path: int(path.name),
-        default=None,
-    )
-    if seems_alive(workdir):
+    checkpoints = (path for path in (workdir / FOLDER).glob("*") if path.name.isdecimal())
+    saved = max(checkpoints, key=lambda path: int(path.name), default=None)
+    if is_locked(workdir):
         state: State = "running"
     elif saved is not None and _finished(saved):
         state = "finished"
     else:
-        state = "stopped" if holder_of(workdir) is None else "died"
+        state = "stopped" if holder(workdir) is None else "died"
     return RunSummary(
         workdir=workdir,
         state=state,
         step=max((line["step"] for line in lines), default=0),
         best_loss=best_loss,
         best_step=best_step,
-        notes_per_s=speeds[-1] if speeds else None,
+        notes_per_s=next((line["notes_per_s"] for line in reversed(lines) if "notes_per_s" in line), None),
         saved_step=int(saved.name) if saved else None,
         saved_s=saved.stat().st_mtime if saved else None,
     )
@@ -102,5 +98,5 @@ def summarise_run(workdir: Path) -> RunSummary:
 def _finished(checkpoint: Path) -> bool:
     try:
         return json.loads((checkpoint / "run" / "metadata").read_bytes())["progress"]["finished"]
-    except (OSError, ValueError, KeyError):  # damaged, or removed just now: going on with the run will tell
+    except (OSError, ValueError, KeyError):  # damaged, or removed just now: resuming the run will tell
         return False

@@ -3,15 +3,13 @@
 A step whose loss or gradient is not a number leaves parameters and optimizer as they are (train/step.py).
 """
 
-import logging
 import math
 import statistics
 from collections import deque
 from collections.abc import Callable
 
+from ostinato.configs.errors import OstinatoError
 from ostinato.train.run_metadata import Progress
-
-logger = logging.getLogger(__name__)
 
 SPIKE_SIGMAS = 6.0
 SPIKE_FACTOR = 1.2
@@ -21,8 +19,8 @@ MIN_STEPS = 20
 SHOWN_PIECES = 8
 
 
-class UnstableError(FloatingPointError):
-    """Too many steps in a row were skipped, or the parameters are no longer numbers."""
+class UnstableError(OstinatoError):
+    """Too many steps in a row were skipped, or the parameters are no longer numbers. The loop rolls the run back."""
 
 
 class LossWatch:
@@ -42,18 +40,17 @@ class LossWatch:
         """
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             progress = progress._replace(skipped=progress.skipped + 1, skipped_in_row=progress.skipped_in_row + 1)
-            said = f"step {step}: the loss is {loss}, the norm of its gradient {grad_norm}"
+            found = f"step {step}: the loss is {loss}, the norm of its gradient {grad_norm}"
             if progress.skipped_in_row >= self._skip_limit:
-                raise UnstableError(f"{said}; so it was {progress.skipped_in_row} times in a row")
-            return progress, f"{said}; the step is skipped; pieces {self._pieces(step)}"
-        progress = progress._replace(skipped_in_row=0)
-        event = None
+                raise UnstableError(f"{found}; so it was {progress.skipped_in_row} times in a row")
+            return progress, f"{found}; the step is skipped; pieces {self._pieces(step)}"
+        warning = None
         if len(self._losses) >= MIN_STEPS:
             mean, sigma = statistics.fmean(self._losses), statistics.pstdev(self._losses)
             if loss > max(mean + SPIKE_SIGMAS * sigma, SPIKE_FACTOR * mean):
-                event = f"step {step}: the loss jumps to {loss:.4g} from {mean:.4g}; pieces {self._pieces(step)}"
+                warning = f"step {step}: the loss jumps to {loss:.4g} from {mean:.4g}; pieces {self._pieces(step)}"
         self._losses.append(loss)
-        return progress, event
+        return progress._replace(skipped_in_row=0), warning
 
     def _pieces(self, step: int) -> str:
         ids = self._pieces_of(step - 1)  # batch k makes step k + 1

@@ -1,6 +1,6 @@
 """Fine-tuning: a run that begins with the parameters of another, with layers that stay, and with some of the old music.
 
-`ostinato train --init-from RUN …` makes a run of its own: its optimizer, learning rate, step and history begin anew.
+`ostinato train --init-from RUN …` makes a run of its own: its optimizer, learning rate, step and history are new.
 """
 
 import dataclasses

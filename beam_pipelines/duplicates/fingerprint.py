@@ -23,7 +23,7 @@ from jaxtyping import Int64, UInt8, UInt32, UInt64
 from ostinato.music.piece import DRUMS, Notes, Piece
 
 PREFIX_NOTES = 400
-"""Of a part so many intervals count: the same song with another ending has the same beginning."""
+"""Intervals of a part that count: the same song with another ending has the same beginning."""
 
 MIN_TRACK_NOTES = 16
 """Shorter tracks say nothing: many pieces share a bass of eight notes."""
@@ -46,7 +46,7 @@ _MIN_FULL_BINS = 18
 """A voice that fills fewer bins (about 26 distinct n-grams) says nothing."""
 
 _MIN_HALVED = 128
-"""From so many n-grams on the two halves of a piece are voices too: it may have another beginning or ending."""
+"""With this many n-grams, the halves of a piece are voices too: it may have another beginning or ending."""
 
 _TOGETHER = 8
 """Of notes that begin within 1/8 of a quarter note the highest counts: a chord played by hand, a grace note."""

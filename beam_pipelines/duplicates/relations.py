@@ -26,12 +26,12 @@ from scipy.sparse.csgraph import connected_components
 from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS, TELLING
 
 MIN_COMMON_BANDS = 4
-"""Voices with so many bands in common are the same music. Of voices that share half of their n-grams this finds 60 %,
+"""Voices with this many bands in common are the same music. Of voices that share half of their n-grams this finds 60 %,
 of those that share a fifth 0.3 %. No two voices from different ones of the seven real corpora share more than 17 %; by
 how much they share, there would be 200 false links among a million pieces (with 3 bands 10,000)."""
 
 _MAX_NEIGHBOURS = 8
-"""Of more voices with the same two bands each is compared with so many."""
+"""Among more voices with the same two bands, each is compared with this many."""
 
 _MAX_SHARING = 100
 """A track that more pieces have, of which none repeats another, is common property and connects nothing."""

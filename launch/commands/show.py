@@ -56,8 +56,8 @@ def show_manifest(path: Path, manifest: dict[str, Any], *, title: str = "") -> N
     line = tables.counts_line(summary)
     if line:
         Console().print(line, highlight=False)
-    for table in (tables.reject_table(summary), tables.duplicate_table(summary), tables.repair_table(summary)):
-        _print_if_any(table)
+    for key in tables.COUNTED:
+        _print_if_any(tables.count_table(summary, key))
     if (path / "report.html").is_file():
         Console().print(f"see {path / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 

@@ -150,10 +150,10 @@ def run_sampling_again(
     """
     from ostinato.sample.output.provenance import (
         check_bytes,
-        check_run,
         config_of,
         find_inputs,
         find_workdir,
+        load_run,
         read_recipe,
     )
     from ostinato.sample.output.write import midi_bytes, write_pieces
@@ -163,10 +163,7 @@ def run_sampling_again(
     config = config_of(recipe)
     inputs = find_inputs(recipe, inputs)
     workdir = find_workdir(recipe, workdir)
-    run = load_params(workdir, "best")
-    if run.params_sha256 != recipe.origin["params_sha256"]:
-        run = load_params(workdir, "latest")
-    check_run(recipe, run, workdir)
+    run = load_run(recipe, workdir)
     # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
     piece = _sample(run, config, inputs, num_pieces=recipe.piece + 1)[recipe.piece]
     check_bytes(recipe, midi_bytes(run.codec.decode(piece.steps), recipe.origin))

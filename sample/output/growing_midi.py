@@ -18,6 +18,8 @@ import os
 import struct
 from pathlib import Path
 
+from ostinato.music.midi_bytes import number_bytes
+
 _HEADER = struct.Struct(">4sIHHH4sI")
 _SWALLOW_NOTHING = b"\x00\xff\x7f\x80\x00"
 _SKIP = b"\x00\xff\x7f"
@@ -102,5 +104,4 @@ class GrowingMidi:
 def _ending(note_offs: bytes, at: int, size: int) -> bytes:
     """Returns the ending that stands at a place of a file: all that follows is skipped, up to End of Track."""
     skipped = size - len(_END_OF_TRACK) - at - len(_SWALLOW_NOTHING) - len(note_offs) - len(_SKIP) - 4
-    digits = bytes(skipped >> shift & 127 | 128 for shift in (21, 14, 7)) + bytes((skipped & 127,))
-    return _SWALLOW_NOTHING + note_offs + _SKIP + digits
+    return _SWALLOW_NOTHING + note_offs + _SKIP + number_bytes(skipped, least=4)

@@ -11,11 +11,17 @@ import numpy as np
 from jaxtyping import Bool, Integer
 
 from ostinato.music.codec import Codec
+from ostinato.music.midi_bytes import (
+    DRUM_CHANNEL,
+    NOTE_OFF,
+    NOTE_ON,
+    PITCHED_CHANNELS,
+    PROGRAM_CHANGE,
+    meter_event,
+    tempo_event,
+)
 from ostinato.music.piece import DRUMS, Piece
 
-_DRUM_CHANNEL = 9
-_PITCHED_CHANNELS = [channel for channel in range(16) if channel != _DRUM_CHANNEL]
-_NOTE_OFF, _NOTE_ON, _PROGRAM_CHANGE = 0x80, 0x90, 0xC0
 _OFF, _META, _PROGRAM, _ON = range(4)
 """The order of events of one moment: notes end before others begin."""
 
@@ -45,7 +51,7 @@ class MidiEvents:
         self._waiting: list[Event] = []
         self._count = 0
         self._channels: dict[int, int] = {}
-        self._busy_until = dict.fromkeys(_PITCHED_CHANNELS, -1)
+        self._busy_until = dict.fromkeys(PITCHED_CHANNELS, -1)
         self.num_notes = 0
 
     def add(self, rows: Integer[np.ndarray, "n f"], is_last: Bool[np.ndarray, " n"]) -> list[Event]:
@@ -79,10 +85,9 @@ class MidiEvents:
         """Adds rows of one piece."""
         piece, start = self._codec.decode(rows), self._now
         for tick, us_per_quarter in zip(*piece.tempos, strict=True):
-            self._push(start + tick, _META, b"\xff\x51\x03" + int(us_per_quarter).to_bytes(3, "big"))
+            self._push(start + tick, _META, tempo_event(int(us_per_quarter)))
         for tick, numerator, denominator in zip(*piece.meters, strict=True):
-            power = int(denominator).bit_length() - 1
-            self._push(start + tick, _META, bytes((0xFF, 0x58, 4, int(numerator), power, 24, 8)))
+            self._push(start + tick, _META, meter_event(int(numerator), int(denominator)))
         self._add_notes(piece, start)
         self._now += _elapsed(self._codec, rows)
 
@@ -90,21 +95,21 @@ class MidiEvents:
         for onset, duration, pitch, velocity, program in zip(*(column.tolist() for column in piece.notes), strict=True):
             begin, end = start + onset, start + onset + duration
             channel = self._channel(program, begin)
-            self._push(begin, _ON, bytes((_NOTE_ON | channel, pitch, velocity)))
-            self._push(end, _OFF, bytes((_NOTE_OFF | channel, pitch, 0)))
-            if channel != _DRUM_CHANNEL:
+            self._push(begin, _ON, bytes((NOTE_ON | channel, pitch, velocity)))
+            self._push(end, _OFF, bytes((NOTE_OFF | channel, pitch, 0)))
+            if channel != DRUM_CHANNEL:
                 self._busy_until[channel] = max(self._busy_until[channel], end)
             self._last_end = max(self._last_end, end)
             self.num_notes += 1
 
     def _channel(self, program: int, tick: int) -> int:
         if program == DRUMS:
-            return _DRUM_CHANNEL
+            return DRUM_CHANNEL
         if program not in self._channels:
-            channel = min(_PITCHED_CHANNELS, key=lambda channel: (self._busy_until[channel], channel))
+            channel = min(PITCHED_CHANNELS, key=lambda channel: (self._busy_until[channel], channel))
             self._channels = {other: used for other, used in self._channels.items() if used != channel}
             self._channels[program] = channel
-            self._push(tick, _PROGRAM, bytes((_PROGRAM_CHANGE | channel, program)))
+            self._push(tick, _PROGRAM, bytes((PROGRAM_CHANGE | channel, program)))
         return self._channels[program]
 
     def _push(self, tick: int, rank: int, message: bytes) -> None:

@@ -5,6 +5,7 @@ checkpoint, seed and options give the same bytes in every folder; and as a JSON 
 the run and the other inputs were found, and has the SHA-256 of the MIDI file.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -17,7 +18,9 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
-from ostinato.train.checkpoint import LoadedRun
+from ostinato.music.midi_bytes import read_number
+from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params
+from ostinato.train.run_metadata import CheckpointError
 
 SPEED_OPTIONS = ("batch_size",)
 """Options that do not change the music; they are not written down."""
@@ -149,18 +152,27 @@ def config_of(recipe: Recipe) -> SampleConfig:
         ) from error
 
 
-def check_run(recipe: Recipe, run: LoadedRun, workdir: Path) -> None:
-    """Refuses another model than the one that made the piece.
+def load_run(recipe: Recipe, workdir: Path) -> LoadedRun:
+    """Returns the model that made the piece, from whichever checkpoint of the run still holds its parameters.
 
     Raises:
-        ProvenanceError: with both fingerprints.
+        ProvenanceError: none does; with the steps of those that there are.
+        CheckpointError: there is no checkpoint at all, or the one with the parameters is damaged.
     """
-    wanted = recipe.origin["params_sha256"]
-    if run.params_sha256 != wanted:
+    wanted, step = recipe.origin["params_sha256"], recipe.origin["step"]
+    found: dict[int, str] = {}
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        for number in checkpoints.steps:
+            with contextlib.suppress(CheckpointError):  # a damaged one may not be needed
+                found[number] = checkpoints.describe(number)["params_sha256"]
+    same = [number for number, sha256 in found.items() if sha256 == wanted]
+    if not same:
+        steps = ", ".join(f"{number} ({sha256[:16]})" for number, sha256 in found.items())
         raise ProvenanceError(
-            f"{recipe.source}: was made with the parameters {wanted[:16]} of step {recipe.origin['step']}, but "
-            f"{workdir} holds {run.params_sha256[:16]} of step {run.step}; name the right run with --workdir"
+            f"{recipe.source}: was made with the parameters {wanted[:16]} of step {step}, but {workdir} holds only "
+            f"those of step {steps}; name the right run with --workdir"
         )
+    return load_params(workdir, step if step in same else same[-1])
 
 
 def find_inputs(recipe: Recipe, given: Mapping[str, str | Path]) -> dict[str, str]:
@@ -230,14 +242,9 @@ def _first_text(data: bytes) -> bytes:
         UserError: the file does not begin with one.
     """
     head = data[22:25]  # after the header's 14 bytes, and kind and length of the first track
-    if data[:4] != b"MThd" or head != b"\x00\xff\x01":
+    if len(data) < 29 or data[:4] != b"MThd" or head != b"\x00\xff\x01":
         raise UserError("no text event at the beginning; a program that saved it anew may have left it out")
-    length, position = 0, 25
-    while position < len(data):
-        byte = data[position]
-        length, position = length << 7 | byte & 127, position + 1
-        if byte < 128:
-            break
+    length, position = read_number(data, 25)
     return data[position : position + length]
 
 

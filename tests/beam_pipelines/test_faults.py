@@ -104,7 +104,7 @@ def small_disk(tmp_path):
 
 
 def _leave_free(disk, num_bytes):
-    """Fills a disk up, but for so many bytes."""
+    """Fills a disk up to the last `num_bytes`."""
     ballast = disk / "ballast"
     ballast.unlink(missing_ok=True)
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
@@ -212,7 +212,7 @@ def test_files_that_vanish_while_the_job_runs_are_rejected(tmp_path):
     assert {(reject["stage"], reject["reason"]) for reject in rejects} == {("read", "missing")}
 
 
-def test_a_full_disk_is_told_in_a_line(small_disk, midi_folder):
+def test_a_full_disk_is_said_in_a_line(small_disk, midi_folder):
     _leave_free(small_disk, 200_000)  # the pieces between the stages alone take a megabyte
     ended = run("--midi", midi_folder, "--output", small_disk / "out")
     assert ended.code == 2
@@ -257,7 +257,7 @@ def test_a_full_disk_for_temporary_files_does_not_matter(small_disk, midi_folder
 
 
 @pytest.mark.slow
-def test_what_must_not_be_read_or_written_is_told_in_a_line(tmp_path):
+def test_what_must_not_be_read_or_written_is_said_in_a_line(tmp_path):
     paths = write_tunes(tmp_path / "midi", 3)
     write_tunes(tmp_path / "secret", 3)
     (tmp_path / "read-only").mkdir()

@@ -16,7 +16,7 @@ from tests.midi_files import write_tunes
 
 
 @pytest.mark.parametrize("output", ["file/out", "file/deep/er/out", "link", "file", "n" * 300 + "/out", ""])
-def test_an_output_that_cannot_be_is_told_in_a_line(tmp_path, capsys, output):
+def test_an_output_that_cannot_be_is_said_in_a_line(tmp_path, capsys, output):
     write_tunes(tmp_path / "midi", 3)
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
@@ -43,7 +43,7 @@ def test_an_output_that_cannot_be_is_told_in_a_line(tmp_path, capsys, output):
         (["--split", "90", "10", "10"], "three percentages that add up to 100"),
     ],
 )
-def test_an_odd_argument_is_told_in_a_line(tmp_path, capsys, arguments, message):
+def test_an_odd_argument_is_said_in_a_line(tmp_path, capsys, arguments, message):
     write_tunes(tmp_path / "midi", 3)
     usual = {"--midi": tmp_path / "midi", "--output": tmp_path / "out"}
     others = [str(word) for name, value in usual.items() if name not in arguments for word in (name, value)]

@@ -29,11 +29,6 @@ def _all_bytes(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def _ids(dataset, split):
-    source = dataset.source(split)
-    return {source[i].id for i in range(len(source))}
-
-
 def test_every_input_is_accounted_for(tmp_path):
     paths = write_tunes(tmp_path / "midi", 30)
     (tmp_path / "midi/copy.mid").write_bytes(paths[0].read_bytes())
@@ -159,15 +154,23 @@ def test_the_notes_codec_counts_its_vocabulary_on_the_training_split_alone(tmp_p
     assert unknown in test  # tunes that wander differ in some chord
 
 
-def test_the_paper_has_two_splits(tmp_path):
-    write_tunes(tmp_path / "midi", 20)
-    prepare([str(tmp_path / "midi")], tmp_path / "out", PrepareConfig(split=(80, 20, 0)), IN_MEMORY)
+def test_splits_that_are_not_wanted_are_not_there_and_many_shards_are_in_the_order_of_their_numbers(tmp_path):
+    for number in range(22):  # every piece has another length
+        (tmp_path / f"{number}.mid").write_bytes(midi.write(tune(number, num_notes=30 + number)))
+    prepare([str(tmp_path)], tmp_path / "out", PrepareConfig(split=(80, 20, 0), num_shards=11), IN_MEMORY)
     dataset = Dataset.open(tmp_path / "out")
     assert dataset.splits == ("train", "validation")
-    assert not _ids(dataset, "train") & _ids(dataset, "validation")
+    names = [shard["file"] for shard in dataset.manifest["splits"]["train"]["shards"]]
+    assert len(names) == 11
+    assert names == sorted(names)
+    found = [shard["records"] for shard in dataset.manifest["splits"]["train"]["shards"]]
+    (train,) = (
+        s for s in json.loads((tmp_path / "out/dataset_info.json").read_text())["splits"] if s["name"] == "train"
+    )
+    assert train["shardLengths"] == list(map(str, found))
 
 
-def test_mistakes_are_told_in_a_line_and_leave_nothing_that_looks_finished(tmp_path):
+def test_mistakes_are_one_line_and_leave_nothing_that_looks_finished(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"holds no file ending in \.mid"):
         prepare([str(tmp_path / "empty")], tmp_path / "out", CONFIG, IN_MEMORY)
@@ -177,6 +180,9 @@ def test_mistakes_are_told_in_a_line_and_leave_nothing_that_looks_finished(tmp_p
     (tmp_path / "bad/a.mid").write_text("nothing")
     with pytest.raises(ValueError, match=r"none of 1 inputs can be used \(1 not_midi\)"):
         prepare([str(tmp_path / "bad")], tmp_path / "out", CONFIG, IN_MEMORY)
+    config = PrepareConfig(codec=CodecConfig(style="labels"))
+    with pytest.raises(ValueError, match="needs a file given by --labels with a column 'style'"):
+        prepare([str(tmp_path / "bad")], tmp_path / "out", config, IN_MEMORY)
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").mkdir()
     with pytest.raises(OutputError, match="exists already"):
@@ -206,14 +212,7 @@ def test_labels_give_style_split_and_metadata(tmp_path):
     assert held_out["metadata"] == {"composer": "someone 5"}
 
 
-def test_styles_from_labels_need_labels(tmp_path):
-    write_tunes(tmp_path / "midi", 2)
-    config = PrepareConfig(codec=CodecConfig(style="labels"))
-    with pytest.raises(ValueError, match="needs a file given by --labels with a column 'style'"):
-        prepare([str(tmp_path / "midi")], tmp_path / "out", config, IN_MEMORY)
-
-
-def test_what_was_mended_is_counted(tmp_path):
+def test_what_was_repaired_is_counted(tmp_path):
     paths = write_tunes(tmp_path / "midi", 4)
     data = paths[0].read_bytes()
     paths[0].write_bytes(
@@ -259,12 +258,12 @@ def test_two_jobs_do_not_write_one_dataset(tmp_path):
     assert not (tmp_path / "out/out-train.tfrecord-00007-of-00009").exists()
 
 
-def test_progress_is_told_to_the_end(tmp_path):
+def test_progress_is_reported_to_the_end(tmp_path):
     write_tunes(tmp_path / "midi", 5)
     (tmp_path / "midi/broken.mid").write_bytes(b"MThd")
-    told = []
-    prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY, watch=told.append)
-    last = told[-1]
+    reported = []
+    prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY, watch=reported.append)
+    last = reported[-1]
     assert (last.inputs, last.rejected, last.total) == (6, 1, 6)
     assert last.shards == last.num_shards == 3
 

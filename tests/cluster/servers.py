@@ -179,7 +179,7 @@ def cluster_jars(job_server: Path) -> list[Path]:
 def start_worker_pools(servers: Servers, num_pools: int) -> tuple[str, list[Path]]:
     """Starts one pool of Python workers for each JVM that runs tasks.
 
-    Each JVM needs a pool of its own: Beam numbers the workers anew in each, and a pool that two share ends the wrong
+    Each JVM needs a pool of its own: Beam numbers the workers from 1 in each, and a pool that two share ends the wrong
     one. In a Kubernetes pod that is the one on localhost; here the JVMs stand on one machine, so the name worker-pool
     means another address to each.
 

@@ -1,9 +1,5 @@
-"""Two network namespaces as two hosts, each with an address, a name and a hosts file of its own."""
+"""Two network namespaces as two hosts of a run."""
 
-import contextlib
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +8,12 @@ import numpy as np
 import pytest
 
 from ostinato.train.checkpoint import load_params
+from tests.cluster.namespaces import cut_cable, two_hosts
 from tests.cluster.servers import Servers
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset
 from tests.train.hosts.test_distributed import leaves
+
+pytestmark = pytest.mark.cluster
 
 NUM_STEPS = 20
 TINY = (
@@ -23,67 +22,33 @@ TINY = (
     "--peer-timeout-s", 600,  # a busy machine is no stall
 )  # fmt: skip
 PORT = 7733
-# The hosts file and the name are those of this process and its children alone.
-ON_HOST = 'mount --bind "$1" /etc/hosts && hostname "$2" && shift 2 && exec "$@"'
 
 
 @pytest.fixture
-def hosts(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Two namespaces with a cable between them: the address of each by its name."""
-    for program in ("ip", "unshare"):
-        if not shutil.which(program):
-            pytest.skip(f"two hosts in network namespaces need {program} on the PATH")
-    first, second = (f"ostinato-{os.getpid()}-{i}" for i in range(2))
-    addresses = {first: "192.0.2.1", second: "192.0.2.2"}
-    (tmp_path / "hosts").write_text("".join(f"{address} {name}\n" for name, address in addresses.items()))
-    cable = [f"ost{os.getpid()}{end}" for end in "ab"]
-    commands = [
-        *(["netns", "add", name] for name in addresses),
-        ["link", "add", cable[0], "netns", first, "type", "veth", "peer", "name", cable[1], "netns", second],
-    ]
-    for (name, address), end in zip(addresses.items(), cable, strict=True):
-        inside = ["-netns", name]
-        commands += [
-            [*inside, "address", "add", f"{address}/24", "dev", end],
-            [*inside, "link", "set", end, "up"],
-            [*inside, "link", "set", "lo", "up"],
-        ]
-    with contextlib.ExitStack() as stack:
-        for command in commands:
-            done = subprocess.run(["ip", *command], capture_output=True, text=True)
-            if command[:2] == ["netns", "add"] and done.returncode != 0:
-                pytest.skip(f"network namespaces are not permitted here: {done.stderr.strip()}")
-            if command[:2] == ["netns", "add"]:
-                stack.callback(subprocess.run, ["ip", "netns", "delete", command[2]], check=True)
-            assert done.returncode == 0, f"ip {' '.join(command)}: {done.stderr}"
-        yield addresses
+def hosts() -> Iterator[list[str]]:
+    with two_hosts() as names:
+        yield names
 
 
-def start_training(servers: Servers, host: str, *arguments: object) -> None:
-    """Starts `ostinato train` on a host."""
-    train = [sys.executable, "-m", "ostinato.launch.cli", "train", *arguments, *TINY]
-    namespaces = ["ip", "netns", "exec", host, "unshare", "--mount", "--uts", "bash", "-c", ON_HOST, "host"]
-    environ = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    servers.start(host, [*namespaces, servers.folder.parent / "hosts", host, *train], environ)
+def start_training(servers: Servers, name: str, num_devices: int, *arguments: object, host: bool = True) -> None:
+    """Starts `ostinato train`, on the host of that name or on this one."""
+    inside = ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
+    command = [sys.executable, "-m", "ostinato.launch.cli", "train", *arguments, *TINY]
+    environ = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}"}
+    servers.start(name, [*(inside if host else []), *command], environ)
 
 
-@pytest.mark.cluster
 @pytest.mark.timeout(900)
-def test_two_hosts_train_what_one_does(tmp_path: Path, hosts: dict[str, str], servers: Servers):
+def test_two_hosts_train_what_one_does(tmp_path: Path, hosts: list[str], servers: Servers):
     make_dataset(tmp_path / "data", TRAIN_LENGTHS)
-    first = next(iter(hosts))
     for number, host in enumerate(hosts):
-        place = ("--coordinator", f"{first}:{PORT}", "--num-processes", 2, "--process-id", number)
-        start_training(servers, host, "--dataset", tmp_path / "data", "--workdir", tmp_path / "two", *place)
+        place = ("--coordinator", f"{hosts[0]}:{PORT}", "--num-processes", 2, "--process-id", number)
+        start_training(servers, host, 2, "--dataset", tmp_path / "data", "--workdir", tmp_path / "two", *place)
     for host in hosts:
         code, output = servers.finish(host, timeout_s=400)
         assert code == 0, servers.tails()
-        if host == first:
-            assert f"2 processes on {', '.join(hosts)}, 4 devices" in output
-    # The same on one host, with all four devices.
-    command = ["train", "--dataset", tmp_path / "data", "--workdir", tmp_path / "one", *TINY]
-    environ = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
-    servers.start("one", [sys.executable, "-m", "ostinato.launch.cli", *command], environ)
+        assert (f"2 processes on {', '.join(hosts)}, 4 devices" in output) == (host == hosts[0])
+    start_training(servers, "one", 4, "--dataset", tmp_path / "data", "--workdir", tmp_path / "one", host=False)
     code, _ = servers.finish("one", timeout_s=400)
     assert code == 0, servers.tails()
     one, two = (load_params(tmp_path / name, "latest") for name in ("one", "two"))
@@ -92,13 +57,12 @@ def test_two_hosts_train_what_one_does(tmp_path: Path, hosts: dict[str, str], se
         np.testing.assert_allclose(leaves(two.params)[name], value, rtol=0, atol=1e-5)
 
 
-@pytest.mark.cluster
-def test_a_host_that_cannot_be_reached_is_named(tmp_path: Path, hosts: dict[str, str], servers: Servers):
+def test_a_host_that_cannot_be_reached_is_named(tmp_path: Path, hosts: list[str], servers: Servers):
     make_dataset(tmp_path / "data", TRAIN_LENGTHS)
     first, second = hosts
-    subprocess.run(["ip", "-netns", first, "address", "flush", "to", hosts[first]], check=True)  # its cable is cut
+    cut_cable(first)
     place = ("--coordinator", f"{first}:{PORT}", "--num-processes", 2, "--process-id", 1, "--start-timeout-s", 2)
-    start_training(servers, second, "--dataset", tmp_path / "data", "--workdir", tmp_path / "run", *place)
+    start_training(servers, second, 2, "--dataset", tmp_path / "data", "--workdir", tmp_path / "run", *place)
     code, output = servers.finish(second, timeout_s=280)
     assert f"ostinato: process 1: process 0 was not reached at {first}:{PORT} within 2 s" in output
     assert code == 76

@@ -126,7 +126,7 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path):
     assert one == two != three
 
 
-def test_a_record_cut_short_is_told_from_a_whole_one():
+def test_a_record_cut_short_is_distinguished_from_a_whole_one():
     framed = tfrecord.frame(b"music")
     assert tfrecord.read_at(memoryview(framed), 0) == b"music"
     for length in range(len(framed)):

@@ -49,3 +49,16 @@ def outcome(workdir: Path) -> tuple:
     metrics = [{name: value for name, value in record.items() if not name.endswith("_s")} for record in records]
     shown = show(workdir)
     return shown["step"], shown["params_sha256"], shown["best_params_sha256"], metrics
+
+
+def steps_done(workdir: Path) -> int:
+    """Returns the number of lines of a run's log, which has one for each step."""
+    log = workdir / "metrics.jsonl"
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+def flip(path: Path, offset: int) -> None:
+    """Flips a bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0x10
+    path.write_bytes(content)

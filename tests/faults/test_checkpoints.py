@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.faults.conftest import outcome, train
+from tests.faults.conftest import flip, outcome, train
 
 pytestmark = pytest.mark.slow
 
@@ -14,12 +14,6 @@ pytestmark = pytest.mark.slow
 def run(straight, tmp_path):
     """A copy of a finished run with the checkpoints of steps 18, 21 and 24."""
     return shutil.copytree(straight, tmp_path / "run")
-
-
-def flip(path, offset):
-    content = bytearray(path.read_bytes())
-    content[offset] ^= 0x10
-    path.write_bytes(content)
 
 
 def test_a_flipped_byte_anywhere_in_a_checkpoint_is_an_error_or_harmless(forker, data, straight, run):
@@ -45,7 +39,7 @@ def test_a_flipped_byte_anywhere_in_a_checkpoint_is_an_error_or_harmless(forker,
     assert forker.run(*train(data, run)).code() == 0
 
 
-def test_a_damaged_checkpoint_offers_the_one_before_and_the_run_goes_on_from_it(forker, data, straight, run):
+def test_a_damaged_checkpoint_offers_the_one_before_and_the_run_resumes_from_it(forker, data, straight, run):
     for path in (run / "checkpoints/24/opt/d").glob("*"):
         flip(path, path.stat().st_size // 2)
     for path in (run / "checkpoints/24/opt").rglob("d/*"):
@@ -60,7 +54,7 @@ def test_a_damaged_checkpoint_offers_the_one_before_and_the_run_goes_on_from_it(
     assert outcome(run) == outcome(straight)
 
 
-def test_a_checkpoint_of_the_first_format_goes_on(forker, data, straight, run):
+def test_a_checkpoint_of_the_first_format_resumes(forker, data, straight, run):
     """It has no history, no seal, and no digest of the carry."""
     for path in (run / "checkpoints").glob("*/run/metadata"):
         description = json.loads(path.read_text())

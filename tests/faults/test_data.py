@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ostinato.data.records import Dataset
-from tests.faults.conftest import train
+from tests.faults.conftest import flip, train
 from tests.train.conftest import make_dataset
 
 pytestmark = pytest.mark.slow
@@ -22,12 +22,6 @@ def damaged(data, tmp_path):
 def shard(folder, split="train"):
     (path,) = folder.glob(f"*-{split}.tfrecord-*")
     return path
-
-
-def flip(path, offset):
-    content = bytearray(path.read_bytes())
-    content[offset] ^= 0x10
-    path.write_bytes(content)
 
 
 def refusal(forker, folder, workdir, *more):

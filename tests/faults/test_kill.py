@@ -9,17 +9,11 @@ import pytest
 
 from ostinato.configs.errors import ExitCode
 from ostinato.train.runs import show
-from tests.faults.conftest import outcome, train
+from tests.faults.conftest import outcome, steps_done, train
 
 pytestmark = pytest.mark.slow
 
 KILLS = 30
-
-
-def steps_done(workdir):
-    """Returns the number of lines of the log, which has one for each step."""
-    log = workdir / "metrics.jsonl"
-    return log.read_bytes().count(b"\n") if log.exists() else 0
 
 
 @pytest.mark.timeout(900)
@@ -68,24 +62,24 @@ def test_a_kill_at_any_moment_of_a_save_changes_no_bit(forker, data, straight, t
     assert killed
 
 
-def test_sigterm_saves_the_step_and_ends_with_75(forker, data, straight, tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "code", "said"),
+    [
+        (signal.SIGTERM, ExitCode.PREEMPTED, r"ostinato: .*/run: asked to stop, step (\d+) is saved; .*"),
+        (signal.SIGINT, ExitCode.INTERRUPTED, r"ostinato: interrupted; .*"),
+    ],
+)
+def test_sigterm_saves_the_step_and_ctrl_c_does_not_and_the_run_resumes(
+    forker, data, straight, tmp_path, sent, code, said
+):
     """It comes while the first checkpoint is written."""
-    ended = forker.run(*train(data, tmp_path / "run"), die_at=(str(tmp_path / "run"), 30, signal.SIGTERM))
-    assert ended.code() == ExitCode.PREEMPTED, ended.said
-    found = re.fullmatch(
-        r"ostinato: (.*): asked to stop, step (\d+) is saved; the same command goes on", ended.last_line
-    )
-    assert found[1] == str(tmp_path / "run")
-    assert show(tmp_path / "run")["step"] == int(found[2]) < 24
-    again = forker.run(*train(data, tmp_path / "run"))
-    assert again.code() == 0, again.said
-    assert outcome(tmp_path / "run") == outcome(straight)
-
-
-def test_ctrl_c_ends_with_130_and_the_run_goes_on(forker, data, straight, tmp_path):
-    ended = forker.run(*train(data, tmp_path / "run"), die_at=(str(tmp_path / "run"), 30, signal.SIGINT))
-    assert ended.code() == ExitCode.INTERRUPTED, ended.said
+    ended = forker.run(*train(data, tmp_path / "run"), die_at=(str(tmp_path / "run"), 30, sent))
+    assert ended.code() == code, ended.said
     assert "Traceback" not in ended.said
+    found = re.fullmatch(said, ended.last_line)
+    assert found, ended.last_line
+    if sent == signal.SIGTERM:
+        assert show(tmp_path / "run")["step"] == int(found[1]) < 24
     again = forker.run(*train(data, tmp_path / "run"))
     assert again.code() == 0, again.said
     assert outcome(tmp_path / "run") == outcome(straight)

@@ -1,16 +1,19 @@
 """Losses that are not numbers, and losses that jump."""
 
+import itertools
 import json
 import logging
-import threading
+import re
+import time
 
 import numpy as np
 import pytest
 
 from ostinato.data.records import Dataset
-from ostinato.train import loop
-from ostinato.train.data import training_batches
-from ostinato.train.loop import NonFiniteLossError, train
+from ostinato.train import loop, validation
+from ostinato.train.data import evaluation_batches, training_batches
+from ostinato.train.loop import train
+from ostinato.train.rollback import NonFiniteLossError
 from ostinato.train.run_metadata import Progress
 from ostinato.train.runs import show
 from ostinato.train.stability import LossWatch
@@ -73,11 +76,11 @@ def test_a_nan_in_a_batch_costs_that_step_and_nothing_else(poison, dataset, conf
     assert said.endswith("pieces " + ", ".join(dataset.source("train")[piece].id for piece in k3))
 
 
-def test_a_run_that_skips_too_often_goes_back_and_lowers_its_learning_rate(poison, dataset, config, tmp_path):
+def test_a_run_that_skips_too_often_is_rolled_back_with_a_lower_learning_rate(poison, dataset, config, tmp_path):
     """Killed and resumed in between, it does the same: what it decides follows from the numbers alone."""
     config = replace(config, skip_limit=2, rollbacks=1)
     poison(6, 8, 9)
-    with pytest.raises(NonFiniteLossError, match=r"step 10: .* 2 times in a row; .* of step 5; .* gone back 1 times"):
+    with pytest.raises(NonFiniteLossError, match=r"step 10: .* 2 times in a row; .* of step 5; .* rolled back 1 times"):
         train(config, dataset, tmp_path)
     went_back = [event["history"] for event in events(tmp_path) if "history" in event]
     assert [(entry["step"], entry["learning_rate_factor"]) for entry in went_back] == [(5, 0.5)]
@@ -111,27 +114,44 @@ def test_a_loss_that_jumps_is_told_with_its_pieces():
     assert progress == Progress()
 
 
-def test_a_stalled_input_is_reported_with_what_is_waited_for(dataset, config, tmp_path, monkeypatch):
-    """The batch comes only when it has been said that it does not."""
-    reported = threading.Event()
+@pytest.fixture
+def wait_for_warning(caplog):
+    """Returns the function that waits until something has been said."""
 
-    class Listener(logging.Handler):
-        def emit(self, record):
-            if "waiting for batch 6 of the training data for" in record.getMessage():
-                reported.set()
+    def wait(pattern):
+        end_s = time.monotonic() + 120
+        while not any(re.search(pattern, line) for line in caplog.messages):
+            assert time.monotonic() < end_s, caplog.messages
+            time.sleep(0.01)
+
+    with caplog.at_level(logging.WARNING):
+        yield wait
+
+
+def test_a_stalled_input_is_reported_with_what_is_waited_for(dataset, config, tmp_path, monkeypatch, wait_for_warning):
+    """The batch comes only when it has been said that it does not."""
 
     class Stalled(Poisoned):
         def __getitem__(self, k):
             if k == 6:
-                assert reported.wait(120)
+                wait_for_warning("waiting for batch 6 of the training data for")
             return self._batches[k]
 
-    made = lambda *args, **kwargs: Stalled(training_batches(*args, **kwargs), ())  # noqa: E731
-    monkeypatch.setattr(loop, "training_batches", made)
-    watcher = logging.getLogger("ostinato.train.hosts.watchdog")
-    listener = Listener()
-    watcher.addHandler(listener)
-    try:
-        assert train(replace(config, peer_timeout_s=1.2), dataset, tmp_path).finished
-    finally:
-        watcher.removeHandler(listener)
+    monkeypatch.setattr(loop, "training_batches", lambda *a, **k: Stalled(training_batches(*a, **k), ()))
+    assert train(replace(config, peer_timeout_s=6.0), dataset, tmp_path).finished
+
+
+def test_a_slow_validation_is_reported_as_a_slow_step_is(dataset, config, tmp_path, monkeypatch, wait_for_warning):
+    """It waits between its only batch and its end until it has been said that it is slow."""
+    calls = itertools.count()
+
+    def stalled(*arguments, **options):
+        yield from evaluation_batches(*arguments, **options)
+        if next(calls) == 3:
+            wait_for_warning(
+                "waiting for the validation after step 6 for .* a validation takes .* now it waits for batch"
+            )
+
+    monkeypatch.setattr(validation, "evaluation_batches", stalled)
+    config = replace(config, evaluate_every=2, peer_timeout_s=6.0, data={"sequence_length": 64})
+    assert train(config, dataset, tmp_path).finished

@@ -15,7 +15,7 @@ from ostinato.launch import local
 from ostinato.launch.cli import main
 from ostinato.launch.local import divide_cores, divide_machine, judge
 from ostinato.launch.process_group import Ended
-from ostinato.train.hosts import distributed
+from ostinato.train.hosts import place
 from ostinato.train.runs import show
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset
 
@@ -232,7 +232,7 @@ def test_devices_are_divided():
 
 def test_launcher_and_training_agree_on_names():
     for name in ("COORDINATOR", "NUM_PROCESSES", "PROCESS_ID"):
-        assert getattr(local, name) == getattr(distributed, name)
+        assert getattr(local, name) == getattr(place, name)
 
 
 @pytest.mark.parametrize(

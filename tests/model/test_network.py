@@ -1,6 +1,7 @@
 """The network: shapes, causality, sampling equals teacher forcing, devices, dropout, loss."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -80,34 +81,19 @@ def test_all_biases_start_at_zero_and_recurrent_blocks_are_orthogonal(setup):
     assert np.abs(layer["recurrent_kernel"][:, :8] - layer["recurrent_kernel"][:, 8:16]).max() > 0.1
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_sampling_step_by_step_gives_the_logits_of_teacher_forcing(cell, setup):
-    setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell))
-    logits, last = setup.apply({"params": setup.params}, setup.inputs, setup.targets, setup.starts, setup.carry)
-    carry = setup.carry
-    for t in range(LENGTH):
-        features, carry = setup.apply(
-            {"params": setup.params}, setup.inputs[:, t : t + 1], setup.starts[:, t : t + 1], carry, method="features"
-        )
-        parts = setup.apply({"params": setup.params}, features[:, 0], method="field_parts")
-        for field in range(len(SIZES)):
-            chosen = setup.targets[:, t].at[:, field:].set(0)  # what is not chosen yet must not be looked at
-            ours = setup.apply({"params": setup.params}, parts[field], chosen, field=field, method="field_logits")
-            np.testing.assert_allclose(ours, logits[field][:, t], rtol=1e-5, atol=1e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), carry, last)
-
-
-@pytest.mark.parametrize(("cell", "inputs"), [("lstm", "embedding"), ("gru", "normalized")])
-def test_a_step_from_precomputed_tables_gives_the_features_of_the_sequence(cell, inputs, setup):
+@pytest.mark.parametrize(("cell", "inputs"), [("lstm", "embedding"), ("gru", "embedding"), ("gru", "normalized")])
+def test_sampling_step_by_step_gives_the_logits_of_teacher_forcing(cell, inputs, setup):
     setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell, inputs=inputs))
-    variables, no_starts = {"params": setup.params}, jnp.zeros_like(setup.starts)
-    expected, last = setup.apply(variables, setup.inputs, no_starts, setup.carry, method="features")
-    prepared = setup.apply(variables, method="precompute")
-    assert (prepared is None) == (inputs == "normalized")
-    carry = setup.carry
+    apply, no_starts = partial(setup.apply, {"params": setup.params}), jnp.zeros_like(setup.starts)
+    logits, last = apply(setup.inputs, setup.targets, no_starts, setup.carry)
+    tables, carry = apply(method="precompute"), setup.carry
+    assert (tables is None) == (inputs == "normalized")
     for t in range(LENGTH):
-        features, carry = setup.apply(variables, prepared, setup.inputs[:, t], carry, method="step")
-        np.testing.assert_allclose(features, expected[:, t], rtol=1e-5, atol=1e-5)
+        features, carry = apply(tables, setup.inputs[:, t], carry, method="step")
+        for field, part in enumerate(apply(features, method="field_parts")):
+            chosen = setup.targets[:, t].at[:, field:].set(0)  # what is not chosen yet must not be looked at
+            ours = apply(part, chosen, field=field, method="field_logits")
+            np.testing.assert_allclose(ours, logits[field][:, t], rtol=1e-5, atol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), carry, last)
 
 

@@ -234,11 +234,11 @@ def test_escape_events_and_parts_of_system_exclusive_ones_are_skipped() -> None:
     assert rows(read(data)) == [(32, 480, 60, 64, 0), (512, 480, 60, 64, 0)]
 
 
-def test_stray_data_bytes_above_127_are_salvaged_and_reported() -> None:
+def test_stray_data_bytes_above_127_are_repaired_and_reported() -> None:
     data = midi_file(track((0, on(60)), (5, bytes((0x80, 60, 200)))))
-    assert read_reporting(data).salvaged
+    assert read_reporting(data).repaired
     assert rows(read(data)) == [(0, 5, 60, 64, 0)]
-    assert not read_reporting(ONE_NOTE).salvaged
+    assert not read_reporting(ONE_NOTE).repaired
 
 
 def test_waits_of_more_than_ten_million_ticks_are_read() -> None:

@@ -1,7 +1,9 @@
 """One small dataset and one small model for all tests of training."""
 
 import dataclasses
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,12 @@ def replace(config: TrainConfig, **changes: object) -> TrainConfig:
         for name, value in changes.items()
     }
     return dataclasses.replace(config, **parts)
+
+
+def after(num_steps: int) -> Callable[[], bool]:
+    """Returns a `should_stop` that says so after some steps."""
+    asked = itertools.count(1)
+    return lambda: next(asked) >= num_steps
 
 
 def read_metrics(workdir: Path, split: str) -> list[dict[str, Any]]:

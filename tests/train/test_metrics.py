@@ -8,44 +8,47 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
+from ostinato.configs.errors import UserError
 from ostinato.data import tfrecord
-from ostinato.train.metrics import RunMetrics, open_metrics, progress_view
+from ostinato.train.metrics import ProgressView, RunTracker, open_tracker, read_lines
 from tests.train.conftest import read_metrics
 
 
 def write(workdir, steps, *, first_step):
-    metrics = open_metrics(workdir, first_step=first_step)
+    tracker = open_tracker(workdir, first_step=first_step)
     for step in steps:
-        metrics.write(step, "train", {"loss": 1.0 / (1 + step)})
-    metrics.close()
+        tracker.write(step, "train", {"loss": 1.0 / (1 + step)})
+    tracker.close()
 
 
-def test_every_record_is_one_line_that_is_there_at_once(tmp_path):
-    metrics = RunMetrics(tmp_path, first_step=-1)
-    metrics.write(0, "validation", {"loss": 2.5, "accuracy": 0.25})
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()  # before it is closed
-    metrics.close()
-    assert [json.loads(line) for line in lines] == [{"step": 0, "split": "validation", "loss": 2.5, "accuracy": 0.25}]
+def test_every_record_is_one_line_that_is_there_at_once_and_what_is_no_number_is_null(tmp_path):
+    tracker = RunTracker(tmp_path, first_step=-1)
+    tracker.write(0, "validation", {"loss": 2.5, "accuracy": math.nan, "grad_norm": math.inf})
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()  # before it is closed
+    tracker.close()
+    expected = {"step": 0, "split": "validation", "loss": 2.5, "accuracy": None, "grad_norm": None}
+    assert json.loads(line, parse_constant=pytest.fail) == expected
 
 
-def test_resuming_drops_the_lines_of_later_steps(tmp_path):
-    write(tmp_path, range(1, 8), first_step=-1)
-    write(tmp_path, range(4, 10), first_step=3)
-    assert [record["step"] for record in read_metrics(tmp_path, "train")] == list(range(1, 10))
+@pytest.mark.parametrize(
+    ("first", "second", "first_step", "left"),
+    [(range(1, 8), range(4, 10), 3, range(1, 10)), (range(8), range(1, 3), -1, range(1, 3))],
+)
+def test_a_resumed_run_drops_the_lines_of_later_steps_and_a_new_one_all(tmp_path, first, second, first_step, left):
+    write(tmp_path, first, first_step=-1)
+    write(tmp_path, second, first_step=first_step)
+    assert [record["step"] for record in read_metrics(tmp_path, "train")] == list(left)
 
 
-def test_a_run_that_starts_anew_keeps_nothing(tmp_path):
-    write(tmp_path, range(8), first_step=-1)
-    write(tmp_path, range(1, 3), first_step=-1)
-    assert [record["step"] for record in read_metrics(tmp_path, "train")] == [1, 2]
-
-
-def test_a_line_that_was_cut_by_a_crash_is_dropped(tmp_path):
+def test_a_line_that_was_cut_by_a_crash_is_dropped_and_damage_is_named(tmp_path):
     write(tmp_path, range(1, 4), first_step=-1)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "spl')
     write(tmp_path, [4], first_step=3)
     assert [record["step"] for record in read_metrics(tmp_path, "train")] == [1, 2, 3, 4]
+    (tmp_path / "metrics.jsonl").write_text("{{\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be read"):
+        read_lines(tmp_path / "metrics.jsonl")
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path):
@@ -65,52 +68,31 @@ def test_tensorboard_gets_the_same_numbers(tmp_path):
         assert (scalars.step, value.tag, value.simple_value) == (step, "train/loss", np.float32(1 / (1 + step)))
 
 
-def test_what_is_not_a_number_is_null(tmp_path):
-    metrics = RunMetrics(tmp_path, first_step=-1)
-    metrics.write(3, "train", {"loss": math.nan, "grad_norm": math.inf, "accuracy": 0.5})
-    metrics.close()
-    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert json.loads(line, parse_constant=pytest.fail) == {
-        "step": 3,
-        "split": "train",
-        "loss": None,
-        "grad_norm": None,
-        "accuracy": 0.5,
-    }
-
-
-def test_events_of_later_steps_stay_when_a_run_goes_back(tmp_path):
+def test_events_of_later_steps_stay_when_a_run_is_rolled_back(tmp_path):
     for step in (5, 3):
-        metrics = RunMetrics(tmp_path, first_step=step)
-        metrics.event(step, "went on", reason="a")
-        metrics.close()
+        tracker = RunTracker(tmp_path, first_step=step)
+        tracker.event(step, "resumed", reason="a")
+        tracker.close()
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"step": 9, "eve')
-    RunMetrics(tmp_path, first_step=0).close()
+    RunTracker(tmp_path, first_step=0).close()
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    assert [(event["step"], event["event"], event["reason"]) for event in events] == [
-        (5, "went on", "a"),
-        (3, "went on", "a"),
-    ]
+    found = [(event["step"], event["event"], event["reason"]) for event in events]
+    assert found == [(5, "resumed", "a"), (3, "resumed", "a")]
 
 
-def test_without_a_terminal_progress_is_a_log_line(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with caplog.at_level(logging.INFO), progress_view(30, first_step=0) as view:
-        view.advance(9)
-        view.tell(10, "loss 1.25")
-    assert caplog.messages == ["step 10 of 30: loss 1.25"]
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
-def test_on_a_terminal_progress_is_a_bar(monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with progress_view(30, first_step=10) as view:
+@pytest.mark.parametrize("stderr", [io.StringIO(), Terminal()])
+def test_progress_is_a_bar_on_a_terminal_and_a_log_line_elsewhere(stderr, caplog, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with caplog.at_level(logging.INFO):
+        view = ProgressView(30, first_step=10)
         view.tell(20, "loss 1.25")
         view.advance(21)
-    assert "21/30" in terminal.getvalue()
-    assert "loss 1.25" in terminal.getvalue()
+        view.close()
+    assert caplog.messages == ([] if stderr.isatty() else ["step 20 of 30: loss 1.25"])
+    assert ("21/30" in stderr.getvalue()) == ("loss 1.25" in stderr.getvalue()) == stderr.isatty()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ostinato.train.orbax_threads import drop_late_answers
+from ostinato.train.orbax_threads import silence_late_errors
 
 
 async def fail(message):
@@ -26,8 +26,8 @@ def dropped(monkeypatch):
     """Late answers are dropped; what the hook before was asked is in the list."""
     asked = []
     monkeypatch.setattr(sys, "unraisablehook", asked.append)
-    drop_late_answers()
-    drop_late_answers()
+    silence_late_errors()
+    silence_late_errors()
     return asked
 
 

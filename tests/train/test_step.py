@@ -51,23 +51,27 @@ def test_a_step_keeps_shapes_and_dtypes_of_the_state(dataset, config, parts):
     assert metrics.loss.shape == metrics.grad_norm.shape == ()
 
 
-def loss_curve(dataset, config, parts, mesh, num_steps):
+def take_steps(config, parts, mesh, batches, **options):
+    """Returns the state and the metrics after each step."""
     model, optimizer = parts
-    batches = training_batches(dataset.source("train"), config.data, seed=0)
     init = make_state_init(model, optimizer, config.data.batch_size)
     state = jax.jit(init, out_shardings=state_shardings(mesh))(jax.random.key(0))
-    step = make_train_step(model, optimizer, mesh, jax.random.key(1))
-    losses = []
-    for k in range(num_steps):
-        state, metrics = step(state, place(batches[k], mesh, config.data.batch_size))
-        losses.append(float(metrics.loss))
-    return np.array(losses), state
+    step, metrics = make_train_step(model, optimizer, mesh, jax.random.key(1), **options), []
+    for batch in batches:
+        state, told = step(state, place(batch, mesh, config.data.batch_size))
+        metrics.append(told)
+    return state, metrics
+
+
+@pytest.fixture(scope="module")
+def batches(dataset, config):
+    return training_batches(dataset.source("train"), config.data, seed=0)
 
 
 @pytest.mark.slow
-def test_four_devices_learn_what_one_does(dataset, config, parts):
-    four, state = loss_curve(dataset, config, parts, mesh_of(4), 20)
-    one, _ = loss_curve(dataset, config, parts, mesh_of(1), 20)
+def test_four_devices_learn_what_one_does(config, parts, batches):
+    (state, four), (_, one) = (take_steps(config, parts, mesh_of(n), [batches[k] for k in range(20)]) for n in (4, 1))
+    four, one = ([float(metrics.loss) for metrics in each] for each in (four, one))
     np.testing.assert_allclose(four, one, rtol=1e-5)
     assert four[-1] < four[0] - 0.05  # it does learn
     assert int(state.step) == 20
@@ -78,45 +82,41 @@ def test_four_devices_learn_what_one_does(dataset, config, parts):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_devices", [1, 2])
-def test_a_batch_in_two_parts_gives_the_update_and_the_carry_of_the_whole(dataset, config, num_devices):
+def test_a_batch_in_two_parts_gives_the_update_and_the_carry_of_the_whole(config, parts, batches, num_devices):
     assert config.model.dropout > 0
-    model, optimizer = make_model(config.model, dataset.codec), optax.sgd(1.0)
-    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
-    mesh = mesh_of(num_devices)
-    init = jax.jit(make_state_init(model, optimizer, 4), out_shardings=state_shardings(mesh))
-    (whole, told), (parts, told_parts) = (
-        make_train_step(model, optimizer, mesh, jax.random.key(1), accumulate=accumulate)(
-            init(jax.random.key(0)), place(batch, mesh, 4)
-        )
-        for accumulate in (1, 2)
+    parts = parts[0], optax.sgd(1.0)
+    whole, halves = (
+        take_steps(config, parts, mesh_of(num_devices), [batches[0]], accumulate=accumulate) for accumulate in (1, 2)
     )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), parts, whole)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), told_parts, told)
-    assert len({row.tobytes() for row in np.asarray(whole.carry[0][0])}) == 4  # rows differ: their order is compared
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), halves, whole)
+    assert len({row.tobytes() for row in np.asarray(whole[0].carry[0][0])}) == 4  # rows differ: their order is compared
 
 
-def test_a_step_whose_loss_is_not_a_number_changes_nothing_but_its_number(dataset, config, parts):
-    model, optimizer = parts
-    mesh = mesh_of(4)
-    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
-    bad = batch._replace(weights=np.where(np.arange(8) == 3, np.nan, batch.weights).astype(np.float32))
-    init = jax.jit(make_state_init(model, optimizer, 4), out_shardings=state_shardings(mesh))
-    step = make_train_step(model, optimizer, mesh, jax.random.key(1))
-    before, _ = step(init(jax.random.key(0)), place(batch, mesh, 4))
-    kept = jax.tree.map(np.asarray, before)
-    after, metrics = step(before, place(bad, mesh, 4))
-    assert np.isnan(metrics.loss)
-    assert int(after.step) == int(kept.step) + 1
-    jax.tree.map(np.testing.assert_array_equal, after[1:], kept[1:])
+def test_a_step_whose_loss_is_not_a_number_changes_nothing_but_its_number(config, parts, batches):
+    bad = batches[0]._replace(weights=np.where(np.arange(8) == 3, np.nan, batches[0].weights).astype(np.float32))
+    before, _ = take_steps(config, parts, mesh_of(4), [batches[0]])
+    after, metrics = take_steps(config, parts, mesh_of(4), [batches[0], bad])
+    assert np.isnan(metrics[1].loss)
+    assert int(after.step) == int(before.step) + 1
+    jax.tree.map(np.testing.assert_array_equal, after[1:], before[1:])
 
 
-def test_a_batch_that_cannot_be_split_is_refused(dataset, config, parts):
+def test_padding_and_the_next_start_row_do_not_count_in_the_loss(dataset, config, parts, batches):
+    parts = make_model(replace(config, model={"dropout": 0.0}).model, dataset.codec), parts[1]
+    batch = batches[0]
+    assert (batch.weights == 0).any()
+    garbled = batch._replace(targets=np.where(batch.weights[..., None] == 0, 5, batch.targets).astype(np.int32))
+    whole, other = (take_steps(config, parts, mesh_of(4), [each]) for each in (batch, garbled))
+    assert float(whole[1][0].loss) == float(other[1][0].loss)
+    jax.tree.map(np.testing.assert_array_equal, whole[0].params, other[0].params)
+
+
+def test_a_batch_that_cannot_be_split_is_refused(parts, batches):
     model, optimizer = parts
     step = make_train_step(model, optimizer, mesh_of(4), jax.random.key(1), accumulate=2)
     state = jax.eval_shape(make_state_init(model, optimizer, 4), jax.random.key(0))
-    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
     with pytest.raises(ValueError, match="batch_size 4 cannot be split into 2 parts over 4 devices"):
-        jax.eval_shape(step, state, batch)
+        jax.eval_shape(step, state, batches[0])
 
 
 def test_evaluation_does_not_depend_on_the_shape_of_the_batches(dataset, config, parts):
@@ -140,18 +140,3 @@ def test_evaluation_does_not_depend_on_the_shape_of_the_batches(dataset, config,
     for totals in found[1:]:
         np.testing.assert_allclose(totals.nll_f, found[0].nll_f, rtol=1e-6)
         np.testing.assert_array_equal(totals.correct_f, found[0].correct_f)
-
-
-def test_padding_and_the_next_start_row_do_not_count_in_the_loss(dataset, config, parts):
-    config = replace(config, model={"dropout": 0.0})
-    model, optimizer = make_model(config.model, dataset.codec), parts[1]
-    mesh = make_mesh(4)
-    batch = training_batches(dataset.source("train"), config.data, seed=0)[0]
-    assert (batch.weights == 0).any()
-    garbled = batch._replace(targets=np.where(batch.weights[..., None] == 0, 5, batch.targets).astype(np.int32))
-    step = make_train_step(model, optimizer, mesh, jax.random.key(1))
-    init = jax.jit(make_state_init(model, optimizer, 4), out_shardings=state_shardings(mesh))
-    results = [step(init(jax.random.key(0)), place(each, mesh, 4)) for each in (batch, garbled)]
-    assert float(results[0][1].loss) == float(results[1][1].loss)
-    for ours, theirs in zip(*(jax.tree.leaves(state.params) for state, _ in results), strict=True):
-        np.testing.assert_array_equal(ours, theirs)

@@ -3,7 +3,6 @@
 import itertools
 import signal
 import threading
-from types import FrameType
 
 import jax
 from jax.experimental import multihost_utils
@@ -22,7 +21,7 @@ class StopSignal:
 
     def __enter__(self) -> "StopSignal":
         if jax.process_count() == 1:
-            self._before = signal.signal(signal.SIGTERM, self._note)
+            self._before = signal.signal(signal.SIGTERM, lambda *_: self._came.set())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -33,9 +32,5 @@ class StopSignal:
         """Returns whether to stop now; to be asked once after each step, by every host."""
         if jax.process_count() == 1:
             return self._came.is_set()
-        # Not the number of the step: that one goes back when a run returns to a checkpoint.
+        # Not the number of the step: that one goes back when a run is rolled back to a checkpoint.
         return multihost_utils.reached_preemption_sync_point(next(self._questions))
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._came.set()

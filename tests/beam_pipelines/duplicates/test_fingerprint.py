@@ -126,16 +126,12 @@ def test_a_pattern_is_not_telling_and_a_tune_is():
     assert tells(_random_pitches(np.random.default_rng(0), 40))
 
 
-def test_short_voices_have_no_bands_and_long_ones_have_those_of_their_halves():
+def test_short_voices_scales_and_repeated_notes_have_no_bands_and_long_voices_have_those_of_their_halves():
     rng = np.random.default_rng(0)
     for count, voices in ((20, 0), (60, 1), (120, 1), (200, 3)):
         assert _print(_melody(_random_pitches(rng, count))).bands.shape == (voices, NUM_BANDS)
-
-
-def test_scales_and_repeated_notes_have_no_bands():
     scale = np.array([60, 62, 64, 65, 67, 69, 71, 72])
     assert len(_print(_melody(np.tile(np.r_[scale, scale[::-1]], 20))).bands) == 0
-    rng = np.random.default_rng(0)
     assert len(_print(_melody(np.repeat(_random_pitches(rng, 60), 4))).bands) == 0
 
 

@@ -17,20 +17,19 @@ from ostinato.configs.errors import ExitCode, PeerLostError
 from ostinato.launch.local import divide_machine
 from ostinato.launch.process_group import Asked, Start, run_together
 from ostinato.train.checkpoint import Checkpoints, load_params
-from ostinato.train.hosts.distributed import (
+from ostinato.train.hosts.distributed import check_addresses, initialize
+from ostinato.train.hosts.place import (
     COORDINATOR,
     NUM_PROCESSES,
     PROCESS_ID,
     Place,
     Settings,
-    check_addresses,
     find_place,
-    initialize,
     share_of_devices,
     slurm_tasks_per_node,
     split_address,
 )
-from ostinato.train.hosts.rendezvous import Member, answer_roll, call_roll
+from ostinato.train.hosts.rendezvous import Member, join_members, wait_for_members
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import TrainState, make_mesh, make_state_init, state_shardings
 from tests.cluster.servers import free_ports
@@ -133,24 +132,24 @@ def test_an_address_of_ipv6_stands_in_brackets():
     assert split_address("[fe80::1]:80") == ("fe80::1", 80)
 
 
-# The roll call.
+# The rendezvous.
 
 
 def members(count: int, *, versions: dict[str, str] | None = None) -> list[Member]:
     return [Member(i, count, f"host{i}", f"192.0.2.{i}", 100 + i, versions or {"jax": "1"}) for i in range(count)]
 
 
-def hold_roll(first: Member, others: list[Member], *, timeout_s: float = 30.0) -> list[object]:
-    """Returns what each process gets out of a roll call: all members, or the error."""
+def rendezvous(first: Member, others: list[Member], *, timeout_s: float = 30.0) -> list[object]:
+    """Returns what each process gets out of a rendezvous: all members, or the error."""
     (port,) = free_ports(1)
     results: list[object] = [None] * (1 + len(others))
 
     def take_part(slot: int, member: Member) -> None:
         try:
             if slot == 0:
-                results[slot] = call_roll(member, port, timeout_s=timeout_s)
+                results[slot] = wait_for_members(member, port, timeout_s=timeout_s)
             else:
-                results[slot] = answer_roll(member, "127.0.0.1", port, timeout_s=timeout_s)
+                results[slot] = join_members(member, "127.0.0.1", port, timeout_s=timeout_s)
         except (ValueError, PeerLostError) as error:
             results[slot] = error
 
@@ -164,12 +163,12 @@ def hold_roll(first: Member, others: list[Member], *, timeout_s: float = 30.0) -
 
 def test_everybody_learns_who_is_there():
     first, *others = members(4)
-    assert hold_roll(first, others) == [(first, *others)] * 4
+    assert rendezvous(first, others) == [(first, *others)] * 4
 
 
 def test_those_who_came_are_told_who_did_not():
     first, second, *_ = members(4)
-    for result in hold_roll(first, [second], timeout_s=1.0):
+    for result in rendezvous(first, [second], timeout_s=1.0):
         assert isinstance(result, PeerLostError)
         assert result.exit_code == ExitCode.PEER_LOST
         assert re.search(r"process 0 \(host0, pid 100\) waited 1 s .* 2 of 4 processes did not come: 2, 3", str(result))
@@ -195,7 +194,7 @@ def test_those_who_came_are_told_who_did_not():
 )
 def test_a_clash_is_told_to_all(clash, message):
     first, second, _ = members(3)
-    for result in hold_roll(first, [second, clash]):
+    for result in rendezvous(first, [second, clash]):
         assert isinstance(result, ValueError)
         assert re.search(message, str(result))
 
@@ -203,23 +202,23 @@ def test_a_clash_is_told_to_all(clash, message):
 def test_a_coordinator_that_is_not_there_is_named():
     (port,) = free_ports(1)
     with pytest.raises(PeerLostError, match=f"process 0 was not reached at 127.0.0.1:{port} within 0.5 s .*refused"):
-        answer_roll(members(2)[1], "127.0.0.1", port, timeout_s=0.5)
+        join_members(members(2)[1], "127.0.0.1", port, timeout_s=0.5)
     with pytest.raises(PeerLostError, match=r"no-such-host\.invalid:1234"):
-        answer_roll(members(2)[1], "no-such-host.invalid", 1234, timeout_s=0.1)
+        join_members(members(2)[1], "no-such-host.invalid", 1234, timeout_s=0.1)
 
 
 def test_a_port_that_is_taken_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ValueError, match=f"cannot listen on port {port} .*choose another port in --coordinator"):
-            call_roll(members(2)[0], port, timeout_s=1)
+            wait_for_members(members(2)[0], port, timeout_s=1)
 
 
 def test_strangers_and_those_who_die_while_waiting_do_not_count():
     (port,) = free_ports(1)
     first, second = members(2)
     result: list[object] = []
-    thread = threading.Thread(target=lambda: result.append(call_roll(first, port, timeout_s=30)))
+    thread = threading.Thread(target=lambda: result.append(wait_for_members(first, port, timeout_s=30)))
     thread.start()
     strangers = [b"GET / HTTP/1.1\r\n\r\n", b"\xff\n", b"{}\n", json.dumps({"ostinato": second}).encode()]
     for said in strangers:  # the last one never finishes its line
@@ -230,7 +229,7 @@ def test_strangers_and_those_who_die_while_waiting_do_not_count():
                 break
             except ConnectionRefusedError:  # it does not listen yet
                 continue
-    assert answer_roll(second, "127.0.0.1", port, timeout_s=30) == (first, second)
+    assert join_members(second, "127.0.0.1", port, timeout_s=30) == (first, second)
     thread.join()
     assert result == [(first, second)]
 

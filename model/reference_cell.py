@@ -1,0 +1,45 @@
+"""The recurrent layers in plain words, as textbooks write them: what model/recurrent.py computes faster.
+
+Only tests run this. Axes, parameters, order of the gates and the carry are those of model/recurrent.py.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Bool, Float
+
+from ostinato.configs.schema import CellName
+from ostinato.model.recurrent import LayerParams, State
+
+
+def reference_step(cell: CellName, x_bd: Float[Array, "b d"], params: LayerParams, carry: State) -> State:
+    """Returns the carry after one step."""
+    h = carry[-1]
+    x = x_bd @ params.kernel + params.bias[None]
+    u = h @ params.recurrent_kernel
+    if cell == "lstm":
+        i, f, g, o = jnp.split(x + u, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * carry[0] + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return c, jax.nn.sigmoid(o) * jnp.tanh(c)
+    if cell == "gru":
+        assert params.recurrent_bias is not None
+        (x_r, x_z, x_n), (u_r, u_z, u_n) = jnp.split(x, 3, axis=-1), jnp.split(u, 3, axis=-1)
+        r, z = jax.nn.sigmoid(x_r + u_r), jax.nn.sigmoid(x_z + u_z)
+        n = jnp.tanh(x_n + r * (u_n + params.recurrent_bias[None]))
+        return ((1 - z) * n + z * h,)
+    return (jnp.tanh(x + u),)
+
+
+def reference_layer(
+    cell: CellName, x_tbd: Float[Array, "t b d"], params: LayerParams, starts_tb: Bool[Array, "t b"], carry: State
+) -> tuple[Float[Array, "t b h"], State]:
+    """Returns h after every step and the last carry; where `starts_tb` is True the carry is zero before the step."""
+
+    def step(carry: State, inputs: tuple[Array, Array]) -> tuple[State, Array]:
+        x_bd, start_b = inputs
+        carry = tuple(jnp.where(start_b[:, None], 0, state) for state in carry)
+        carry = reference_step(cell, x_bd, params, carry)
+        return carry, carry[-1]
+
+    last, h_tbh = jax.lax.scan(step, carry, (x_tbd, starts_tb))
+    return h_tbh, last

@@ -1,0 +1,34 @@
+import shutil
+from pathlib import Path
+
+import jax
+import pytest
+
+from ostinato.configs.schema import SampleConfig
+from ostinato.sample.output.provenance import ProvenanceError, Recipe, describe_origin, load_run
+from ostinato.train.checkpoint import Checkpoints, load_params
+from ostinato.train.schedule import make_optimizer
+from ostinato.train.step import make_state_init
+from tests.sample.runs import untrained, write_run
+
+
+def test_a_piece_finds_the_checkpoint_that_made_it_among_all_that_the_run_has(tmp_path):
+    folder = write_run(tmp_path / "run", untrained())
+    config = untrained().config
+    init = make_state_init(untrained().model, make_optimizer(config.optimizer, 1), config.data.batch_size)
+    with Checkpoints(folder, keep=3) as checkpoints:
+        description = checkpoints.describe(0)
+        for step, loss in ((5, 2.0), (9, 1.0)):
+            state = init(jax.random.key(step))
+            checkpoints.save(state._replace(step=state.step + step), description, validation_loss=loss)
+    recipes = {}
+    for step in (0, 5, 9):
+        origin = describe_origin(load_params(folder, step), SampleConfig(), {}, piece=0)
+        recipes[step] = Recipe(Path("piece-000.mid"), origin, {}, "")
+        assert load_run(recipes[step], folder).step == step
+    # The same parameters under another step, as an imported model has them, are the same model.
+    recipes[5].origin["step"] = 700
+    assert load_run(recipes[5], folder).step == 5
+    shutil.rmtree(folder / "checkpoints/5")
+    with pytest.raises(ProvenanceError, match=r"of step 700, but .* holds only those of step 0 \(.*\), 9 \("):
+        load_run(recipes[5], folder)
