@@ -79,6 +79,11 @@ def run(*arguments, **options):
         return end(process)
 
 
+def content(dataset):
+    """Returns the bytes of every file of a dataset by its path in it."""
+    return {str(path.relative_to(dataset)): path.read_bytes() for path in dataset.rglob("*") if path.is_file()}
+
+
 def session(leader):
     """Returns the processes of a session that are alive."""
     members = []

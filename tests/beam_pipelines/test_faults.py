@@ -14,7 +14,7 @@ import pytest
 from ostinato.data.records import Dataset, DatasetError
 from ostinato.music import midi, packed
 from tests.midi_files import tune, write_tunes
-from tests.prepare_process import COMMAND, DEADLINE_S, assert_no_orphans, children, end, run, started
+from tests.prepare_process import COMMAND, DEADLINE_S, assert_no_orphans, children, content, end, run, started
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -55,10 +55,6 @@ def _stage(partial):
         return -1
     notes = [partial / "work" / name for name in ("scanned", "assigned", "written", "described")]
     return sum(1 for folder in notes if any(folder.glob("*")))
-
-
-def _all_bytes(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def _assert_nothing_looks_finished(output):
@@ -174,7 +170,7 @@ def test_killed_at_any_moment_it_leaves_nothing_that_looks_finished_and_run_agai
                 kill_at(stage, after_s=0)
     assert met >= set(range(1, len(STAGES)))
     assert run(*arguments(output)).code == 0
-    assert _all_bytes(output) == _all_bytes(tmp_path / "undisturbed/music")
+    assert content(output) == content(tmp_path / "undisturbed/music")
     assert os.listdir(output.parent) == ["music"]
 
 
@@ -192,7 +188,7 @@ def test_parsers_that_are_killed_from_outside_are_replaced_and_cost_nothing(tmp_
             for parser in parsers:
                 os.kill(parser, signal.SIGKILL)
         assert end(process).code == 0
-    assert _all_bytes(tmp_path / "killed/music") == _all_bytes(tmp_path / "undisturbed/music")
+    assert content(tmp_path / "killed/music") == content(tmp_path / "undisturbed/music")
 
 
 @pytest.mark.slow
@@ -245,7 +241,7 @@ def test_wherever_the_disk_runs_full_the_job_says_so_and_there_is_no_dataset(sma
         assert _stage(small_disk / "music.partial") in (STAGES.index(stage), STAGES.index(stage) - 1)
     (small_disk / "ballast").unlink()
     assert run(*arguments, output).code == 0
-    assert _all_bytes(output) == _all_bytes(ample)
+    assert content(output) == content(ample)
 
 
 @pytest.mark.slow

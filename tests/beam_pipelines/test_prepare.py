@@ -19,14 +19,11 @@ from ostinato.music import midi
 from ostinato.music.piece import Notes, make_piece
 from ostinato.music.score_codec import ScoreCodec
 from tests.midi_files import tune, write_tunes
+from tests.prepare_process import content
 from tests.servers import make_bucket, s3_server
 
 CONFIG = PrepareConfig(min_notes=16)
 IN_MEMORY = ["--runner=FnApiRunner"]
-
-
-def _all_bytes(folder):
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_every_input_is_accounted_for(tmp_path):
@@ -61,7 +58,7 @@ def test_the_same_music_gives_the_same_bytes_from_any_folder_in_any_order(tmp_pa
     one = dataclasses.replace(CONFIG, num_shards=3)
     prepare([str(tmp_path / "a")], tmp_path / "one/music", one, IN_MEMORY)
     prepare(paths[::-1], tmp_path / "two/music", one, IN_MEMORY)
-    assert _all_bytes(tmp_path / "one/music") == _all_bytes(tmp_path / "two/music")
+    assert content(tmp_path / "one/music") == content(tmp_path / "two/music")
 
 
 @pytest.mark.cluster
@@ -71,7 +68,7 @@ def test_the_number_of_worker_processes_does_not_change_a_byte(tmp_path):
     processes = [*IN_MEMORY, "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
     prepare([str(tmp_path / "a")], tmp_path / "one/music", config, IN_MEMORY)
     prepare([str(tmp_path / "a")], tmp_path / "two/music", config, processes)
-    assert _all_bytes(tmp_path / "one/music") == _all_bytes(tmp_path / "two/music")
+    assert content(tmp_path / "one/music") == content(tmp_path / "two/music")
 
 
 def _disguises(piece):
@@ -235,7 +232,7 @@ def test_an_archive_gives_the_same_dataset_as_its_folder_however_many_workers_sh
     # As on a cluster: parts of the stream and several worker processes.
     processes = [*IN_MEMORY, "--direct_running_mode=multi_threading", "--direct_num_workers=2"]
     prepare([str(tmp_path / "all.tar.gz")], tmp_path / "c/music", CONFIG, processes)
-    assert _all_bytes(tmp_path / "b/music") == _all_bytes(tmp_path / "c/music")
+    assert content(tmp_path / "b/music") == content(tmp_path / "c/music")
     one, other = (Dataset.open(tmp_path / name / "music") for name in "ab")
     assert one.fingerprint == other.fingerprint
 
@@ -295,4 +292,4 @@ def test_from_a_bucket_to_a_bucket_it_is_the_same_dataset(tmp_path):
     prepare([str(tmp_path / "midi")], tmp_path / "here/out", CONFIG, IN_MEMORY)
     there, here = (Dataset.open(tmp_path / name / "out") for name in ("copy", "here"))
     assert there.fingerprint == here.fingerprint
-    assert set(names) == {str(path) for path in _all_bytes(tmp_path / "here/out")}
+    assert set(names) == content(tmp_path / "here/out").keys()

@@ -65,8 +65,3 @@ def prepare(servers: Servers, collection: Path | str, dataset: Path | str, *beam
     start_prepare(servers, collection, dataset, *beam_options)
     code, _ = servers.finish("prepare", timeout_s=200)
     assert code == 0, f"exit code {code}\n{servers.tails()}"
-
-
-def content(dataset: Path) -> dict[str, bytes]:
-    """Returns every file of a dataset by its path in it."""
-    return {str(path.relative_to(dataset)): path.read_bytes() for path in dataset.rglob("*") if path.is_file()}

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from ostinato.beam_pipelines.inputs import files
-from tests.cluster.conftest import content, prepare
+from tests.cluster.conftest import prepare
 from tests.cluster.servers import Servers, free_ports, servers_in
+from tests.prepare_process import content
 from tests.servers import make_bucket, s3_server
 
 pytest.importorskip("distributed", reason="needs Dask: pip install dask distributed")

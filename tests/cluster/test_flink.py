@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.cluster.conftest import content, prepare, start_prepare
+from tests.cluster.conftest import prepare, start_prepare
 from tests.cluster.servers import (
     OPEN_PACKAGES,
     SMALL_JVM,
@@ -21,6 +21,7 @@ from tests.cluster.servers import (
     servers_in,
     start_worker_pools,
 )
+from tests.prepare_process import content
 
 MEMORY = {
     "task.heap.size": "96m",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.conftest import content, prepare
+from tests.cluster.conftest import prepare
 from tests.cluster.servers import (
     OPEN_PACKAGES,
     SMALL_JVM,
@@ -13,6 +13,7 @@ from tests.cluster.servers import (
     job_server,
     start_worker_pools,
 )
+from tests.prepare_process import content
 
 EXECUTOR_MB = 512
 """Spark refuses less than 450."""
