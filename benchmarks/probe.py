@@ -23,7 +23,7 @@ import jax
 
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.records import Dataset
-from ostinato.launch.commands.stages import cache_compilations
+from ostinato.launch.cache import cache_compilations
 from ostinato.train import loop
 from ostinato.train.data import Batch, prefetch
 from ostinato.train.run_metadata import config_from_json

@@ -29,8 +29,8 @@ from ostinato.benchmarks.transfer_runs import (
 )
 from ostinato.configs.schema import ModelConfig
 from ostinato.data.records import Dataset
+from ostinato.launch.cache import cache_compilations
 from ostinato.launch.commands.show import print_table
-from ostinato.launch.commands.stages import cache_compilations
 
 SMOKE = Effort(
     methods=(SCRATCH._replace(learning_rates=(4e-3, 2e-3)), FINE_TUNED._replace(learning_rates=(1e-3,)), *METHODS[2:]),

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ostinato.data.records import Dataset
 from ostinato.launch.commands.show import spinner
@@ -11,11 +11,28 @@ from ostinato.launch.commands.show import spinner
 if TYPE_CHECKING:
     from ostinato.data.ngram_files import NgramCounts
     from ostinato.evaluation.memorization.index import CopyIndex
+    from ostinato.train.checkpoint import LoadedRun
 
 
 def cache_folder() -> Path:
     """Returns the folder that Ostinato may fill as it likes, and others may empty."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato"
+
+
+def cache_compilations() -> None:
+    """Keeps compiled functions in the user's cache folder, so that the next run of the same shapes starts at once."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones take seconds together
+
+
+def load_run(workdir: Path, checkpoint: Literal["best", "latest"]) -> "LoadedRun":
+    """Returns a trained model, whose functions will be compiled once and then kept."""
+    from ostinato.train.checkpoint import load_params
+
+    cache_compilations()
+    return load_params(workdir, checkpoint)
 
 
 def folder_of(dataset: Dataset, name: str, *, is_made: Callable[[Path], bool]) -> Path:

@@ -1,10 +1,9 @@
 """`ostinato launch local --processes 2 -- train …`: one training run as several processes of this machine.
 
 The devices of the machine are divided among them. When a process dies, or says that it wants to be started again (see
-`ostinato.configs.errors`), all are started again and go on from the last checkpoint.
+`ostinato.configs.errors`), all are started again and resume from the last checkpoint.
 """
 
-import itertools
 import os
 import signal
 import socket
@@ -18,6 +17,19 @@ from ostinato.launch.process_group import Ended, Start, listening, run_together
 
 # The names are those of train/hosts/place.py, which imports JAX; a test holds them together.
 COORDINATOR, NUM_PROCESSES, PROCESS_ID = "OSTINATO_COORDINATOR", "OSTINATO_NUM_PROCESSES", "OSTINATO_PROCESS_ID"
+_DISTANCE: dict[int, int] = {
+    ExitCode.FAILED: 2,
+    ExitCode.PREEMPTED: 3,
+    -signal.SIGTERM: 3,
+    ExitCode.PEER_LOST: 4,
+    -signal.SIGABRT: 5,  # JAX's way to lose a peer
+}
+"""How far from the cause a failure is: 0 for another code, with which a process says why, 1 for another signal."""
+_WORDS: dict[int, str] = {
+    ExitCode.PREEMPTED: "was preempted",
+    ExitCode.PEER_LOST: "lost another",
+    ExitCode.INTERRUPTED: "was interrupted",
+}
 
 
 class Verdict(NamedTuple):
@@ -31,28 +43,15 @@ class Verdict(NamedTuple):
     """In words; empty if all is well."""
 
 
-def launch_local(
-    arguments: Sequence[str], *, num_processes: int, devices_per_process: int, max_restarts: int, grace_s: float
-) -> int:
-    """Runs `ostinato ARGUMENTS` in several processes that train together, and returns the exit code.
+def run_until_finished(command: Sequence[str], shares: Sequence[Start], *, max_restarts: int, grace_s: float) -> int:
+    """Runs a command in as many processes as there are shares of the machine, again where that mends it.
 
     Args:
-        arguments: such as train --dataset DATASET --workdir RUN PRESET.
-        num_processes: how many.
-        devices_per_process: CPU devices of each; 0 leaves it to JAX.
+        command: what each of them runs.
+        shares: what each gets of the machine.
         max_restarts: how often all are started again.
         grace_s: seconds from Ctrl-C or SIGTERM until what still runs is killed.
-
-    Raises:
-        UserError: the devices cannot be divided.
     """
-    shares = divide_machine(os.environ, num_processes, devices_per_process, num_gpus=_gpus_of_this_machine())
-    command = [sys.executable, "-m", "ostinato.launch.cli", *arguments]
-    return run_until_finished(command, shares, max_restarts=max_restarts, grace_s=grace_s)
-
-
-def run_until_finished(command: Sequence[str], shares: Sequence[Start], *, max_restarts: int, grace_s: float) -> int:
-    """Runs a command in as many processes as there are shares of the machine, again where that mends it."""
     with listening() as asked:
         restarts = 0
         while True:
@@ -78,103 +77,78 @@ def judge(ended: Sequence[Ended]) -> Verdict:
     failed = [number for number, process in enumerate(ended) if process.code != ExitCode.FINISHED]
     if not failed:
         return Verdict(ExitCode.FINISHED, restart=False, cause="")
-    number = min(failed, key=lambda i: (ended[i].killed_here, _rank(ended[i].code)))
+
+    def tells_least(number: int) -> tuple[bool, int]:
+        code, killed_here = ended[number]
+        return killed_here, _DISTANCE.get(code, 1 if code < 0 else 0)
+
+    number = min(failed, key=tells_least)
     code, killed_here = ended[number]
     if code == -signal.SIGTERM:  # before it could listen
         return Verdict(ExitCode.PREEMPTED, restart=True, cause=f"SIGTERM ended process {number}")
+    if killed_here:
+        return Verdict(128 - code, restart=True, cause=f"process {number} did not end in time and was killed")
     if code < 0:
-        name = signal.Signals(-code).name
-        cause = f"{name} killed process {number}"
-        if killed_here:
-            cause = f"process {number} did not end in time and was killed"
-        return Verdict(128 - code, restart=True, cause=cause)
-    words: dict[int, str] = {
-        ExitCode.PREEMPTED: "was preempted",
-        ExitCode.PEER_LOST: "lost another",
-        ExitCode.INTERRUPTED: "was interrupted",
-    }
-    return Verdict(
-        code, restart=code in RESTART, cause=f"process {number} {words.get(code, 'failed')} (exit code {code})"
-    )
-
-
-def _rank(code: int) -> int:
-    """Returns how far from the cause a failure is."""
-    known: dict[int, int] = {
-        ExitCode.FAILED: 2,
-        ExitCode.PREEMPTED: 3,
-        -signal.SIGTERM: 3,
-        ExitCode.PEER_LOST: 4,
-        -signal.SIGABRT: 5,
-    }  # JAX's way to lose a peer
-    return known.get(code, 1 if code < 0 else 0)  # it was killed; it said why
+        return Verdict(128 - code, restart=True, cause=f"{signal.Signals(-code).name} killed process {number}")
+    cause = f"process {number} {_WORDS.get(code, 'failed')} (exit code {code})"
+    return Verdict(code, restart=code in RESTART, cause=cause)
 
 
 def divide_machine(
-    environ: Mapping[str, str], num_processes: int, devices_per_process: int, *, num_gpus: int
+    environ: Mapping[str, str], num_processes: int, devices_per_process: int, *, num_gpus: int | None = None
 ) -> list[Start]:
     """Returns for each process the variables that it gets beside those of this one, and its cores.
 
     GPUs are divided evenly, in order. Without GPUs the cores are; JAX takes as many threads as it sees cores.
 
+    Args:
+        environ: the variables of this process.
+        num_processes: how many there will be.
+        devices_per_process: CPU devices of each; 0 leaves it to JAX.
+        num_gpus: in this machine; None looks for them.
+
     Raises:
         UserError: the GPUs cannot be divided evenly.
     """
-    gpus = (
-        environ["CUDA_VISIBLE_DEVICES"].split(",")
-        if environ.get("CUDA_VISIBLE_DEVICES")
-        else list(map(str, range(num_gpus)))
-    )
+    if num_gpus is None:
+        num_gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else list(map(str, range(num_gpus)))
     if gpus and environ.get("JAX_PLATFORMS") != "cpu":
-        if len(gpus) % num_processes:
+        share = len(gpus) // num_processes
+        if share * num_processes != len(gpus):
             raise UserError(
                 f"{len(gpus)} GPUs cannot be divided among {num_processes} processes; "
                 "set JAX_PLATFORMS=cpu to train on the CPU"
             )
-        share = len(gpus) // num_processes
-        return [
-            Start({"CUDA_VISIBLE_DEVICES": ",".join(gpus[i * share : (i + 1) * share])}, frozenset())
-            for i in range(num_processes)
-        ]
-    flags = environ.get("XLA_FLAGS", "")
+        parts = [gpus[i * share : (i + 1) * share] for i in range(num_processes)]
+        return [Start({"CUDA_VISIBLE_DEVICES": ",".join(part)}, frozenset()) for part in parts]
+    flags = [environ["XLA_FLAGS"]] if environ.get("XLA_FLAGS") else []
     if devices_per_process:
-        flags = f"{flags} --xla_force_host_platform_device_count={devices_per_process}".strip()
-    extra = {"XLA_FLAGS": flags} if flags else {}
-    return [Start(extra, cpus) for cpus in divide_cores(_cores(), num_processes)]
+        flags.append(f"--xla_force_host_platform_device_count={devices_per_process}")
+    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+    extra = {"XLA_FLAGS": " ".join(flags)} if flags else {}
+    return [Start(extra, cpus) for cpus in divide_cores(cores, num_processes)]
 
 
 def divide_cores(cores: Sequence[int], num_processes: int) -> list[frozenset[int]]:
     """Returns the cores of each process: disjoint and as even as can be, or one each where there are too few."""
-    if len(cores) < num_processes:
-        return (
-            [frozenset({cores[i % len(cores)]}) for i in range(num_processes)]
-            if cores
-            else [frozenset()] * num_processes
-        )
-    bounds = [i * len(cores) // num_processes for i in range(num_processes + 1)]
-    return [frozenset(cores[begin:end]) for begin, end in itertools.pairwise(bounds)]
+    count = len(cores)
+    if 0 < count < num_processes:
+        return [frozenset({cores[i % count]}) for i in range(num_processes)]
+    bounds = [i * count // num_processes for i in range(num_processes + 1)]
+    return [frozenset(cores[bounds[i] : bounds[i + 1]]) for i in range(num_processes)]
 
 
 def _say(line: str) -> None:
     print(f"ostinato launch: {line}", file=sys.stderr, flush=True)
 
 
-def _cores() -> list[int]:
-    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
-
-
-def _gpus_of_this_machine() -> int:
-    return sum(1 for path in Path("/dev").glob("nvidia[0-9]*"))
-
-
 def _members(num_processes: int) -> list[dict[str, str]]:
     """Returns the variables by which the processes find each other; one alone looks for none."""
     if num_processes == 1:
         return [{PROCESS_ID: "", NUM_PROCESSES: "", COORDINATOR: ""}]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    return [
-        {COORDINATOR: f"127.0.0.1:{port}", NUM_PROCESSES: str(num_processes), PROCESS_ID: str(i)}
-        for i in range(num_processes)
-    ]
+    all_alike = {COORDINATOR: f"127.0.0.1:{port}", NUM_PROCESSES: str(num_processes)}
+    return [{**all_alike, PROCESS_ID: str(i)} for i in range(num_processes)]

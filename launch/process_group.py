@@ -3,11 +3,12 @@
 They are gone when this process is, however it ends: on Linux the kernel kills them with it.
 """
 
+import math
 import os
-import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +20,8 @@ from ostinato.launch import child
 POLL_S = 0.05
 SETTLE_S = 10.0
 """When one process has failed, so long may the others take to notice it and say so."""
+FLUSH_S = 5.0
+"""So long is waited for the end of the output, which a process that left the group may hold open."""
 MAX_LINE_BYTES = 1 << 16
 
 
@@ -60,12 +63,16 @@ class Asked:
 
 @contextmanager
 def listening() -> Iterator[Asked]:
-    """Yields what is filled when signals come, instead of ending this process; one that is ignored (nohup) stays so."""
+    """Yields what is filled when signals come, instead of ending this process.
+
+    SIGINT, which a shell lets its background jobs ignore, is heard too: who sends it means it. Under nohup a terminal
+    may still be closed.
+    """
     asked = Asked()
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, asked.take)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, asked.take) for number in numbers}
     try:
         yield asked
     finally:
@@ -80,135 +87,63 @@ def run_together(command: Sequence[str], starts: Sequence[Start], asked: Asked, 
     passed on once; what still runs `grace_s` later is killed. When one fails the others have `SETTLE_S` to end, and
     `grace_s` where that one has saved its work and they are about to.
     """
-    with _Group(command, starts, asked) as group:
-        told = False
-        while group.running:
-            group.outputs.pass_on(POLL_S)
-            if asked.first and not told:
-                told = True
-                group.end_within(grace_s)
-                for process in group.running.values():
-                    process.send_signal(asked.first)
-            if asked.impatient:
-                group.end_within(0)
-            group.kill_if_late()
-            for ended in group.collect():
-                if ended.code != 0:
-                    group.end_within(grace_s if ended.code == ExitCode.PREEMPTED else SETTLE_S)
-        group.outputs.pass_on_rest()
-        return [group.ended[number] for number in range(len(starts))]
-
-
-class _Group:
-    """The processes and when they have to be gone."""
-
-    def __init__(self, command: Sequence[str], starts: Sequence[Start], asked: Asked) -> None:
-        self.outputs = _Outputs(on_broken_pipe=lambda: asked.take(signal.SIGTERM))
-        self.running: dict[int, subprocess.Popen[bytes]] = {}
-        self.ended: dict[int, Ended] = {}
-        self._deadline = float("inf")
-        self._late = False
-        try:
-            for number, start in enumerate(starts):
-                self.running[number] = process = _popen(command, start)
-                assert process.stdout
-                assert process.stderr
-                self.outputs.add(number, process.stdout, sys.stdout.buffer)
-                self.outputs.add(number, process.stderr, sys.stderr.buffer)
-        except BaseException:
-            self.__exit__()
-            raise
-
-    def __enter__(self) -> "_Group":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self.running.values():
+    processes: list[subprocess.Popen[bytes]] = []
+    readers: list[threading.Thread] = []
+    try:
+        for number, start in enumerate(starts):
+            processes.append(_popen(command, start))
+            for pipe, target in ((processes[-1].stdout, sys.stdout), (processes[-1].stderr, sys.stderr)):
+                assert pipe
+                arguments = (f"[{number}] ".encode(), pipe, target.buffer, lambda: asked.take(signal.SIGTERM))
+                readers.append(threading.Thread(target=_pass_on, args=arguments, daemon=True))
+                readers[-1].start()
+        return _wait(processes, asked, grace_s)
+    finally:
+        for process in processes:
             _kill(process)
             process.wait()
-        self.outputs.close()
+        for reader in readers:
+            reader.join(FLUSH_S)
 
-    def end_within(self, seconds: float) -> None:
-        self._deadline = min(self._deadline, time.monotonic() + seconds)
 
-    def kill_if_late(self) -> None:
-        if time.monotonic() >= self._deadline and not self._late:
-            self._late = True
-            for process in self.running.values():
+def _wait(processes: Sequence[subprocess.Popen[bytes]], asked: Asked, grace_s: float) -> list[Ended]:
+    ended: dict[int, Ended] = {}
+    deadline_s = math.inf
+    told = late = False
+    while len(ended) < len(processes):
+        time.sleep(POLL_S)
+        running = {number: process for number, process in enumerate(processes) if number not in ended}
+        if asked.first and not told:
+            told = True
+            deadline_s = min(deadline_s, time.monotonic() + grace_s)
+            for process in running.values():
+                process.send_signal(asked.first)
+        if not late and (asked.impatient or time.monotonic() >= deadline_s):
+            late = True
+            for process in running.values():
                 _kill(process)
-
-    def collect(self) -> list[Ended]:
-        """Returns those that have ended since the last time."""
-        before = len(self.ended)
-        for number, process in list(self.running.items()):
+        for number, process in running.items():
             code = process.poll()
             if code is not None:
-                del self.running[number]
-                self.ended[number] = Ended(code, killed_here=self._late and code == -signal.SIGKILL)
-        return list(self.ended.values())[before:]
+                ended[number] = Ended(code, killed_here=late and code == -signal.SIGKILL)
+                if code != ExitCode.FINISHED:
+                    patience_s = grace_s if code == ExitCode.PREEMPTED else SETTLE_S
+                    deadline_s = min(deadline_s, time.monotonic() + patience_s)
+    return [ended[number] for number in range(len(processes))]
 
 
-class _Outputs:
-    """Pipes from the processes, read line by line."""
-
-    def __init__(self, *, on_broken_pipe: Callable[[], None]) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._on_broken_pipe = on_broken_pipe
-        self._broken: set[IO[bytes]] = set()
-
-    def add(self, number: int, pipe: IO[bytes], target: IO[bytes]) -> None:
-        os.set_blocking(pipe.fileno(), False)
-        self._selector.register(pipe, selectors.EVENT_READ, _Line(f"[{number}] ".encode(), pipe, target))
-
-    def pass_on(self, timeout_s: float) -> bool:
-        """Waits for output and passes it on; returns whether there was any."""
-        if not self._selector.get_map():
-            time.sleep(timeout_s)
-            return False
-        ready = self._selector.select(timeout_s)
-        for key, _ in ready:
-            line: _Line = key.data
-            part = os.read(key.fd, MAX_LINE_BYTES)
-            line.text += part
-            if not part:
-                self._selector.unregister(key.fileobj)
-                line.pipe.close()
-                line.text += b"\n" if line.text else b""
-            elif b"\n" not in part and len(line.text) > MAX_LINE_BYTES:
-                line.text += b"\n"
-            *whole, line.text = line.text.split(b"\n")
-            self._write(line.target, b"".join(line.prefix + text + b"\n" for text in whole))
-        return bool(ready)
-
-    def pass_on_rest(self) -> None:
-        """Passes on what is left in the pipes; does not wait for their ends, which a grandchild may hold open."""
-        while self._selector.get_map() and self.pass_on(0):
-            pass
-
-    def close(self) -> None:
-        for key in list(self._selector.get_map().values()):
-            key.data.pipe.close()
-        self._selector.close()
-
-    def _write(self, target: IO[bytes], text: bytes) -> None:
-        if not text or target in self._broken:
-            return
-        try:
-            target.write(text)
-            target.flush()
-        except BrokenPipeError:  # `| head`: nobody listens any more
-            self._broken.add(target)
-            self._on_broken_pipe()
-
-
-class _Line:
-    """What has come of a line so far."""
-
-    def __init__(self, prefix: bytes, pipe: IO[bytes], target: IO[bytes]) -> None:
-        self.prefix = prefix
-        self.pipe = pipe
-        self.target = target
-        self.text = b""
+def _pass_on(prefix: bytes, pipe: IO[bytes], target: IO[bytes], on_broken_pipe: Callable[[], None]) -> None:
+    """Writes each line of a pipe to a stream; when nobody reads that any more (`| head`), only empties the pipe."""
+    broken = False
+    with pipe:
+        while line := pipe.readline(MAX_LINE_BYTES):
+            try:
+                if not broken:
+                    target.write(prefix + line.removesuffix(b"\n") + b"\n")
+                    target.flush()
+            except BrokenPipeError:
+                broken = True
+                on_broken_pipe()
 
 
 def _popen(command: Sequence[str], start: Start) -> subprocess.Popen[bytes]:

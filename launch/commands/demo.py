@@ -1,93 +1,85 @@
-"""ostinato demo: from nothing to music, through every stage, each as its own command would run it.
-
-A stage that is already done is not done again.
-"""
+"""`ostinato demo`: from nothing to music, through every stage, each as its own command runs it."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from rich.console import Console
-
-from ostinato.beam_pipelines.prepare import prepare
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import SampleConfig
-from ostinato.evaluation.tables import score_rows
-from ostinato.launch.chorales import write_chorales
-from ostinato.launch.commands import stages
-from ostinato.launch.commands.evaluate import run_evaluation
-from ostinato.launch.commands.show import print_table, show_manifest, spinner
-from ostinato.train.run_metadata import CheckpointError
-from ostinato.train.runs import show
+from ostinato.launch.commands.evaluate import Evaluate
+from ostinato.launch.commands.prepare import Prepare
+from ostinato.launch.commands.sample import Sample
+from ostinato.launch.commands.show import print_table, say
+from ostinato.launch.commands.train import Train
 
 _NUM_SAMPLES = 16
 """Pieces that are compared with real ones; evaluate itself takes twice as many."""
 
 
-def demo(
-    output: Path,
-    *,
-    midi: tuple[str, ...],
-    preset: str,
-    num_pieces: int,
-    num_notes: int,
-    temperature: float,
-    seed: int,
-) -> dict[str, Any]:
-    """Runs prepare, train, sample and evaluate, and prints where everything is; returns the evaluation's report.
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Runs everything on real music: prepare, train, sample and evaluate; starts where an earlier demo stopped."""
 
-    Args:
-        output: holds midi/ (the chorales), dataset/, run/, music/ and report/.
-        midi: the user's own files; none takes the chorales.
-        preset: name of the configuration.
-        num_pieces, num_notes, temperature, seed: as for `ostinato sample`.
-    """
-    console = Console()
-    config = PRESETS[preset]()
-    dataset, run, music, report = (output / name for name in ("dataset", "run", "music", "report"))
+    output: Path = Path("demo")
+    """Folder for all that the demo makes."""
+    midi: tuple[str, ...] = ()
+    """Your own files, folders, globs or zip archives instead of the Bach chorales."""
+    preset: Literal["chorales", "debug", "paper", "lakh"] = "chorales"
+    """The configuration of prepare and train."""
+    num_pieces: int = 8
+    """Pieces to write."""
+    num_notes: int = 256
+    """Notes in each piece; 0 lets the model end it."""
+    temperature: float = 0.95
+    """Below 1 is safer, above 1 is bolder."""
+    seed: int = 0
+    """Seed of the new pieces."""
 
-    if not (dataset / "manifest.json").is_file():
-        if not midi:
-            console.rule("The Bach chorales as MIDI files")
-            count = write_chorales(output / "midi")
-            console.print(f"{output / 'midi'}: {count} four-part chorales", highlight=False)
-        console.rule("Prepare")
-        with spinner(f"preparing {dataset}"):
-            manifest = prepare(list(midi) or [str(output / "midi")], dataset, config.prepare, [])
-        show_manifest(dataset, manifest)
-    if not _is_trained(run):
-        console.rule("Train")
-        stages.run_training(config.train, dataset, run)
+    def run(self) -> None:
+        """Runs each stage that is not done yet, in folders of `output`, and prints where everything is."""
+        from rich.console import Console
 
-    params_sha256 = show(run)["best_params_sha256"]
-    wanted = {
-        "params_sha256": params_sha256,
-        "num_pieces": num_pieces,
-        "num_notes": num_notes,
-        "temperature": temperature,
-        "seed": seed,
-    }
-    if not _made_before(music / "pieces.json", wanted):
-        console.rule("Sample")
-        sampling = SampleConfig(num_pieces=num_pieces, num_notes=num_notes, temperature=temperature, seed=seed)
-        stages.run_sampling(sampling, run, music, inputs={}, checkpoint="best", audio="wav", soundfont=None)
-    if not _made_before(report / "report.json", {"params_sha256": params_sha256}):
-        console.rule("Evaluate")
-        run_evaluation(run, dataset, report, num_samples=_NUM_SAMPLES)
+        from ostinato.evaluation.tables import score_rows
+        from ostinato.launch.chorales import write_chorales
+        from ostinato.train.runs import show
 
-    figures = json.loads((report / "report.json").read_text())
-    console.rule("Done")
-    print_table(f"On held-out music ({figures['held_out']} split)", *score_rows(figures, figures["held_out"]))
-    for what, where in (
-        ("Music", music / "index.html"),
-        ("Report", report / "report.html"),
-    ):
-        console.print(f"{what:12} {where}", highlight=False, soft_wrap=True)
-    return figures
+        console = Console()
+        config = PRESETS[self.preset]()
+        midi, dataset, run, music, report = (
+            self.output / name for name in ("midi", "dataset", "run", "music", "report")
+        )
+        if not (dataset / "manifest.json").is_file():
+            if not self.midi:
+                console.rule("The Bach chorales as MIDI files")
+                say(f"{midi}: {write_chorales(midi)} four-part chorales")
+            console.rule("Prepare")
+            Prepare(midi=self.midi or (str(midi),), output=str(dataset), config=config.prepare).run()
+        if not _is_trained(run):
+            console.rule("Train")
+            Train(dataset=dataset, workdir=run, config=config.train).run()
+
+        made_by = {"params_sha256": show(run)["best_params_sha256"]}
+        options = {name: getattr(self, name) for name in ("num_pieces", "num_notes", "temperature", "seed")}
+        if not _made_before(music / "pieces.json", made_by | options):
+            console.rule("Sample")
+            Sample(workdir=run, output=music, config=SampleConfig(**options)).run()
+        if not _made_before(report / "report.json", made_by):
+            console.rule("Evaluate")
+            Evaluate(workdir=run, dataset=dataset, output=report, num_samples=_NUM_SAMPLES).run()
+
+        figures = json.loads((report / "report.json").read_text())
+        console.rule("Done")
+        print_table(f"On held-out music ({figures['held_out']} split)", *score_rows(figures, figures["held_out"]))
+        say(f"{'Music':12} {music / 'index.html'}")
+        say(f"{'Report':12} {report / 'report.html'}")
 
 
 def _is_trained(run: Path) -> bool:
     """Tells whether the run is complete; one that was stopped, even before its first checkpoint, goes on."""
+    from ostinato.train.run_metadata import CheckpointError
+    from ostinato.train.runs import show
+
     try:
         return show(run)["finished"]
     except CheckpointError:

@@ -1,81 +1,129 @@
-"""Hands the flags of evaluate over to its stage, and those of sample --model; says how it went."""
+"""`ostinato evaluate`."""
 
-from collections.abc import Sequence
+import dataclasses
+import math
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from rich.console import Console
+import tyro
 
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import SampleConfig
-from ostinato.data.records import Dataset
-from ostinato.launch.cache import counts_of, index_of
-from ostinato.launch.commands.show import print_table
-from ostinato.launch.commands.stages import cache_compilations
-
-if TYPE_CHECKING:
-    from ostinato.sample.output.audio import AudioFormat
+from ostinato.launch.commands.show import print_table, say
 
 
-def run_evaluation(
-    workdir: Path,
-    dataset: Path,
-    output: Path,
-    *,
-    runs: Sequence[Path] = (),
-    checkpoint: Literal["best", "latest"] = "best",
-    batch_size: int = 32,
-    max_train_pieces: int = 200,
-    transpose_baselines: int = 0,
-    num_samples: int = 32,
-    seed: int = 0,
-    temperature: float = 1.0,
-    by_checkpoint: bool = False,
-    old_dataset: Path | None = None,
-    audio: bool = True,
-    listening: Path | None = None,
-    command: str = "",
-    beam_args: Sequence[str] = (),
-) -> dict[str, Any]:
-    """Measures a run, and others beside it, writes the report and prints what matters most.
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measures a trained model on held-out music beside baselines on the same notes.
 
-    The arguments are the options of `ostinato evaluate`; `command` is the line to be shown in the report.
+    What the baselines count is counted by Apache Beam; its options (--runner=FlinkRunner) go to it.
     """
-    from ostinato.evaluation import tables
-    from ostinato.evaluation.measure import EvaluationConfig
-    from ostinato.evaluation.report import evaluate_run
-    from ostinato.evaluation.summary import summary
 
-    heard = None
-    if listening is not None:
+    workdir: Path
+    """The folder of a training run."""
+    dataset: Path
+    """The dataset that it was trained on, or another with the same codec."""
+    output: Path
+    """Folder for report.json and report.html."""
+    runs: tuple[Path, ...] = ()
+    """Folders of other runs on the same dataset, to be measured beside it."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """best (lowest validation loss) or latest."""
+    batch_size: int = 32
+    """Pieces measured at the same time; changes the speed only."""
+    max_train_pieces: int = 200
+    """Of the training split at most this many pieces are measured, evenly spread; 0 is all. Others are always whole."""
+    transpose_baselines: int = 0
+    """The baselines count each training piece in all keys up to this many semitones higher and lower too, as a model
+    that was trained with --data.max-transpose has seen it. Takes 2 n + 1 times as long."""
+    num_samples: int = 32
+    """Pieces that the run, each of --runs, and the baselines markov:3 and rules write, for musical statistics and
+    originality beside held-out pieces; 0 leaves both out."""
+    seed: int = 0
+    """Seed of these pieces."""
+    temperature: float = 1.0
+    """Of these pieces: below 1 is safer, above 1 is bolder. The baselines have none."""
+    by_checkpoint: bool = False
+    """Show likelihood and originality of each checkpoint that the run still has; each writes as many pieces."""
+    old_dataset: Path | None = None
+    """For a fine-tuned run: what its first run was trained on, if it is no longer where it was."""
+    audio: bool = True
+    """Let the page be heard; without sound it is a few MB smaller."""
+    listening: Path | None = None
+    """The folder that 'ostinato listen results' wrote to: what people said becomes a part of the report."""
+    beam_options: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """What is left of the command line."""
+
+    def __post_init__(self) -> None:
+        if self.num_samples < 0 or 0 < self.num_samples < 4:
+            raise UserError(f"--num-samples {self.num_samples} must be 0, or at least 4 pieces to be compared")
+        if self.seed < 0 or self.batch_size < 1 or self.max_train_pieces < 0 or self.transpose_baselines < 0:
+            raise UserError("--seed, --max-train-pieces and --transpose-baselines are from 0 on, --batch-size from 1")
+        if not 0 < self.temperature < math.inf:
+            raise UserError(f"--temperature {self.temperature} must be above 0")
+
+    def run(self) -> None:
+        """Measures the run, and others beside it, writes the report and prints what matters most."""
+        from ostinato.data.records import Dataset
+        from ostinato.evaluation.measure import EvaluationConfig
+        from ostinato.evaluation.report import evaluate_run
+        from ostinato.launch.cache import cache_compilations, counts_of, index_of
         from ostinato.listen.analysis.results_file import read_listening
 
-        heard = read_listening(listening)
-    opened = Dataset.open(dataset)
-    cache_compilations()
-    config = EvaluationConfig(
-        runs=(workdir, *runs),
-        checkpoint=checkpoint,
-        batch_size=batch_size,
-        max_train_pieces=max_train_pieces,
-        transpose_baselines=transpose_baselines,
-        num_samples=num_samples,
-        seed=seed,
-        temperature=temperature,
-        by_checkpoint=by_checkpoint,
-        old_dataset=None if old_dataset is None else Dataset.open(old_dataset),
-        command=command,
-    )
-    report = evaluate_run(
-        config,
-        opened,
-        output,
-        counts=lambda: counts_of(opened, beam_args, max_transpose=transpose_baselines),
-        index=lambda: index_of(opened),
-        audio=audio,
-        listening=heard,
-    )
-    console = Console()
+        if self.beam_options:
+            from ostinato.beam_pipelines.runners import complete_beam_args
+
+            complete_beam_args(list(self.beam_options))  # one that Beam does not know is told now, not after an hour
+        listening = None if self.listening is None else read_listening(self.listening)
+        dataset = Dataset.open(self.dataset)
+        cache_compilations()
+        config = EvaluationConfig(
+            runs=(self.workdir, *self.runs),
+            checkpoint=self.checkpoint,
+            batch_size=self.batch_size,
+            max_train_pieces=self.max_train_pieces,
+            transpose_baselines=self.transpose_baselines,
+            num_samples=self.num_samples,
+            seed=self.seed,
+            temperature=self.temperature,
+            by_checkpoint=self.by_checkpoint,
+            old_dataset=None if self.old_dataset is None else Dataset.open(self.old_dataset),
+            command=self.command_line(),
+        )
+        report = evaluate_run(
+            config,
+            dataset,
+            self.output,
+            counts=lambda: counts_of(dataset, self.beam_options, max_transpose=self.transpose_baselines),
+            index=lambda: index_of(dataset),
+            audio=self.audio,
+            listening=listening,
+        )
+        _print(report)
+        say(f"{self.output / 'report.html'} holds the whole report")
+
+    def command_line(self) -> str:
+        """Returns the command that does the same: all options that are not as they are by default."""
+        words = ["ostinato", "evaluate"]
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            if option.name == "beam_options":
+                words += value
+            elif isinstance(value, bool) and value != option.default:
+                words.append(f"--{'' if value else 'no-'}{option.name}".replace("_", "-"))
+            elif value != option.default:
+                words += [
+                    f"--{option.name}".replace("_", "-"),
+                    *map(str, value if isinstance(value, tuple) else [value]),
+                ]
+        return shlex.join(words)
+
+
+def _print(report: dict[str, Any]) -> None:
+    from ostinato.evaluation import tables
+    from ostinato.evaluation.summary import summary
+
     held_out = report["held_out"]
     print_table(f"{held_out} split", *tables.score_rows(report, held_out))
     for title, rows, words in (
@@ -84,43 +132,5 @@ def run_evaluation(
     ):
         if rows[1]:
             print_table(title, *rows, words=words)
-    for line in summary(report):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for warning in report["warnings"]:
-        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{output / 'report.html'} holds the whole report", highlight=False, soft_wrap=True)
-    return report
-
-
-def run_composing(
-    model: str,
-    config: SampleConfig,
-    dataset: Path | None,
-    output: Path | None,
-    *,
-    audio: "AudioFormat | None",
-    soundfont: Path | None,
-) -> list[Path]:
-    """Writes new pieces by a baseline that knows a dataset.
-
-    Raises:
-        UserError: a flag is missing or does not go with the others.
-    """
-    from ostinato.evaluation.baselines.compose import compose, describe_composer
-    from ostinato.sample.output.write import write_pieces
-
-    if dataset is None or output is None:
-        raise UserError(f"--model {model} needs --dataset, from which it learns, and --output")
-    opened = Dataset.open(dataset)
-    pieces = dict(enumerate(compose(model, opened, config, counts=lambda: counts_of(opened))))
-    paths = write_pieces(
-        pieces,
-        opened.codec,
-        output,
-        origins={number: describe_composer(model, opened, config, piece=number) for number in pieces},
-        found={"dataset": str(dataset.absolute())},
-        audio=audio,
-        soundfont=soundfont,
-    )
-    Console().print(f"{output / 'index.html'}: {len(paths)} pieces by {model}", highlight=False, soft_wrap=True)
-    return paths
+    for line in (*summary(report), *(f"warning: {warning}" for warning in report["warnings"])):
+        say(line)

@@ -1,122 +1,175 @@
-"""Runs `ostinato listen`."""
+"""`ostinato listen`: create, serve, results, export."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import tyro
 
 from ostinato.configs.errors import UserError
-from ostinato.data.records import Dataset
-from ostinato.launch.cache import counts_of
-from ostinato.launch.commands.listen_options import ListenCreate, ListenExport, ListenResults, ListenServe
-from ostinato.launch.commands.show import print_table
-from ostinato.launch.commands.stages import cache_compilations
-from ostinato.launch.extras import needs_extra
-from ostinato.listen.design.study import ANSWERS_FILE, Study
+from ostinato.configs.listen import StudyConfig
+from ostinato.launch.commands.show import print_table, say
+
+_Study = tyro.conf.Positional[Path]
 
 
-def run_listen(command: ListenCreate | ListenServe | ListenResults | ListenExport) -> None:
-    """Does what is asked for.
+@dataclass(frozen=True, kw_only=True)
+class ListenCreate:
+    """Builds a study: clips of all conditions, equally long and loud, under names that say nothing."""
 
-    Raises:
-        UserError: the study, the dataset or the options do not go together; in one line.
-    """
-    match command:
-        case ListenCreate():
-            create(command)
-        case ListenServe():
-            with needs_extra("listen", who="'listen serve'"):
-                from ostinato.listen.web.server import serve
+    real: Path
+    """A folder that `ostinato prepare` wrote: its held-out pieces are the human music, and begin all clips."""
+    model: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A condition, beside the human one: the folder of a run, markov:1 to markov:4, or rules; or NAME=one of them. May
+    be given several times."""
+    out: Path
+    """Folder for the study; it must not exist yet."""
+    soundfont: Path | None = None
+    """A SoundFont (.sf2) for the sound; the small TimGM6mb by default."""
+    config: Annotated[StudyConfig, tyro.conf.arg(name="")] = field(default_factory=StudyConfig)
 
-            serve(
-                command.study,
-                host=command.host,
-                port=command.port,
-                prefix=command.prefix,
-                trusted_proxies=command.trusted_proxies,
+    def run(self) -> None:
+        """Builds the study and says what it holds."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from ostinato.data.records import Dataset
+        from ostinato.launch.cache import cache_compilations, counts_of
+        from ostinato.listen.design.create import create_study
+
+        cache_compilations()
+        dataset = Dataset.open(self.real)
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+            bar = bars.add_task("")
+            study = create_study(
+                self.out,
+                dataset,
+                self.model,
+                self.config,
+                counts=lambda: counts_of(dataset),
+                soundfont=self.soundfont,
+                watch=lambda stage, done, total: bars.update(bar, description=stage, completed=done, total=total),
             )
-        case ListenResults():
-            report(command)
-        case ListenExport():
-            export(command)
-
-
-def create(command: ListenCreate) -> Study:
-    """Builds a study and says what it holds."""
-    from ostinato.listen.design.create import create_study
-
-    cache_compilations()
-    dataset = Dataset.open(command.real)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("")
-
-        def watch(stage: str, done: int, total: int) -> None:
-            bars.update(bar, description=stage, completed=done, total=total)
-
-        study = create_study(
-            command.out,
-            dataset,
-            command.model,
-            command.config,
-            counts=lambda: counts_of(dataset),
-            soundfont=command.soundfont,
-            watch=watch,
+        private = study.private
+        say(
+            f"{self.out}: {len(study.clips)} clips of {study.clip_s:g} s, {len(private.prompts) - 1} beginnings, "
+            f"conditions {', '.join(private.names)}; about {study.minutes} minutes for {study.num_tasks} tasks of a "
+            f"listener. 'ostinato listen serve {self.out}' opens it"
         )
-    private = study.private
-    _say(
-        f"{command.out}: {len(study.clips)} clips of {study.clip_s:g} s, {len(private.prompts) - 1} beginnings, "
-        f"conditions {', '.join(private.names)}; about {study.minutes} minutes for {study.num_tasks} tasks of a "
-        f"listener. 'ostinato listen serve {command.out}' opens it"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenServe:
+    """Opens a study to listeners."""
+
+    study: _Study
+    """A folder that `ostinato listen create` wrote."""
+    host: str = "127.0.0.1"
+    """The address to be reached at; 0.0.0.0 is every address of this machine."""
+    port: int = 8000
+    """The port; 0 takes any that is free."""
+    prefix: str = ""
+    """The path under which a reverse proxy shows the study, such as /listen."""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses of reverse proxies, separated by commas, that are believed about whom a request comes from."""
+
+    def run(self) -> None:
+        """Serves the study until Ctrl-C or SIGTERM."""
+        from ostinato.launch.extras import needs_extra
+
+        with needs_extra("listen", who="'listen serve'"):
+            from ostinato.listen.web.server import serve
+        options = {"host": self.host, "port": self.port, "prefix": self.prefix}
+        serve(self.study, **options, trusted_proxies=self.trusted_proxies)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenResults:
+    """Reports what listeners said: preference, ratings, agreement, checks, and how many more are needed."""
+
+    study: _Study
+    """A folder that `ostinato listen create` wrote."""
+    answers: tuple[Path, ...] = ()
+    """Files that listeners of the exported study downloaded, or folders of them; beside the server's own answers."""
+    output: Path | None = None
+    """Folder for results.html, results.json and answers.csv; that of the study by default."""
+    power: float = 0.8
+    """The chance of seeing an effect that is there, for the number of listeners that are needed."""
+    effect: float = 0.65
+    """Share of the answers, without ties, that prefer the better of two conditions."""
+    points: float = 0.5
+    """Difference between two conditions in a rating from 1 to 5."""
+
+    def run(self) -> None:
+        """Prints the results and writes them as files.
+
+        Raises:
+            UserError: nobody has answered, or an answer file is damaged and nothing else is there.
+        """
+        from ostinato.listen.analysis import report
+        from ostinato.listen.analysis.answer_files import read_answer_files
+        from ostinato.launch.extras import needs_extra
+        from ostinato.listen.design.study import ANSWERS_FILE, Study
+        from ostinato.listen.web.answers import Answers
+
+        with needs_extra("listen", who="'listen results'"):
+            from ostinato.listen.analysis.results import summarise
+        study = Study.open(self.study)
+        listeners, counts = [], {}
+        if (study.folder / ANSWERS_FILE).is_file():
+            answers = Answers.open(study)
+            listeners, counts = answers.listeners(), answers.counts()
+            answers.close()
+        downloaded, problems = read_answer_files(study, self.answers)
+        listeners += downloaded
+        if not listeners:
+            raise UserError("\n".join([f"{self.study}: nobody has answered yet", *problems]))
+        results = summarise(study, listeners, power=self.power, effect=self.effect, points=self.points, counts=counts)
+        output = self.output or self.study
+        report.write_results(output, study, results, listeners, problems)
+        for title, rows in {**report.finding_tables(results), "Listeners": report.listener_rows(results)}.items():
+            print_table(title, *rows)
+        if results["main"]["preference"]["strengths"] is None:
+            say(f"no strengths yet: {results['main']['preference']['reason']}")
+        for line in (results["rule"], *report.needed_lines(results), *(f"left out: {problem}" for problem in problems)):
+            say(line)
+        say(f"{output}: {report.RESULTS_HTML}, {report.RESULTS_JSON} and {report.ANSWERS_CSV} (every answer)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenExport:
+    """Writes a study as files for any web host; listeners download their answers and send them."""
+
+    study: _Study
+    """A folder that `ostinato listen create` wrote."""
+    output: tyro.conf.Positional[Path]
+    """A new folder for the pages and the clips; nothing in it tells a condition."""
+
+    def run(self) -> None:
+        """Writes the static pages."""
+        from ostinato.listen.design.study import Study
+        from ostinato.listen.web.pages import write_static
+
+        write_static(Study.open(self.study), self.output)
+        say(
+            f"{self.output}: copy it to any web host; 'ostinato listen results {self.study} --answers FILES' reads "
+            "the files that listeners send"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listen:
+    """A blind listening test: create a study, open it to listeners, read the results."""
+
+    command: (
+        Annotated[ListenCreate, tyro.conf.subcommand("create")]
+        | Annotated[ListenServe, tyro.conf.subcommand("serve")]
+        | Annotated[ListenResults, tyro.conf.subcommand("results")]
+        | Annotated[ListenExport, tyro.conf.subcommand("export")]
     )
-    return study
 
-
-def report(command: ListenResults) -> None:
-    """Prints the results and writes them as files."""
-    from ostinato.listen.analysis import report as tables
-    from ostinato.listen.analysis.answer_files import read_answer_files
-    from ostinato.listen.web.answers import Answers
-
-    with needs_extra("listen", who="'listen results'"):
-        from ostinato.listen.analysis.results import summarise
-    study = Study.open(command.study)
-    listeners, counts = [], {}
-    if (study.folder / ANSWERS_FILE).is_file():
-        answers = Answers.open(study)
-        listeners, counts = answers.listeners(), answers.counts()
-        answers.close()
-    downloaded, problems = read_answer_files(study, command.answers)
-    listeners += downloaded
-    if not listeners:
-        raise UserError("\n".join([f"{command.study}: nobody has answered yet", *problems]))
-    results = summarise(
-        study, listeners, power=command.power, effect=command.effect, points=command.points, counts=counts
-    )
-    output = command.output or command.study
-    tables.write_results(output, study, results, listeners, problems)
-    for title, rows in {**tables.finding_tables(results), "Listeners": tables.listener_rows(results)}.items():
-        print_table(title, *rows)
-    if results["main"]["preference"]["strengths"] is None:
-        _say(f"no strengths yet: {results['main']['preference']['reason']}")
-    for line in (results["rule"], *tables.needed_lines(results), *(f"left out: {problem}" for problem in problems)):
-        _say(line)
-    _say(f"{output}: {tables.RESULTS_HTML}, {tables.RESULTS_JSON} and {tables.ANSWERS_CSV} (every answer)")
-
-
-def export(command: ListenExport) -> Path:
-    """Writes the static pages."""
-    from ostinato.listen.web.pages import write_static
-
-    study = Study.open(command.study)
-    write_static(study, command.output)
-    _say(
-        f"{command.output}: copy it to any web host; 'ostinato listen results {command.study} --answers FILES' reads "
-        "the files that listeners send"
-    )
-    return command.output
-
-
-def _say(line: str) -> None:
-    Console().print(line, highlight=False, markup=False, soft_wrap=True)
+    def run(self) -> None:
+        """Does what is asked for."""
+        self.command.run()

@@ -1,31 +1,42 @@
-"""Hands the flags of `ostinato studio` over."""
+"""`ostinato studio`."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.studio import StudioConfig
-from ostinato.launch.extras import needs_extra
 
 
-def run_studio(workdir: Path, config: StudioConfig) -> None:
-    """Serves the studio of a run until Ctrl-C or SIGTERM.
+@dataclass(frozen=True, kw_only=True)
+class Studio:
+    """Opens a page on which a musician plays with a trained model: wishes, piano roll, sound, and what was written."""
 
-    Raises:
-        UserError: what it needs is not installed, there is no model, or the address cannot be used.
-    """
-    from ostinato.launch.cache import cache_folder
-    from ostinato.launch.commands.stages import cache_compilations
-    from ostinato.train.checkpoint import load_params
+    workdir: tyro.conf.Positional[Path]
+    """The folder of a training run."""
+    config: Annotated[StudioConfig, tyro.conf.arg(name="")] = field(default_factory=StudioConfig)
 
-    with needs_extra("listen", who="the studio"):
-        from ostinato.studio.serve import choose_folder, serve
-    if config.soundfont is not None and not config.soundfont.is_file():
-        raise UserError(f"{config.soundfont}: no such file; --soundfont takes a SoundFont (.sf2)")
-    cache_compilations()
-    run = load_params(workdir, config.checkpoint)
-    folder = config.folder or choose_folder(workdir, run, cache_folder())
-    serve(run, workdir, folder, config, announce=_announce)
+    def run(self) -> None:
+        """Serves the studio until Ctrl-C or SIGTERM.
 
+        Raises:
+            UserError: what it needs is not installed, there is no model, or the address cannot be used.
+        """
+        from ostinato.launch.cache import cache_folder, load_run
+        from ostinato.launch.extras import needs_extra
 
-def _announce(line: str) -> None:
-    print(line, flush=True)
+        with needs_extra("listen", who="the studio"):
+            from ostinato.studio.serve import choose_folder, serve
+        config = self.config
+        if config.soundfont is not None and not config.soundfont.is_file():
+            raise UserError(f"{config.soundfont}: no such file; --soundfont takes a SoundFont (.sf2)")
+        run = load_run(self.workdir, config.checkpoint)
+        serve(
+            run,
+            self.workdir,
+            config.folder or choose_folder(self.workdir, run, cache_folder()),
+            config,
+            announce=lambda line: print(line, flush=True),
+        )

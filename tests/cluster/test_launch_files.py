@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from ostinato.beam_pipelines.runners import complete_beam_args
-from ostinato.launch.cli import Prepare, _parse
+from ostinato.launch.arguments import parse
+from ostinato.launch.cli import COMMANDS
+from ostinato.launch.commands.prepare import Prepare
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch" / "beam"
@@ -38,10 +40,10 @@ def prepare_commands() -> list[list[str]]:
 @pytest.mark.parametrize("command", prepare_commands(), ids=lambda command: " ".join(command)[-60:])
 def test_prepare_and_beam_know_every_option_of_the_commands(command):
     assert command[:2] == ["ostinato", "prepare"]
-    parsed, beam_args = _parse(command[1:])
+    parsed = parse(command[1:], COMMANDS)
     assert isinstance(parsed, Prepare)
-    assert any(argument.startswith("--runner=") for argument in beam_args)
-    complete_beam_args(beam_args)
+    assert any(argument.startswith("--runner=") for argument in parsed.beam_options)
+    complete_beam_args(list(parsed.beam_options))
 
 
 def test_the_modules_that_the_commands_run_exist():

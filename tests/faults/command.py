@@ -146,9 +146,12 @@ class Forker:
 def _serve() -> None:
     import tensorboardX.proto.event_pb2  # noqa: F401
 
+    import ostinato.launch.cache
     import ostinato.launch.cli
-    import ostinato.launch.commands.stages
-    import ostinato.train.loop  # noqa: F401  # all that training imports; nothing has asked JAX for devices yet
+    import ostinato.train.hosts.distributed
+    import ostinato.train.hosts.preemption
+    import ostinato.train.loop
+    import ostinato.train.profiling  # noqa: F401  # all that training imports; nothing has asked JAX for devices yet
 
     codes: dict[int, int | None] = {}
     for line in sys.stdin:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ostinato.launch.cli import main
-from ostinato.launch.commands.runs import curve_in_text
+from ostinato.launch.curves import curve_in_text
 from ostinato.train.lock import FILE as LOCK
 from ostinato.train.lock import run_lock
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from ostinato.launch.commands.show import print_table, show_dataset, show_manifest
+from ostinato.launch.commands.inspect import Inspect
+from ostinato.launch.commands.show import print_table, show_manifest
 from tests.described_dataset import HOSTILE, a_dataset
 
 STYLE = HOSTILE.replace("\udcff", "")
@@ -23,7 +24,7 @@ def test_inspect_prints_the_tables_of_the_report_and_one_piece_decoded(tmp_path,
         rejected_by_reason={"no_notes": 1},
         salvaged={"riff_wrapper": 2},
     )
-    show_dataset(tmp_path / "set", "test", 1)
+    Inspect(dataset=tmp_path / "set", split="test", piece=1).run()
     text = capsys.readouterr().out
     rows = cells(text)
     assert ["all", "4", "240", f"{whole.hours:.2f}"] in [row[:4] for row in rows]
@@ -45,7 +46,7 @@ def test_inspect_prints_the_tables_of_the_report_and_one_piece_decoded(tmp_path,
 
 def test_a_dataset_without_statistics_is_shown_with_what_there_is(tmp_path, capsys):
     a_dataset(tmp_path / "set", with_statistics=False)
-    show_dataset(tmp_path / "set", "train", 0)
+    Inspect(dataset=tmp_path / "set", split="train", piece=0).run()
     text = " ".join(capsys.readouterr().out.split())
     assert "did not keep statistics" in text
     assert "│ all │ 2 │ 120 │ ? │" in text
@@ -54,7 +55,7 @@ def test_a_dataset_without_statistics_is_shown_with_what_there_is(tmp_path, caps
 def test_a_piece_that_is_not_there_is_named(tmp_path):
     a_dataset(tmp_path / "set")
     with pytest.raises(ValueError, match="test split has pieces 0 to 0, not 7"):
-        show_dataset(tmp_path / "set", "test", 7)
+        Inspect(dataset=tmp_path / "set", split="test", piece=7).run()
 
 
 def test_a_manifest_of_before_inputs_were_counted_is_shown(tmp_path, capsys):

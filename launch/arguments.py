@@ -1,0 +1,119 @@
+"""Reads the command line: one command with its options, or one line that says what is wrong with the words.
+
+tyro makes the options from the dataclasses in launch/commands/. It says what it cannot read as data, in `tyro._errors`,
+which its authors may still change: pyproject.toml names the versions that have it.
+"""
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, NoReturn, Protocol, Union
+
+import tyro
+from tyro import _errors as events
+
+from ostinato.configs.errors import UserError
+
+PROGRAM = "ostinato"
+TAKES_BEAM_OPTIONS = ("prepare", "evaluate")
+
+
+class Command(Protocol):
+    """A frozen dataclass: its fields are the options."""
+
+    def run(self) -> int | None:
+        """Does it; returns an exit code other than 0, if there is one."""
+
+
+def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
+    """Returns the command that was typed.
+
+    Options of prepare and evaluate that are not theirs become `beam_options`, what follows -- becomes the `command` of
+    launch, and `runs FOLDER` is short for `runs list FOLDER`.
+
+    Raises:
+        UserError: the words cannot be understood, in one line; or the values do not go together.
+    """
+    words = list(arguments)
+    if words[:1] == ["launch"] and "--" in words:
+        split = words.index("--")
+        launch: Any = parse(words[:split], commands)
+        parse(words[split + 1 :], commands)  # a mistake is told here once, not by every process
+        return dataclasses.replace(launch, command=tuple(words[split + 1 :]))
+    if words[:1] == ["runs"] and not {"show", "list", "plot", "-h", "--help"} & set(words[1:2]):
+        words.insert(1, "list")
+    kinds: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())]  # noqa: UP007
+    options: dict[str, Any] = {
+        "args": words,
+        "prog": PROGRAM,
+        "description": "Prepare a MIDI collection, train an LSTM on it, sample and evaluate new music.",
+        "config": (tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs),
+    }
+    with events.on_parse_error(lambda event: _explain(event, words, commands)):
+        if words[:1] and words[0] in TAKES_BEAM_OPTIONS:
+            command, beam_options = tyro.cli(kinds, return_unknown_args=True, **options)
+            return dataclasses.replace(command, beam_options=tuple(beam_options))
+        return tyro.cli(kinds, **options)
+
+
+def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapping[str, Any]) -> None:
+    """Raises the line for what tyro has found; a kind of event that is not known here is left to tyro."""
+    command = words[0] if words and words[0] in commands else ""
+    spellings = list(dict.fromkeys(_spellings(commands[command]) if command else commands))
+    choices = [word for word in spellings if not word.startswith("-")]
+    chosen = [word for word in words[1:] if word in choices][:1]
+    program = " ".join([PROGRAM, *([command] if command else ()), *chosen])
+
+    def fail(message: str) -> NoReturn:
+        raise UserError(f"{message}; see '{program} --help'")
+
+    match event:
+        case events.MissingArgs(unrecognized_tokens=[token, *_]) | events.UnrecognizedArgs(tokens=[token, *_]):
+            if not token.startswith("-"):
+                hint = "" if chosen or not choices else f": choose one of {', '.join(choices)}"
+                fail(f"unknown word {token!r}{hint}")
+            option = token.split("=")[0].replace("_", "-")
+            options = [word for word in spellings if word.startswith("-")]
+            near = [name for name in options if option.strip("-") in name]
+            near = near or difflib.get_close_matches(option, options, cutoff=0.7)
+            fail(f"unknown option {option}" + (f" (perhaps {' or '.join(near[:2])})" if near else ""))
+        case events.MissingArgs():
+            names = [_name(missing.arg) for missing in event.missing_arguments]
+            fail(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing")
+        case events.MissingSubcommand():
+            fail(f"a word is missing: choose one of {', '.join(event.subcommand_spec.parser_from_name)}")
+        case events.InvalidChoice():
+            fail(f"{_name(event.argument)} {event.value!r} must be one of {', '.join(event.choices)}")
+        case events.BadValue(reason="too_few_values"):
+            number = event.argument.lowered.nargs
+            fail(f"{_name(event.argument)} needs {'a value' if number == 1 else f'{number} values'}")
+        case events.InstantiationFailure(argument=None):  # what a dataclass says about its own values
+            raise UserError(event.message)
+        case events.InstantiationFailure(argument=argument):
+            assert argument is not None
+            fail(f"{_name(argument)} takes {argument.lowered.metavar}: {event.message}")
+        case _:
+            return
+
+
+def _name(argument: Any) -> str:
+    name = argument.display_name()
+    return name if name.startswith("-") else name.rpartition(".")[2]
+
+
+def _spellings(hint: Any, prefix: str = "") -> Iterator[str]:
+    """Yields the options of a dataclass, and the names of its subcommands, as they are typed."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        for name, inner in typing.get_type_hints(hint, include_extras=True).items():
+            # A configuration gives its options its name, unless an annotation takes it away.
+            nested = list(_spellings(inner, f"{prefix}{name}." if dataclasses.is_dataclass(inner) else prefix))
+            yield from nested
+            markers = getattr(inner, "__metadata__", ())
+            if not nested and not {tyro.conf.Positional, tyro.conf.Suppress} & set(markers):
+                yield f"--{prefix}{name}".replace("_", "-")
+                if inner is bool:
+                    yield f"--{prefix}no-{name}".replace("_", "-")
+    for part in typing.get_args(hint):
+        name = getattr(part, "name", None)  # of tyro.conf.subcommand
+        yield from [name] if isinstance(name, str) and name else _spellings(part, prefix)

@@ -1,0 +1,26 @@
+"""`ostinato import`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from ostinato.launch.commands.show import say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Makes a run out of an exported model, to be sampled and trained further."""
+
+    file: tyro.conf.Positional[Path]
+    """The parameters.safetensors that `ostinato export` wrote, or its folder."""
+    workdir: tyro.conf.Positional[Path]
+    """Folder for the new run."""
+
+    def run(self) -> None:
+        """Writes the run."""
+        from ostinato.sample.export.exchange import PARAMETERS, import_run
+
+        file = self.file / PARAMETERS if self.file.is_dir() else self.file
+        num_parameters = import_run(file, self.workdir)
+        say(f"{self.workdir}: {num_parameters:,} parameters; 'ostinato sample' and 'ostinato train' take it")

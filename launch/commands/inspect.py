@@ -1,0 +1,79 @@
+"""`ostinato inspect`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from ostinato.configs.errors import UserError
+from ostinato.launch.commands.show import print_rows, print_table, say, show_manifest
+
+if TYPE_CHECKING:
+    from ostinato.music.piece import Piece
+
+SHOWN_ROWS = 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Shows what a dataset holds, and one of its pieces decoded."""
+
+    dataset: tyro.conf.Positional[Path]
+    """A folder that `ostinato prepare` wrote."""
+    split: str = "train"
+    """Which split the piece is taken from."""
+    piece: int = 0
+    """Number of the piece within the split."""
+
+    def run(self) -> None:
+        """Prints the tables of the dataset's report, and one piece: its first notes and its first rows."""
+        from ostinato.beam_pipelines import summary as tables
+        from ostinato.beam_pipelines.text import NO_STATISTICS
+        from ostinato.data.records import Dataset
+        from ostinato.report.text import printable
+
+        dataset = Dataset.open(self.dataset)
+        source = dataset.source(self.split)
+        if not 0 <= self.piece < len(source):
+            raise UserError(
+                f"{self.dataset}: the {self.split} split has pieces 0 to {len(source) - 1}, not {self.piece}"
+            )
+        show_manifest(self.dataset, dataset.manifest)
+        summary = tables.summarise(self.dataset, dataset.manifest)
+        if summary.splits:
+            for table in (tables.style_table(summary), tables.music_table(summary), tables.program_table(summary)):
+                print_rows(table)
+        else:
+            say(NO_STATISTICS)
+        record = source[self.piece]
+        piece = dataset.codec.decode(record.steps)
+        style = f", style {printable(record.style)}" if record.style else ""
+        say(
+            f"piece {self.piece} of {self.split}: {piece.num_notes} notes, {piece.duration_s:.1f} s{style}, "
+            f"id {record.id[:16]}"
+        )
+        heading = ["beat", "instrument", "pitch", "length", "velocity"]
+        print_table("its first notes", heading, _first_notes(piece), words=(1,))
+        rows = [[str(i), *map(str, row)] for i, row in enumerate(record.steps[:SHOWN_ROWS].tolist())]
+        print_table("its first rows", ["row", *(field.name for field in dataset.codec.fields)], rows)
+
+
+def _first_notes(piece: "Piece") -> list[list[str]]:
+    """Returns onset in quarter notes, instrument, pitch, length in quarter notes and velocity."""
+    from ostinato.beam_pipelines.text import note_name
+    from ostinato.music.midi_write import instrument_name
+    from ostinato.music.piece import DRUMS
+
+    columns = (piece.notes.onset, piece.notes.duration, piece.notes.pitch, piece.notes.velocity, piece.notes.program)
+    rows = zip(*(column[:SHOWN_ROWS].tolist() for column in columns), strict=True)
+    return [
+        [
+            f"{onset / piece.ticks_per_quarter:.2f}",
+            instrument_name(program),
+            str(pitch) if program == DRUMS else note_name(pitch),
+            f"{duration / piece.ticks_per_quarter:.2f}",
+            str(velocity),
+        ]
+        for onset, duration, pitch, velocity, program in rows
+    ]

@@ -1,0 +1,61 @@
+"""`ostinato prepare`."""
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from ostinato.configs.schema import PrepareConfig
+from ostinato.launch.commands.show import say, show_manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """Turns a collection of MIDI files into a dataset. Options of Apache Beam (--runner=FlinkRunner) go to it."""
+
+    midi: tuple[str, ...]
+    """Files, folders (searched through), globs, archives (.zip, .tar, .tar.gz, .tar.zst), lists (.txt, one path or URL
+    a line); also in any store that Beam reads (s3://, gs://, hdfs://)."""
+    output: str
+    """The dataset's folder, here or in such a store; it must not exist yet."""
+    labels: str = ""
+    """A .csv or .jsonl file with the columns path, style, split (both optional) and any further ones, which are kept as
+    metadata."""
+    parsers: int = 0
+    """Parser processes of each worker; 0 is one for each core here, one on a cluster. Changes the speed only."""
+    config: Annotated[PrepareConfig, tyro.conf.arg(name="")] = field(default_factory=PrepareConfig)
+    beam_options: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """What is left of the command line."""
+
+    def run(self) -> None:
+        """Prepares the dataset and prints what it holds."""
+        from ostinato.beam_pipelines.prepare import prepare
+        from ostinato.launch.progress import shown
+
+        with shown() as watch:
+            manifest = prepare(
+                list(self.midi),
+                self.output,
+                self.config,
+                list(self.beam_options),
+                labels=self.labels,
+                num_parsers=self.parsers,
+                watch=watch,
+            )
+        _show(self.output, manifest)
+
+
+def _show(output: str, manifest: dict[str, Any]) -> None:
+    """Prints what a dataset holds that has just been prepared, here or in another store."""
+    from ostinato.beam_pipelines.inputs import files
+
+    if not files.is_remote(output):
+        show_manifest(Path(output), manifest)
+        return
+    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+        name = "statistics.json"
+        Path(folder, name).write_bytes(files.read_bytes(files.join(output, name)))
+        show_manifest(Path(folder), manifest, title=output)
+    say(f"see {files.join(output, 'report.html')}")

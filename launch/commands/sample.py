@@ -1,0 +1,205 @@
+"""`ostinato sample`: new pieces of a run or of a baseline, one piece once more, or music without end."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import tyro
+
+from ostinato.configs.errors import UserError
+from ostinato.configs.schema import SampleConfig
+from ostinato.launch.commands.show import say
+
+if TYPE_CHECKING:
+    from ostinato.music.codec import Codec
+    from ostinato.sample.generate import Generated
+    from ostinato.train.checkpoint import LoadedRun
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Writes new pieces with a trained model: MIDI, sound and piano roll, and a page to hear and see them."""
+
+    workdir: Path | None = None
+    """The folder of a training run; with --again, where the run is now, if it was moved."""
+    model: str = ""
+    """Instead of --workdir, a simpler composer for comparison: markov:1 to markov:4 (Markov chains over rows of the
+    music), or rules (puts beats of the training pieces together anew). It learns from --dataset."""
+    dataset: Path | None = None
+    """With --model: a folder that `ostinato prepare` wrote."""
+    output: Path | None = None
+    """Folder for the new pieces; with --again a folder `again` beside the file, if it is not given."""
+    again: Path | None = None
+    """A MIDI file that this command wrote, or its .json: makes that piece again, to the same bytes. All options of the
+    music come from the file."""
+    primer: str = ""
+    """What the pieces begin with: a MIDI file, a folder of them, or a dataset (its training split, as in the paper)."""
+    harmonise: str = ""
+    """A MIDI file whose notes (or those of --melody) are kept, while other instruments are written around them."""
+    fill: str = ""
+    """A MIDI file of which --fill-bars are written anew."""
+    stream: str = ""
+    """Instead of --output, music without end: to a .mid file that can be opened at any moment, '-' or a named pipe or
+    device (raw MIDI messages in time), or port:NAME, a live MIDI port (port: is the first; needs the extra `live`)."""
+    checkpoint: Literal["best", "latest"] = "best"
+    """best (lowest validation loss) or latest."""
+    audio: bool = True
+    """Write the sound of each piece."""
+    audio_format: Literal["wav", "flac", "ogg"] = "wav"
+    """How sound is written: wav, flac (the same sound, half of the size) or ogg (Vorbis, a tenth)."""
+    soundfont: Path | None = None
+    """A SoundFont (.sf2) for the sound; the small TimGM6mb by default."""
+    config: Annotated[SampleConfig, tyro.conf.arg(name="")] = field(default_factory=SampleConfig)
+
+    def run(self) -> None:
+        """Writes the pieces, or plays without end.
+
+        Raises:
+            UserError: the options do not go together, or an input cannot be read or does not fit the model.
+        """
+        from ostinato.sample.output.write import write_pieces
+
+        if self.stream:
+            self._play()
+            return
+        made = self._compose() if self.model or self.dataset else self._again() if self.again else self._sample()
+        paths = write_pieces(
+            made.pieces,
+            made.codec,
+            made.output,
+            origins=made.origins,
+            found={name: str(Path(path).absolute()) for name, path in made.found.items()},
+            audio=self.audio_format if self.audio else None,
+            soundfont=self.soundfont,
+        )
+        kinds = "MIDI, sound and piano roll" if self.audio else "MIDI and piano roll"
+        if self.again:
+            say(f"{paths[0]}: the same bytes as {self.again} says")
+        elif self.model:
+            say(f"{made.output / 'index.html'}: {len(paths)} pieces by {self.model}")
+        else:
+            say(f"{made.output / 'index.html'}: {len(paths)} pieces to hear and see ({kinds} of each)")
+
+    def _sample(self) -> "_Made":
+        """Returns new pieces of a run."""
+        from ostinato.launch.cache import load_run
+        from ostinato.sample.output.provenance import describe_origin
+
+        if self.workdir is None or self.output is None:
+            missing = "--workdir" if self.workdir is None else "--output"
+            raise UserError(f"{missing} is missing; see 'ostinato sample --help'")
+        inputs = self._inputs()
+        run = load_run(self.workdir, self.checkpoint)
+        pieces = dict(enumerate(_generate(run, self.config, inputs)))
+        origins = {number: describe_origin(run, self.config, inputs, piece=number) for number in pieces}
+        return _Made(pieces, run.codec, self.output, origins, {"workdir": self.workdir, **inputs})
+
+    def _compose(self) -> "_Made":
+        """Returns new pieces of a baseline that knows a dataset."""
+        from ostinato.data.records import Dataset
+        from ostinato.evaluation.baselines.compose import compose, describe_composer
+        from ostinato.launch.cache import counts_of
+
+        if not self.model or self.workdir or self.again or self._inputs():
+            raise UserError("--model and --dataset go together, with --output, and not with --workdir or its options")
+        if self.dataset is None or self.output is None:
+            raise UserError(f"--model {self.model} needs --dataset, from which it learns, and --output")
+        dataset = Dataset.open(self.dataset)
+        pieces = dict(enumerate(compose(self.model, dataset, self.config, counts=lambda: counts_of(dataset))))
+        origins = {number: describe_composer(self.model, dataset, self.config, piece=number) for number in pieces}
+        return _Made(pieces, dataset.codec, self.output, origins, {"dataset": self.dataset})
+
+    def _again(self) -> "_Made":
+        """Returns one piece, made again to the same bytes from its MIDI file or the JSON beside it.
+
+        Raises:
+            ProvenanceError: the file does not say how, the model or an input is missing or another, or the bytes
+                differ.
+        """
+        from ostinato.launch.cache import cache_compilations
+        from ostinato.sample.output import provenance
+        from ostinato.sample.output.write import midi_bytes
+
+        assert self.again is not None
+        if self.config != SampleConfig():
+            raise UserError("--again takes the options of the music from its file; leave the others out")
+        recipe = provenance.read_recipe(self.again)
+        number, origin = recipe.piece, recipe.origin
+        config = provenance.config_of(recipe)
+        inputs = provenance.find_inputs(recipe, self._inputs())
+        workdir = provenance.find_workdir(recipe, self.workdir)
+        cache_compilations()
+        run = provenance.load_run(recipe, workdir)
+        # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
+        piece = _generate(run, config, inputs, num_pieces=number + 1)[number]
+        provenance.check_bytes(recipe, midi_bytes(run.codec.decode(piece.steps), origin))
+        output = self.output or self.again.parent / "again"
+        return _Made({number: piece}, run.codec, output, {number: origin}, {"workdir": workdir, **inputs})
+
+    def _play(self) -> None:
+        """Plays piece after piece to a file, a pipe or a port until nobody wants more."""
+        from ostinato.launch.cache import load_run
+        from ostinato.sample.primers import load_primers
+        from ostinato.sample.stream import endless_rows, open_sink, play
+
+        if self.workdir is None or self.output or self.again or self.model or self.harmonise or self.fill:
+            raise UserError(
+                "--stream goes with --workdir and --primer, not with --output, --again, --model, --harmonise, --fill"
+            )
+        run = load_run(self.workdir, self.checkpoint)
+        primers = load_primers(self.primer, run.codec, self.config)
+        rows = endless_rows(run.model, run.params, run.codec, self.config, primers[0] if primers else None)
+        sink = open_sink(self.stream, run.codec)
+        # Standard output may be where the music goes.
+        logger.info("%s: music without end; Ctrl-C ends it", self.stream)
+        num_notes = play(run.codec, rows, sink)
+        logger.info("%s: %d notes", self.stream, num_notes)
+
+    def _inputs(self) -> dict[str, str]:
+        """Returns the file that is given, if there is one, by the name of its option."""
+        inputs = {"primer": self.primer, "harmonise": self.harmonise, "fill": self.fill}
+        given = {name: path for name, path in inputs.items() if path}
+        if len(given) > 1:
+            raise UserError("--primer, --harmonise and --fill exclude each other; give one of them")
+        return given
+
+
+class _Made(NamedTuple):
+    """Pieces by number, and what is written beside them: how each was made, and where that was found."""
+
+    pieces: "Mapping[int, Generated]"
+    codec: "Codec"
+    output: Path
+    origins: Mapping[int, dict[str, Any]]
+    found: Mapping[str, str | Path]
+
+
+def _generate(
+    run: "LoadedRun", config: SampleConfig, inputs: Mapping[str, str], *, num_pieces: int | None = None
+) -> "list[Generated]":
+    """Returns the pieces that the options ask for, or only the first few of them.
+
+    Args:
+        run: the trained model.
+        config: all options.
+        inputs: at most one file, by the name of its option: `primer`, `harmonise` or `fill`.
+        num_pieces: how many are needed. Primers are drawn for all, and filled bars are the best of all.
+    """
+    from ostinato.sample.generate import generate
+    from ostinato.sample.infill import fill, harmonise
+    from ostinato.sample.primers import load_primers, read_piece
+    from ostinato.sample.rank import make_score
+
+    needed = dataclasses.replace(config, num_pieces=num_pieces or config.num_pieces)
+    network = run.model, run.params, run.codec
+    if "harmonise" in inputs:
+        return harmonise(*network, needed, read_piece(Path(inputs["harmonise"])))
+    if "fill" in inputs:
+        return fill(*network, config, read_piece(Path(inputs["fill"])))
+    primers = load_primers(inputs.get("primer", ""), run.codec, config)
+    return generate(*network, needed, primers, score=make_score(run, config.best_by))

@@ -1,0 +1,106 @@
+"""`ostinato train`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ostinato.configs.errors import ExitCode, StoppedError
+from ostinato.configs.presets import PRESETS
+from ostinato.configs.schema import TrainConfig
+from ostinato.launch.commands.show import say
+
+PRESET = tyro.extras.subcommand_type_from_defaults(
+    {name: preset().train for name, preset in PRESETS.items()},
+    {name: (preset.__doc__ or "").split("\n\n")[0] for name, preset in PRESETS.items()},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Trains a model on a dataset, or goes on where an earlier run in the same workdir stopped."""
+
+    dataset: Path
+    """A folder that `ostinato prepare` wrote."""
+    workdir: Path
+    """Folder for checkpoints and metrics."""
+    coordinator: str = ""
+    """HOST:PORT of process 0, where several processes train together. With the next two it says who this process is;
+    launchers (`ostinato launch local`, Slurm, Open MPI, TPU pods, the files in launch/) say it by themselves."""
+    num_processes: int = 0
+    """How many processes train together."""
+    process_id: int = -1
+    """The number of this process; the first is 0."""
+    start_timeout_s: float = 300.0
+    """Seconds until a process that does not come is given up."""
+    from_step: int = -1
+    """Go on from the checkpoint of this step instead of the latest; later ones are set aside. To be given once."""
+    init_from: Path | None = None
+    """Begin with the best checkpoint of another run of the same codec and network: fine-tuning."""
+    old_dataset: Path | None = None
+    """Music that shall not be forgotten: --data.old-share of each batch is read from here."""
+    profile: str = ""
+    """Steps, such as 100-105, of which a JAX trace is written to the folder profile/ of the run."""
+    config: Annotated[PRESET, tyro.conf.arg(name="")]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
+    """The preset, and options that change it."""
+
+    def run(self) -> None:
+        """Trains, with the other processes of the run if there are any, and says how good the model is.
+
+        Raises:
+            StoppedError: SIGTERM came; a checkpoint is saved.
+        """
+        import hashlib
+        import logging
+        import os
+
+        import jax
+
+        from ostinato.data.records import Dataset
+        from ostinato.launch.cache import cache_compilations
+        from ostinato.train.hosts.distributed import Settings, initialize
+        from ostinato.train.hosts.preemption import StopSignal
+        from ostinato.train.loop import train
+        from ostinato.train.profiling import steps_to_profile
+
+        assert isinstance(self.config, TrainConfig)
+        profile = steps_to_profile(self.profile)
+        if not os.environ.get("OSTINATO_TRACEBACK"):
+            logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs each error that it raises, at length
+        dataset = Dataset.open(self.dataset)
+        settings = Settings(
+            coordinator=self.coordinator,
+            num_processes=self.num_processes,
+            process_id=self.process_id,
+            start_timeout_s=self.start_timeout_s,
+        )
+        configuration = hashlib.sha256(repr(self.config).encode()).hexdigest()
+        initialize(settings, same={"configuration": configuration[:12], "dataset": dataset.fingerprint[:12]})
+        cache_compilations()
+        with StopSignal() as should_stop:
+            result = train(
+                self.config,
+                dataset,
+                self.workdir,
+                should_stop=should_stop,
+                from_step=None if self.from_step < 0 else self.from_step,
+                profile=profile,
+                init_from=self.init_from,
+                old_dataset=None if self.old_dataset is None else Dataset.open(self.old_dataset),
+            )
+        if not result.finished:
+            raise StoppedError(
+                f"{self.workdir}: asked to stop, step {result.step} is saved; the same command goes on",
+                exit_code=ExitCode.PREEMPTED,
+            )
+        if jax.process_index() != 0:
+            return
+        if result.best_loss is None:
+            losses = "no validation split, so the latest checkpoint is the best"
+        else:
+            losses = (
+                f"validation loss {result.initial_loss:.4f} at the start, "
+                f"{result.best_loss:.4f} at step {result.best_step}, the best"
+            )
+        say(f"{self.workdir}: {result.step} steps done; {losses}")
