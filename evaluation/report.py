@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Set
 from pathlib import Path, PurePath
 from typing import Any
 
+from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.data.ngram_files import NgramCounts
-from ostinato.data.records import Dataset, write_atomically
+from ostinato.data.records import Dataset
 from ostinato.evaluation import plots, tables
 from ostinato.evaluation.examples import choose_examples
 from ostinato.evaluation.measure import EvaluationConfig, measure_run
@@ -42,7 +43,7 @@ def evaluate_run(
     if listening is not None:
         report["listening"] = listening.results
     page = report_page(report, music, names=names, with_audio=audio, listening=listening)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     write_atomically(output / "report.html", page.encode())
     write_atomically(output / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     return report

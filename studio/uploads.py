@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.configs.errors import UserError
-from ostinato.data.atomic import write_atomically
+from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES, MidiReason
@@ -56,7 +56,7 @@ class Uploads:
         if not path.is_file():
             if sum(1 for _ in self._folder.glob("*/*")) >= MAX_FILES:
                 raise UserError(f"{name}: {MAX_FILES} files are kept already; delete some of them in {self._folder}")
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_atomically(path, data)
         return {"name": name, "sha256": sha256, **summary_of(piece), "roll": roll_of(piece)}
 

@@ -14,7 +14,7 @@ from ostinato.benchmarks.rolls.read import Rolls, read_rolls
 from ostinato.benchmarks.rolls.recipes import Column, Recipe
 from ostinato.benchmarks.rolls.score import fit_independent_keys, score_frames, uniform
 from ostinato.benchmarks.rolls.table import Result, markdown
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import count_params
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def bench_rolls(
             for name, rolls in sets.items()
         },
     }
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     path = output / "rolls.json"
     known = [Result(**entry) for entry in json.loads(path.read_text())["results"]] if path.exists() else []
     done = {_key(result): result for result in known}

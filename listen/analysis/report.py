@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ostinato.data.atomic import write_atomically
+from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.evaluation.tables import Rows
 from ostinato.listen.analysis.responses import check, responses_of
 from ostinato.listen.design.study import Study
@@ -118,7 +118,7 @@ def write_results(
     folder: Path, study: Study, results: dict[str, Any], listeners: Sequence[Listener], problems: Sequence[str]
 ) -> None:
     """Writes results.json, results.html and answers.csv."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_atomically(folder / RESULTS_JSON, (json.dumps(results, indent=1, ensure_ascii=False) + "\n").encode())
     write_atomically(folder / RESULTS_HTML, page(results, problems).encode())
     write_atomically(folder / ANSWERS_CSV, answers_csv(study, listeners).encode())

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from ostinato.data.atomic import write_atomically
+from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.listen.design.encode import encode_mp3, encode_opus, equal_sizes
 from ostinato.listen.design.loudness import integrated_lufs, true_peak_dbtp
 from ostinato.listen.design.prompts import first_seconds
@@ -87,7 +87,7 @@ def render_clips(
         for clip, *contents in zip(clips, equal_sizes(opus), mp3, strict=True)
         for file, content in zip(clip.files.values(), contents, strict=True)
     }
-    (folder / AUDIO_FOLDER).mkdir(parents=True)
+    make_folder(folder / AUDIO_FOLDER)
     midnight_s = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     for file in sorted(data):  # in the order of their random names, all with the same time: neither tells conditions
         write_atomically(folder / file, data[file])

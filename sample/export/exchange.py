@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import init_params
 from ostinato.music.codecs import codec_from_json
 from ostinato.sample.export.torch_layout import from_torch_layout, to_torch_layout
@@ -131,7 +131,7 @@ def import_run(path: Path, workdir: Path) -> int:
         "imported": {"file": path.name, "params_sha256": exported.description["params_sha256"]},
         "progress": Progress()._asdict(),
     }
-    workdir.mkdir(parents=True, exist_ok=True)
+    make_folder(workdir)
     with Checkpoints(workdir) as checkpoints:
         checkpoints.save(state, description, validation_loss=None)
     return sum(leaf.size for leaf in jax.tree.leaves(exported.params))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.midi_write import instrument_name
@@ -46,7 +46,7 @@ def write_pieces(
         audio: how the sound is written; None writes none.
         soundfont: for the sound; None is the default one.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     _remove_earlier(output)
     paths, entries = [], []
     for number, generated in pieces.items():
