@@ -103,7 +103,7 @@ def summarise(folder: Path, manifest: dict[str, Any]) -> Summary:
         content = json.loads(path.read_text())
         splits = _read_statistics(content["splits"])
         styles = {style: _read_statistics(splits) for style, splits in content["styles"].items()}
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: damaged ({error}); run 'ostinato prepare' again") from error
     return Summary(folder, manifest, splits, styles)
 

@@ -107,7 +107,10 @@ def open_counts(folder: Path, fingerprint: str) -> NgramCounts | None:
     """Returns the counts in a folder, or None if they are not there, not whole, or not those of this dataset."""
     if not (folder / FILE).is_file():
         return None
-    document = json.loads((folder / FILE).read_text())
+    try:
+        document = dict(json.loads((folder / FILE).read_text()))
+    except (ValueError, TypeError):
+        return None
     wanted = {"format": FORMAT, "fingerprint": fingerprint, "orders": list(ORDERS)}
     if any(document.get(name) != value for name, value in wanted.items()):
         return None

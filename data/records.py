@@ -200,8 +200,8 @@ class Dataset:
                 f"{path}: not a finished dataset (manifest.json is missing); run 'ostinato prepare' first"
             )
         try:
-            manifest = json.loads(file.read_text())
-        except ValueError as error:
+            manifest = dict(json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
             raise DatasetError(f"{file}: damaged ({error}); run 'ostinato prepare' again") from error
         if manifest.get("format") != FORMAT:
             raise DatasetError(f"{path}: has format {manifest.get('format')}, this version of ostinato reads {FORMAT}")

@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ostinato.configs.errors import UserError, file_errors
+
 Points = Sequence[tuple[float, float]]
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The dots of a Braille character (U+2800), two in a row, from the top."""
@@ -39,6 +41,9 @@ def curve_in_text(points: Points, *, width: int, height: int) -> list[str]:
 
 def write_curves(curves: Mapping[str, tuple[Points, Points]], path: Path) -> None:
     """Writes a PNG of the training (faint) and validation losses of each run, by its name."""
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix[1:] not in kinds:
+        raise UserError(f"{path}: must end in .png, or in another of .{', .'.join(kinds)}")
     figure = Figure(figsize=(8, 5), layout="constrained")  # without pyplot: it keeps figures, and looks for a display
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -51,7 +56,8 @@ def write_curves(curves: Mapping[str, tuple[Points, Points]], path: Path) -> Non
     if axes.get_legend_handles_labels()[0]:
         axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    with file_errors(path):
+        figure.savefig(path, dpi=120)
 
 
 def _xy(points: Points) -> tuple[Sequence[float], Sequence[float]]:

@@ -98,5 +98,5 @@ def summarise_run(workdir: Path) -> RunSummary:
 def _finished(checkpoint: Path) -> bool:
     try:
         return json.loads((checkpoint / "run" / "metadata").read_bytes())["progress"]["finished"]
-    except (OSError, ValueError, KeyError):  # damaged, or removed just now: resuming the run will tell
+    except (OSError, ValueError, KeyError, TypeError):  # damaged, or removed just now: resuming the run will tell
         return False

@@ -44,7 +44,7 @@ def read_rolls(folder: Path, name: str) -> Rolls:
         raise UserError(f"{path}: no such file; --data is the folder that holds {', '.join(FILES.values())}")
     try:
         content = scipy.io.loadmat(path)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except (ValueError, TypeError, NotImplementedError, scipy.io.matlab.MatReadError) as error:
         raise UserError(f"{path}: not a MATLAB file ({error})") from error
     return Rolls(*(_read_split(path, content, key) for key in ("traindata", "validdata", "testdata")))
 

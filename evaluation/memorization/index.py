@@ -206,7 +206,10 @@ def open_index(folder: Path, fingerprint: str) -> CopyIndex | None:
     """Returns the index in a folder, mapped into memory, or None if it is not there or not that of this dataset."""
     if not (folder / FILE).is_file():
         return None
-    description = json.loads((folder / FILE).read_text())
+    try:
+        description = dict(json.loads((folder / FILE).read_text()))
+    except (ValueError, TypeError):
+        return None
     if (description.get("format"), description.get("fingerprint")) != (FORMAT, fingerprint):
         return None
     return CopyIndex(description, {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})

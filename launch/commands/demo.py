@@ -46,6 +46,8 @@ class Demo:
 
         console = Console()
         config = PRESETS[self.preset]()
+        options = {name: getattr(self, name) for name in ("num_pieces", "num_notes", "temperature", "seed")}
+        sampling = SampleConfig(**options)  # a wrong one is told before all that takes time
         midi, dataset, run, music, report = (
             self.output / name for name in ("midi", "dataset", "run", "music", "report")
         )
@@ -60,10 +62,9 @@ class Demo:
             Train(dataset=dataset, workdir=run, config=config.train).run()
 
         made_by = {"params_sha256": show(run)["best_params_sha256"]}
-        options = {name: getattr(self, name) for name in ("num_pieces", "num_notes", "temperature", "seed")}
         if not _made_before(music / "pieces.json", made_by | options):
             console.rule("Sample")
-            Sample(workdir=run, output=music, config=SampleConfig(**options)).run()
+            Sample(workdir=run, output=music, config=sampling).run()
         if not _made_before(report / "report.json", made_by):
             console.rule("Evaluate")
             Evaluate(workdir=run, dataset=dataset, output=report, num_samples=_NUM_SAMPLES).run()

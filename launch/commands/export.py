@@ -7,7 +7,6 @@ from typing import Literal
 
 import tyro
 
-from ostinato.configs.errors import file_errors
 from ostinato.launch.commands.show import say
 
 
@@ -24,15 +23,14 @@ class Export:
 
     def run(self) -> None:
         """Writes the files."""
-        from ostinato.data.records import write_atomically
+        from ostinato.data.atomic import make_folder, write_atomically
         from ostinato.launch.cache import load_run
         from ostinato.sample.export.exchange import PARAMETERS, write_parameters
         from ostinato.sample.export.step_export import BEGIN, STEP, write_step
 
         run = load_run(self.workdir, self.checkpoint)
-        with file_errors(self.output):
-            self.output.mkdir(parents=True, exist_ok=True)
-            description = write_parameters(run, self.output / PARAMETERS)
-            description["sampling_step"] = write_step(run, self.output)
-            write_atomically(self.output / "description.json", (json.dumps(description, indent=1) + "\n").encode())
+        make_folder(self.output)
+        description = write_parameters(run, self.output / PARAMETERS)
+        description["sampling_step"] = write_step(run, self.output)
+        write_atomically(self.output / "description.json", (json.dumps(description, indent=1) + "\n").encode())
         say(f"{self.output}: {PARAMETERS} (in torch.nn's layout), {STEP} with {BEGIN}, and description.json")

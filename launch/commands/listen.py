@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from ostinato.configs.errors import UserError
+from ostinato.configs.errors import UserError, file_errors
 from ostinato.configs.listen import StudyConfig
 from ostinato.launch.commands.show import print_table, say
 
@@ -152,7 +152,9 @@ class ListenExport:
         from ostinato.listen.design.study import Study
         from ostinato.listen.web.pages import write_static
 
-        write_static(Study.open(self.study), self.output)
+        study = Study.open(self.study)
+        with file_errors(self.output):
+            write_static(study, self.output)
         say(
             f"{self.output}: copy it to any web host; 'ostinato listen results {self.study} --answers FILES' reads "
             "the files that listeners send"

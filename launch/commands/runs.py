@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from ostinato.configs.errors import UserError, file_errors
+from ostinato.configs.errors import UserError
 from ostinato.launch.commands.show import print_table, say
 
 PLOT = "curves.png"
@@ -93,8 +93,7 @@ class RunsPlot:
                 width = min(100, shutil.get_terminal_size().columns) - 10
                 print("\n".join(curve_in_text(points, width=width, height=HEIGHT_ROWS)))
         path = self.output or self.folder / PLOT
-        with file_errors(path):
-            write_curves(curves, path)
+        write_curves(curves, path)
         say(f"{path} is written")
 
 

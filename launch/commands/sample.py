@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from ostinato.configs.errors import UserError
+from ostinato.configs.errors import UserError, file_errors
 from ostinato.configs.schema import SampleConfig
 from ostinato.launch.commands.show import say
 
@@ -154,10 +154,11 @@ class Sample:
         run = load_run(self.workdir, self.checkpoint)
         primers = load_primers(self.primer, run.codec, self.config)
         rows = endless_rows(run.model, run.params, run.codec, self.config, primers[0] if primers else None)
-        sink = open_sink(self.stream, run.codec)
-        # Standard output may be where the music goes.
-        logger.info("%s: music without end; Ctrl-C ends it", self.stream)
-        num_notes = play(run.codec, rows, sink)
+        with file_errors(self.stream):
+            sink = open_sink(self.stream, run.codec)
+            # Standard output may be where the music goes.
+            logger.info("%s: music without end; Ctrl-C ends it", self.stream)
+            num_notes = play(run.codec, rows, sink)
         logger.info("%s: %d notes", self.stream, num_notes)
 
     def _inputs(self) -> dict[str, str]:

@@ -193,10 +193,10 @@ def _to_bytes(document: dict[str, Any]) -> bytes:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text())
+        return dict(json.loads(file.read_text()))
     except OSError as error:
         raise StudyError(
             f"{file.parent}: not a study ({file.name} is missing); run 'ostinato listen create'"
         ) from error
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise StudyError(f"{file}: damaged ({error}); create the study again") from error
