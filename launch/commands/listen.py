@@ -108,9 +108,9 @@ class ListenResults:
         Raises:
             UserError: nobody has answered, or an answer file is damaged and nothing else is there.
         """
+        from ostinato.launch.extras import needs_extra
         from ostinato.listen.analysis import report
         from ostinato.listen.analysis.answer_files import read_answer_files
-        from ostinato.launch.extras import needs_extra
         from ostinato.listen.design.study import ANSWERS_FILE, Study
         from ostinato.listen.web.answers import Answers
 
