@@ -17,7 +17,7 @@ from ostinato.configs.errors import file_errors
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a file for writing that appears when the block ends without an error; replaces an older one."""
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")  # several may write at once
     with file_errors(path):
         try:
             with partial.open("wb") as file:

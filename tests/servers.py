@@ -9,6 +9,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 from ostinato.beam_pipelines.inputs import files
 
@@ -57,27 +58,33 @@ class FolderHandler(http.server.SimpleHTTPRequestHandler):
 
 
 class RangesHandler(FolderHandler):
-    """Sends a file from any byte on, as most servers do."""
+    """Sends any part of a file, as most servers do."""
 
     max_bytes = -1
     """The connection breaks after so many."""
+    asked: ClassVar[list[str]] = []
+    """The method and range of each request; for a test to clear."""
 
-    def end_headers(self) -> None:
-        self.send_header("Accept-Ranges", "bytes")
-        super().end_headers()
+    def parse_request(self) -> bool:
+        is_request = super().parse_request()
+        if is_request:
+            self.asked.append(f"{self.command} {self.headers.get('Range', '')}".strip())
+        return is_request
 
     def do_GET(self) -> None:
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "bytes=0-"))
         path = Path(self.translate_path(self.path))
-        if not wanted or not path.is_file():
+        if not path.is_file():
             super().do_GET()
             return
-        start = int(wanted[1])
-        data = path.read_bytes()[start:]
-        self.send_response(http.HTTPStatus.PARTIAL_CONTENT if start else http.HTTPStatus.OK)
-        self.send_header("Content-Length", str(len(data)))
+        data = path.read_bytes()
+        start, stop = 0, len(data)
+        if wanted := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")):
+            start, stop = int(wanted[1]), min(int(wanted[2]) + 1, stop)
+        self.send_response(http.HTTPStatus.PARTIAL_CONTENT if wanted else http.HTTPStatus.OK)
+        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        self.send_header("Content-Length", str(stop - start))
         self.end_headers()
-        self.wfile.write(data[: self.max_bytes] if self.max_bytes >= 0 else data)
+        self.wfile.write(data[start : stop if self.max_bytes < 0 else min(stop, start + self.max_bytes)])
 
 
 class BreakingHandler(RangesHandler):

@@ -1,4 +1,4 @@
-"""Why something cannot be read: the closed list of reasons, and the two errors that carry them."""
+"""Why something cannot be read: the closed list of reasons, and the errors that carry them."""
 
 from typing import Literal, get_args
 
@@ -19,6 +19,10 @@ READ_REASONS: tuple[ReadReason, ...] = get_args(ReadReason)
 too_large: above max_file_mb. unreadable: the system or a server refuses, or the archive uses an unknown compression.
 encrypted: needs a password. damaged_member: its bytes are not those that were put into the archive. damaged_archive:
 what else the archive holds cannot be known. archive_bomb: few bytes that become absurdly many."""
+
+
+class SourceError(UserError):
+    """Nothing usable where the user said the MIDI files are."""
 
 
 class UnreadableError(UserError):

@@ -1,64 +1,23 @@
-"""Files, wherever they are: paths on this machine, s3://, http(s)://, and the other filesystems that Beam knows."""
+"""Files, wherever they are: paths on this machine, and URLs of the stores that fsspec knows; see `stores`.
 
-import bisect
+fsspec is not asked for files on this machine: it opens FIFOs and devices, and writes none that appears whole.
+"""
+
 import contextlib
-import functools
-import io
 import os
-import re
-import secrets
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Protocol
+from pathlib import Path
+from typing import BinaryIO
 
-from ostinato.beam_pipelines.inputs import local_files
-from ostinato.beam_pipelines.inputs.errors import StorageError as StorageError
-from ostinato.beam_pipelines.inputs.local_files import BUFFER_BYTES, PARTIAL_SUFFIX, PartialFile
-
-MAX_GAP_BYTES = 1 << 20
-"""Ranges of a remote file that lie closer are read as one: a request takes as long as so many bytes."""
-
-REMOTE_READERS = 16
-"""Threads that wait for a server."""
-
-_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
-
-
-class Remote(Protocol):
-    """What a kind of remote storage can do; everything raises StorageError."""
-
-    def open(self, path: str, /) -> BinaryIO: ...
-
-    def read(self, path: str, max_bytes: int | None, /) -> bytes: ...
-
-    def read_range(self, path: str, offset: int, length: int, /) -> bytes: ...
-
-    def is_file(self, path: str, /) -> bool: ...
-
-    def list_files(self, folder: str, /) -> list[str]: ...
-
-    def put(self, path: str, file: BinaryIO, /) -> None: ...
-
-    def delete(self, paths: list[str], /) -> None: ...
-
-
-def is_remote(path: str) -> bool:
-    """Returns whether the path is a URL."""
-    return bool(_SCHEME.match(path))
-
-
-_beam_args: list[str] = []
-"""Set once for each process, as Beam's own `FileSystems` is."""
-
-
-def configure(beam_args: Sequence[str]) -> None:
-    """Takes Beam's options for storage (--s3_endpoint_url and so on); called in the driver and in each worker."""
-    from apache_beam.io.filesystems import FileSystems
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    FileSystems.set_options(PipelineOptions(list(beam_args)))
-    _beam_args[:] = beam_args
+from ostinato.beam_pipelines.inputs import stores
+from ostinato.beam_pipelines.inputs.errors import StorageError
+from ostinato.beam_pipelines.inputs.stores import configure as configure
+from ostinato.beam_pipelines.inputs.stores import is_remote, is_web, reading
+from ostinato.data.atomic import atomic_file
 
 
 def join(folder: str, *names: str) -> str:
@@ -74,9 +33,11 @@ def open_binary(path: str) -> BinaryIO:
     Raises:
         StorageError: it is missing, not a regular file, or cannot be read.
     """
-    if is_remote(path):
-        return _remote(path).open(path)
-    return local_files.open_binary(path)
+    with reading(path):
+        if is_remote(path):
+            return stores.open_binary(path)
+        _check_regular(path)
+        return open(path, "rb")
 
 
 def read_bytes(path: str, *, max_bytes: int | None = None) -> bytes:
@@ -85,8 +46,10 @@ def read_bytes(path: str, *, max_bytes: int | None = None) -> bytes:
     Raises:
         StorageError: it is missing, not a regular file, has more than max_bytes, or cannot be read.
     """
-    data = _remote(path).read(path, max_bytes) if is_remote(path) else local_files.read_bytes(path, max_bytes)
-    if max_bytes is not None and len(data) > max_bytes:
+    end = None if max_bytes is None else max_bytes + 1
+    with reading(path):
+        data = (stores.read if is_remote(path) else _read_here)(path, end)
+    if end is not None and len(data) >= end:
         raise StorageError(path, f"more than the {max_bytes} bytes allowed", reason="too_large")
     return data
 
@@ -97,11 +60,14 @@ def read_ranges(path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
     Raises:
         StorageError: the file cannot be read, or ends before the end of a range.
     """
-    found = _read_remote_ranges(path, ranges) if is_remote(path) else local_files.read_ranges(path, ranges)
-    for (offset, length), data in zip(ranges, found, strict=True):
-        if len(data) < length:
-            raise StorageError(path, f"ends before byte {offset + length}")
-    return found
+    found: dict[tuple[int, int], bytes] = {}
+    with open_binary(path) as file, reading(path):
+        for offset, length in sorted(set(ranges)):  # what lies close together comes with one request
+            file.seek(offset)
+            found[offset, length] = file.read(length)
+            if len(found[offset, length]) < length:
+                raise StorageError(path, f"ends before byte {offset + length}")
+    return [found[one] for one in ranges]
 
 
 def write_bytes(path: str, data: bytes) -> None:
@@ -121,20 +87,36 @@ def create(path: str) -> Iterator[BinaryIO]:
     Raises:
         StorageError: it cannot be written.
     """
-    with _create_remote(path) if is_remote(path) else local_files.create(path) as file:
-        yield file
-
-
-def exists(path: str) -> bool:
-    """Returns whether there is a file or a folder of this name."""
-    if is_remote(path):
-        return _remote(path).is_file(path) or bool(_remote(path).list_files(path))
-    return os.path.lexists(path)
+    with contextlib.ExitStack() as stack:
+        local = Path(path)
+        if is_remote(path):  # written to this machine first: what was begun in a store can hardly be taken back
+            local = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostinato-")), "file")
+        try:
+            local.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(local) as file:
+                yield file
+        except OSError as error:
+            raise StorageError(path, f"cannot be written ({error.strerror or error})") from error
+        if is_web(path):
+            raise StorageError(path, "cannot be written: a web server is for reading only")
+        if is_remote(path):
+            with reading(path, "written"):
+                fs, name = stores.locate(path)
+                fs.put_file(local, name)
 
 
 def is_file(path: str) -> bool:
     """Returns whether there is a file of this name."""
-    return _remote(path).is_file(path) if is_remote(path) else os.path.isfile(path)
+    if not is_remote(path):
+        return os.path.isfile(path)
+    try:
+        with reading(path):
+            fs, name = stores.locate(path)
+            return fs.info(name)["type"] == "file"
+    except StorageError as error:
+        if error.reason == "missing":
+            return False
+        raise
 
 
 def list_files(folder: str) -> list[str]:
@@ -143,7 +125,19 @@ def list_files(folder: str) -> list[str]:
     Raises:
         StorageError: a folder cannot be listed.
     """
-    return _remote(folder).list_files(folder) if is_remote(folder) else local_files.list_files(folder)
+    if is_web(folder):
+        raise StorageError(folder, "a web server does not list its folders; name the files, or give a list of them")
+    if is_remote(folder):
+        with reading(folder, "listed"):
+            fs, root = stores.locate(folder)
+            found = (name.removeprefix(root.rstrip("/") + "/") for name in fs.find(root))
+            return sorted(join(folder, name) for name in found if name not in ("", root) and not name.endswith("/"))
+
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise StorageError(error.filename, f"cannot be listed ({error.strerror})") from error
+
+    return sorted(os.path.join(parent, name) for parent, _, names in os.walk(folder, onerror=fail) for name in names)
 
 
 def delete_folder(path: str) -> None:
@@ -152,60 +146,31 @@ def delete_folder(path: str) -> None:
     Raises:
         StorageError: something in it cannot be deleted.
     """
-    if not is_remote(path):
-        local_files.delete_folder(path)
-    elif files := _remote(path).list_files(path):
-        _remote(path).delete(files)
+    with reading(path, "deleted"):
+        if not is_remote(path):
+            if os.path.lexists(path):
+                shutil.rmtree(path)
+            return
+        names = [stores.locate(file)[1] for file in list_files(path)]
+        with ThreadPoolExecutor(stores.MAX_THREADS) as executor:
+            list(executor.map(stores.locate(path)[0].rm_file, names))
 
 
-def _remote(path: str) -> Remote:
-    match = _SCHEME.match(path)
-    assert match, path
-    return _client(match[1].lower(), tuple(_beam_args))
+def _check_regular(path: str) -> int:
+    """Returns the size of a file; opening a FIFO would wait for a writer, reading /dev/zero would never end."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise StorageError(path, kind, reason="not_a_file")
+    return status.st_size
 
 
-@functools.lru_cache(maxsize=8)
-def _client(scheme: str, beam_args: tuple[str, ...]) -> Remote:
-    # Imported here: most collections lie on this machine, and Beam and boto3 take a second.
-    if scheme == "s3":
-        from ostinato.beam_pipelines.inputs.s3 import S3
-
-        return S3(beam_args)
-    if scheme in ("http", "https"):
-        from ostinato.beam_pipelines.inputs.web import Web
-
-        return Web()
-    from ostinato.beam_pipelines.inputs.beam_files import BeamFiles
-
-    return BeamFiles()
-
-
-def _read_remote_ranges(path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-    starts: list[int] = []
-    stops: list[int] = []
-    for offset, length in sorted(ranges):
-        if starts and offset - stops[-1] <= MAX_GAP_BYTES:
-            stops[-1] = max(stops[-1], offset + length)
-        else:
-            starts.append(offset)
-            stops.append(offset + length)
-    remote = _remote(path)
-    with ThreadPoolExecutor(REMOTE_READERS) as executor:
-        pieces = list(executor.map(lambda start, stop: remote.read_range(path, start, stop - start), starts, stops))
-    found = []
-    for offset, length in ranges:
-        span = bisect.bisect_right(starts, offset) - 1
-        begin = offset - starts[span]
-        found.append(pieces[span][begin : begin + length])
-    return found
-
-
-@contextlib.contextmanager
-def _create_remote(path: str) -> Iterator[BinaryIO]:
-    # Written to this machine first: what was begun on a server can hardly be taken back.
-    local = os.path.join(tempfile.gettempdir(), f"ostinato.{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
-    with io.BufferedRandom(PartialFile(local, path), BUFFER_BYTES) as file:
-        os.unlink(local)
-        yield file
-        file.seek(0)
-        _remote(path).put(path, file)
+def _read_here(path: str, end: int | None) -> bytes:
+    size = _check_regular(path)
+    if end is not None and size >= end:
+        raise StorageError(path, f"{size} bytes, at most {end - 1} are allowed", reason="too_large")
+    with open(path, "rb", buffering=0) as file:
+        data = file.read(size + 1) or b""
+        if len(data) != size:  # it is growing, or one of the kernel's own, which have no size
+            data += file.read(-1 if end is None else end) or b""
+        return data

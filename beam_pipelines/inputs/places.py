@@ -8,9 +8,11 @@ import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from fsspec.utils import glob_translate
+
 from ostinato.beam_pipelines.inputs import files
-from ostinato.beam_pipelines.inputs.files import StorageError, is_remote
-from ostinato.configs.errors import UserError
+from ostinato.beam_pipelines.inputs.errors import SourceError, StorageError
+from ostinato.beam_pipelines.inputs.stores import is_remote, is_web
 from ostinato.music.midi import MIDI_SUFFIXES
 
 ZIP_SUFFIXES = (".zip",)
@@ -21,10 +23,6 @@ LIST_SUFFIX = ".txt"
 
 _GLOB = re.compile(r"[*?[]")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-class SourceError(UserError):
-    """Nothing usable where the user said the MIDI files are."""
 
 
 class Place(NamedTuple):
@@ -86,22 +84,17 @@ def stem(path: str) -> str:
 
 def printable(name: str) -> str:
     r"""Returns a name as text that any program can show: what is not UTF-8, and control characters, as \xff and \n."""
-    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), name)
+    return _UNPRINTABLE.sub(lambda found: _escape(ord(found[0])), name)
 
 
-def _escape(character: str) -> str:
-    code = ord(character)
+def _escape(code: int) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # Python's stand-in for a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode()
+    return chr(code).encode("unicode_escape").decode()
 
 
 def _url_path(path: str) -> str:
-    return urllib.parse.unquote(urllib.parse.urlsplit(path).path) if _is_web(path) else path
-
-
-def _is_web(path: str) -> bool:
-    return path[:8].lower().startswith(("http://", "https://"))
+    return urllib.parse.unquote(urllib.parse.urlsplit(path).path) if is_web(path) else path
 
 
 def _identity(path: str, real_folder: Callable[[str], str]) -> str:
@@ -122,49 +115,29 @@ def _expand(pattern: str) -> Iterator[Place]:
         if not paths:
             raise SourceError(f"{pattern}: no such file or folder")
         for path in paths:
-            yield from _walk(path) if os.path.isdir(path) else _matched(pattern, path)
+            yield from _walk(path) if os.path.isdir(path) else _in_folder(_fixed_folder(pattern), [path], named=True)
 
 
 def _expand_remote(pattern: str) -> Iterator[Place]:
-    if _is_web(pattern):
+    if is_web(pattern):
         yield Place(pattern, os.path.basename(_url_path(pattern)))
     elif not pattern.endswith("/") and files.is_file(pattern):
         yield Place(pattern, os.path.basename(pattern))
-    elif _GLOB.search(pattern):
-        wanted = re.compile(_glob_expression(pattern))
-        paths = [path for path in files.list_files(_fixed_folder(pattern)) if wanted.fullmatch(path)]
-        if not paths:
-            raise SourceError(f"{pattern}: no such file")
-        for path in paths:
-            yield from _matched(pattern, path)
     else:
-        paths = files.list_files(pattern)
+        is_glob = bool(_GLOB.search(pattern))
+        root = _fixed_folder(pattern) if is_glob else pattern
+        paths = files.list_files(root)
+        if is_glob:
+            paths = list(filter(re.compile(glob_translate(pattern)).fullmatch, paths))
         if not paths:
             raise SourceError(f"{pattern}: no such file or folder")
-        yield from _in_folder(pattern, paths)
-
-
-def _matched(pattern: str, path: str) -> Iterator[Place]:
-    return (place._replace(named=True) for place in _in_folder(_fixed_folder(pattern), [path]))
+        yield from _in_folder(root, paths, named=is_glob)
 
 
 def _fixed_folder(pattern: str) -> str:
     """Returns the part of a glob in which nothing can vary."""
     folder, slash, _ = _GLOB.split(pattern)[0].rpartition("/")
     return folder or slash
-
-
-def _glob_expression(pattern: str) -> str:
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    expression = re.sub(
-        r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.",
-        lambda found: (
-            parts.get(found[0]) or (found[0].replace("[!", "[^", 1) if len(found[0]) > 1 else re.escape(found[0]))
-        ),
-        pattern,
-        flags=re.DOTALL,
-    )
-    return f"(?s:{expression})"
 
 
 def _walk(root: str) -> Iterator[Place]:
@@ -177,11 +150,11 @@ def _walk(root: str) -> Iterator[Place]:
         yield from _in_folder(root, [os.path.join(folder, name) for name in names + disguised])
 
 
-def _in_folder(root: str, paths: list[str]) -> Iterator[Place]:
+def _in_folder(root: str, paths: list[str], *, named: bool = False) -> Iterator[Place]:
     start = len(os.path.join(root, "")) if root else 0
     for path in paths:
         if path.lower().endswith(MIDI_SUFFIXES + ARCHIVE_SUFFIXES):
-            yield Place(path, path[start:], named=False)
+            yield Place(path, path[start:], named)
 
 
 def _read_list(path: str) -> Iterator[Place]:

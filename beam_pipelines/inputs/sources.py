@@ -6,17 +6,16 @@ Each input is read once, and each is yielded, with its bytes or with the reason 
 import functools
 import io
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, Literal, NamedTuple, cast
 
-from ostinato.beam_pipelines.inputs import files, tars, zips
-from ostinato.beam_pipelines.inputs.errors import READ_REASONS as READ_REASONS
-from ostinato.beam_pipelines.inputs.errors import ReadReason, UnreadableError
-from ostinato.beam_pipelines.inputs.files import StorageError, is_remote
-from ostinato.beam_pipelines.inputs.inflate import Inflated
+from more_itertools import chunked
+
+from ostinato.beam_pipelines.inputs import archives, files
+from ostinato.beam_pipelines.inputs.archives import Member, Refusal
+from ostinato.beam_pipelines.inputs.errors import ReadReason, SourceError, StorageError, UnreadableError
 from ostinato.beam_pipelines.inputs.places import (
     ARCHIVE_SUFFIXES,
     STREAM_SUFFIXES,
@@ -29,9 +28,7 @@ from ostinato.beam_pipelines.inputs.places import (
     printable,
     stem,
 )
-from ostinato.beam_pipelines.inputs.places import SourceError as SourceError
-from ostinato.beam_pipelines.inputs.tars import TarMember
-from ostinato.beam_pipelines.inputs.zips import ZipMember
+from ostinato.beam_pipelines.inputs.stores import MAX_THREADS, is_remote
 from ostinato.music.midi import MIDI_SUFFIXES
 
 _BUFFER_BYTES = 1 << 17
@@ -52,13 +49,6 @@ class Input(NamedTuple):
     detail: str = ""
 
 
-class Fault(NamedTuple):
-    """Why an archive cannot be read to its end."""
-
-    reason: ReadReason
-    detail: str
-
-
 class Unit(NamedTuple):
     """What one worker reads at a time."""
 
@@ -71,14 +61,12 @@ class Unit(NamedTuple):
     """Of the archive."""
     named: bool = True
     """Whether the user named the archive itself: the keys of its members are then their names."""
-    entries: tuple[Place | ZipMember | TarMember, ...] = ()
+    entries: tuple[Place | Member, ...] = ()
     """The files, or the members with their places in the archive; empty for a stream."""
-    repeats: tuple[int, ...] = ()
-    """For each member, how many members of the same name stand before it."""
     part: int = 0
     parts: int = 1
     """Of a stream: this unit has the inputs i with i % parts == part."""
-    fault: Fault | None = None
+    fault: Refusal | None = None
     """What was found wrong with the archive; the archive itself is then the last input of the unit."""
 
     @property
@@ -102,14 +90,14 @@ def find_units(patterns: Iterable[str], *, inputs_per_unit: int = 1024, stream_p
     """
     places = find_places(patterns)
     base = os.getcwd()
-    files = [place for place in places if not has_suffix(place.path, ARCHIVE_SUFFIXES)]
-    units = [Unit("files", base, entries=tuple(files[start:stop])) for start, stop in _shares(files, inputs_per_unit)]
+    loose = [place for place in places if not has_suffix(place.path, ARCHIVE_SUFFIXES)]
+    units = [Unit("files", base, entries=tuple(share)) for share in chunked(loose, inputs_per_unit)]
     for place in places:
         if has_suffix(place.path, ARCHIVE_SUFFIXES):
             units += _archive_units(place, base, inputs_per_unit=inputs_per_unit, stream_parts=stream_parts)
     if not units:
-        archives = ", ".join(place.path for place in places[:3])
-        raise SourceError(f"{archives}: no member ends in {', '.join(MIDI_SUFFIXES)}")
+        names = ", ".join(place.path for place in places[:3])
+        raise SourceError(f"{names}: no member ends in {', '.join(MIDI_SUFFIXES)}")
     return units
 
 
@@ -156,10 +144,6 @@ def check_streams(units: Iterable[Unit], counts: Iterable[int]) -> None:
             raise SourceError(f"{path}: changed while it was being read (shares of {found} inputs); run it again")
 
 
-def _shares(items: Sequence[object], size: int) -> Iterator[tuple[int, int]]:
-    return ((start, start + size) for start in range(0, len(items), size))
-
-
 def _full_path(unit: Unit, path: str) -> str:
     return path if is_remote(path) else os.path.join(unit.base, path)
 
@@ -169,33 +153,30 @@ def _archive_units(place: Place, base: str, *, inputs_per_unit: int, stream_part
     path = _full_path(unit, place.path)
     try:
         if unit.kind == "stream":
-            _check_readable(path)
+            if not is_remote(path):
+                files.open_binary(path).close()
+            elif not files.is_file(path):  # opening it may mean to fetch all of it
+                raise StorageError(path, "no such file", reason="missing")
             return [unit._replace(part=part, parts=stream_parts) for part in range(stream_parts)]
         with files.open_binary(path) as file:
-            entries, error = zips.list_members(file) if unit.kind == "zip" else tars.list_members(file)
+            listed, error = archives.list_members(file, "zip" if unit.kind == "zip" else "tar")
     except OSError as error:
         raise StorageError(place.path, f"cannot be read ({error.strerror or error})") from error
     except StorageError as error:
         if error.reason is None:
             raise
-        return [unit._replace(fault=Fault(error.reason, error.detail))]
-    members = [member for member in entries if has_suffix(member.name, MIDI_SUFFIXES)]
-    repeats = _count_repeats(members)
-    units = [
-        unit._replace(entries=tuple(members[start:stop]), repeats=tuple(repeats[start:stop]))
-        for start, stop in _shares(members, inputs_per_unit)
-    ]
+        return [unit._replace(fault=(error.reason, error.detail))]
+    members: list[Member] = []
+    seen: Counter[str] = Counter()
+    for member in listed:
+        if has_suffix(member.name, MIDI_SUFFIXES):
+            members.append(member._replace(repeat=seen[member.name]))
+            seen[member.name] += 1
+    units = [unit._replace(entries=tuple(share)) for share in chunked(members, inputs_per_unit)]
     if error:
         *units, last = units or [unit]
-        units.append(last._replace(fault=Fault(error.reason, error.detail)))
+        units.append(last._replace(fault=(error.reason, error.detail)))
     return units
-
-
-def _check_readable(path: str) -> None:
-    if not is_remote(path):
-        files.open_binary(path).close()
-    elif not files.is_file(path):  # opening it may mean to fetch all of it
-        raise StorageError(path, "no such file", reason="missing")
 
 
 def _archive_kind(path: str) -> Literal["zip", "tar", "stream"]:
@@ -205,30 +186,15 @@ def _archive_kind(path: str) -> Literal["zip", "tar", "stream"]:
     return "tar" if has_suffix(path, TAR_SUFFIXES) and not is_remote(path) else "stream"
 
 
-def _count_repeats(members: Iterable[ZipMember | TarMember]) -> list[int]:
-    seen: Counter[str] = Counter()
-    repeats = []
-    for member in members:
-        repeats.append(seen[member.name])
-        seen[member.name] += 1
-    return repeats
-
-
 def _read_files(unit: Unit, max_bytes: int) -> Iterator[Input]:
-    places = iter(cast(tuple[Place, ...], unit.entries))
-    if not any(is_remote(place.path) for place in unit.entries if isinstance(place, Place)):
-        for place in places:
-            yield _read_file(unit, place, max_bytes)
+    places = [cast(Place, entry) for entry in unit.entries]
+    if not any(is_remote(place.path) for place in places):
+        yield from (_read_file(unit, place, max_bytes) for place in places)
         return
     # Servers answer slowly, but many questions at once.
-    with ThreadPoolExecutor(files.REMOTE_READERS) as executor:
-        waiting: deque[Future[Input]] = deque()
-        while True:
-            free = 2 * files.REMOTE_READERS - len(waiting)
-            waiting.extend(executor.submit(_read_file, unit, place, max_bytes) for place in islice(places, free))
-            if not waiting:
-                return
-            yield waiting.popleft().result()
+    with ThreadPoolExecutor(MAX_THREADS) as executor:
+        for some in chunked(places, 4 * MAX_THREADS):
+            yield from executor.map(lambda place: _read_file(unit, place, max_bytes), some)
 
 
 def _read_file(unit: Unit, place: Place, max_bytes: int) -> Input:
@@ -243,15 +209,10 @@ def _read_file(unit: Unit, place: Place, max_bytes: int) -> Input:
 
 
 def _read_members(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
-    for entry, repeat in zip(unit.entries, unit.repeats, strict=True):
-        member = cast(ZipMember | TarMember, entry)
-        yield _member(unit, member.name, repeat, lambda member=member: _read_at(file, member, max_bytes))
-
-
-def _read_at(file: BinaryIO, member: ZipMember | TarMember, max_bytes: int) -> bytes:
-    if isinstance(member, ZipMember):
-        return zips.read_member(file, member, max_bytes=max_bytes)
-    return tars.read_member(file, member, max_bytes=max_bytes)
+    kind = "zip" if unit.kind == "zip" else "tar"
+    for entry in unit.entries:
+        member = cast(Member, entry)
+        yield _member(unit, member, functools.partial(archives.read_member, file, kind, member, max_bytes=max_bytes))
 
 
 def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
@@ -261,20 +222,22 @@ def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
     def is_mine() -> bool:
         return count % unit.parts == unit.part
 
-    def wanted(member: TarMember) -> bool:
+    def wanted(member: Member) -> bool:
         return is_mine() and member.size <= max_bytes and has_suffix(member.name, MIDI_SUFFIXES)
 
     compressed = has_suffix(unit.path, STREAM_SUFFIXES)
-    inflated = Inflated(file, zstd=has_suffix(unit.path, ("zst",))) if compressed else None
+    inflated = archives.Inflated(file, zstd=has_suffix(unit.path, ("zst",))) if compressed else None
     stream = cast(BinaryIO, io.BufferedReader(inflated, _BUFFER_BYTES)) if inflated else file
     fault = None
     try:
-        for member, data in tars.walk(stream, wanted=wanted):
+        for member, data in archives.walk_tar(stream, wanted=wanted):
             if not has_suffix(member.name, MIDI_SUFFIXES):
                 continue
             if is_mine():
-                check = functools.partial(tars.check_member, member, data, max_bytes=max_bytes)
-                yield _member(unit, member.name, seen[member.name], check)
+                repeated = member._replace(repeat=seen[member.name])
+                yield _member(
+                    unit, repeated, lambda m=member, d=data: archives.check_tar_member(m, d, max_bytes=max_bytes)
+                )
             seen[member.name] += 1
             count += 1
         while inflated and stream.read(_BUFFER_BYTES):
@@ -283,13 +246,13 @@ def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
         fault = error
     fault = inflated.fault if inflated and inflated.fault else fault
     if fault and is_mine():
-        yield _whole_archive(unit, Fault(fault.reason, fault.detail))
+        yield _whole_archive(unit, (fault.reason, fault.detail))
 
 
-def _member(unit: Unit, member: str, repeat: int, read: Callable[[], bytes]) -> Input:
-    name = member.removeprefix("./")
+def _member(unit: Unit, member: Member, read: Callable[[], bytes]) -> Input:
+    name = member.name.removeprefix("./")
     shown = (
-        printable(f"{unit.path}!{name}" + (f"#{repeat + 1}" if repeat else "")),
+        printable(f"{unit.path}!{name}" + (f"#{member.repeat + 1}" if member.repeat else "")),
         printable(name if unit.named else f"{unit.key}!{name}"),
         printable(folder_name(name) or stem(unit.path)),
     )
@@ -299,8 +262,6 @@ def _member(unit: Unit, member: str, repeat: int, read: Callable[[], bytes]) -> 
         return Input(*shown, b"", error.reason, printable(error.detail))
 
 
-def _whole_archive(unit: Unit, fault: Fault) -> Input:
+def _whole_archive(unit: Unit, fault: Refusal) -> Input:
     folder = folder_name(_full_path(unit, unit.path))
-    return Input(
-        printable(unit.path), printable(unit.key), printable(folder), b"", fault.reason, printable(fault.detail)
-    )
+    return Input(printable(unit.path), printable(unit.key), printable(folder), b"", fault[0], printable(fault[1]))
