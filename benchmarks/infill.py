@@ -20,11 +20,11 @@ from ostinato.benchmarks.prepared import console, make_table
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.model.network import initial_carry, nll
+from ostinato.music.bars import bar_lines, ticks_of_bars
 from ostinato.music.codec import Codec
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import Notes, Piece
 from ostinato.music.score_rows import DURATIONS, GRID, REST
-from ostinato.sample.bars import bar_lines, ticks_of_bars
 from ostinato.sample.infill import fill, harmony_attempts
 from ostinato.train.checkpoint import LoadedRun, load_params
 

@@ -14,10 +14,10 @@ from jaxtyping import Bool, Int, Integer
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
+from ostinato.music.bars import bar_lines, ticks_of_bars
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DRUMS, Notes, Piece
-from ostinato.sample.bars import bar_lines, ticks_of_bars
 from ostinato.sample.controls import Controls, make_controls, style_number
 from ostinato.sample.generate import Generated
 from ostinato.sample.parse import parse_instruments

@@ -9,10 +9,10 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.music import midi
+from ostinato.music.bars import cut_bars
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.piece import Meters, Piece, Tempos
-from ostinato.sample.bars import cut_bars
 from ostinato.sample.controls import style_number
 from ostinato.sample.parse import parse_meter
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.music.bars import bar_lines
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece
-from ostinato.sample.bars import bar_lines
 
 
 def roll_of(piece: Piece) -> dict[str, Any]:

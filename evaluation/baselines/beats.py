@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from ostinato.music.bars import bar_length
 from ostinato.music.piece import DRUMS, Piece
 
 _MAX_BEATS = 4096
@@ -111,7 +112,7 @@ def _bar_ticks(piece: Piece) -> int:
     if not len(piece.meters.tick):
         return 4 * piece.ticks_per_quarter
     numerator, denominator = int(piece.meters.numerator[0]), int(piece.meters.denominator[0])
-    return max(1, 4 * piece.ticks_per_quarter * numerator // denominator)
+    return int(bar_length(piece.ticks_per_quarter, numerator, denominator))
 
 
 def moved(pitch: Int[np.ndarray, " n"], program: Int[np.ndarray, " n"], shift: int) -> Int[np.ndarray, " n"]:

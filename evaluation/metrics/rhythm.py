@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ostinato.evaluation.memorization.lines import pitched
+from ostinato.music.bars import bar_starts
 from ostinato.music.piece import Notes, Piece
 
 NUM_LENGTHS = 19
@@ -22,7 +23,6 @@ GROOVE_STEPS = 12
 """Positions in a quarter note: sixteenths and triplets have each their own."""
 
 _SHORTEST = -10
-_COMMON_TIME = (4, 4)
 
 
 def length_counts(ticks: Int[np.ndarray, " n"], ticks_per_quarter: int) -> Float[np.ndarray, " 19"]:
@@ -77,21 +77,6 @@ def empty_beat_rate(piece: Piece) -> float:
     first, last = notes.onset // per_beat, (notes.onset + notes.duration - 1) // per_beat
     change = np.bincount(first, minlength=num_beats + 1) - np.bincount(last + 1, minlength=num_beats + 1)
     return float((np.cumsum(change)[:num_beats] == 0).mean())
-
-
-def bar_starts(piece: Piece) -> Int[np.ndarray, " b"]:
-    """Returns the tick at which each bar begins; a change of meter begins a new bar, and 4/4 is where none is said."""
-    tick, numerator, denominator = piece.meters
-    if not len(tick) or tick[0] > 0:
-        tick = np.r_[0, tick]
-        numerator, denominator = np.r_[_COMMON_TIME[0], numerator], np.r_[_COMMON_TIME[1], denominator]
-    numerator = np.where(numerator > 0, numerator, _COMMON_TIME[0])  # files do say 0/4
-    length = np.maximum(1, 4 * numerator * piece.ticks_per_quarter // np.maximum(denominator, 1))
-    stop = np.minimum(np.append(tick[1:], piece.end_tick), piece.end_tick)
-    return np.concatenate(
-        [np.arange(begin, end, bar) for begin, end, bar in zip(tick, stop, length, strict=True) if begin < end]
-        or [np.zeros(0, np.int64)]
-    )
 
 
 def groove_consistency(piece: Piece, *, steps_per_quarter: int = GROOVE_STEPS) -> float:

@@ -8,8 +8,8 @@ from jaxtyping import Integer
 from ostinato.configs.listen import StudyConfig
 from ostinato.data.records import Dataset, TFRecordSource
 from ostinato.listen.design.study import StudyError
+from ostinato.music.bars import bar_lines, cut_bars
 from ostinato.music.piece import Notes, Piece
-from ostinato.sample.bars import bar_lines, cut_bars
 
 LATEST_FIRST_NOTE_S = 1.0
 """A piece that begins with a longer silence is not used."""

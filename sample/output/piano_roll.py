@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from ostinato.data.records import write_atomically
+from ostinato.music.bars import bar_lines
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import Piece
 
@@ -42,8 +43,8 @@ def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tic
     from matplotlib.patches import Patch
 
     notes, tpq = piece.notes, piece.ticks_per_quarter
-    bar_lines = _bar_ticks(piece) / tpq
-    end = bar_lines[-1]
+    lines = bar_lines(piece) / tpq
+    end = lines[-1]
     low, high = _pitch_range(notes.pitch)
     figure = Figure(figsize=(float(np.clip(end / 6, 9, 20)), 5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -56,11 +57,11 @@ def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tic
     axes.hlines(cs - 0.5, 0, end, colors="#c9ccd6", linewidth=0.8, zorder=1)
     axes.set_yticks(cs, [f"C{key // 12 - 1}" for key in cs])
 
-    step = _label_step(len(bar_lines) - 1)
-    axes.vlines(bar_lines[::step], low - 0.5, high + 0.5, colors="#c9ccd6", linewidth=0.8, zorder=1)
-    if len(bar_lines) <= 200:
-        axes.vlines(bar_lines, low - 0.5, high + 0.5, colors="#e3e5ec", linewidth=0.6, zorder=0.5)
-    axes.set_xticks(bar_lines[:-1:step], [str(bar + 1) for bar in range(0, len(bar_lines) - 1, step)])
+    step = _label_step(len(lines) - 1)
+    axes.vlines(lines[::step], low - 0.5, high + 0.5, colors="#c9ccd6", linewidth=0.8, zorder=1)
+    if len(lines) <= 200:
+        axes.vlines(lines, low - 0.5, high + 0.5, colors="#e3e5ec", linewidth=0.6, zorder=0.5)
+    axes.set_xticks(lines[:-1:step], [str(bar + 1) for bar in range(0, len(lines) - 1, step)])
     axes.set_xlabel("bar")
 
     if primer_end_tick is not None:
@@ -102,21 +103,6 @@ def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tic
     place = axes.get_position()  # constrained layout has put it there while the picture was drawn
     width, height = (round(size) for size in figure.get_size_inches() * figure.dpi)
     return Roll(width, height, round(place.x0, 5), round(place.x1, 5), round(end * tpq))
-
-
-def _bar_ticks(piece: Piece) -> Float[np.ndarray, " m"]:
-    """Returns the ticks of the bar lines, from 0 to the first one at or after the end; 4/4 where nothing is said."""
-    tick, numerator, denominator = piece.meters
-    if not len(tick) or tick[0] > 0:
-        tick, numerator, denominator = np.r_[0, tick], np.r_[4, numerator], np.r_[4, denominator]
-    length = 4 * piece.ticks_per_quarter * numerator / denominator
-    end = max(piece.end_tick, 1)
-    inside = np.flatnonzero(tick < end)
-    lines = [
-        np.arange(tick[i], tick[i + 1] if i != inside[-1] else end, length[i]) for i in inside
-    ]  # fmt: skip
-    last = lines[-1][-1] + length[inside[-1]]
-    return np.concatenate([*lines, [last]]).astype(np.float64)
 
 
 def _label_step(num_bars: int) -> int:

@@ -169,7 +169,7 @@ def load_run(recipe: Recipe, workdir: Path) -> LoadedRun:
     if not same:
         steps = ", ".join(f"{number} ({sha256[:16]})" for number, sha256 in found.items())
         raise ProvenanceError(
-            f"{recipe.source}: was made with the parameters {wanted[:16]} of step {step}, but {workdir} holds only "
+            f"{recipe.source}: was made with the parameters {wanted[:16]} of step {step}, but {workdir} has only "
             f"those of step {steps}; name the right run with --workdir"
         )
     return load_params(workdir, step if step in same else same[-1])

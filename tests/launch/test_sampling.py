@@ -65,7 +65,8 @@ def test_another_model_or_primer_is_refused(folder, tmp_path, capsys):
     file = folder / "music/piece-000.mid"
     other = write_run(tmp_path / "other", untrained(seed=2))
     assert re.search(
-        "parameters [0-9a-f]{16} of step 0, but .*other holds", _refused(capsys, "--again", file, "--workdir", other)
+        "parameters [0-9a-f]{16} of step 0, but .*other has only those of step 0",
+        _refused(capsys, "--again", file, "--workdir", other),
     )
     line = _refused(capsys, "--again", file, "--primer", folder / "primers/tune-000.mid")
     assert "was made with --primer tune-001.mid of SHA-256" in line

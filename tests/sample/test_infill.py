@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ostinato.configs.schema import SampleConfig
+from ostinato.music.bars import ticks_of_bars
 from ostinato.music.piece import Notes, Piece, make_piece
-from ostinato.sample.bars import ticks_of_bars
 from ostinato.sample.infill import fill, harmonise
 from tests.midi_files import tune
 from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model

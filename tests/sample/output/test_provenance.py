@@ -30,5 +30,5 @@ def test_a_piece_finds_the_checkpoint_that_made_it_among_all_that_the_run_has(tm
     recipes[5].origin["step"] = 700
     assert load_run(recipes[5], folder).step == 5
     shutil.rmtree(folder / "checkpoints/5")
-    with pytest.raises(ProvenanceError, match=r"of step 700, but .* holds only those of step 0 \(.*\), 9 \("):
+    with pytest.raises(ProvenanceError, match=r"of step 700, but .* has only those of step 0 \(.*\), 9 \("):
         load_run(recipes[5], folder)

@@ -1,10 +1,18 @@
 """Bars of a piece: where they begin, and a few of them as a piece of their own. Letters: m bar lines."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Int
 
 from ostinato.configs.errors import UserError
 from ostinato.music.piece import Meters, Notes, Piece, Tempos
+
+
+def bar_length(ticks_per_quarter: int, numerator: Any, denominator: Any) -> Any:
+    """Returns the ticks of a bar, or of many; files do say 0/4, which is taken for 4/4."""
+    numerator = np.where(np.asarray(numerator) > 0, numerator, 4)
+    return np.maximum(4 * ticks_per_quarter * numerator // np.maximum(denominator, 1), 1)
 
 
 def bar_lines(piece: Piece) -> Int[np.ndarray, " m"]:
@@ -15,13 +23,19 @@ def bar_lines(piece: Piece) -> Int[np.ndarray, " m"]:
     tick, numerator, denominator = piece.meters
     if not len(tick) or tick[0] > 0:
         tick, numerator, denominator = np.r_[0, tick], np.r_[4, numerator], np.r_[4, denominator]
-    length = np.maximum(4 * piece.ticks_per_quarter * numerator // denominator, 1)
+    length = bar_length(piece.ticks_per_quarter, numerator, denominator)
     end = max(piece.end_tick, 1)
     starts = tick[tick < end]
     ends = np.r_[starts[1:], end]
     lines = [np.arange(*part) for part in zip(starts, ends, length[: len(starts)], strict=True)]
     last = lines[-1][-1] + length[len(starts) - 1]
     return np.r_[np.concatenate(lines), last].astype(np.int64)
+
+
+def bar_starts(piece: Piece) -> Int[np.ndarray, " m"]:
+    """Returns the ticks at which bars begin; none where the piece has no notes."""
+    lines = bar_lines(piece)
+    return lines[lines < piece.end_tick]
 
 
 def ticks_of_bars(piece: Piece, first_bar: int, num_bars: int) -> tuple[int, int]:

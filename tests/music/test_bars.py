@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from ostinato.music.bars import bar_lines, cut_bars, ticks_of_bars
 from ostinato.music.piece import make_piece
-from ostinato.sample.bars import bar_lines, cut_bars, ticks_of_bars
 
 
 def _piece():
