@@ -149,7 +149,7 @@ def largest_batch(
         fitting = max((batch for batch, total in known.items() if total <= memory_bytes), default=0)
         guess = too_large / 4 or multiple
         if plans:
-            known[0] = sum((plans[0].memory.params, plans[0].memory.optimizer, plans[0].memory.code))
+            known[0] = plans[0].memory.params + plans[0].memory.optimizer + plans[0].memory.code
             low, high = sorted(sorted(known, key=lambda batch: abs(known[batch] - memory_bytes))[:2])
             slope = max(1.0, (known[high] - known[low]) / (high - low))
             guess = low + (0.98 * memory_bytes - known[low]) / slope

@@ -1,6 +1,7 @@
 """Prints a plan for people."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -72,14 +73,11 @@ def _ms(part: str) -> Callable[[Report], str]:
 
 
 def _efficiency(kind: str) -> dict[str, Callable[[Report], str]]:
-    def column(devices: int) -> Callable[[Report], str]:
-        def cell(target: Report) -> str:
-            (found,) = (one[kind] for one in target["scaling"] if one["num_devices"] == devices)
-            return "" if found is None else f"{found:.0%}"
+    def cell(target: Report, devices: int) -> str:
+        (found,) = (one[kind] for one in target["scaling"] if one["num_devices"] == devices)
+        return "" if found is None else f"{found:.0%}"
 
-        return cell
-
-    return {f"{devices:,}": column(devices) for devices in _SHOWN_DEVICES}
+    return {f"{devices:,}": partial(cell, devices=devices) for devices in _SHOWN_DEVICES}
 
 
 def _of_gib(target: Report) -> str:

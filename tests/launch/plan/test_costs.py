@@ -32,14 +32,11 @@ def _collectives(program):
     return [(op.collective, op.runs, op.collective_bytes, op.group_size) for op in program.operations if op.collective]
 
 
-def test_a_matmul_is_counted_once_for_each_pair_of_row_and_column():
+def test_a_matmul_is_counted_once_for_each_pair_of_row_and_column_and_a_batch_of_them_as_more_rows():
     (product,) = _program(lambda x, w: x @ w, (8, 32), (32, 16)).operations
     assert product.matmul == Matmul("float32", rows=8, inner=32, columns=16)
     assert product.matmul_flops == 2 * 8 * 32 * 16
     assert product.whole_bytes == 4 * (8 * 32 + 32 * 16 + 8 * 16)
-
-
-def test_a_batch_of_matmuls_counts_as_more_rows():
     (product,) = _program(lambda x, w: jnp.einsum("nij,njk->nik", x, w), (5, 8, 32), (5, 32, 16)).operations
     assert product.matmul == Matmul("float32", rows=5 * 8, inner=32, columns=16)
 
