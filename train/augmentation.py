@@ -26,7 +26,7 @@ NO_CHANGE = Change()
 def draw_changes(rng: np.random.Generator, config: DataConfig, count: int) -> Int[np.ndarray, "n 3"]:
     """Returns the fields of a Change for each of `count` pieces, all within the configuration's limits equally likely.
 
-    What was added to the configuration later is drawn later: where it is 0, earlier runs go on with the same batches.
+    What was added to the configuration later is drawn later: where it is 0, earlier runs resume with the same batches.
     """
     return np.stack([rng.integers(-limit, limit + 1, count) for limit in largest_change(config)], axis=1)
 
@@ -40,7 +40,7 @@ def changed(codec: Codec, steps: Integer[np.ndarray, "n f"], change: Change) -> 
     """Returns the steps of a piece after a change; there are as many as before, so the order of the data stays.
 
     Raises:
-        ValueError: the codec cannot say such a change.
+        UserError: the codec cannot say such a change.
     """
     steps = codec.transform("transpose", steps, change.semitones)
     steps = codec.transform("tempo", steps, change.tempo_percent)

@@ -8,6 +8,7 @@ array, and the SHA-256 of each item and of itself, because Orbax restores a flip
 import json
 import logging
 import math
+import operator
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from ostinato.train.step import Params, TrainState
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
+LOSS = "validation_loss"
 DELETED = "todelete"
 SET_ASIDE = "set-aside"
 """Where `set_aside` puts checkpoints."""
@@ -50,30 +52,29 @@ class Checkpoints:
             read_only: for looking at a run that another process may be writing.
 
         Raises:
-            CheckpointError: read_only, and there is no finished checkpoint.
+            CheckpointError: they cannot be read, or there is none to look at.
         """
         self.folder = Path(workdir).absolute() / FOLDER
         if read_only and not self.folder.is_dir():
             raise CheckpointError(f"{workdir}: no checkpoint here ({FOLDER}/ is missing); run 'ostinato train' first")
         self._read_only = read_only
         silence_late_errors()
-        best = BestN(get_metric_fn=_validation_loss, reverse=True, n=1)
+        loss, together = operator.itemgetter(LOSS), ocp.options.MultiprocessingOptions()
         options = ocp.CheckpointManagerOptions(
             # Without best_fn the manager does not write metrics, and after a restart the best checkpoint would go.
-            best_fn=_validation_loss,
+            best_fn=loss,
             best_mode="min",
-            preservation_policy=AnyPreservationPolicy([LatestN(keep), best]),
+            preservation_policy=AnyPreservationPolicy([LatestN(keep), BestN(get_metric_fn=loss, reverse=True, n=1)]),
             # A checkpoint that is half deleted when the process dies would still be listed: rename first.
             todelete_subdir=None if read_only else DELETED,
             cleanup_tmp_directories=not read_only,
             create=not read_only,
             # All processes of a job write together, but each may look by itself.
-            multiprocessing_options=_this_process_alone() if read_only else ocp.options.MultiprocessingOptions(),
+            multiprocessing_options=_this_process_alone() if read_only else together,
         )
         try:
-            self._manager = ocp.CheckpointManager(
-                self.folder, options=options, item_names=("params", "opt", "carry", "run")
-            )
+            names = ("params", "opt", "carry", "run")
+            self._manager = ocp.CheckpointManager(self.folder, options=options, item_names=names)
         except (OSError, ValueError, KeyError, TypeError) as error:  # it reads the loss of each checkpoint
             raise CheckpointError(
                 f"{self.folder}: cannot be read ({_one_line(error)}){_broken(self.folder)}"
@@ -106,7 +107,7 @@ class Checkpoints:
 
         Args:
             state: the state after `state.step` steps.
-            description: what `run` shall hold, beside the arrays' shapes and digests.
+            description: what `run` holds, beside the arrays' shapes and digests.
             validation_loss: None if it was not measured at this step.
 
         Raises:
@@ -131,7 +132,7 @@ class Checkpoints:
                     **{name: ocp.args.StandardSave(item) for name, item in items.items()},
                     run=ocp.args.JsonSave(description),
                 ),
-                metrics={"validation_loss": math.inf if validation_loss is None else validation_loss},
+                metrics={LOSS: math.inf if validation_loss is None else validation_loss},
             )
 
     def describe(self, step: int) -> dict[str, Any]:
@@ -165,12 +166,8 @@ class Checkpoints:
             CheckpointError: an array has another shape or dtype than init's, or its bytes are not those saved.
         """
         shapes = jax.eval_shape(init)
-        template = TrainState(
-            *(
-                jax.tree.map(lambda x, s=where: _struct(x, s), part)
-                for part, where in zip(shapes, shardings, strict=True)
-            )
-        )
+        parts = zip(shapes, shardings, strict=True)
+        template = TrainState(*(jax.tree.map(lambda x, s=where: _struct(x, s), part) for part, where in parts))
         items = self._restore(step, _items(template))
         state_step = jax.device_put(np.asarray(step, shapes.step.dtype), shardings.step)
         return TrainState(state_step, items["params"], items["opt"], items["carry"])
@@ -213,12 +210,8 @@ class Checkpoints:
                 f"{self.folder / str(step)}: arrays do not fit this model:\n" + differences(found, wanted)
             )
         with self._reading(step):
-            items = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    **{name: ocp.args.StandardRestore(template) for name, template in templates.items()}
-                ),
-            )
+            asked = {name: ocp.args.StandardRestore(template) for name, template in templates.items()}
+            items = self._manager.restore(step, args=ocp.args.Composite(**asked))
         for name in templates:
             saved = description.get(f"{name}_sha256")  # format 1 has none of the carry
             if saved is not None and tree_sha256(items[name]) != saved:
@@ -342,7 +335,7 @@ def _broken(folder: Path) -> str:
     names = []
     for file in sorted(folder.glob("*/metrics/metrics")):
         try:
-            float(json.loads(file.read_bytes())["validation_loss"])
+            float(json.loads(file.read_bytes())[LOSS])
         except (ValueError, KeyError, TypeError):
             names.append(str(file))
     return f"; damaged: {', '.join(names)}; move the folder of such a checkpoint away" if names else ""
@@ -359,7 +352,3 @@ def _items(state: TrainState) -> dict[str, Any]:
 
 def _struct(x: Any, sharding: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-
-def _validation_loss(metrics: dict[str, float]) -> float:
-    return metrics["validation_loss"]

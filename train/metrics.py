@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import jax
 from rich.console import Console
@@ -34,9 +34,8 @@ TENSORBOARD = "tensorboard"
 Split = Literal["train", "validation"]
 
 
-@runtime_checkable  # for the check of types in tests
-class Tracker(Protocol):
-    """Takes the numbers of a run."""
+class Tracker:
+    """Takes the numbers of a run, and does nothing with them: that of all processes but the first."""
 
     def write(self, step: int, split: Split, values: dict[str, float]) -> None: ...
 
@@ -46,19 +45,11 @@ class Tracker(Protocol):
 
 
 def open_tracker(workdir: Path, *, first_step: int) -> Tracker:
-    """Returns the tracker of a run; on all processes but the first it does nothing."""
-    return RunTracker(workdir, first_step=first_step) if jax.process_index() == 0 else _NoTracker()
+    """Returns the tracker of this process."""
+    return RunTracker(workdir, first_step=first_step) if jax.process_index() == 0 else Tracker()
 
 
-class _NoTracker:
-    def write(self, step: int, split: Split, values: dict[str, float]) -> None: ...
-
-    def event(self, step: int, kind: str, **values: Any) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class RunTracker:
+class RunTracker(Tracker):
     """Writes metrics.jsonl, events.jsonl and TensorBoard's events under `workdir`."""
 
     def __init__(self, workdir: Path, *, first_step: int) -> None:

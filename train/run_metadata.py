@@ -21,21 +21,9 @@ FORMAT = 2
 of carry and description."""
 
 MAY_CHANGE = (
-    "num_epochs",
-    "num_steps",
-    "evaluate_every",
-    "patience",
-    "checkpoint_every",
-    "keep_checkpoints",
-    "log_every",
-    "optimizer.*",
-    "accumulate",
-    "head_steps",
-    "skip_limit",
-    "rollbacks",
-    "rollback_factor",
-    "peer_timeout_s",
-)
+    "num_epochs", "num_steps", "evaluate_every", "patience", "checkpoint_every", "keep_checkpoints", "log_every",
+    "optimizer.*", "accumulate", "head_steps", "skip_limit", "rollbacks", "rollback_factor", "peer_timeout_s",
+)  # fmt: skip
 """The settings that may be changed when a run is resumed; each change is kept in its history."""
 
 

@@ -13,6 +13,8 @@ from tests.cluster.servers import servers_in
 from tests.cluster.slurm import Slurm
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset
 
+pytestmark = pytest.mark.cluster
+
 SCRIPT = Path(__file__).parents[2] / "launch/slurm/train.sbatch"
 NUM_STEPS = 60
 TINY = (
@@ -29,7 +31,6 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         servers.kill("slurm")
 
 
-@pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_a_job_that_is_preempted_goes_on_and_ends_like_one_that_was_left_alone(tmp_path: Path, slurm: Slurm):
     make_dataset(tmp_path / "data", TRAIN_LENGTHS)
@@ -37,20 +38,18 @@ def test_a_job_that_is_preempted_goes_on_and_ends_like_one_that_was_left_alone(t
     def train(name: str) -> str:
         return submit(slurm, tmp_path, name, "--dataset", tmp_path / "data", "--workdir", tmp_path / name, *TINY)
 
-    disturbed = train("disturbed")
-    wait_for(slurm, disturbed, tmp_path / "disturbed.log", r"step 20 of")
+    disturbed, log = train("disturbed"), tmp_path / "disturbed.log"
+    wait_for(slurm, disturbed, log, r"step 20 of")
     # What Slurm sends to the tasks before their time is up, and when the job has to make room.
     assert slurm.run("scancel", "--signal=TERM", disturbed).returncode == 0
     undisturbed = train("undisturbed")  # meanwhile
-    first_life = wait_for(slurm, disturbed, tmp_path / "disturbed.log", r"exit code 75; the job goes on")
-    assert f"step {NUM_STEPS} of" not in first_life
-    log = wait_for(slurm, disturbed, tmp_path / "disturbed.log", rf"(?s)requeued 1 times.*: {NUM_STEPS}\s+steps done")
+    assert f"step {NUM_STEPS} of" not in wait_for(slurm, disturbed, log, r"exit code 75; the job")
+    text = wait_for(slurm, disturbed, log, rf"(?s)requeued 1 times.*: {NUM_STEPS}\s+steps done")
     wait_for(slurm, undisturbed, tmp_path / "undisturbed.log", rf": {NUM_STEPS}\s+steps done")
     for job in (disturbed, undisturbed):
-        wait_until_over(slurm, job)
-        assert re.search(r"JobState=COMPLETED .*ExitCode=0:0", details(slurm, job), re.DOTALL)
-    assert "2 processes on" in log
-    assert "requeued 2 times" not in log
+        assert re.search(r"JobState=COMPLETED .*ExitCode=0:0", details_at_end(slurm, job), re.DOTALL)
+    assert "2 processes on" in text
+    assert "requeued 2 times" not in text
     runs = [show(tmp_path / name) for name in ("disturbed", "undisturbed")]
     assert [run["step"] for run in runs] == [NUM_STEPS] * 2
     assert runs[0]["params_sha256"] == runs[1]["params_sha256"]
@@ -63,37 +62,24 @@ case $SLURM_PROCID in 0) eval "$3" ;; 1) eval "$4" ;; esac
 """
 
 
-@pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_the_job_goes_back_into_the_queue_after_a_loss_and_ends_after_a_mistake(tmp_path: Path, slurm: Slurm):
     (tmp_path / "ostinato").write_text(PROGRAM)  # Slurm is what is tried here
     (tmp_path / "ostinato").chmod(0o755)
-    endings = {
-        "lost": ("exit 76", "kill -KILL $$", 1, "COMPLETED", "0:0"),
-        "aborted": ("kill -ABRT $$", "exit 76", 1, "COMPLETED", "0:0"),
-        "mistaken": ("exit 2", "exit 2", 0, "FAILED", "2:0"),
-        "not_a_number": ("exit 77", "exit 77", 0, "FAILED", "77:0"),
+    endings = {  # of both nodes, how often the job may be requeued and is, and how it ends
+        "lost": ("exit 76", "kill -KILL $$", 100, 1, "COMPLETED", "0:0"),
+        "aborted": ("kill -ABRT $$", "exit 76", 100, 1, "COMPLETED", "0:0"),
+        "mistaken": ("exit 2", "exit 2", 100, 0, "FAILED", "2:0"),
+        "not_a_number": ("exit 77", "exit 77", 100, 0, "FAILED", "77:0"),
+        "limited": ("exit 76", "exit 76", 0, 0, "FAILED", "76:0"),
     }
     jobs = {
-        name: submit(slurm, tmp_path, name, tmp_path / f"{name}-was-here", first, second, programs=tmp_path)
-        for name, (first, second, *_) in endings.items()
+        name: submit(slurm, tmp_path, name, tmp_path / f"{name}-was-here", *ends, programs=tmp_path, max_requeues=most)
+        for name, (*ends, most, _, _, _) in endings.items()
     }
-    limited = submit(
-        slurm,
-        tmp_path,
-        "limited",
-        tmp_path / "limited-was-here",
-        "exit 76",
-        "exit 76",
-        programs=tmp_path,
-        max_requeues=0,
-    )
     for name, (*_, requeues, state, code) in endings.items():
-        wait_until_over(slurm, jobs[name])
-        found = details(slurm, jobs[name])
+        found = details_at_end(slurm, jobs[name])
         assert re.search(rf"JobState={state} .* Restarts={requeues} .* ExitCode={code}", found, re.DOTALL), found
-    wait_until_over(slurm, limited)
-    assert re.search(r"JobState=FAILED .* Restarts=0 .* ExitCode=76:0", details(slurm, limited), re.DOTALL)
 
 
 def submit(
@@ -123,13 +109,16 @@ def wait_for(slurm: Slurm, job: str, log: Path, pattern: str) -> str:
         text = log.read_text() if log.exists() else ""
         if re.search(pattern, text):
             return text
-        assert not re.search(r"JobState=(FAILED|CANCELLED|COMPLETED|NODE_FAIL)", state), f"{state}\n{text}"
+        is_over = re.search(r"JobState=(FAILED|CANCELLED|COMPLETED|NODE_FAIL)", state)
+        assert not is_over, f"{state}\n{text}"
         assert time.monotonic() < end, f"{state}\n{text}"
         time.sleep(0.2)
 
 
-def wait_until_over(slurm: Slurm, job: str) -> None:
+def details_at_end(slurm: Slurm, job: str) -> str:
+    """Returns what Slurm says about a job once it is over."""
     end = time.monotonic() + 200
     while re.search(r"JobState=(RUNNING|COMPLETING|PENDING)", state := details(slurm, job)):
         assert time.monotonic() < end, state
         time.sleep(0.2)
+    return state

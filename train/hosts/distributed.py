@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 PACKAGES = ("ostinato", "jax", "jaxlib", "numpy")
 """Processes of one run have the same versions: they compile the same program, each for itself."""
+JAX_TIMEOUT_S = 100
+"""JAX aborts the others when a process has been silent for so long."""
 
 
 def initialize(settings: Settings | None = None, *, same: Mapping[str, str] | None = None) -> tuple[Member, ...]:
@@ -62,7 +64,7 @@ def initialize(settings: Settings | None = None, *, same: Mapping[str, str] | No
         local_device_ids=place.local_devices,
         cluster_detection_method="deactivate",
         initialization_timeout=max(1, round(settings.start_timeout_s)),
-        heartbeat_timeout_seconds=settings.heartbeat_timeout_s,
+        heartbeat_timeout_seconds=JAX_TIMEOUT_S,
     )
     if jax.default_backend() == "cpu":
         check_addresses(members)

@@ -42,8 +42,6 @@ class Settings:
     process_id: int = -1
     start_timeout_s: float = 300.0
     """A process that has not come by then is given up."""
-    heartbeat_timeout_s: int = 100
-    """JAX aborts the others when a process has been silent for so long."""
 
 
 class Place(NamedTuple):
