@@ -10,9 +10,7 @@ from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import AnswerError, Listener, parse_answer, parse_training
 
 FILE_FORMAT = "ostinato-listen-1"
-
-MAX_FILE_BYTES = 1_000_000
-MAX_NUMBER = 1_000_000
+MAX_FILE_BYTES = MAX_NUMBER = 1_000_000
 
 _SESSION = re.compile(r"[0-9a-f]{32}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -23,11 +21,7 @@ def read_answer_files(study: Study, paths: Sequence[Path]) -> tuple[list[Listene
     """Returns the listeners whose answers the files hold, and a line for each file that was left out.
 
     A file that is there twice, and an earlier state of a later one, counts once. Of two files of one session that
-    contradict each other the first counts.
-
-    Args:
-        study: the answers of others are left out.
-        paths: files, or folders whose .json files are read.
+    contradict each other the first counts. Of folders all .json files are read.
     """
     found: dict[str, tuple[Listener, Path]] = {}
     problems: list[str] = []

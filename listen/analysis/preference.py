@@ -19,31 +19,26 @@ from ostinato.configs.errors import UserError
 
 _PRIOR_PRECISION = 0.01
 """A weak normal prior (standard deviation 10) keeps strengths finite where a condition always wins."""
-
-_MOST_STEPS = 100
-_NUM_DRAWS = 20_000
+_MOST_STEPS, _NUM_DRAWS = 100, 20_000
 LEVEL = 0.95
 
 
 class Choices(NamedTuple):
-    """Comparisons; one entry for each answer."""
+    """Comparisons, in numbers; one entry for each answer. Outcome 0: the first is better, 1: the second, 2: neither."""
 
     first: Int[np.ndarray, " n"]
-    """Number of a condition."""
     second: Int[np.ndarray, " n"]
     outcome: Int[np.ndarray, " n"]
-    """0: the first is better, 1: the second, 2: neither."""
     listener: Int[np.ndarray, " n"]
     prompt: Int[np.ndarray, " n"]
 
 
 class Strengths(NamedTuple):
-    """How much each condition is liked."""
+    """How much each condition is liked; all true strengths lie between low and high, with a confidence of LEVEL."""
 
     strength: Float[np.ndarray, " k"]
     low: Float[np.ndarray, " k"]
     high: Float[np.ndarray, " k"]
-    """All true strengths lie between low and high at the same time, with a confidence of LEVEL."""
     covariance: Float[np.ndarray, "k k"]
     tie_log: float
     """Log of the tendency to ties."""
@@ -95,14 +90,6 @@ def holm(p: Sequence[float] | Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"
     corrected = np.empty(len(values))
     corrected[order] = np.maximum.accumulate((len(values) - np.arange(len(values))) * values[order])
     return np.minimum(corrected, 1.0)
-
-
-def chances(strength: Float[np.ndarray, " k"], tie_log: float, first: int, second: int) -> Float[np.ndarray, "3"]:
-    """Returns how likely it is that the first is preferred, the second, neither."""
-    s1, s2 = strength[first], strength[second]
-    utility = np.array([s1, s2, (s1 + s2) / 2 + tie_log])
-    chance = np.exp(utility - utility.max())
-    return chance / chance.sum()
 
 
 def _features(choices: Choices, num_conditions: int) -> Float[np.ndarray, "n 3 q"]:

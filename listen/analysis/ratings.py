@@ -41,17 +41,8 @@ def rate(responses: Sequence[Response], conditions: Sequence[str]) -> dict[str, 
         for first, second in itertools.combinations(range(len(conditions)), 2):
             difference = means_lk[:, first] - means_lk[:, second]
             difference = difference[~np.isnan(difference)]
-            tests.append(
-                {
-                    "scale": scale,
-                    "first": conditions[first],
-                    "second": conditions[second],
-                    "listeners": len(difference),
-                    "difference": float(difference.mean()) if len(difference) else None,
-                    "deviation": float(difference.std(ddof=1)) if len(difference) > 1 else None,
-                    "p": _wilcoxon(difference),
-                }
-            )
+            test = {"scale": scale, "first": conditions[first], "second": conditions[second]}
+            tests.append(test | _compare(difference))
     for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
         test["p_holm"] = float(p)
     return {"means": means, "tests": tests, "agreement": agreement}
@@ -87,9 +78,12 @@ def _mean(values: Float[np.ndarray, " l"]) -> dict[str, Any]:
     return {"listeners": len(values), "mean": float(values.mean()), "low": float(low), "high": float(high)}
 
 
-def _wilcoxon(difference: Float[np.ndarray, " l"]) -> float:
-    """Returns the p value of differences that would be symmetric around 0 by chance; 1 where all are 0."""
-    if not len(difference) or not difference.any():
-        return 1.0
-    result: Any = stats.wilcoxon(difference, zero_method="pratt", method="auto")
-    return float(result.pvalue)
+def _compare(difference: Float[np.ndarray, " l"]) -> dict[str, Any]:
+    """Returns the mean difference, and the p value of one that is symmetric around 0 by chance; 1 where all are 0."""
+    result: Any = stats.wilcoxon(difference, zero_method="pratt", method="auto") if difference.any() else None
+    return {
+        "listeners": len(difference),
+        "difference": float(difference.mean()) if len(difference) else None,
+        "deviation": float(difference.std(ddof=1)) if len(difference) > 1 else None,
+        "p": float(result.pvalue) if result else 1.0,
+    }

@@ -5,11 +5,11 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.evaluation.tables import Rows
-from ostinato.listen.analysis.responses import check, responses_of
+from ostinato.listen.analysis.responses import check, preferred, responses_of
 from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import SCALES, Comparison, Listener, Rating
 from ostinato.report.templates import render
@@ -23,56 +23,46 @@ _COLUMNS = (
 )
 
 
-def strength_rows(results: dict[str, Any], part: str = "main") -> Rows:
-    """Returns headings and cells of the strengths; as for all tables, `results` may be those of results.json.
+def finding_tables(results: dict[str, Any], part: Literal["main", "all"] = "main") -> dict[str, Rows]:
+    """Returns headings and cells of what was found, by title: for the terminal, and for `evaluate`'s report.
 
-    The part is `main`, or `all` for everybody's answers.
+    `results` may be those of results.json; the part `all` is everybody's answers.
     """
-    strengths = results[part]["preference"]["strengths"] or []
-    cells = [
-        [row["condition"], f"{row['strength']:+.2f}", f"{row['low']:+.2f} to {row['high']:+.2f}"]
-        for row in sorted(strengths, key=lambda row: -row["strength"])
-    ]
-    return ["condition", "strength", f"{results['level']:.0%}"], cells
-
-
-def pair_rows(results: dict[str, Any], part: str = "main") -> Rows:
-    """Returns headings and cells of the comparisons, one line for each two conditions."""
-    cells = [
-        [
-            f"{row['first']} or {row['second']}",
-            *(str(row[name]) for name in ("first_better", "second_better", "ties")),
-            _p(row.get("p_holm")),
-        ]
-        for row in results[part]["preference"]["pairs"]
-    ]
-    return ["which is better", "the first", "the second", "neither", "p (Holm)"], cells
-
-
-def rating_rows(results: dict[str, Any], part: str = "main") -> Rows:
-    """Returns headings and cells of the ratings, one line for each condition."""
-    mean_of = {(row["condition"], row["scale"]): row for row in results[part]["ratings"]["means"]}
-    cells = [[name, *(_mean(mean_of[name, scale]) for scale in SCALES)] for name in results["conditions"]]
-    return ["condition", *SCALES], cells
-
-
-def difference_rows(results: dict[str, Any], part: str = "main") -> Rows:
-    """Returns headings and cells of the differences between ratings, one line for each two conditions."""
-    rows: dict[str, list[str]] = {}
-    for test in results[part]["ratings"]["tests"]:  # scale by scale, as in SCALES
+    preference, ratings = results[part]["preference"], results[part]["ratings"]
+    strengths = sorted(preference["strengths"] or [], key=lambda row: -row["strength"])
+    mean_of = {(row["condition"], row["scale"]): row for row in ratings["means"]}
+    differences: dict[str, list[str]] = {}
+    for test in ratings["tests"]:  # scale by scale, as in SCALES
         name = f"{test['first']} less {test['second']}"
         difference = "-" if test["difference"] is None else f"{test['difference']:+.2f}"
-        rows.setdefault(name, [name]).extend([difference, _p(test["p_holm"])])
-    return ["difference", *(name for scale in SCALES for name in (scale, "p (Holm)"))], list(rows.values())
-
-
-def finding_tables(results: dict[str, Any]) -> dict[str, Rows]:
-    """Returns headings and cells of what was found, by title: for the terminal, and for `evaluate`'s report."""
+        differences.setdefault(name, [name]).extend([difference, _p(test["p_holm"])])
     return {
-        "Preference (log odds, intervals for all together)": strength_rows(results),
-        "Comparisons": pair_rows(results),
-        "Ratings (1 to 5)": rating_rows(results),
-        "Differences between ratings": difference_rows(results),
+        "Preference (log odds, intervals for all together)": (
+            ["condition", "strength", f"{results['level']:.0%}"],
+            [
+                [row["condition"], f"{row['strength']:+.2f}", f"{row['low']:+.2f} to {row['high']:+.2f}"]
+                for row in strengths
+            ],
+        ),
+        "Comparisons": (
+            ["which is better", "the first", "the second", "neither", "p (Holm)"],
+            [
+                [
+                    f"{row['first']} or {row['second']}",
+                    *(str(row[name]) for name in ("first_better", "second_better", "ties")),
+                    _p(row.get("p_holm")),
+                ]
+                for row in preference["pairs"]
+            ],
+        ),
+        "Ratings (1 to 5)": (
+            ["condition", *SCALES],
+            [[name, *(_mean(mean_of[name, scale]) for scale in SCALES)] for name in results["conditions"]],
+        ),
+        "Differences between ratings": (
+            ["difference", *(name for scale in SCALES for name in (scale, "p (Holm)"))],
+            list(differences.values()),
+        ),
     }
 
 
@@ -132,15 +122,15 @@ def answers_csv(study: Study, listeners: Sequence[Listener]) -> str:
     for listener in listeners:
         about = {"listener": listener.name, "number": listener.number, "counts": int(check(study, listener).counts)}
         about |= vars(listener.training) if listener.training else {}
-        for _, task, answer in responses_of(study, listener):
+        for response in responses_of(study, listener):
+            _, task, answer = response
             line = about | {"task": task.id, "comment": _harmless(answer.comment)}
             line |= {name: getattr(task, name) for name in ("kind", "role", "repeats", "prompt")}
             line |= zip(("left", "right"), task.conditions, strict=False)
             line |= zip(("left_clip", "right_clip"), task.clip_ids, strict=False)
             line |= zip(("played_ms_left", "played_ms_right"), answer.played_ms, strict=False)
             if isinstance(answer, Comparison):
-                preferred = {"a": line["left"], "b": line["right"], "none": ""}[answer.choice]
-                line |= {"choice": answer.choice, "preferred": preferred}
+                line |= {"choice": answer.choice, "preferred": preferred(response)}
             elif isinstance(answer, Rating):
                 line |= {scale: getattr(answer, scale) for scale in SCALES}
             writer.writerow(line)
@@ -149,22 +139,13 @@ def answers_csv(study: Study, listeners: Sequence[Listener]) -> str:
 
 def page(results: dict[str, Any], problems: Sequence[str] = ()) -> str:
     """Returns one self-contained HTML page."""
-    main, everybody = (
-        {"strengths": strength_rows(results, part), "pairs": pair_rows(results, part)}
-        | {"ratings": rating_rows(results, part), "differences": difference_rows(results, part)}
-        for part in ("main", "all")
-    )
     return render(
         Path(__file__).parent / "templates",
         "results.html",
-        study=results["study"],
-        listeners=results["listeners"],
-        level=f"{results['level']:.0%}",
-        reason=results["main"]["preference"].get("reason"),
-        main=main,
-        everybody=everybody,
-        rule=results["rule"],
-        checks=listener_rows(results),
+        results=results,
+        tables=list(finding_tables(results).values()),
+        everybody=list(finding_tables(results, "all").values()),
+        listeners=listener_rows(results),
         needed=needed_lines(results),
         problems=problems,
     )

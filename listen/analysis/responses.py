@@ -1,6 +1,5 @@
 """Answers with what they are about, one by one, and how attentive each listener was."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from ostinato.listen.design.order import CHECK, PlannedTask
@@ -9,10 +8,8 @@ from ostinato.listen.web.answer import SCALES, Answer, Comparison, Listener, Rat
 
 SHORTEST_HEARD_MS = 5000
 """A clip that was played for a shorter time, and less than half of it, has not been heard."""
-
 MOST_UNHEARD = 0.25
 """Share of tasks."""
-
 HIGHEST_CHECK = 3
 """Points for the coherence of the attention check."""
 
@@ -39,9 +36,8 @@ class Checks(NamedTuple):
     finished: bool
     preferred_check: bool
     rated_check_high: bool
-    unheard: int
-    """Tasks with a clip that was hardly played."""
-    tasks: int
+    did_not_listen: bool
+    """In too many tasks a clip was hardly played."""
     repeats_alike: int
     """Repeats with the same choice, or with points that differ by at most one on each scale."""
     repeats: int
@@ -50,11 +46,6 @@ class Checks(NamedTuple):
     def counts(self) -> bool:
         """Whether the listener counts by RULE."""
         return self.finished and not (self.preferred_check or self.rated_check_high or self.did_not_listen)
-
-    @property
-    def did_not_listen(self) -> bool:
-        """Whether too many tasks were answered without having heard the clips."""
-        return self.unheard > MOST_UNHEARD * self.tasks
 
 
 def responses_of(study: Study, listener: Listener) -> list[Response]:
@@ -72,14 +63,14 @@ def check(study: Study, listener: Listener) -> Checks:
     checks = [response for response in responses if response.task.role == CHECK]
     repeats = [response for response in responses if response.task.role == "repeat"]
     shortest_ms = min(SHORTEST_HEARD_MS, 500 * study.clip_s)
+    unheard = sum(min(answer.played_ms) < shortest_ms for _, _, answer in responses)
     return Checks(
         finished=len(responses) == study.num_tasks,
         preferred_check=any(preferred(response) == CHECK for response in checks),
         rated_check_high=any(
             isinstance(answer, Rating) and answer.coherence > HIGHEST_CHECK for _, _, answer in checks
         ),
-        unheard=sum(min(answer.played_ms) < shortest_ms for _, _, answer in responses),
-        tasks=len(responses),
+        did_not_listen=unheard > MOST_UNHEARD * len(responses),
         repeats_alike=sum(_is_alike(answer, listener.answers[task.repeats]) for _, task, answer in repeats),
         repeats=len(repeats),
     )
@@ -90,11 +81,6 @@ def preferred(response: Response) -> str:
     if not isinstance(response.answer, Comparison) or response.answer.choice == "none":
         return ""
     return response.task.conditions["ab".index(response.answer.choice)]
-
-
-def tests_of(responses: Sequence[Response]) -> list[Response]:
-    """Returns the answers that are there to learn something: neither checks nor repeats."""
-    return [response for response in responses if response.task.role == "test"]
 
 
 def _is_alike(again: Answer, first: Answer) -> bool:

@@ -10,16 +10,13 @@ import numpy as np
 
 from ostinato.listen.analysis.preference import LEVEL, Choices, fit, holm, p_values
 from ostinato.listen.analysis.ratings import rate
-from ostinato.listen.analysis.responses import RULE, Checks, Response, check, preferred, responses_of, tests_of
+from ostinato.listen.analysis.responses import RULE, Checks, Response, check, preferred, responses_of
 from ostinato.listen.design.power import ALPHA, listeners_for_preference, listeners_for_ratings
 from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import CHOICES, TRAINING, Comparison, Listener
 
-ASSUMED_DEVIATION = 1.0
-"""Points, between listeners, of the difference of two conditions; until FEWEST_LISTENERS have been heard."""
-
-ASSUMED_TIES = 0.2
-FEWEST_LISTENERS = 5
+ASSUMED_DEVIATION, ASSUMED_TIES, FEWEST_LISTENERS = 1.0, 0.2, 5
+"""Until so many listeners have been heard: points, between listeners, of the difference of two conditions; and ties."""
 
 
 def summarise(
@@ -33,15 +30,8 @@ def summarise(
 ) -> dict[str, Any]:
     """Returns all results, ready for JSON.
 
-    `main` holds them for the listeners who count by RULE, `all` for everybody's answers.
-
-    Args:
-        study: what was asked.
-        listeners: who answered.
-        power: the chance of seeing an effect, for the number of listeners that are needed.
-        effect: share of answers, without ties, that prefer the better of two conditions.
-        points: difference between the mean points of two conditions.
-        counts: of those who refused and withdrew, where they are known.
+    `main` holds them for the listeners who count by RULE, `all` for everybody's answers. `power`, `effect` and `points`
+    are those of `listeners_for_preference` and `listeners_for_ratings`; `counts` are of those who refused and withdrew.
     """
     checks = {listener.name: check(study, listener) for listener in listeners}
     responses = [response for listener in listeners for response in responses_of(study, listener)]
@@ -68,7 +58,7 @@ def summarise(
 
 
 def _findings(study: Study, responses: Sequence[Response]) -> dict[str, Any]:
-    tests = tests_of(responses)
+    tests = [response for response in responses if response.task.role == "test"]
     return {
         "listeners": len({response.listener.name for response in tests}),
         "preference": _preference(study, [one for one in tests if isinstance(one.answer, Comparison)]),
@@ -90,32 +80,25 @@ def _preference(study: Study, responses: Sequence[Response]) -> dict[str, Any]:
         "agreement": _agreement_on_pairs(responses),
     }
     try:
-        strengths = fit(_to_choices(responses, names), len(names))
+        fitted = fit(_to_choices(responses, names), len(names))
     except ValueError as error:
         return result | {"strengths": None, "reason": str(error)}
-    p = p_values(strengths, numbers)
+    p = p_values(fitted, numbers)
     for pair, raw, corrected in zip(pairs, p, holm(p), strict=True):
         pair |= {"p": _finite(raw), "p_holm": _finite(corrected)}
-    columns = zip(names, strengths.strength, strengths.low, strengths.high, strict=True)
-    result["strengths"] = [
-        {"condition": name, "strength": float(strength), "low": float(low), "high": float(high)}
-        for name, strength, low, high in columns
-    ]
-    return result
+    columns = zip(names, *(values.tolist() for values in (fitted.strength, fitted.low, fitted.high)), strict=True)
+    strengths = [dict(zip(("condition", "strength", "low", "high"), row, strict=True)) for row in columns]
+    return result | {"strengths": strengths}
 
 
 def _to_choices(responses: Sequence[Response], names: Sequence[str]) -> Choices:
     listeners = sorted({response.listener.name for response in responses})
-    rows = [
-        (
-            *(names.index(name) for name in task.conditions),
-            list(CHOICES).index(answer.choice),
-            listeners.index(listener.name),
-            task.prompt,
-        )
-        for listener, task, answer in responses
-        if isinstance(answer, Comparison)
-    ]
+    rows = []
+    for listener, task, answer in responses:
+        first, second = (names.index(name) for name in task.conditions)
+        assert isinstance(answer, Comparison)
+        outcome = list(CHOICES).index(answer.choice)
+        rows.append((first, second, outcome, listeners.index(listener.name), task.prompt))
     return Choices(*np.array(rows, np.int64).reshape(-1, 5).T)
 
 
@@ -157,12 +140,9 @@ def _needed(study: Study, main: dict[str, Any], *, power: float, effect: float, 
     tie_share = ties if ties is not None and heard >= FEWEST_LISTENERS else ASSUMED_TIES
     deviations = [test["deviation"] for test in main["ratings"]["tests"] if test["listeners"] >= FEWEST_LISTENERS]
     deviation = math.sqrt(sum(value**2 for value in deviations) / len(deviations)) if deviations else ASSUMED_DEVIATION
+    each = study.private.num_comparisons / num_pairs
     preference = listeners_for_preference(
-        effect,
-        power,
-        comparisons_each=study.private.num_comparisons / num_pairs,
-        tie_share=min(tie_share, 0.95),
-        num_pairs=num_pairs,
+        effect, power, comparisons_each=each, tie_share=min(tie_share, 0.95), num_pairs=num_pairs
     )
     ratings = listeners_for_ratings(points, power, deviation=deviation, num_tests=3 * num_pairs)
     return {

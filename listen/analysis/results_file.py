@@ -21,12 +21,6 @@ def read_listening(folder: Path) -> Listening:
         raise UserError(f"{path}: {error.strerror}; 'ostinato listen results' writes it") from None
     except ValueError as error:
         raise UserError(f"{path}: is not JSON ({error})") from None
-    said = results["listeners"]
-    return Listening(
-        results,
-        [
-            f"{results['study']['title']}: {said['count']} listeners count, of {said['begun']} who began.",
-            results["rule"],
-        ],
-        tables.finding_tables(results),
-    )
+    count, begun = (results["listeners"][name] for name in ("count", "begun"))
+    sentence = f"{results['study']['title']}: {count} listeners count, of {begun} who began."
+    return Listening(results, [sentence, results["rule"]], tables.finding_tables(results))

@@ -5,7 +5,7 @@ Each continues the same prompts, without picking: the first attempt counts.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -32,22 +32,15 @@ _LOWEST, _HIGHEST = 36, 96
 """Pitches of the attention check."""
 
 
-class Condition(NamedTuple):
-    """One way in which music came to be."""
+def parse_models(models: Sequence[str]) -> dict[str, str]:
+    """Returns the source of each condition by its name: the human one, then those of `--model`, SOURCE or NAME=SOURCE.
 
-    name: str
-    """Unique within the study."""
-    source: str
-    """`human`, the name of a baseline, or the folder of a run."""
-
-
-def parse_models(models: Sequence[str]) -> list[Condition]:
-    """Returns the conditions of a study: the human one, then those of `--model`, each SOURCE or NAME=SOURCE.
+    A source is `human`, the name of a baseline, or the folder of a run.
 
     Raises:
         StudyError: none is given, two have the same name, or a name is taken.
     """
-    found = [Condition(HUMAN, HUMAN)]
+    found = {HUMAN: HUMAN}
     for model in models:
         name, equals, source = model.partition("=")
         if not equals:
@@ -57,16 +50,17 @@ def parse_models(models: Sequence[str]) -> list[Condition]:
             raise StudyError(
                 f"--model {model!r} is not a run's folder, markov:1 to markov:4, rules, or NAME=one of them"
             )
-        if name in (CHECK, *(condition.name for condition in found)):
+        if name in (CHECK, *found):
             raise StudyError(f"condition {name!r} is there twice, or its name is taken; give it another: NAME=SOURCE")
-        found.append(Condition(name, source))
+        found[name] = source
     if len(found) < 2:
         raise StudyError("--model is needed at least once: a run's folder, markov:1 to markov:4, or rules")
     return found
 
 
 def continue_prompts(
-    condition: Condition,
+    name: str,
+    source: str,
     dataset: Dataset,
     prompts: Sequence[Prompt],
     config: StudyConfig,
@@ -80,10 +74,10 @@ def continue_prompts(
         StudyError: a run has another codec than the dataset.
     """
     facts: dict[str, Any] = {"dataset": dataset.fingerprint}
-    if condition.source == HUMAN:
+    if source == HUMAN:
         return [prompt.piece for prompt in prompts], facts
-    facts["seed"] = seed = choose(2**31, config.seed, condition.name)
-    if condition.source == RULES:
+    facts["seed"] = seed = choose(2**31, config.seed, name)
+    if source == RULES:
         composer = RuleComposer.of_split(dataset.source("train"))
 
         def by_rules(prompt: Prompt, seeds: list[int], num_notes: int) -> Piece:
@@ -91,17 +85,17 @@ def continue_prompts(
             return composer.codec.decode(rows)
 
         return _compose(by_rules, prompts, seed, config.clip_seconds), facts
-    if condition.source in MARKOV:
-        chain = make_baseline(condition.source, counts(), dataset.codec)
+    if source in MARKOV:
+        chain = make_baseline(source, counts(), dataset.codec)
         assert isinstance(chain, NgramModel)
 
         def by_chain(prompt: Prompt, seeds: list[int], num_notes: int) -> Piece:
             return chain.codec.decode(chain.generate(seeds, num_notes, prompt.rows))
 
         return _compose(by_chain, prompts, seed, config.clip_seconds), facts
-    run = load_params(Path(condition.source))
+    run = load_params(Path(source))
     if run.codec.to_json() != dataset.codec.to_json():
-        raise StudyError(f"{condition.source}: was trained with another codec than {dataset.path} was prepared with")
+        raise StudyError(f"{source}: was trained with another codec than {dataset.path} was prepared with")
     options = SampleConfig(
         num_pieces=len(prompts), num_seconds=config.clip_seconds, temperature=config.temperature, seed=seed
     )

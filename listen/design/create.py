@@ -59,15 +59,15 @@ def create_study(
 
     made: list[tuple[Piece, str, int]] = []
     described: list[dict[str, Any]] = []
-    for number, condition in enumerate(conditions):
+    for number, (name, source) in enumerate(conditions.items()):
         watch("composing", number, len(conditions))
-        written, facts = continue_prompts(condition, dataset, prompts, config, counts)
-        made += [(piece, condition.name, prompt) for prompt, piece in enumerate(written)]
-        described.append({**condition._asdict(), **facts})
+        written, facts = continue_prompts(name, source, dataset, prompts, config, counts)
+        made += [(piece, name, prompt) for prompt, piece in enumerate(written)]
+        described.append({"name": name, "source": source, **facts})
         if facts.get("other_dataset"):
             logger.warning(
                 "%s was trained on another dataset than the human music is from: it may know these very pieces",
-                condition.source,
+                source,
             )
     check = check_piece(of_checks, config.clip_seconds, seed=config.seed)
     made += [(of_checks.piece, HUMAN, len(prompts)), (check, CHECK, len(prompts))]

@@ -18,18 +18,13 @@ from ostinato.sample.output.ogg import HEADER_BYTES, numbered_page, split_pages
 
 _OPUS_LEVEL = 0.85
 """libsndfile's scale from 0 (256 kbit/s a channel) to 1 (6 kbit/s)."""
-
 _MP3_LEVEL = 0.8
 """96 kbit/s at a constant bitrate."""
-
 _LAME_SCALE = 0.95
 """What LAME multiplies all sound by."""
-
 _TAGS = b"OpusTags" + struct.pack("<II", 0, 0)
 """No vendor, no comments."""
-
-_MAX_SEGMENTS = 255
-_SEGMENT_BYTES = 255
+_MAX_SEGMENTS = _SEGMENT_BYTES = 255
 SERIAL_NUMBER = 0  # libsndfile takes it from the clock, which would tell in which order clips were made
 
 

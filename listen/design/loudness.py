@@ -15,13 +15,9 @@ _HIGH_PASS = (1.0, -2.0, 1.0, 1.0, -1.99004745483398, 0.99007225036621)
 """Tables 1 and 2 of the recommendation, for 48 kHz; the numerator first."""
 
 assert SAMPLE_RATE == 48_000, "the filters are for 48 kHz"
-
 _BLOCK, _STEP = round(0.4 * SAMPLE_RATE), round(0.1 * SAMPLE_RATE)
-
-_ABSOLUTE_GATE_LUFS = -70.0
-_RELATIVE_GATE_LU = -10.0
-_OFFSET_DB = -0.691
-_OVERSAMPLING = 4
+_ABSOLUTE_GATE_LUFS, _RELATIVE_GATE_LU = -70.0, -10.0
+_OFFSET_DB, _OVERSAMPLING = -0.691, 4
 
 
 def integrated_lufs(samples: Float[np.ndarray, "c t"]) -> float:

@@ -13,7 +13,6 @@ from ostinato.music.piece import Notes, Piece
 
 LATEST_FIRST_NOTE_S = 1.0
 """A piece that begins with a longer silence is not used."""
-
 FEWEST_NOTES = 4
 """Of a prompt."""
 

@@ -21,9 +21,7 @@ from ostinato.sample.output.audio import SAMPLE_RATE, render_audio
 
 TARGET_LUFS = -18.0
 """Loudness of all clips, where the peaks of all allow it."""
-
 MAX_PEAK_DBTP = -1.0
-
 FADE_S = 1.0
 """At the end of every clip."""
 

@@ -2,12 +2,20 @@
 
 import numpy as np
 
-from ostinato.listen.analysis.preference import Choices, chances
+from ostinato.listen.analysis.preference import Choices
 from ostinato.listen.design.order import CHECK, PlannedTask, Shape, plan_tasks
 from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import Answer, Comparison, Listener, Rating, Training
 
 TRAINING = Training(practice="2", level="amateur", playback="device")
+
+
+def chances(strength, tie_log, first, second):
+    """Returns how likely it is that the first is preferred, the second, neither."""
+    s1, s2 = strength[first], strength[second]
+    utility = np.array([s1, s2, (s1 + s2) / 2 + tie_log])
+    chance = np.exp(utility - utility.max())
+    return chance / chance.sum()
 
 
 def choices_of(rng, strength, *, num_listeners, num_prompts=20, num_comparisons=6, tie_log=-1.0) -> Choices:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ostinato.listen.analysis.preference import Choices, chances, fit, holm, p_values
+from ostinato.listen.analysis.preference import Choices, fit, holm, p_values
 from tests.listen.simulated import choices_of
 
 TRUTH = np.array([1.0, 0.3, -0.3, -1.0])
@@ -14,12 +14,6 @@ def test_two_conditions_without_ties_have_the_log_odds_between_them():
     found = fit(Choices(zeros, zeros + 1, outcome, np.arange(40) // 4, np.arange(40) % 5), 2)
     assert found.strength[0] - found.strength[1] == pytest.approx(np.log(3), abs=0.01)
     assert found.strength.sum() == pytest.approx(0, abs=1e-12)
-
-
-def test_chances_are_those_of_davidson():
-    # exp(1) : exp(0) : exp(-1) exp(1/2)
-    weights = np.exp([1.0, 0.0, -0.5])
-    np.testing.assert_allclose(chances(np.array([1.0, 0.0]), -1.0, 0, 1), weights / weights.sum())
 
 
 def test_many_answers_find_strengths_and_ties():

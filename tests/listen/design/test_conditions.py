@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ostinato.configs.listen import StudyConfig
-from ostinato.listen.design.conditions import Condition, check_piece, continue_prompts, parse_models
+from ostinato.listen.design.conditions import check_piece, continue_prompts, parse_models
 from ostinato.listen.design.prompts import draw_prompts
 from ostinato.listen.design.study import StudyError
 from tests.listen.music import counts_of, tiny_run, tunes_dataset
@@ -35,7 +35,7 @@ def run(folder):
 
 def _continue(source, dataset, prompts, *, seed=0):
     config = StudyConfig(**LENGTHS, seed=seed)
-    return continue_prompts(Condition("x", str(source)), dataset, prompts, config, lambda: counts_of(dataset))
+    return continue_prompts("x", str(source), dataset, prompts, config, lambda: counts_of(dataset))
 
 
 @pytest.mark.parametrize("source", ["human", "markov:2", "rules", pytest.param("run", marks=pytest.mark.slow)])
@@ -60,8 +60,8 @@ def test_the_same_seed_gives_the_same_music_and_another_other_music(source, data
 
 def test_models_get_short_names_or_those_they_are_given():
     found = parse_models(["runs/deep/", "old=runs/old", "markov:3", "rules"])
-    assert [condition.name for condition in found] == ["human", "deep", "old", "markov:3", "rules"]
-    assert found[1].source == "runs/deep/"
+    assert list(found) == ["human", "deep", "old", "markov:3", "rules"]
+    assert found["deep"] == "runs/deep/"
 
 
 @pytest.mark.parametrize(
