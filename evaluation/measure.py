@@ -126,11 +126,8 @@ def measure_run(
 ) -> tuple[dict[str, Any], Music]:
     """Returns the content of report.json, and the music that it speaks of.
 
-    Args:
-        config: what is measured.
-        dataset: on what.
-        counts: returns those of the training split, for the baselines; asked once the runs are known to fit.
-        index: returns that of the training split, in which copies are looked for.
+    `counts` and `index` return what the baselines know of the training split, and that in which copies are looked for;
+    they are asked once the runs are known to fit.
 
     Raises:
         ValueError: a model was trained with another codec than the dataset's, or there is no checkpoint.

@@ -38,10 +38,10 @@ def evaluate_run(
     is what people said in a listening test.
     """
     report, music = measure_run(config, dataset, counts=counts, index=index)
-    sources = {copy["source"] for found in report["originality"] for copy in found["generated"]["copies"]}
-    names = piece_names(dataset, {*sources, *music.held_out.ids})
     if listening is not None:
         report["listening"] = listening.results
+    sources = {copy["source"] for found in report["originality"] for copy in found["generated"]["copies"]}
+    names = piece_names(dataset, {*sources, *music.held_out.ids})
     page = report_page(report, music, names=names, with_audio=audio, listening=listening)
     make_folder(output)
     write_atomically(output / "report.html", page.encode())
@@ -57,15 +57,7 @@ def report_page(
     with_audio: bool,
     listening: tables.Listening | None = None,
 ) -> str:
-    """Returns the page.
-
-    Args:
-        report: the content of report.json.
-        music: the pieces that it speaks of, of which some are shown.
-        names: what pieces of the dataset are called, by id, as far as it is known.
-        with_audio: whether the pieces can be heard too.
-        listening: what people said of them.
-    """
+    """Returns the page of a report and its music; `names` are what pieces of the dataset are called, by id."""
     return render(
         _TEMPLATES,
         "report.html",
@@ -93,7 +85,5 @@ def piece_names(dataset: Dataset, ids: Set[str]) -> dict[str, str]:
     if not path.is_file():
         return {}
     with path.open() as lines:
-        records = (json.loads(line) for line in lines)
-        return {
-            record["id"]: PurePath(record["path"].rpartition("!")[2]).name for record in records if record["id"] in ids
-        }
+        records = (record for record in map(json.loads, lines) if record["id"] in ids)
+        return {record["id"]: PurePath(record["path"].rpartition("!")[2]).name for record in records}

@@ -4,6 +4,7 @@ Repetition, range and the longest shared run grow with the length of a piece. So
 as held-out ones are: their lengths are evenly spread over those of the held-out pieces, in a random order.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -67,13 +68,7 @@ def read_held_out(dataset: Dataset, split: str) -> HeldOut:
 
 
 def choose_lengths(num_notes: Sequence[int], num_samples: int, seed: int) -> list[int]:
-    """Returns how long each piece is to be: evenly spread over the lengths of real ones, none above LONGEST_NOTES.
-
-    Args:
-        num_notes: of the real pieces.
-        num_samples: how many lengths.
-        seed: of their order.
-    """
+    """Returns how long each piece is to be: evenly spread over the lengths of real ones, none above LONGEST_NOTES."""
     places = (np.arange(num_samples) + 0.5) / num_samples
     lengths = np.quantile(num_notes, places, method="inverted_cdf").clip(1, LONGEST_NOTES)
     return np.random.default_rng(seed).permutation(lengths).astype(int).tolist()
@@ -81,13 +76,7 @@ def choose_lengths(num_notes: Sequence[int], num_samples: int, seed: int) -> lis
 
 def write_by_run(run: LoadedRun, request: SampleRequest) -> list[Piece]:
     """Returns pieces by a trained model, without primers: all as long as the longest, and cut afterwards."""
-    config = SampleConfig(
-        num_pieces=len(request.num_notes),
-        num_notes=max(request.num_notes),
-        seed=request.seed,
-        temperature=request.temperature,
-        batch_size=request.batch_size,
-    )
+    config = dataclasses.replace(_config(request), temperature=request.temperature, batch_size=request.batch_size)
     written = generate(run.model, run.params, run.codec, config)
     return _cut([run.codec.decode(one.steps) for one in written], request.num_notes)
 
@@ -96,12 +85,16 @@ def write_by_composers(
     dataset: Dataset, request: SampleRequest, *, counts: Callable[[], NgramCounts]
 ) -> list[tuple[str, list[Piece]]]:
     """Returns pieces by each of COMPOSERS, which know no temperature."""
-    config = SampleConfig(num_pieces=len(request.num_notes), num_notes=max(request.num_notes), seed=request.seed)
+    composed = {name: compose(name, dataset, _config(request), counts=counts) for name in COMPOSERS}
     return [
         (name, _cut([dataset.codec.decode(one.steps) for one in written], request.num_notes))
-        for name in COMPOSERS
-        for written in [compose(name, dataset, config, counts=counts)]
+        for name, written in composed.items()
     ]
+
+
+def _config(request: SampleRequest) -> SampleConfig:
+    lengths = request.num_notes
+    return SampleConfig(num_pieces=len(lengths), num_notes=max(lengths), seed=request.seed)
 
 
 def _cut(pieces: Sequence[Piece], num_notes: Sequence[int]) -> list[Piece]:

@@ -55,7 +55,7 @@ def compare_statistics(
     for name, pieces in (("generated", generated), ("real", real)):
         if len(pieces) < MIN_PIECES:
             raise UserError(f"{len(pieces)} {name} pieces cannot be compared; give at least {MIN_PIECES}")
-    original_notes = [median_notes(pieces) for pieces in (generated, real)]
+    uncut = {"generated": median_notes(generated), "real": median_notes(real)}
     generated, real = cut_alike(generated, real)
     features = [describe(piece) for piece in [*generated, *real]]
     scalars = {name: np.array([one.scalars[name] for one in features]) for name in features[0].scalars}
@@ -67,7 +67,7 @@ def compare_statistics(
     }
     return {
         "pieces": {"generated": len(generated), "real": len(real)},
-        "median_notes": {"generated": original_notes[0], "real": original_notes[1]},
+        "median_notes": uncut,
         "compared_median_notes": {"generated": median_notes(generated), "real": median_notes(real)},
         "splits": num_splits,
         "features": figures,

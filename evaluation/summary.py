@@ -20,18 +20,11 @@ def summary(report: dict[str, Any]) -> list[str]:
 def headline(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Returns the figures that matter most: name, value, and what stands below it."""
     score, against = _of_held_out(report)
-    bounds, shares = score["nats_per_note_interval"], against["share_less_interval"]
+    nats, bounds = f"{score['nats_per_note']:.3f}", score["nats_per_note_interval"]
+    share, shares = _percent(against["share_less"], 1), against["share_less_interval"]
     figures = [
-        (
-            f"nats per note, {report['held_out']}",
-            f"{score['nats_per_note']:.3f}",
-            f"95 %: {interval(bounds, '.3f')}" if bounds else "",
-        ),
-        (
-            f"NLL reduction over {BASELINE}",
-            _percent(against["share_less"], 1),
-            f"95 %: {_percent_interval(shares)}" if shares else "",
-        ),
+        (f"nats per note, {report['held_out']}", nats, f"95 %: {interval(bounds, '.3f')}" if bounds else ""),
+        (f"NLL reduction over {BASELINE}", share, f"95 %: {_percent_interval(shares)}" if shares else ""),
     ]
     for found in report["statistics"][:1]:
         if "generated" in (frechet := found["frechet"]):
@@ -69,9 +62,8 @@ def _statistics_line(found: dict[str, Any]) -> str:
     pieces, frechet = found["pieces"], found["frechet"]
     said = f"{pieces['generated']} pieces by {found['name']} beside {pieces['real']} real ones: "
     if "generated" in frechet:
-        said += (
-            f"Fréchet distance {frechet['generated']:.1f}, where real music is {frechet['control']:.1f} from itself; "
-        )
+        ours, real = frechet["generated"], frechet["control"]
+        said += f"Fréchet distance {ours:.1f}, where real music is {real:.1f} from itself; "
     worst = ", ".join(f"{name} {ours:.2f} ({real:.2f})" for name, ours, real in farthest(found)[:3])
     return f"{said}they overlap least, beside real with real, in {worst}."
 
@@ -80,9 +72,8 @@ def _originality_line(found: dict[str, Any]) -> str:
     """Returns how much the pieces of a writer share with the training split, beside held-out human music."""
     ours, human = found["generated"]["longest_notes"], found["held_out"]["longest_notes"]
     return (
-        "Shared with the training split, in any key and tempo: runs of "
-        f"{ours['mean']:.1f} notes on average, at most {ours['largest']:.0f}; held-out music "
-        f"{human['mean']:.1f}, at most {human['largest']:.0f}. "
+        f"Shared with the training split, in any key and tempo: runs of {ours['mean']:.1f} notes on average, at most "
+        f"{ours['largest']:.0f}; held-out music {human['mean']:.1f}, at most {human['largest']:.0f}. "
         f"{_percent(found['beyond_human'])} of the pieces stand out among human ones, where 5 % is ordinary."
     )
 

@@ -87,33 +87,21 @@ def _before_and_after(
 
 
 def _load_origin(begun: dict[str, Any]) -> LoadedRun:
-    """Returns the run that another one began with, at the checkpoint that it began with.
-
-    Raises:
-        CheckpointError: it is no longer there, or it is another one.
-    """
+    """Returns the run that another one began with, at that checkpoint; a CheckpointError says why it cannot be had."""
     origin = load_params(Path(begun["workdir"]), begun["step"])
-    if origin.params_sha256 != begun["params_sha256"]:
-        raise CheckpointError(
-            f"{begun['workdir']}: the checkpoint of step {begun['step']} has the parameters "
-            f"{origin.params_sha256[:12]}, and the run began with {begun['params_sha256'][:12]}"
-        )
+    has, wanted = origin.params_sha256, begun["params_sha256"]
+    if has != wanted:
+        where = f"{begun['workdir']}: the checkpoint of step {begun['step']}"
+        raise CheckpointError(f"{where} has the parameters {has[:12]}, and the run began with {wanted[:12]}")
     return origin
 
 
 def _dataset_of(origin: LoadedRun, workdir: str) -> Dataset:
-    """Returns what a run was trained on.
-
-    Raises:
-        DatasetError: it is no longer there, or it is another one.
-    """
-    trained_on = origin.description["dataset"]
-    if not trained_on["fingerprint"]:
+    """Returns what a run was trained on; a DatasetError says why it cannot be had."""
+    path, wanted = origin.description["dataset"]["path"], origin.description["dataset"]["fingerprint"]
+    if not wanted:
         raise DatasetError(f"{workdir}: was imported, and does not say what it was trained on")
-    dataset = Dataset.open(trained_on["path"])
-    if dataset.fingerprint != trained_on["fingerprint"]:
-        raise DatasetError(
-            f"{trained_on['path']}: has the fingerprint {dataset.fingerprint[:12]}, and {workdir} was trained on "
-            f"{trained_on['fingerprint'][:12]}"
-        )
+    dataset = Dataset.open(path)
+    if (has := dataset.fingerprint) != wanted:
+        raise DatasetError(f"{path}: has the fingerprint {has[:12]}, and {workdir} was trained on {wanted[:12]}")
     return dataset

@@ -22,8 +22,10 @@ def describe(piece: Piece) -> Features:
     """Returns the musical figures of a piece; pitch and harmony do not see drums, unless there is nothing else."""
     notes, per_quarter = pitched(piece), piece.ticks_per_quarter
     lines = voices(piece)
-    pitches, pitch_classes = pitch.pitch_counts(notes.pitch), pitch.pitch_class_counts(notes.pitch)
-    distances = rhythm.onset_distances(piece.notes)
+    intervals = pitch.intervals(lines)
+    pitches = np.bincount(notes.pitch, minlength=128).astype(np.float64)
+    pitch_classes = np.bincount(notes.pitch % 12, minlength=12).astype(np.float64)
+    distances = np.diff(np.unique(piece.notes.onset))
     polyphony = rhythm.polyphony_ticks(piece)
     chords = harmony.chords(piece)
     repetition, above_chance = structure.structure(piece)
@@ -33,8 +35,8 @@ def describe(piece: Piece) -> Features:
         "pitch classes used": float(np.count_nonzero(pitch_classes)),
         "pitch entropy": pitch.entropy_bits(pitches),
         "pitch-class entropy": pitch.entropy_bits(pitch_classes),
-        "scale consistency": pitch.scale_consistency(notes.pitch),
-        "mean interval": pitch.mean_interval(lines),
+        "scale consistency": pitch.scale_consistency(pitch_classes),
+        "mean interval": _mean(np.abs(intervals)),
         "notes per quarter": _ratio(float(piece.num_notes), piece.end_tick / per_quarter),
         "notes per second": _ratio(float(piece.num_notes), piece.duration_s),
         "mean duration": _mean(piece.notes.duration / per_quarter),
@@ -54,7 +56,7 @@ def describe(piece: Piece) -> Features:
     counts = {
         "pitch": pitches,
         "pitch class": pitch_classes,
-        "interval": pitch.interval_counts(lines),
+        "interval": pitch.interval_counts(intervals),
         "pitch-class transition": pitch.pitch_class_transitions(lines).reshape(-1),
         "duration": rhythm.length_counts(piece.notes.duration, per_quarter),
         "inter-onset": rhythm.length_counts(distances, per_quarter),

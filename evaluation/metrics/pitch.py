@@ -18,33 +18,26 @@ _SCALES = np.array([[(c - root) % 12 in _MAJOR for c in range(12)] for root in r
 """The twelve major scales; the natural minor scales hold the same pitch classes."""
 
 
-def pitch_counts(pitch: Int[np.ndarray, " n"]) -> Float[np.ndarray, " 128"]:
-    """Returns how often each pitch begins."""
-    return np.bincount(pitch, minlength=128).astype(np.float64)
-
-
-def pitch_class_counts(pitch: Int[np.ndarray, " n"]) -> Float[np.ndarray, " 12"]:
-    """Returns how often each pitch class begins, from C."""
-    return np.bincount(pitch % 12, minlength=12).astype(np.float64)
-
-
 def entropy_bits(counts: Float[np.ndarray, "..."]) -> float:
     """Returns the Shannon entropy of counts in bits; NaN of nothing."""
-    total = counts.sum()
-    if not total:
+    if not counts.any():
         return np.nan
-    share = counts[counts > 0] / total
+    share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log2(share)).sum()) + 0.0  # no negative zero
 
 
-def scale_consistency(pitch: Int[np.ndarray, " n"]) -> float:
+def scale_consistency(counts: Float[np.ndarray, " 12"]) -> float:
     """Returns the largest share of notes that one major or natural minor scale holds (Mogren 2016)."""
-    return float((_SCALES @ pitch_class_counts(pitch)).max() / len(pitch)) if len(pitch) else np.nan
+    return float((_SCALES @ counts).max() / counts.sum()) if counts.any() else np.nan
 
 
-def interval_counts(lines: Sequence[Line]) -> Float[np.ndarray, " 49"]:
-    """Returns how often each interval from -24 to 24 semitones joins two notes that follow one another in a line."""
-    steps = np.concatenate([np.zeros(0, np.int64), *(np.diff(line.pitch) for line in lines)])
+def intervals(lines: Sequence[Line]) -> Int[np.ndarray, " m"]:
+    """Returns the semitones from each note to the one that follows it in a line."""
+    return np.concatenate([np.zeros(0, np.int64), *(np.diff(line.pitch) for line in lines)])
+
+
+def interval_counts(steps: Int[np.ndarray, " m"]) -> Float[np.ndarray, " 49"]:
+    """Returns how often there is each interval from -24 to 24 semitones."""
     clipped = np.clip(steps, -MAX_INTERVAL, MAX_INTERVAL) + MAX_INTERVAL
     return np.bincount(clipped, minlength=2 * MAX_INTERVAL + 1).astype(np.float64)
 
@@ -55,9 +48,3 @@ def pitch_class_transitions(lines: Sequence[Line]) -> Float[np.ndarray, "12 12"]
     for line in lines:
         np.add.at(counts, (line.pitch[:-1] % 12, line.pitch[1:] % 12), 1)
     return counts
-
-
-def mean_interval(lines: Sequence[Line]) -> float:
-    """Returns how many semitones, up or down, lie between notes that follow one another in a line."""
-    steps = np.concatenate([np.zeros(0), *(np.abs(np.diff(line.pitch)) for line in lines)])
-    return float(steps.mean()) if len(steps) else np.nan

@@ -31,11 +31,6 @@ def length_counts(ticks: Int[np.ndarray, " n"], ticks_per_quarter: int) -> Float
     return np.bincount(np.clip(half_powers - _SHORTEST, 0, NUM_LENGTHS - 1), minlength=NUM_LENGTHS).astype(np.float64)
 
 
-def onset_distances(notes: Notes) -> Int[np.ndarray, " m"]:
-    """Returns the ticks from each moment at which notes begin to the next one."""
-    return np.diff(np.unique(notes.onset))
-
-
 def sounding(notes: Notes) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
     """Returns begin, end and pitch of each stretch in which a pitch sounds without a gap, whoever plays it."""
     order = np.lexsort((notes.onset, notes.pitch))

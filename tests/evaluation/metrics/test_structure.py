@@ -8,8 +8,11 @@ from tests.evaluation.metrics.made import quarters, rows
 from tests.strategies import pieces
 
 rng = np.random.default_rng(5)
-PHRASE = tuple(rng.integers(40, 90, 16).tolist())
-OTHER = tuple(rng.integers(40, 90, 16).tolist())
+PHRASE, OTHER = (tuple(rng.integers(40, 90, 16).tolist()) for _ in range(2))
+
+
+def _fresh(seed, num_notes):
+    return quarters(*np.random.default_rng(seed).integers(40, 90, num_notes).tolist())
 
 
 def test_likeness_of_stretches_is_the_cosine_of_their_rolls():
@@ -24,25 +27,18 @@ def test_likeness_of_stretches_is_the_cosine_of_their_rolls():
     assert np.isnan(found[8])
 
 
-def test_a_phrase_that_comes_back_is_structure_and_one_that_does_not_is_none():
+def test_a_phrase_that_comes_back_is_structure_and_one_that_does_not_or_one_note_for_ever_is_none():
     repeated, above = structure.structure(quarters(*(PHRASE + OTHER) * 3))
     assert repeated[16] == pytest.approx(1)
     assert above[16] > 0.4
-    fresh = tuple(np.random.default_rng(6).integers(40, 90, 96).tolist())
-    assert abs(structure.structure(quarters(*fresh))[1][16]) < 0.1
-
-
-def test_one_note_for_ever_is_repetition_without_structure():
+    assert abs(structure.structure(_fresh(6, 96))[1][16]) < 0.1
     repeated, above = structure.structure(quarters(*[60] * 64))
-    assert repeated[16] == pytest.approx(1)
-    assert above[16] == pytest.approx(0)
+    assert (repeated[16], above[16]) == (pytest.approx(1), pytest.approx(0))
 
 
 def test_what_comes_back_exactly_compresses_and_chance_does_not():
-    again = structure.compressibility(quarters(*PHRASE * 8))
-    chance = structure.compressibility(quarters(*np.random.default_rng(7).integers(40, 90, 128).tolist()))
-    assert again > 0.5
-    assert abs(chance) < 0.05
+    assert structure.compressibility(quarters(*PHRASE * 8)) > 0.5
+    assert abs(structure.compressibility(_fresh(7, 128))) < 0.05
     assert np.isnan(structure.compressibility(quarters(60, 62)))
 
 
@@ -64,11 +60,8 @@ def test_a_piece_without_notes_has_no_figures_but_counts():
 
 def test_transposition_moves_pitches_and_nothing_else():
     piece = rows(*((12 * i, 12, pitch) for i, pitch in enumerate(PHRASE * 3)), *((24 * i, 24, 40) for i in range(24)))
-    notes = piece.notes
-    higher = make_piece(**{**notes._asdict(), "pitch": notes.pitch + 12}, ticks_per_quarter=12)
+    higher = make_piece(**piece.notes._replace(pitch=piece.notes.pitch + 12)._asdict(), ticks_per_quarter=12)
     first, second = features.describe(piece), features.describe(higher)
     assert first.scalars == pytest.approx(second.scalars, nan_ok=True)
-    moved = [
-        name for name in first.distributions if not np.allclose(first.distributions[name], second.distributions[name])
-    ]
-    assert moved == ["pitch"]
+    ours, theirs = first.distributions, second.distributions
+    assert [name for name in ours if not np.allclose(ours[name], theirs[name])] == ["pitch"]
