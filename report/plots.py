@@ -4,7 +4,9 @@ They are narrow, and their type is large for their size, so that a phone can sho
 used if worker processes shall not load matplotlib.
 """
 
+import html
 import io
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +18,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
-
-from ostinato.report.svg import embedded_svg
 
 INK, SOFT, LINE, FIRST, SECOND, THIRD = "#101010", "#202020", "#303030", "#404040", "#505050", "#606060"
 """Stand for the page's colours until the SVG is written."""
@@ -79,7 +79,18 @@ def draw(paint: Callable[[Axes], None], *, name: str, label: str, height_in: flo
         axes.grid(axis="both", linewidth=0.6, alpha=0.55)
         axes.set_axisbelow(True)
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return Markup(embedded_svg(text.getvalue(), name, label, _PAGE_COLOURS))
+    svg = text.getvalue()
+    # An element of a page has neither header nor style nor a fixed size, and no id that another plot has too.
+    svg = re.sub(r"<defs>\s*<style.*?</defs>", "", svg[svg.index("<svg") :], count=1, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|"#|url\(#)', rf"\g<1>{name}-", svg)
+    for colour, wanted in _PAGE_COLOURS.items():
+        svg = svg.replace(colour, wanted)
+    size, said = re.search(r'viewBox="[^"]*"', svg), html.escape(label)
+    assert size, svg[:300]
+    return Markup(
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {size[0]} role="img" '
+        f'aria-label="{said}"><title>{said}</title>{svg[svg.index(">") + 1 :].rstrip()}'
+    )
 
 
 def line_plot(
@@ -96,13 +107,8 @@ def line_plot(
 ) -> Markup:
     """Returns lines over a common axis; several have a legend, and a line of one point is a dot.
 
-    Args:
-        series: the lines.
-        name, label: see `draw`.
-        title, x_label, y_label: stand above, below and beside it.
-        ticks: of the horizontal axis; None leaves them to matplotlib.
-        shares: the values are shares, from 0 to 1, and are shown as per cent.
-        from_zero: the vertical axis begins at 0.
+    `ticks` are those of the horizontal axis; `shares` says that the values are from 0 to 1 and are shown as per cent;
+    see `draw` for name and label.
     """
 
     def paint(axes: Axes) -> None:

@@ -13,7 +13,7 @@ from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset
 from ostinato.listen.design.conditions import check_piece, continue_prompts, parse_models
 from ostinato.listen.design.order import CHECK, HUMAN, pairs_of
-from ostinato.listen.design.prompts import draw_prompts, held_out_split
+from ostinato.listen.design.prompts import draw_prompts, human_split
 from ostinato.listen.design.render import render_clips
 from ostinato.listen.design.study import Private, Study, StudyError
 from ostinato.music.piece import Piece
@@ -53,7 +53,7 @@ def create_study(
         raise StudyError(
             f"--prompts {config.prompts}: each listener hears {needed} of them, so at least as many are needed"
         )
-    split = held_out_split(dataset, config.split)
+    split = human_split(dataset, config.split)
     wanted = 1 + (config.prompts or max(DEFAULT_PROMPTS, needed))
     *prompts, of_checks = drawn = draw_prompts(dataset, split, wanted, config, least=1 + (config.prompts or needed))
 

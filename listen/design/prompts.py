@@ -7,6 +7,7 @@ from jaxtyping import Integer
 
 from ostinato.configs.listen import StudyConfig
 from ostinato.data.records import Dataset, TFRecordSource
+from ostinato.evaluation.held_out import held_out_split
 from ostinato.listen.design.study import StudyError
 from ostinato.music.bars import bar_lines, cut_bars
 from ostinato.music.piece import Notes, Piece
@@ -40,13 +41,13 @@ class Prompt(NamedTuple):
         return {"record": self.record_id, "split": split, "number": number, "bars": bars, "seconds": seconds}
 
 
-def held_out_split(dataset: Dataset, split: str) -> str:
+def human_split(dataset: Dataset, split: str) -> str:
     """Returns the split that human music is taken from: the one that is asked for, or test, or validation.
 
     Raises:
         StudyError: it is the training split, or there is none.
     """
-    found = split or next((name for name in ("test", "validation") if name in dataset.splits), "")
+    found = split or held_out_split(dataset) or ""
     if found not in dataset.splits:
         raise StudyError(
             f"{dataset.path}: has no split {found or 'test or validation'}, only {', '.join(dataset.splits)}"

@@ -3,7 +3,7 @@ import pytest
 
 from ostinato.configs.listen import StudyConfig
 from ostinato.data.records import Dataset, Record, write_dataset
-from ostinato.listen.design.prompts import draw_prompts, first_seconds, held_out_split
+from ostinato.listen.design.prompts import draw_prompts, first_seconds, human_split
 from ostinato.listen.design.study import StudyError
 from tests.listen.music import tunes_dataset
 from tests.midi_files import piece_of, tune
@@ -56,11 +56,11 @@ def test_pieces_that_begin_with_silence_are_not_used(tmp_path):
 
 
 def test_human_music_is_never_taken_from_what_models_were_trained_on(dataset):
-    assert held_out_split(dataset, "") == "test"
+    assert human_split(dataset, "") == "test"
     with pytest.raises(StudyError, match="must be held out"):
-        held_out_split(dataset, "train")
+        human_split(dataset, "train")
     with pytest.raises(StudyError, match="has no split validation"):
-        held_out_split(dataset, "validation")
+        human_split(dataset, "validation")
 
 
 def test_a_piece_is_cut_at_a_second_and_notes_with_it():
