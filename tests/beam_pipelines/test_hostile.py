@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
+from ostinato.beam_pipelines.inputs.errors import READ_REASONS
 from ostinato.beam_pipelines.inputs.places import printable
-from ostinato.beam_pipelines.inputs.sources import READ_REASONS
 from ostinato.data.records import Dataset
 from ostinato.music import midi
 from tests.hostile import HostileFile, hostile_files, hostile_places
