@@ -17,6 +17,7 @@ from ostinato.beam_pipelines.inputs import stores
 from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.stores import configure as configure
 from ostinato.beam_pipelines.inputs.stores import is_remote, is_web, reading
+from ostinato.configs.errors import UserError
 from ostinato.data.atomic import atomic_file
 
 
@@ -95,8 +96,11 @@ def create(path: str) -> Iterator[BinaryIO]:
             local.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(local) as file:
                 yield file
-        except OSError as error:
-            raise StorageError(path, f"cannot be written ({error.strerror or error})") from error
+        except (OSError, UserError) as error:
+            cause = error.__cause__ if isinstance(error, UserError) else error
+            if not isinstance(cause, OSError):  # what the caller's block raised
+                raise
+            raise StorageError(path, f"cannot be written ({cause.strerror or cause})") from cause
         if is_web(path):
             raise StorageError(path, "cannot be written: a web server is for reading only")
         if is_remote(path):

@@ -288,7 +288,7 @@ def test_from_a_bucket_to_a_bucket_it_is_the_same_dataset(tmp_path):
         files.write_bytes(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007", b"half of it")
         files.write_bytes(f"{bucket}/killed/rejects.jsonl", b"")
         prepare([f"{bucket}/midi"], f"{bucket}/killed", CONFIG, options)
-        assert not files.exists(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007")
+        assert not files.is_file(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007")
     prepare([str(tmp_path / "midi")], tmp_path / "here/out", CONFIG, IN_MEMORY)
     there, here = (Dataset.open(tmp_path / name / "out") for name in ("copy", "here"))
     assert there.fingerprint == here.fingerprint
