@@ -75,6 +75,8 @@ def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapp
                 fail(f"unknown word {token!r}{hint}")
             option = token.split("=")[0].replace("_", "-")
             options = [word for word in spellings if word.startswith("-")]
+            if option in options:  # of a subcommand that comes later
+                fail(f"{option} must come after {' or '.join(chosen or choices)}")
             near = [name for name in options if option.strip("-") in name]
             near = near or difflib.get_close_matches(option, options, cutoff=0.7)
             fail(f"unknown option {option}" + (f" (perhaps {' or '.join(near[:2])})" if near else ""))

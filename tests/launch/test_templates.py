@@ -77,7 +77,7 @@ def test_again_passes_sigterm_on_and_waits(tmp_path, attempt):
     while not (tmp_path / "starts").exists():
         assert process.poll() is None
     process.terminate()
-    assert process.wait(60) == 75
+    assert process.wait(60) == ExitCode.PREEMPTED
     assert (tmp_path / "starts").read_text() == "ready\nsaved\n"
 
 

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
 from tests.midi_files import write_tunes
 
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.slow
 def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, capsys):
     write_tunes(tmp_path / "midi", 30)
     arguments = ["demo", "--preset", "debug", "--output", str(tmp_path / "demo"), "--midi", str(tmp_path / "midi")]
-    assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == 0
+    assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == ExitCode.FINISHED
     shown = capsys.readouterr().out
     for made in ("music/index.html", "report/report.html"):
         assert str(tmp_path / "demo" / made).replace("\n", "") in shown.replace("\n", "")
@@ -24,11 +25,11 @@ def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, capsy
 
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*") if path.is_file()}
     time.sleep(0.01)
-    assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == 0
+    assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == ExitCode.FINISHED
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*") if path.is_file()} == files
     # Another wish is sampled anew from the same model and replaces what was there.
     for count in (3, 1):
-        assert main([*arguments, "--num-pieces", str(count), "--num-notes", "24"]) == 0
+        assert main([*arguments, "--num-pieces", str(count), "--num-notes", "24"]) == ExitCode.FINISHED
         assert len(list((tmp_path / "demo/music").iterdir())) == 4 * count + 2
 
 
@@ -36,7 +37,7 @@ def test_the_demo_goes_on_where_it_was_killed_before_the_first_checkpoint(tmp_pa
     write_tunes(tmp_path / "midi", 30)
     (tmp_path / "demo/run/checkpoints").mkdir(parents=True)
     arguments = ["demo", "--preset", "debug", "--output", str(tmp_path / "demo"), "--midi", str(tmp_path / "midi")]
-    assert main([*arguments, "--num-pieces", "1", "--num-notes", "24"]) == 0
+    assert main([*arguments, "--num-pieces", "1", "--num-notes", "24"]) == ExitCode.FINISHED
     assert (tmp_path / "demo/report/report.html").is_file()
 
 
@@ -45,14 +46,22 @@ def test_the_paper_preset_runs_from_midi_to_music(tmp_path):
     write_tunes(tmp_path / "midi", 30)
     data, run = str(tmp_path / "data"), str(tmp_path / "run")
     prepare = ["prepare", "--midi", str(tmp_path / "midi"), "--output", data, "--codec.name", "notes"]
-    assert main([*prepare, "--codec.min-count", "1", "--split", "80", "20", "0"]) == 0
+    assert main([*prepare, "--codec.min-count", "1", "--split", "80", "20", "0"]) == ExitCode.FINISHED
     small = ["--model.hidden-size", "16", "--model.head-size", "8", "--data.batch-size", "8"]
-    assert main(["train", "--dataset", data, "--workdir", run, "paper", "--num-steps", "8", *small]) == 0
+    assert (
+        main(["train", "--dataset", data, "--workdir", run, "paper", "--num-steps", "8", *small]) == ExitCode.FINISHED
+    )
     music = ["sample", "--workdir", run, "--output", str(tmp_path / "music"), "--primer", data]
-    assert main([*music, "--num-pieces", "2", "--num-notes", "30", "--primer-notes", "50", "--no-audio"]) == 0
+    assert (
+        main([*music, "--num-pieces", "2", "--num-notes", "30", "--primer-notes", "50", "--no-audio"])
+        == ExitCode.FINISHED
+    )
     pieces = json.loads((tmp_path / "music/pieces.json").read_text())["pieces"]
     assert all(piece["primer_notes"] >= 50 and piece["notes"] == piece["primer_notes"] + 30 for piece in pieces)
-    assert main(["evaluate", "--workdir", run, "--dataset", data, "--output", str(tmp_path / "report")]) == 0
+    assert (
+        main(["evaluate", "--workdir", run, "--dataset", data, "--output", str(tmp_path / "report")])
+        == ExitCode.FINISHED
+    )
     report = json.loads((tmp_path / "report/report.json").read_text())
     assert report["held_out"] == "validation"
     assert [row["metric"] for row in report["paper_table"]] == [

@@ -4,8 +4,7 @@ import json
 import os
 import time
 
-import pytest
-
+from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
 from ostinato.launch.curves import curve_in_text
 from ostinato.train.lock import FILE as LOCK
@@ -38,7 +37,7 @@ def test_the_list_says_state_best_loss_speed_and_last_checkpoint(tmp_path, capsy
     a_run(tmp_path / "stopped", losses={}, saved=0)
     (tmp_path / "died" / LOCK).write_text(json.dumps({"host": "a", "pid": 1}))  # and no process holds it
     with run_lock(tmp_path / "alive"):
-        assert main(["runs", str(tmp_path)]) == 0
+        assert main(["runs", str(tmp_path)]) == ExitCode.FINISHED
     text = capsys.readouterr().out
     found = {row[0]: row[1:] for row in rows(text) if len(row) == 6}
     assert found["alive"] == ["running", "10", "3.0000 at 5", "1,234", "5, 2 h ago"]
@@ -50,12 +49,12 @@ def test_the_list_says_state_best_loss_speed_and_last_checkpoint(tmp_path, capsy
 def test_the_curves_are_a_picture_and_characters(tmp_path, capsys):
     a_run(tmp_path / "one", losses={5: 3.0, 10: 2.0, 15: None})
     a_run(tmp_path / "two", losses={5: 4.0})
-    assert main(["runs", "plot", str(tmp_path), "--output", str(tmp_path / "all.png")]) == 0
+    assert main(["runs", "plot", str(tmp_path), "--output", str(tmp_path / "all.png")]) == ExitCode.FINISHED
     text = capsys.readouterr().out
     assert "one: validation loss in nats a row" in text
     assert (tmp_path / "all.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert "all.png is written" in text
-    assert main(["runs", "plot", str(tmp_path / "one")]) == 0
+    assert main(["runs", "plot", str(tmp_path / "one")]) == ExitCode.FINISHED
     assert (tmp_path / "one/curves.png").is_file()
 
 
@@ -67,12 +66,10 @@ def test_a_curve_in_characters_goes_from_corner_to_corner():
     assert curve_in_text([(3, 1.5)], width=2, height=1) == ["      1.5 ⠁⠀", "     step 33"[:10] + "3" + "3"]
 
 
-def test_a_folder_without_runs_is_named(tmp_path, capsys):
-    assert main(["runs", str(tmp_path)]) == 2
-    assert f"{tmp_path}: no training run in it; run 'ostinato train' first" in capsys.readouterr().err
+def test_a_folder_without_runs_is_named(tmp_path, refused):
+    assert f"{tmp_path}: no training run in it; run 'ostinato train' first" in refused("runs", tmp_path)
 
 
-@pytest.mark.parametrize("arguments", [["runs", "show"], ["runs", "list", "a", "b"]])
-def test_wrong_words_are_one_line(arguments, capsys):
-    assert main(arguments) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+def test_a_picture_of_an_unknown_kind_is_refused(tmp_path, refused):
+    a_run(tmp_path / "one", losses={5: 3.0})
+    assert "all.frob: must end in .png, or" in refused("runs", "plot", tmp_path, "--output", tmp_path / "all.frob")

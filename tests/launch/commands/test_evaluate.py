@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
 from tests.chromium import open_browser, open_file
 from tests.evaluation.pieces import CODEC, tunes, write_pieces
@@ -30,14 +31,6 @@ def _evaluate(folder, output, *options):
     return main([*base, "--batch-size", "4", *options])
 
 
-def _refused(capsys, *arguments):
-    """Returns the one line that says why."""
-    capsys.readouterr()
-    assert main([str(argument) for argument in arguments]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -47,15 +40,15 @@ def _refused(capsys, *arguments):
         (["--listening", "nowhere"], "'ostinato listen results' writes it"),
     ],
 )
-def test_options_that_cannot_be_are_refused_at_once(folder, tmp_path, capsys, options, said):
+def test_options_that_cannot_be_are_refused_at_once(folder, tmp_path, refused, options, said):
     base = ["evaluate", "--workdir", folder / "one", "--dataset", folder / "data", "--output", tmp_path / "x"]
-    assert said in _refused(capsys, *base, *options)
+    assert said in refused(*base, *options)
     assert not (tmp_path / "x").exists()
 
 
 def test_without_samples_the_terminal_shows_one_table_and_the_report_the_command(folder, tmp_path, capsys):
     output = tmp_path / "a report"
-    assert _evaluate(folder, output, "--num-samples", "0", "--no-audio") == 0
+    assert _evaluate(folder, output, "--num-samples", "0", "--no-audio") == ExitCode.FINISHED
     shown = capsys.readouterr().out
     assert len(re.findall("nats/note", shown)) == 1
     assert re.search(r"lstm needs \d+\.\d{3} nats per note \(95.%: .*\) on 4 held-out pieces \(test split\)", shown)
@@ -97,7 +90,10 @@ _LOOK = """
 
 @pytest.mark.slow
 def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(folder, tmp_path):
-    assert _evaluate(folder, tmp_path, "--num-samples", "4", "--by-checkpoint", "--runs", str(folder / "two")) == 0
+    assert (
+        _evaluate(folder, tmp_path, "--num-samples", "4", "--by-checkpoint", "--runs", str(folder / "two"))
+        == ExitCode.FINISHED
+    )
     page_text = (tmp_path / "report.html").read_text()
     # Three pairs of the run, and one each of the other run, the chain and the rules.
     assert page_text.count("<audio ") == page_text.count("<img ") == 12
@@ -110,10 +106,20 @@ def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(folde
                 assert page.evaluate(_LOOK) == [True] * (1 + 12 + 12 + num_plots + 1)
 
 
+def test_flags_that_do_not_go_with_a_baseline_are_named(refused, folder, tmp_path):
+    base = ["sample", "--dataset", folder / "data", "--output", tmp_path / "x"]
+    assert "markov:1, markov:2, markov:3, markov:4, rules" in refused(*base, "--model", "markov:9")
+    said = refused(*base, "--model", "rules", "--temperature", "0.5")
+    assert "takes --num-pieces, --num-notes, --seed, not --temperature" in said
+    assert "needs --dataset" in refused("sample", "--model", "rules", "--output", tmp_path / "x")
+    assert "--model and --dataset go together" in refused(*base)
+    assert "--model and --dataset go together" in refused(*base, "--model", "rules", "--fill", "a.mid")
+
+
 @pytest.mark.parametrize("model", ["rules", "markov:3"])
 def test_the_gallery_of_a_baseline_says_the_command_that_writes_its_pieces_again(folder, tmp_path, model):
     base = ["sample", "--model", model, "--dataset", str(folder / "data"), "--num-notes", "20", "--num-pieces", "2"]
-    assert main([*base, "--seed", "3", "--output", str(tmp_path / "music"), "--no-audio"]) == 0
+    assert main([*base, "--seed", "3", "--output", str(tmp_path / "music"), "--no-audio"]) == ExitCode.FINISHED
     page = html.unescape((tmp_path / "music/index.html").read_text())
     assert "--again" not in page
     said = re.search("<pre><code>(ostinato sample .*) --output again</code>", page)
@@ -121,6 +127,6 @@ def test_the_gallery_of_a_baseline_says_the_command_that_writes_its_pieces_again
     words = shlex.split(said[1])
     assert words[words.index("--dataset") + 1] == "data"
     words[words.index("--dataset") + 1] = str(folder / "data")
-    assert main([*words[1:], "--output", str(tmp_path / "again"), "--no-audio"]) == 0
+    assert main([*words[1:], "--output", str(tmp_path / "again"), "--no-audio"]) == ExitCode.FINISHED
     for name in ("piece-000.mid", "piece-001.mid"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "music" / name).read_bytes()

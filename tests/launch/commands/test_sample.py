@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
 from ostinato.music import midi
 from tests.chromium import open_browser, open_file
@@ -26,7 +27,7 @@ def folder(tmp_path_factory):
     write_tunes(folder / "primers", 2)
     options = ["--num-pieces", "2", "--num-notes", "24", "--seed", "3", "--temperature", "1.1", "--primer-notes", "8"]
     primer = ["--primer", str(folder / "primers/tune-001.mid")]
-    assert _sample("--workdir", folder / "run", "--output", folder / "music", *options, *primer) == 0
+    assert _sample("--workdir", folder / "run", "--output", folder / "music", *options, *primer) == ExitCode.FINISHED
     return folder
 
 
@@ -34,65 +35,57 @@ def _sample(*arguments, audio=("--no-audio",)):
     return main(["sample", *map(str, arguments), *audio])
 
 
-def _refused(capsys, *arguments):
-    """Returns the one line that says why."""
-    capsys.readouterr()
-    assert _sample(*arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
-
-
 @pytest.mark.parametrize("suffix", [".mid", ".json"])
 def test_a_piece_is_made_again_to_the_same_bytes(folder, tmp_path, suffix):
-    assert _sample("--again", folder / f"music/piece-001{suffix}", "--output", tmp_path) == 0
+    assert _sample("--again", folder / f"music/piece-001{suffix}", "--output", tmp_path) == ExitCode.FINISHED
     for name in ("piece-001.mid", "piece-001.json", "piece-001.png"):
         assert (tmp_path / name).read_bytes() == (folder / "music" / name).read_bytes()
     assert not (tmp_path / "piece-000.mid").exists()
 
 
-def test_a_midi_file_alone_is_enough_when_the_run_and_the_primer_are_named(folder, tmp_path, capsys):
+def test_a_midi_file_alone_is_enough_when_the_run_and_the_primer_are_named(folder, tmp_path, refused):
     alone = tmp_path / "found.mid"
     shutil.copy(folder / "music/piece-000.mid", alone)
     shutil.copytree(folder / "run", tmp_path / "moved")
-    assert "was made with --primer tune-001.mid, and nothing says where it is" in _refused(capsys, "--again", alone)
+    assert "was made with --primer tune-001.mid, and nothing says where it is" in refused("sample", "--again", alone)
     primer = ["--primer", folder / "primers/tune-001.mid"]
-    assert "name the run with --workdir" in _refused(capsys, "--again", alone, *primer)
-    assert _sample("--again", alone, "--workdir", tmp_path / "moved", *primer) == 0
+    assert "name the run with --workdir" in refused("sample", "--again", alone, *primer)
+    assert _sample("--again", alone, "--workdir", tmp_path / "moved", *primer) == ExitCode.FINISHED
     assert (tmp_path / "again/piece-000.mid").read_bytes() == alone.read_bytes()
 
 
-def test_another_model_or_primer_is_refused(folder, tmp_path, capsys):
+def test_another_model_or_primer_is_refused(folder, tmp_path, refused):
     file = folder / "music/piece-000.mid"
     other = write_run(tmp_path / "other", untrained(seed=2))
     assert re.search(
         "parameters [0-9a-f]{16} of step 0, but .*other has only those of step 0",
-        _refused(capsys, "--again", file, "--workdir", other),
+        refused("sample", "--again", file, "--workdir", other),
     )
-    line = _refused(capsys, "--again", file, "--primer", folder / "primers/tune-000.mid")
+    line = refused("sample", "--again", file, "--primer", folder / "primers/tune-000.mid")
     assert "was made with --primer tune-001.mid of SHA-256" in line
-    assert "name the run with --workdir" in _refused(capsys, "--again", file, "--workdir", tmp_path / "nowhere")
+    assert "name the run with --workdir" in refused("sample", "--again", file, "--workdir", tmp_path / "nowhere")
 
 
-def test_options_beside_again_are_refused(folder, capsys):
-    assert "leave the others out" in _refused(capsys, "--again", folder / "music/piece-000.mid", "--seed", "4")
+def test_options_beside_again_are_refused(folder, refused):
+    assert "leave the others out" in refused("sample", "--again", folder / "music/piece-000.mid", "--seed", "4")
 
 
-def test_files_of_others_say_nothing_about_how_they_were_made(folder, tmp_path, capsys):
-    assert "says nothing about how it was made" in _refused(capsys, "--again", folder / "primers/tune-000.mid")
+def test_files_of_others_say_nothing_about_how_they_were_made(folder, tmp_path, refused):
+    assert "says nothing about how it was made" in refused("sample", "--again", folder / "primers/tune-000.mid")
     for name, content in (("a.json", "[]"), ("b.json", "{}"), ("c.mid", "nothing"), ("d.json", "{")):
         (tmp_path / name).write_text(content)
-        assert "how it was made" in _refused(capsys, "--again", tmp_path / name)
-    assert "no such file" in _refused(capsys, "--again", tmp_path / "e.mid")
+        assert "how it was made" in refused("sample", "--again", tmp_path / name)
+    assert "no such file" in refused("sample", "--again", tmp_path / "e.mid")
 
 
-def test_a_piece_that_was_changed_since_is_not_called_the_same(folder, tmp_path, capsys):
+def test_a_piece_that_was_changed_since_is_not_called_the_same(folder, tmp_path, refused):
     data = bytearray((folder / "music/piece-000.mid").read_bytes())
     position = data.rindex(b"\x90")  # a note-on: its pitch follows
     data[position + 1] ^= 1
     changed = tmp_path / "piece-000.mid"
     changed.write_bytes(data)
     shutil.copy(folder / "music/piece-000.json", tmp_path)
-    assert "was made again, but not to the same bytes" in _refused(capsys, "--again", changed)
+    assert "was made again, but not to the same bytes" in refused("sample", "--again", changed)
     assert not (tmp_path / "again").exists()
 
 
@@ -101,7 +94,10 @@ def test_the_same_options_give_the_same_bytes_in_every_folder(folder, tmp_path):
     shutil.copy(folder / "primers/tune-001.mid", tmp_path)
     options = ["--num-pieces", "2", "--num-notes", "24", "--seed", "3", "--temperature", "1.1", "--primer-notes", "8"]
     primer = ["--primer", tmp_path / "tune-001.mid"]
-    assert _sample("--workdir", tmp_path / "elsewhere", "--output", tmp_path / "music", *options, *primer) == 0
+    assert (
+        _sample("--workdir", tmp_path / "elsewhere", "--output", tmp_path / "music", *options, *primer)
+        == ExitCode.FINISHED
+    )
     for name in ("piece-000.mid", "piece-001.mid"):
         data = (tmp_path / "music" / name).read_bytes()
         assert data == (folder / "music" / name).read_bytes()
@@ -131,7 +127,7 @@ def test_the_gallery_names_every_file_by_relative_links_only(folder):
 
 def test_the_gallery_says_options_as_a_shell_takes_them(folder, tmp_path):
     base = ["--workdir", folder / "run", "--output", tmp_path, "--num-pieces", "1", "--num-notes", "8"]
-    assert _sample(*base, "--key", "D minor", "--instruments", "English Horn", "drums") == 0
+    assert _sample(*base, "--key", "D minor", "--instruments", "English Horn", "drums") == ExitCode.FINISHED
     said = re.search("How it was made: <code>(.*?)</code>", (tmp_path / "index.html").read_text())
     assert said is not None
     assert shlex.split(html.unescape(said[1])) == [
@@ -143,16 +139,16 @@ def test_new_pieces_replace_those_of_an_earlier_call(folder, tmp_path):
     shutil.copytree(folder / "music", tmp_path / "music")
     (tmp_path / "music/mine.txt").write_text("stays")
     base = ["--workdir", folder / "run", "--output", tmp_path / "music", "--num-notes", "24"]
-    assert _sample(*base, "--num-pieces", "1") == 0
+    assert _sample(*base, "--num-pieces", "1") == ExitCode.FINISHED
     names = {path.name for path in (tmp_path / "music").iterdir()}
     assert names == {"index.html", "pieces.json", "piece-000.mid", "piece-000.json", "piece-000.png", "mine.txt"}
 
 
 @pytest.mark.parametrize("missing", ["--workdir", "--output"])
-def test_what_is_missing_is_named(capsys, missing):
+def test_what_is_missing_is_named(refused, missing):
     given = {"--workdir": "a", "--output": "b"}
     del given[missing]
-    assert f"{missing} is missing" in _refused(capsys, *next(iter(given.items())))
+    assert f"{missing} is missing" in refused("sample", *next(iter(given.items())))
 
 
 _LOOK = """
@@ -188,7 +184,7 @@ _LOOK = """
 @pytest.mark.parametrize("audio_format", ["wav", "flac", "ogg"])
 def test_a_real_browser_shows_and_plays_every_piece_from_disk(folder, tmp_path, audio_format):
     base = ["--workdir", folder / "run", "--output", tmp_path / "music", "--num-notes", "24", "--num-pieces", "2"]
-    assert _sample(*base, audio=("--audio-format", audio_format)) == 0
+    assert _sample(*base, audio=("--audio-format", audio_format)) == ExitCode.FINISHED
     with open_browser() as browser:
         for width, dark in ((1200, False), (380, True)):
             with open_file(browser, tmp_path / "music/index.html", width=width, dark=dark) as page:
@@ -202,7 +198,7 @@ import jax
 from ostinato.launch.cli import main
 hits = []
 jax.monitoring.register_event_listener(lambda event, **_: hits.append(event) if event.endswith("/cache_hits") else None)
-assert main(sys.argv[1:]) == 0
+assert main(sys.argv[1:]) == ExitCode.FINISHED
 print(len(hits))
 """
 

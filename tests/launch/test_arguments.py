@@ -1,0 +1,86 @@
+"""What the command line understands, and what it says to words that it does not: one line that names the wrong one."""
+
+import pytest
+
+from ostinato.configs.errors import UserError
+from ostinato.launch.arguments import parse
+from ostinato.launch.cli import COMMANDS
+from ostinato.launch.commands.runs import RunsList
+from ostinato.launch.commands.train import Train
+
+TRAIN = ["train", "--dataset", "a", "--workdir", "b"]
+
+
+def refused(arguments):
+    with pytest.raises(UserError) as error:
+        parse(arguments, COMMANDS)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        # an unknown option, and those that are near
+        (
+            [*TRAIN, "debug", "--model.hiden-size", "7"],
+            "unknown option --model.hiden-size (perhaps --model.hidden-size or --model.head-size); "
+            "see 'ostinato train debug --help'",
+        ),
+        ([*TRAIN, "debug", "--hidden-size=7"], "unknown option --hidden-size (perhaps --model.hidden-size);"),
+        (["sample", "--no-adio"], "unknown option --no-adio (perhaps --no-audio or --audio); see"),
+        (["studio", "a", "--prot", "8"], "unknown option --prot (perhaps --port); see 'ostinato studio --help'"),
+        (["sample", "--frobnicate"], "unknown option --frobnicate; see 'ostinato sample --help'"),
+        (["runs", "plot", "--frob"], "unknown option --frob; see 'ostinato runs plot --help'"),
+        # a value of another type, too few of them, or none of the choices
+        (
+            [*TRAIN, "debug", "--num-steps", "many"],
+            "--num-steps takes INT: invalid literal for int() with base 10: 'many'",
+        ),
+        (["sample", "--fill-bars", "1", "x"], "--fill-bars takes INT INT: "),
+        (["sample", "--fill-bars", "1"], "--fill-bars needs 2 values; see 'ostinato sample --help'"),
+        ([*TRAIN, "debug", "--num-steps"], "--num-steps needs a value;"),
+        (
+            [*TRAIN, "debug", "--model.cell", "lst"],
+            "--model.cell 'lst' must be one of lstm, gru, rnn; see 'ostinato train debug --help'",
+        ),
+        (["bench", "frob", "--data", "a"], "benchmark 'frob' must be one of rolls; see 'ostinato bench --help'"),
+        # what is missing
+        (["train"], "--dataset and --workdir are missing; see 'ostinato train --help'"),
+        (["train", "--dataset", "a", "--wrokdir", "b", "debug"], "unknown option --wrokdir (perhaps --workdir);"),
+        (["runs", "show"], "workdir is missing; see 'ostinato runs show --help'"),
+        (["import", "a"], "workdir is missing; see 'ostinato import --help'"),
+        # an unknown command, subcommand or preset, none, or a word too many
+        (["frob"], "unknown word 'frob': choose one of demo, prepare, inspect, "),
+        ([], "a word is missing: choose one of demo, prepare, inspect, "),
+        (["listen", "frob"], "unknown word 'frob': choose one of create, serve, results, export; see 'ostinato listen"),
+        (["plan", "frob", "--on", "cpu"], "unknown word 'frob': choose one of chorales, debug, paper, lakh; see"),
+        (TRAIN, "a word is missing: choose one of chorales, debug, paper, lakh; see 'ostinato train --help'"),
+        (["runs", "list", "a", "b"], "unknown word 'b'; see 'ostinato runs list --help'"),
+        # what the configurations say of their values
+        ([*TRAIN, "debug", "--data.batch-size", "0"], "batch_size 0 must be at least 1"),
+        ([*TRAIN, "debug", "--accumulate", "3"], "batch_size 8 cannot be split into accumulate 3 parts"),
+        (["evaluate", *TRAIN[1:], "--output", "c", "--num-samples", "2"], "--num-samples 2 must be 0, or at least 4"),
+    ],
+)
+def test_the_wrong_word_is_named_with_what_is_right(arguments, said):
+    assert refused(arguments).startswith(said)
+
+
+def test_options_of_train_may_stand_after_the_preset_but_not_those_of_the_preset_before_it():
+    command = parse(["train", "debug", "--num-steps", "7", *TRAIN[1:]], COMMANDS)
+    assert isinstance(command, Train)
+    assert (command.config.num_steps, command.config.model.hidden_size) == (7, 32)
+    assert refused([*TRAIN, "--num-steps", "7", "debug"]).startswith("--num-steps must come after debug;")
+
+
+def test_what_is_for_others_is_kept_for_them():
+    command = parse(["prepare", "--midi", "a", "b", "--runner=FlinkRunner", "--output", "c"], COMMANDS)
+    assert (command.midi, command.beam_options) == (("a", "b"), ("--runner=FlinkRunner",))
+    command = parse(["launch", "local", "--processes", "3", "--", *TRAIN, "debug"], COMMANDS)
+    assert (command.processes, command.command) == (3, (*TRAIN, "debug"))
+
+
+def test_runs_alone_lists_them():
+    for words in (["runs"], ["runs", "."], ["runs", "list", "."]):
+        assert isinstance(parse(words, COMMANDS).command, RunsList)
