@@ -39,7 +39,7 @@ def test_an_output_that_cannot_be_is_said_in_a_line(tmp_path, capsys, output):
         (["--direct_num_workers=many"], "--direct_num_workers: invalid int value: 'many'"),
         (["--dircet_num_workers=2"], "unknown options --dircet_num_workers=2"),
         (["--labels", "nowhere.csv"], "nowhere.csv: cannot be read"),
-        (["--split", "80", "10"], "'--split'. Expected 3 values"),
+        (["--split", "80", "10"], "--split needs 3 values"),
         (["--split", "90", "10", "10"], "three percentages that add up to 100"),
     ],
 )

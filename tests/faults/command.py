@@ -63,6 +63,13 @@ class Running:
     def last_line(self) -> str:
         return self.said.splitlines()[-1]
 
+    @property
+    def error(self) -> str:
+        """The error that it ended with, and the lines that it lists."""
+        before, found, error = ("\n" + self.said).rpartition("\nostinato: ")
+        assert found, before
+        return f"ostinato: {error}"
+
     def kill(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 

@@ -30,7 +30,7 @@ def test_a_flipped_byte_anywhere_in_a_checkpoint_is_an_error_or_harmless(forker,
         if ended.code() == 2:
             noticed += 1
             assert "Traceback" not in ended.said
-            assert str(run / "checkpoints") in ended.last_line, (path, ended.last_line)
+            assert str(run / "checkpoints") in ended.error, (path, ended.error)
         else:
             after = json.loads(forker.run("runs", "show", run, "--json").last_line)
             assert after["params_sha256"] == shown["params_sha256"], path
@@ -81,8 +81,8 @@ def test_a_checkpoint_of_a_later_format_is_refused(forker, data, run):
 def test_changed_settings_are_refused_with_a_list_and_those_that_may_change_are_kept_in_the_history(forker, data, run):
     ended = forker.run(*train(data, run, "--model.hidden-size", 32, "--seed", 7))
     assert ended.code() == 2
-    assert "model.hidden_size: 16 in the checkpoint, 32 now" in ended.last_line
-    assert "seed: 0 in the checkpoint, 7 now" in ended.last_line
+    assert "model.hidden_size: 16 in the checkpoint, 32 now" in ended.error
+    assert "seed: 0 in the checkpoint, 7 now" in ended.error
     ended = forker.run(*train(data, run, "--num-steps", 27, "--optimizer.learning-rate", "0.001"))
     assert ended.code() == 0, ended.said
     description = json.loads((run / "checkpoints/27/run/metadata").read_text())
