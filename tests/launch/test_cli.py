@@ -12,7 +12,7 @@ from ostinato.launch.cli import main
 from ostinato.launch.commands.inspect import Inspect
 from tests.midi_files import write_tunes
 
-BASELINES = ("longest match", "markov:4", "markov:3", "markov:2", "markov:1", "unigram", "uniform")
+BASELINES = ("look-up", "markov:4", "markov:3", "markov:2", "markov:1", "unigram", "uniform")
 TINY = ["--model.hidden-size", "16", "--model.embedding-size", "8", "--model.head-size", "8"]
 
 

@@ -18,7 +18,7 @@ def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, capsy
     for made in ("music/index.html", "report/report.html"):
         assert str(tmp_path / "demo" / made).replace("\n", "") in shown.replace("\n", "")
         assert (tmp_path / "demo" / made).is_file()
-    for predictor in ("lstm", "markov:4", "unigram", "look-up", "uniform"):
+    for predictor in ("lstm", "markov:4", "unigram", "longest match", "uniform"):
         assert predictor in shown
     pieces = json.loads((tmp_path / "demo/music/pieces.json").read_text())["pieces"]
     assert [piece["notes"] for piece in pieces] == [24, 24]
