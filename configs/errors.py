@@ -11,6 +11,7 @@ an OSError, is a mistake of ours or of a library: its traceback is shown and the
 import contextlib
 import enum
 from collections.abc import Iterator
+from pathlib import Path
 
 
 class ExitCode(enum.IntEnum):
@@ -71,4 +72,9 @@ def file_errors(path: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(f"{path if concerns(path, error) else error.filename}: {error.strerror or error}") from error
+
+
+def concerns(path: object, error: OSError) -> bool:
+    """Returns whether an error is about a path: writing names no file, opening may name a temporary one beside it."""
+    return error.filename is None or Path(str(error.filename)).parent == Path(str(path)).parent

@@ -17,7 +17,7 @@ from ostinato.beam_pipelines.inputs import stores
 from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.stores import configure as configure
 from ostinato.beam_pipelines.inputs.stores import is_remote, is_web, reading
-from ostinato.configs.errors import UserError
+from ostinato.configs.errors import UserError, concerns
 from ostinato.data.atomic import atomic_file
 
 
@@ -100,7 +100,9 @@ def create(path: str) -> Iterator[BinaryIO]:
             cause = error.__cause__ if isinstance(error, UserError) else error
             if not isinstance(cause, OSError):  # what the caller's block raised
                 raise
-            raise StorageError(path, f"cannot be written ({cause.strerror or cause})") from cause
+            if concerns(local, cause):
+                raise StorageError(path, f"cannot be written ({cause.strerror or cause})") from cause
+            raise StorageError(str(cause.filename), f"cannot be read ({cause.strerror})") from cause
         if is_web(path):
             raise StorageError(path, "cannot be written: a web server is for reading only")
         if is_remote(path):
