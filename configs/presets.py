@@ -26,8 +26,10 @@ def debug() -> Preset:
     return Preset(
         prepare=PrepareConfig(),
         train=TrainConfig(
-            model=ModelConfig(embedding_size=16, hidden_size=32, num_layers=1, head_size=16, dropout=0.1),
-            data=DataConfig(batch_size=8, sequence_length=32),
+            model=ModelConfig(
+                embedding_size=16, hidden_size=32, num_layers=1, norm="pre", copy=True, head_size=16, dropout=0.1
+            ),
+            data=DataConfig(batch_size=8, sequence_length=32, misheard=0.03),
             optimizer=OptimizerConfig(learning_rate=1e-2, warmup_steps=10),
             num_steps=60,
             evaluate_every=30,
@@ -44,8 +46,10 @@ def chorales() -> Preset:
     return Preset(
         prepare=PrepareConfig(duplicates="variants"),
         train=TrainConfig(
-            model=ModelConfig(embedding_size=128, hidden_size=256, num_layers=2, head_size=128, dropout=0.3),
-            data=DataConfig(batch_size=16, sequence_length=64, max_transpose=5),
+            model=ModelConfig(
+                embedding_size=128, hidden_size=256, num_layers=2, norm="pre", copy=True, head_size=128, dropout=0.3
+            ),
+            data=DataConfig(batch_size=16, sequence_length=64, max_transpose=5, misheard=0.03),
             optimizer=OptimizerConfig(learning_rate=4e-3, warmup_steps=50),
             num_steps=2400,
             evaluate_every=200,
@@ -78,8 +82,10 @@ def lakh() -> Preset:
     return Preset(
         prepare=PrepareConfig(min_notes=64),
         train=TrainConfig(
-            model=ModelConfig(embedding_size=512, hidden_size=2048, num_layers=3, head_size=512, dropout=0.1),
-            data=DataConfig(batch_size=512, sequence_length=512, max_transpose=5),
+            model=ModelConfig(
+                embedding_size=512, hidden_size=2048, num_layers=3, norm="pre", copy=True, head_size=512, dropout=0.1
+            ),
+            data=DataConfig(batch_size=512, sequence_length=512, max_transpose=5, misheard=0.03),
             optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=2000, weight_decay=0.01),
             num_epochs=10,
             evaluate_every=2000,

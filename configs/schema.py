@@ -105,6 +105,12 @@ class ModelConfig:
     residual: bool = True
     """From the second layer on, a layer's output is added to its input, so that deep networks learn as fast as shallow
     ones. False is the plain stack of the paper."""
+    norm: Literal["none", "pre"] = "none"
+    """pre: a residual stream, of which each layer reads what is normalised (RMS) and to which it adds its output.
+    none: layers as `residual` says."""
+    copy: bool = False
+    """A gate that may copy, field by field, what was heard 1, 2, 4, 8, 16 or 32 bars before: music that comes back.
+    Only for datasets of the score codec."""
     head_size: int = 128
     """Hidden width of the head, for each field."""
     dropout: float = 0.2
@@ -141,6 +147,9 @@ class DataConfig:
     """Training pieces are played faster or slower by at most this many per cent, by another in each epoch."""
     max_velocity_change: int = 0
     """Training pieces are played louder or softer by at most this many of MIDI's 127 velocities."""
+    misheard: float = 0.0
+    """Share of the notes that training hears up to five semitones too high or low, while it has to predict them as
+    they are: one slip shall not end a return."""
     old_share: float = 0.0
     """Share of the rows of each batch that are read from --old-dataset, so that fine-tuning does not forget it."""
 
@@ -149,6 +158,7 @@ class DataConfig:
         check_bounds(self, "max_transpose", 0, 24)
         check_bounds(self, "max_tempo_change", 0, 50)
         check_bounds(self, "max_velocity_change", 0, 64)
+        check_bounds(self, "misheard", 0, 1)
         if not 0 <= self.old_share < 1:
             raise UserError(f"old_share {self.old_share} must be at least 0 and below 1")
         if self.old_share and self.batch_size < 2:
@@ -276,6 +286,9 @@ class SampleConfig:
     """Lowest and highest pitch, but for drums: MIDI note numbers or names such as C4, which is 60."""
     density: float = 0.0
     """Notes in a bar, of all instruments together; 0 leaves it to the model."""
+    repeat_strength: float = 0.0
+    """Above 0 the music comes back more often than the model would let it, below 0 less often; in nats. Only for
+    models with a copy gate (--model.copy)."""
     loop_guard: int = 4
     """A pattern that is heard this many times running (for at least 32 notes) heats the temperature until it breaks; 0
     lets it go on."""
@@ -306,6 +319,7 @@ class SampleConfig:
         check_bounds(self, "seed num_notes num_bars num_seconds top_k tempo key_bias density loop_guard primer_bars", 0)
         if min(self.fill_bars) < 1:
             raise UserError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
+        check_bounds(self, "repeat_strength", -100, 100)
         if self.loop_guard == 1:
             raise UserError("loop_guard 1 would take every pattern for a loop; it must be 0 (off) or at least 2")
         lengths = [name for name in ("num_notes", "num_bars", "num_seconds") if getattr(self, name)]

@@ -18,7 +18,8 @@ from ostinato.configs.errors import UserError
 from ostinato.data.ngrams import Tape, make_tape
 from ostinato.data.records import Dataset, Record, TFRecordSource
 from ostinato.evaluation.scores import PieceScores, SplitStats, expected_hits
-from ostinato.model.network import Carry, MusicModel, initial_carry, nll
+from ostinato.model.copy_gate import mix, mixture_logits
+from ostinato.model.network import Carry, MusicModel, initial_carry, make_gate, make_head, nll
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_line
 from ostinato.train.checkpoint import LoadedRun
@@ -103,7 +104,7 @@ def score_network(
     carry = jax.device_put(initial_carry(run.model.config, batch_size), split_rows(mesh))
     sums_pc = np.zeros((len(pieces), 3 * len(source.codec.fields) + 1))
     by_length, first = np.argsort(np.asarray(source.lengths)[pieces], kind="stable"), -batch_size
-    for batch in evaluation_batches(source, batch_size, length, pieces=pieces):
+    for batch in evaluation_batches(source, batch_size, length, pieces=pieces, copy=run.config.model.copy):
         first += batch_size if batch.starts[0, 0] else 0  # the next pieces begin
         now = by_length[first : first + batch_size]
         carry, sums_bc = step(run.params, carry, place(batch, mesh, batch_size))
@@ -158,8 +159,15 @@ def _make_step(model: MusicModel, mesh: Mesh) -> Callable[[Any, Carry, Batch], t
 
     def sums_of_rows(params: Any, carry: Carry, batch: Batch) -> tuple[Carry, Array]:
         targets_btf = jnp.asarray(batch.targets)
-        outputs: Any = model.apply({"params": params}, batch.inputs, targets_btf, batch.starts, carry)
-        logits, carry = outputs
+        outputs: Any = model.apply({"params": params}, batch.inputs, batch.starts, carry, method=MusicModel.features)
+        features_bth, carry = outputs
+        logits: Any = make_head(model).apply({"params": params["head"]}, features_bth, targets_btf)
+        nll_btf = nll(logits, targets_btf)
+        if batch.alignment is not None:
+            log_weights: Any = make_gate(model).apply({"params": params["gate"]}, features_bth, batch.alignment)
+            nll_btf, weights = mix(log_weights, nll_btf, targets_btf, batch.alignment)
+            candidates = jnp.asarray(batch.alignment.candidates, targets_btf.dtype)
+            logits = [mixture_logits(x, weights[f], candidates[..., f]) for f, x in enumerate(logits)]
         top1, top5 = [], []
         for field, logits_btv in enumerate(logits):
             chosen = jnp.take_along_axis(logits_btv, targets_btf[..., field : field + 1], axis=-1)
@@ -168,7 +176,7 @@ def _make_step(model: MusicModel, mesh: Mesh) -> Callable[[Any, Carry, Batch], t
             top1.append(expected_hits(num_larger, num_equal, 1))
             top5.append(expected_hits(num_larger, num_equal, _TOP))
         hits_btc = jnp.stack([*top1, *top5, jnp.prod(jnp.stack(top1), axis=0)], axis=-1)
-        values_btc = jnp.concatenate([nll(logits, targets_btf), hits_btc], axis=-1)
+        values_btc = jnp.concatenate([nll_btf, hits_btc], axis=-1)
         # A padded step may be infinitely unlikely, and 0 times infinity is not 0.
         is_real = (batch.weights > 0)[..., None]
         return carry, jnp.sum(jnp.where(is_real, values_btc, 0.0), axis=1)

@@ -6,14 +6,22 @@ Parameters (float32):
 
     embedding_<i>        [v_i, e]                       config.inputs "embedding" only
     layers_<k>           as in model/recurrent.py       kernel, recurrent_kernel, bias, for gru recurrent_bias
+    projection           [e, h]                         config.norm "pre" only: the residual stream begins with it
+    norm_<k>, norm_out   [d], [h]                       likewise: scales of what layer k and the head read
     head/kernel, bias    [h, f * s], [f * s]            block j belongs to field j
     head/context_<i>_<j> [v_i, s]                       what field j > i learns from the value of field i
     head/output_<j>, output_bias_<j>  [s, v_j], [v_j]
+    gate/...             model/copy_gate.py             config.copy only
 
-Kernels start as in flax's cells (lecun normal, recurrent blocks orthogonal), all biases at zero, the forget gate's too.
+Kernels start as in flax's cells (lecun normal, recurrent blocks orthogonal), biases at zero; with norm "pre" the forget
+gate's bias starts at one.
+
+With norm "pre", x_0 = input @ projection, x_k+1 = x_k + dropout(layer_k(rms_k(x_k))), where layer 0 reads rms_0(input),
+and the head reads rms_out of the last (Xiong et al. 2020, Zhang and Sennrich 2019).
 Field values must lie in 0 to v - 1; whoever makes the rows sees to that.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +35,10 @@ from jaxtyping import Bool, Float, Int, Key, Shaped
 from ostinato.configs.schema import CellName, ModelConfig, Precision
 from ostinato.model import cudnn
 from ostinato.model.backend import memory_bytes, platform
+from ostinato.model.copy_gate import CopyGate
 from ostinato.model.field_head import FieldHead, embedding_init, sum_rows
 from ostinato.model.recurrent import CELLS, LayerParams, State, in_parts, multiply, recurrent_scan, recurrent_step
+from ostinato.music.alignment import LAGS, RATES, Alignment
 
 Carry = tuple[State, ...]
 """One state per layer, each array [b, h] float32."""
@@ -54,11 +64,23 @@ class MusicModel(nn.Module):
             ]
         self.layers = [
             RecurrentLayer(
-                config.cell, input_size if k == 0 else config.hidden_size, config.hidden_size, config.precision
+                config.cell,
+                input_size if k == 0 else config.hidden_size,
+                config.hidden_size,
+                config.precision,
+                forget_bias=1.0 if config.norm == "pre" else 0.0,
             )
             for k in range(config.num_layers)
         ]
+        if config.norm == "pre":
+            ones, hidden = nn.initializers.ones_init(), config.hidden_size
+            self.projection = self.param("projection", nn.initializers.lecun_normal(), (input_size, hidden))
+            sizes = [input_size, *[hidden] * (config.num_layers - 1)]
+            self.norms = [self.param(f"norm_{k}", ones, (size,)) for k, size in enumerate(sizes)]
+            self.norm_out = self.param("norm_out", ones, (hidden,))
         self.head = make_head(self)
+        if config.copy:
+            self.gate = make_gate(self)
 
     def __call__(
         self,
@@ -99,36 +121,74 @@ class MusicModel(nn.Module):
     ) -> tuple[Float[Array, "t b h"], Carry]:
         """Returns what `features` does, with time first: as it is computed."""
         x: Array = jnp.swapaxes(inputs_btf, 0, 1)
+        is_normed = self.config.norm == "pre"
+        if is_normed:
+            layer_input = self._input(x)
+            x = multiply(self.config.precision, layer_input, self.projection)
+        else:
+            layer_input = x
         states = []
         for number, state in enumerate(carry):
-            y, state = self._run_layer(number, x, starts_bt.T, state)
+            if is_normed:
+                layer_input = rms_norm(layer_input, self.norms[number])
+            y, state = self._run_layer(number, layer_input, starts_bt.T, state)
             if dropout_keys is not None and self.config.dropout > 0:
                 keys_of_layer = jax.vmap(jax.random.fold_in, (0, None))(dropout_keys, number)
                 y = dropout(keys_of_layer, y, self.config.dropout)
-            x = x + y if self.config.residual and number > 0 else y
+            x = x + y if is_normed or (self.config.residual and number > 0) else y
+            layer_input = x
             states.append(state)
-        return x, tuple(states)
+        return rms_norm(x, self.norm_out) if is_normed else x, tuple(states)
+
+    def copy_log_weights(self, features: Float[Array, "*n h"], alignment: Alignment) -> Float[Array, "*n c"]:
+        """Returns how likely the next row is the network's, or a copy from each lag; as logarithms."""
+        return self.gate(features, alignment)
 
     def precompute(self) -> Tables | None:
         """Returns what `step` needs of the parameters. It is the same at every step, so ask for it once, outside."""
         return self._multiplied_tables() if self.config.inputs == "embedding" else None
 
+    def initialize(self, row_btf: Int[Array, "b t f"], starts_bt: Bool[Array, "b t"], carry: Carry) -> None:
+        """Goes through all parameters once, so that flax makes them."""
+        features_bth, _ = self.features(row_btf, starts_bt, carry)
+        self.head(features_bth, row_btf)
+        if self.config.copy:
+            self.gate(features_bth, no_alignment(*starts_bt.shape, row_btf.shape[-1]))
+
     def step(self, tables: Tables | None, row_bf: Int[Array, "b f"], carry: Carry) -> tuple[Float[Array, "b h"], Carry]:
         """Returns what the head sees after one more row, and the carry: `features` for sampling."""
+        is_normed = self.config.norm == "pre"
         x = None
+        if is_normed:
+            x, gates_bg = self._normed_first(tables, row_bf)
+        elif tables is not None:
+            gates_bg = sum_rows(tables, row_bf)
+        else:
+            gates_bg = self.layers[0].gates(self._input(row_bf))
         states = []
-        for layer, state in zip(self.layers, carry, strict=True):
-            if x is not None:
-                gates_bg = layer.gates(x)
-            elif tables is not None:
-                gates_bg = sum_rows(tables, row_bf)
-            else:
-                gates_bg = layer.gates(self._input(row_bf))
+        for number, (layer, state) in enumerate(zip(self.layers, carry, strict=True)):
+            if number > 0:
+                assert x is not None, "there was a layer"
+                gates_bg = layer.gates(rms_norm(x, self.norms[number]) if is_normed else x)
             state = recurrent_step(self.config.cell, gates_bg, layer.params, state, self.config.precision)
-            x = x + state[-1] if self.config.residual and x is not None else state[-1]
+            is_added = is_normed or (self.config.residual and number > 0)
+            x = x + state[-1] if is_added and x is not None else state[-1]
             states.append(state)
         assert x is not None, "there is a layer"
-        return x, tuple(states)
+        return rms_norm(x, self.norm_out) if is_normed else x, tuple(states)
+
+    def _normed_first(
+        self, tables: Tables | None, row_bf: Int[Array, "b f"]
+    ) -> tuple[Float[Array, "b h"], Float[Array, "b g"]]:
+        """Returns where the residual stream begins, and what the first layer's gates get.
+
+        The tables hold both, not normalised: the norm divides by one number for each row, which can come last.
+        """
+        x = self._input(row_bf)
+        if tables is None:
+            return multiply(self.config.precision, x, self.projection), self.layers[0].gates(rms_norm(x, self.norms[0]))
+        begin, gates = jnp.split(sum_rows(tables, row_bf), [self.config.hidden_size], axis=-1)
+        return begin, gates * _inverse_rms(x)
 
     def field_parts(self, features_bh: Float[Array, "b h"]) -> list[Float[Array, "b s"]]:
         """Returns what each field takes from the features, for `field_logits`: one matmul for all of them."""
@@ -149,12 +209,13 @@ class MusicModel(nn.Module):
     def _run_layer(
         self, number: int, x: Shaped[Array, "t b _"], starts_tb: Bool[Array, "t b"], state: State
     ) -> tuple[Float[Array, "t b h"], State]:
-        """Returns the layer's h after every step and its state; x are rows for layer 0, else the layer's input."""
+        """Returns the layer's h after every step and its state; x may be rows for layer 0, else the layer's input."""
         layer, config = self.layers[number], self.config
+        is_rows = number == 0 and config.norm == "none"
         params = layer.params  # asked for here, so that flax does not set the layer up inside of `in_parts`
         if cudnn.applies(config, x.shape[0]):
-            return cudnn.recurrent_layer(self._input(x) if number == 0 else x, params, starts_tb, state)
-        gates_of = self._first_gates(x.shape[0] * x.shape[1]) if number == 0 else layer.gates
+            return cudnn.recurrent_layer(self._input(x) if is_rows else x, params, starts_tb, state)
+        gates_of = self._first_gates(x.shape[0] * x.shape[1]) if is_rows else layer.gates
         num_parts = choose_parts(config, *starts_tb.shape)
 
         def run(x: Array, starts_tb: Array, state: State) -> tuple[Array, State]:
@@ -175,7 +236,11 @@ class MusicModel(nn.Module):
         return lambda values: self.layers[0].gates(self._input(values))
 
     def _multiplied_tables(self) -> Tables:
-        products = self.layers[0].gates(jnp.concatenate(self.embeddings))
+        embeddings = jnp.concatenate(self.embeddings)
+        products = self.layers[0].gates(embeddings)
+        if self.config.norm == "pre":
+            begin = multiply(self.config.precision, embeddings, self.projection)
+            products = jnp.concatenate([begin, self.layers[0].gates(embeddings * self.norms[0][None])], axis=1)
         return tuple(jnp.split(products, np.cumsum(self.field_sizes)[:-1]))
 
     def _input(self, values: Int[Array, "*n f"]) -> Float[Array, "*n d"]:
@@ -193,6 +258,8 @@ class RecurrentLayer(nn.Module):
     input_size: int
     hidden_size: int
     precision: Precision = "float32"
+    forget_bias: float = 0.0
+    """Where the bias of an LSTM's forget gate starts (Jozefowicz et al. 2015)."""
 
     def setup(self) -> None:
         num_gates, hidden = CELLS[self.cell].num_gates, self.hidden_size
@@ -201,11 +268,16 @@ class RecurrentLayer(nn.Module):
             init = nn.initializers.orthogonal()
             return jnp.concatenate([init(k, (hidden, hidden)) for k in jax.random.split(key, num_gates)], axis=1)
 
+        def biases(key: Array, shape: tuple[int, ...]) -> Array:
+            del key
+            first = jnp.zeros(shape)
+            return first.at[hidden : 2 * hidden].set(self.forget_bias) if self.cell == "lstm" else first
+
         zeros = nn.initializers.zeros_init()
         self.params = LayerParams(
             kernel=self.param("kernel", nn.initializers.lecun_normal(), (self.input_size, num_gates * hidden)),
             recurrent_kernel=self.param("recurrent_kernel", orthogonal_blocks),
-            bias=self.param("bias", zeros, (num_gates * hidden,)),
+            bias=self.param("bias", biases, (num_gates * hidden,)),
             recurrent_bias=self.param("recurrent_bias", zeros, (hidden,)) if self.cell == "gru" else None,
         )
 
@@ -218,6 +290,38 @@ def make_head(model: MusicModel) -> FieldHead:
     """Returns the head alone; its parameters are those named `head`."""
     config = model.config
     return FieldHead(model.field_sizes, config.hidden_size, config.head_size, config.precision)
+
+
+def make_gate(model: MusicModel) -> CopyGate:
+    """Returns the copy gate alone; its parameters are those named `gate`."""
+    return CopyGate(model.config.hidden_size, model.config.precision)
+
+
+def no_alignment(*shape: int) -> Alignment:
+    """Returns an alignment without candidates; the last number is the number of fields."""
+    *n, num_fields = shape
+    lags = (*n, len(LAGS))
+    return Alignment(
+        candidates=jnp.zeros((*lags, num_fields), jnp.uint8),
+        valid=jnp.zeros(lags, bool),
+        run=jnp.zeros(lags, jnp.uint8),
+        rate=jnp.zeros((*lags, len(RATES))),
+        bar=jnp.zeros(n, jnp.uint8),
+        position=jnp.zeros(n, jnp.uint8),
+    )
+
+
+def rms_norm(x: Float[Array, "*n d"], scale: Float[Array, " d"]) -> Float[Array, "*n d"]:
+    """Returns x divided by the root of its mean square over d, times the scale of each feature."""
+    return x * _inverse_rms(x) * jnp.expand_dims(scale, tuple(range(x.ndim - 1)))
+
+
+def _inverse_rms(x: Float[Array, "*n d"]) -> Float[Array, "*n 1"]:
+    # The sum is a matrix product, several times the same: `jnp.sum` adds in another order in blocks of 32 rows, and the
+    # sampler writes the same music in blocks of all sizes.
+    ones = jnp.full((x.shape[-1], 16), 1 / x.shape[-1], x.dtype)
+    mean = jnp.matmul(x * x, ones, precision=lax.Precision.HIGHEST)[..., :1]
+    return lax.rsqrt(mean + 1e-5)
 
 
 def dropout(keys: Key[Array, " b"], x: Float[Array, "t b h"], rate: float) -> Float[Array, "t b h"]:
@@ -259,7 +363,8 @@ def init_params(model: MusicModel, key: Array) -> dict[str, Any]:
     """Returns new parameters, for `model.apply({"params": params}, ...)`."""
     row = jnp.zeros((1, 1, len(model.field_sizes)), jnp.int32)
     start = jnp.zeros((1, 1), bool)
-    return jax.jit(model.init)(key, row, row, start, initial_carry(model.config, 1))["params"]
+    init = jax.jit(functools.partial(model.init, method=MusicModel.initialize))
+    return init(key, row, start, initial_carry(model.config, 1))["params"]
 
 
 def count_params(params: Any) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Integer
 
 from ostinato.configs.errors import UserError
+from ostinato.music.alignment import Alignment
 from ostinato.music.piece import Piece
 
 FOREVER = np.int32(2**30)
@@ -166,6 +167,8 @@ class Codec:
     specials: Specials
     styles: tuple[str, ...]
     """Names of the styles, by their number."""
+    can_align: bool = False
+    """Whether `align` says what was heard some bars ago; only of rows that are notes with a time."""
     transforms: Mapping[str, Transform]
     """How steps can be changed while they stay legal: `transpose` by semitones, `tempo` by per cent, `velocity`."""
 
@@ -185,6 +188,10 @@ class Codec:
 
     def decode(self, steps: Integer[np.ndarray, "n f"]) -> Piece:
         """Returns the piece that the steps say; START and END rows may be there or not."""
+        raise NotImplementedError
+
+    def align(self, steps: Integer[np.ndarray, "n f"], misheard: Bool[np.ndarray, " n"] | None = None) -> Alignment:
+        """Returns what was heard some bars ago at each row; `misheard` rows count as no return of anything."""
         raise NotImplementedError
 
     def quantise(self, piece: Piece) -> Piece:

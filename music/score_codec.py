@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Integer
+from jaxtyping import Bool, Int, Integer
 
 from ostinato.configs.errors import UserError
-from ostinato.music import score_transforms
+from ostinato.music import alignment, score_transforms
 from ostinato.music.codec import Codec, Field, Specials
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece, quantize_ticks, without_overlaps
 from ostinato.music.score_grammar import ScoreGrammar
@@ -64,6 +64,7 @@ class ScoreCodec(Codec):
     name = "score"
     dtype = np.uint8
     specials = Specials(field=1, start=START, end=END)
+    can_align = True
     transforms = score_transforms.TRANSFORMS
 
     def __post_init__(self) -> None:
@@ -154,6 +155,11 @@ class ScoreCodec(Codec):
             meters=(time[meter], pitch[meter], 1 << velocity[meter]),
             ticks_per_quarter=GRID,
         )
+
+    def align(
+        self, steps: Integer[np.ndarray, "n 5"], misheard: Bool[np.ndarray, " n"] | None = None
+    ) -> alignment.Alignment:
+        return alignment.align(steps, misheard)
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "styles": list(self.styles)}

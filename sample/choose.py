@@ -21,18 +21,26 @@ class SamplingParams(NamedTuple):
     """Keep the most probable values that together reach this probability (nucleus sampling, Holtzman et al. 2020)."""
     min_p: Float[Array, " b"]
     """Keep the values that are at least this share as probable as the most probable (Nguyen et al. 2024)."""
+    copy_bias: Float[Array, " b"]
+    """Nats that are added to the weights of copies, where there is a copy gate."""
 
 
 def choose(
     logits: Float[Array, "b v"], allowed: Bool[Array, "b v"], uniform: Float[Array, " b"], params: SamplingParams
 ) -> Int[Array, " b"]:
     """Returns one allowed value for each sequence, by inverting the cumulative distribution at `uniform` in [0, 1)."""
+    return draw_from(values_kept(logits, allowed, params), uniform)
+
+
+def values_kept(
+    logits: Float[Array, "b v"], allowed: Bool[Array, "b v"], params: SamplingParams
+) -> Float[Array, "b v"]:
+    """Returns what is left of the distribution, not normalised: 0 for what is not allowed or cut off."""
     logits = jnp.where(allowed, logits / params.temperature[:, None], -jnp.inf)
     is_cut = jnp.any((params.top_k > 0) | (params.top_p < 1))
     logits = jax.lax.cond(is_cut, lambda x: top_k_top_p(x, params.top_k, params.top_p), lambda x: x, logits)
     weights = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
-    weights = jnp.where(weights < params.min_p[:, None], 0.0, weights)
-    return _invert(weights, uniform)
+    return jnp.where(weights < params.min_p[:, None], 0.0, weights)
 
 
 def top_k_top_p(logits: Float[Array, "b v"], top_k: Int[Array, " b"], top_p: Float[Array, " b"]) -> Float[Array, "b v"]:
@@ -53,7 +61,7 @@ def top_k_top_p(logits: Float[Array, "b v"], top_k: Int[Array, " b"], top_p: Flo
     return jnp.where(logits >= lowest, logits, -jnp.inf)
 
 
-def _invert(weights: Float[Array, "b v"], uniform: Float[Array, " b"]) -> Int[Array, " b"]:
+def draw_from(weights: Float[Array, "b v"], uniform: Float[Array, " b"]) -> Int[Array, " b"]:
     """Returns the first value up to which the weights sum to more than the share `uniform` of all; never one without.
 
     First a group of values is found, then one of it. The sums are two small matrix products: XLA:CPU has no cumulative

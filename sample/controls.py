@@ -38,6 +38,8 @@ class Controls(NamedTuple):
     """The model may end a piece before it is as long as asked for."""
     length: Length
     loop_repeats: Int[Array, ""]
+    repeat_strength: Float[Array, ""]
+    """Nats that are added to the weights of copies."""
     limits: Any
     """Of the codec's grammar: what rows may hold."""
     density: Float[Array, ""] | None
@@ -80,6 +82,7 @@ def make_controls(config: SampleConfig, codec: Codec) -> Controls:
             steps=jnp.int32(FOREVER),
         ),
         loop_repeats=jnp.int32(config.loop_guard),
+        repeat_strength=jnp.float32(config.repeat_strength),
         limits=jax.tree.map(jnp.asarray, codec.grammar.limits(request)),
         density=jnp.float32(config.density) if "density" in known else None,
         pitch_bias=jnp.asarray(pitch_bias) if "key_bias" in known else None,

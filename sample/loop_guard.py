@@ -3,7 +3,7 @@
 A network that is drawn from coldly may fall into a loop: one note for ever, or the same few bars. The guard compares
 each row, without its loudness, with the rows 1 to MAX_PERIOD before it. Where the last rows are a pattern heard
 `repeats` times in a row, and at least MIN_ROWS of them only repeat, the temperature rises from row to row, and top-k,
-top-p and min-p are set aside, until a row breaks the pattern.
+top-p and min-p are set aside, and copies become rare, until a row breaks the pattern.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ MIN_ROWS = 32
 """A pattern shorter than this may be heard more often before it counts as a loop."""
 
 _HEATING, _COOLING, _HOTTEST = 1.1, 0.8, 4.0
+_COPY_COOLING = 8.0
+"""Nats that copies lose for each factor e of the temperature: three quarters of one in the first row of a loop."""
 
 
 class LoopState(NamedTuple):
@@ -61,6 +63,7 @@ class LoopGuard(Constraint):
             top_k=jnp.where(is_calm, params.top_k, 0),
             top_p=jnp.where(is_calm, params.top_p, 1.0),
             min_p=jnp.where(is_calm, params.min_p, 0.0),
+            copy_bias=params.copy_bias - _COPY_COOLING * jnp.log(state.heat),
         )
 
     def advance(self, state: LoopState, event: Event) -> LoopState:

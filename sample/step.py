@@ -22,6 +22,15 @@ from ostinato.sample.choose import SamplingParams, choose
 from ostinato.sample.clock import Clock
 from ostinato.sample.constraints import Constraints, Event
 from ostinato.sample.controls import Controls, make_constraints
+from ostinato.sample.copies import (
+    AlignmentState,
+    advance_alignment,
+    alignment_of,
+    allowed_share,
+    choose_with_copies,
+    start_alignment,
+    weights_after,
+)
 from ostinato.sample.schedule import Schedule, has_come, next_due
 
 WIDTHS = (2, 4, 8, 16, 32)
@@ -57,6 +66,8 @@ class State(NamedTuple):
     """Rows of the schedule that have come."""
     constraints: dict[str, Any]
     """What each remembers, by its name in `make_constraints`."""
+    alignment: AlignmentState | None
+    """What was heard before `row`; for a network with a copy gate."""
 
 
 class Written(NamedTuple):
@@ -103,6 +114,7 @@ def start_states(model: MusicModel, codec: Codec, num_blocks: int, width: int, c
         clock=clocks.start_clock(codec.grammar.grid, width),
         num_given=zeros,
         constraints={name: constraint.start(width) for name, constraint in constraints.items()},
+        alignment=start_alignment(width) if model.config.copy else None,
     )
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_blocks, axis=0), state)
 
@@ -198,6 +210,16 @@ def write_row(
     )
     parts = cast("list[Array]", model.apply({"params": params}, features_bh, method=MusicModel.field_parts))
 
+    # What may come back.
+    alignment, weights, candidates = None, None, None
+    if state.alignment is not None:
+        alignment = advance_alignment(state.alignment, state.row)
+        seen = alignment_of(alignment)
+        weights = jnp.exp(cast("Array", model.apply(
+            {"params": params}, features_bh, seen, method=MusicModel.copy_log_weights
+        )))  # fmt: skip
+        candidates = jnp.asarray(seen.candidates)
+
     # What limits the row.
     due = None if schedule is None else next_due(schedule, state.num_given, state.clock.now)
     steps_left_b = clocks.steps_left(state.clock, controls.length)
@@ -221,12 +243,22 @@ def write_row(
             allowed_bv = allowed_bv if mask_bv is None else allowed_bv & mask_bv
             biased_bv = biased_bv if bias_bv is None else biased_bv + bias_bv
             how = constraint.params(memory[name], how)
+        log_share_b = jnp.zeros_like(total_b)
         if log_mass is not None:
-            log_mass += _log_sum_exp(jnp.where(allowed_bv, logits_bv, -jnp.inf)) - total_b
-        chosen_b = choose(biased_bv, allowed_bv, uniform_bf[:, field], how)
+            log_share_b = _log_sum_exp(jnp.where(allowed_bv, logits_bv, -jnp.inf)) - total_b
+        if weights is None or candidates is None:
+            chosen_b = choose(biased_bv, allowed_bv, uniform_bf[:, field], how)
+        else:
+            copies = weights, candidates[:, :, field]
+            chosen_b = choose_with_copies(logits_bv, biased_bv, allowed_bv, uniform_bf[:, field], how, *copies)
+            log_share_b = allowed_share(jnp.exp(log_share_b), allowed_bv, *copies)
         chosen_b = jnp.where(is_given_b, given_bf[:, field], chosen_b)
         row = row.at[:, field].set(chosen_b)
-        log_prob += jnp.take_along_axis(logits_bv, chosen_b[:, None], axis=1)[:, 0] - total_b
+        log_prob_b = jnp.take_along_axis(logits_bv, chosen_b[:, None], axis=1)[:, 0] - total_b
+        if weights is not None and candidates is not None:
+            log_prob_b, weights = weights_after(weights, jnp.exp(log_prob_b), candidates[:, :, field], chosen_b)
+        log_prob += log_prob_b
+        log_mass = None if log_mass is None else log_mass + log_share_b
 
     # Where the piece is over the row becomes END.
     eos_field, eos_value = codec.eos
@@ -253,6 +285,7 @@ def write_row(
         clock=clocks.advance(state.clock, codec.grammar.elapsed(jnp, row), is_given_b),
         num_given=num_given,
         constraints={name: constraint.advance(memory[name], event) for name, constraint in constraints.items()},
+        alignment=alignment,
     )
     is_held = jnp.zeros_like(done)
     if schedule is not None:
@@ -277,7 +310,7 @@ def draw(codec: Codec, keys: Key[Array, " b"], steps: Int[Array, " t"]) -> Float
 
 def _sampling_params(controls: Controls, field: int, width: int) -> SamplingParams:
     asked = controls.temperature[field], controls.top_k, controls.top_p, controls.min_p
-    return SamplingParams(*(jnp.broadcast_to(value, (width,)) for value in asked))
+    return SamplingParams(*(jnp.broadcast_to(value, (width,)) for value in (*asked, controls.repeat_strength)))
 
 
 def _log_sum_exp(logits_bv: Float[Array, "b v"]) -> Float[Array, " b"]:
@@ -309,6 +342,7 @@ def _next_piece(codec: Codec, constraints: Constraints, state: State) -> State:
         done=zeros > 0,
         clock=clocks.start_clock(codec.grammar.grid, width),
         constraints={name: one.restart(state.constraints[name], width) for name, one in constraints.items()},
+        alignment=None if state.alignment is None else start_alignment(width),
     )
 
 

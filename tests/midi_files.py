@@ -30,6 +30,25 @@ def tune(seed: int, *, num_notes: int = 48, program: int = 0) -> Piece:
     )
 
 
+def returning_tune(seed: int) -> Piece:
+    """Returns a phrase of four bars that comes back, exactly and varied, over chords; some change their meter."""
+    rng = np.random.default_rng(seed)
+    phrases = [tune(seed, num_notes=20), tune(seed + 100, num_notes=20)]
+    parts, begin = [], 0
+    for which in (0, 0, 1, 0, 0):
+        onset, duration, pitch, velocity, program = (column.copy() for column in phrases[which].notes)
+        pitch[rng.random(len(pitch)) < 0.1] += 1
+        is_heard = onset < 8 * 1920
+        parts.append([column[is_heard] for column in (onset + begin, duration, pitch, velocity, program)])
+        begin += 4 * 1920
+    onset, duration, pitch, velocity, program = (np.concatenate(column) for column in zip(*parts, strict=True))
+    meters = ([0, 6 * 1920], [4, 3], [4, 4]) if seed % 2 else ([0], [4], [4])
+    return make_piece(
+        onset=onset, duration=duration, pitch=pitch, velocity=velocity, program=program,
+        tempos=([0], [500_000]), meters=meters, ticks_per_quarter=480,
+    )  # fmt: skip
+
+
 def write_tunes(folder: Path, count: int, *, first_seed: int = 0) -> list[Path]:
     """Writes `count` different tunes as tune-000.mid and so on."""
     folder.mkdir(parents=True, exist_ok=True)

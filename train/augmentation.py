@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Integer
+from jaxtyping import Bool, Int, Integer
 
 from ostinato.configs.schema import DataConfig
 from ostinato.music.codec import Codec
@@ -45,3 +45,15 @@ def changed(codec: Codec, steps: Integer[np.ndarray, "n f"], change: Change) -> 
     steps = codec.transform("transpose", steps, change.semitones)
     steps = codec.transform("tempo", steps, change.tempo_percent)
     return codec.transform("velocity", steps, change.velocity)
+
+
+def mishear(
+    rng: np.random.Generator, codec: Codec, steps: Integer[np.ndarray, "n f"], rate: float
+) -> tuple[Integer[np.ndarray, "n f"], Bool[np.ndarray, " n"]]:
+    """Returns the steps with a share of the notes one to five semitones away, and which rows these are."""
+    pitch = [field.name for field in codec.fields].index("pitch")
+    misheard = (codec.count_notes(steps) > 0) & (rng.random(len(steps)) < rate)
+    interval = rng.integers(1, 6, len(steps)) * rng.choice([-1, 1], len(steps))
+    heard = np.array(steps)
+    heard[misheard, pitch] = np.clip(steps[misheard, pitch].astype(np.int64) + interval[misheard], 0, 127)
+    return heard, misheard

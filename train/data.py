@@ -7,18 +7,20 @@ each host its own rows. Axes: b batch, t time step, f field, n rows of a piece.
 import functools
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import grain
+import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig
 from ostinato.data.records import TFRecordSource
+from ostinato.music.alignment import Alignment
 from ostinato.music.codec import Codec
-from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change
+from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change, mishear
 
 CACHE_BYTES = 256 * 2**20
 """So much of decoded pieces is kept in memory, about; a small corpus stays there whole."""
@@ -36,6 +38,19 @@ class Batch(NamedTuple):
     """True where the memory is reset before the step: at the first row of a piece, and where reading starts again."""
     weights: Float[Array | np.ndarray, "b t"]
     """0 where the target is the START row of the next piece, or padding; 1 elsewhere."""
+    alignment: Alignment | None = None
+    """What was heard some bars before each input, for a network with a copy gate; uint8 but for `rate`."""
+
+
+class _Rows(NamedTuple):
+    """Some rows of a piece: as they are, and as the network hears them."""
+
+    steps: Integer[np.ndarray, "n f"]
+    heard: Integer[np.ndarray, "n f"]
+    alignment: Alignment | None
+
+    def cut(self, begin: int, end: int | None) -> "_Rows":
+        return jax.tree.map(lambda column: column[begin:end], self)
 
 
 @runtime_checkable  # for the check of types in tests
@@ -53,7 +68,7 @@ class TrainingBatches(Protocol):
 
 
 def training_batches(
-    source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice = slice(None)
+    source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice = slice(None), copy: bool = False
 ) -> TrainingBatches:
     """Returns the training batches in the order that the configuration names.
 
@@ -62,16 +77,22 @@ def training_batches(
         config: batch size, sequence length, order, and by how much pieces are changed.
         seed: the seed of the run.
         rows: the rows of each batch that this host reads.
+        copy: the network has a copy gate.
 
     Raises:
-        UserError: the split is empty, or pieces are to be changed in a way that the codec cannot.
+        UserError: the split is empty, the codec knows no bars to copy from, or pieces are to be changed in a way that
+            the codec cannot.
     """
     if not len(source):
         raise UserError("the training split holds no pieces; prepare a larger collection")
     empty = np.array([source.codec.start, source.codec.end])
     changed(source.codec, empty, largest_change(config))  # says so at once if this codec cannot
+    if (copy or config.misheard) and not source.codec.can_align:
+        raise UserError(
+            f"the {source.codec.name} codec has no bars to copy from; set --model.no-copy and --data.misheard 0"
+        )
     order = {"streams": StreamBatches, "windows": WindowBatches}[config.order]
-    return order(source, config, seed=seed, rows=rows)
+    return order(source, config, seed=seed, rows=rows, copy=copy)
 
 
 class StreamBatches:
@@ -84,32 +105,33 @@ class StreamBatches:
     empty, which happens once in S batches.
     """
 
-    def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice) -> None:
+    def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool) -> None:
         self._lengths = np.asarray(source.lengths, np.int64)
-        self._num_fields = len(source.codec.fields)
         self._config = config
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
-        self._pieces = _cached_pieces(source)
+        self._pieces = _Pieces(source, config, copy=copy)
         self._stream = functools.lru_cache(maxsize=2)(self._make_stream)  # threads that prefetch straddle two epochs
         self.steps_per_epoch = _steps_per_epoch(self._lengths, config)
 
     def __getitem__(self, k: int) -> Batch:
         chunk, stream = k % self.steps_per_epoch, self._stream(k // self.steps_per_epoch)
         t = self._config.sequence_length
-        steps = np.empty((len(self._rows), t + 1, self._num_fields), np.int32)
         first = np.zeros((len(self._rows), t + 1), bool)
+        rows = []
         for i, row in enumerate(self._rows):
-            filled = 0
+            parts, filled = [], 0
             for slot, begin, length in self._parts(stream, row, chunk):
-                piece = self._pieces(int(stream.pieces[slot]), Change(*stream.changes[slot].tolist()))
-                steps[i, filled : filled + length] = piece[begin : begin + length]
+                change, piece = Change(*stream.changes[slot].tolist()), int(stream.pieces[slot])
+                whole = self._pieces(piece, change, (self._seed, k // self.steps_per_epoch, slot))
+                parts.append(whole.cut(begin, begin + length))
                 first[i, filled] = begin == 0
                 filled += length
+            rows.append(_joined(parts))
         starts = first[:, :-1].copy()
         if chunk == 0:
             starts[:, 0] = True
-        return Batch(steps[:, :-1], steps[:, 1:], starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
+        return _batch(rows, starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
 
     def pieces(self, k: int) -> list[int]:
         chunk, stream = k % self.steps_per_epoch, self._stream(k // self.steps_per_epoch)
@@ -159,13 +181,14 @@ class WindowBatches:
     than a window is filled up with END rows of weight 0.
     """
 
-    def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice) -> None:
+    def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool) -> None:
         lengths = np.asarray(source.lengths, np.int64)
         self._codec = source.codec
         self._config = config
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
-        self._pieces = _cached_pieces(source)
+        self._copy = copy
+        self._pieces = _Pieces(source, config, copy=copy)
         self._window_ends = np.cumsum(np.maximum(1, lengths - config.sequence_length))
         self.steps_per_epoch = _steps_per_epoch(lengths, config)
 
@@ -175,8 +198,11 @@ class WindowBatches:
         changes = draw_changes(rng, self._config, self._config.batch_size)
         pieces = np.searchsorted(self._window_ends, windows, side="right")
         begins = windows - np.r_[0, self._window_ends][pieces]
-        excerpts = [self._pieces(int(pieces[row]), Change(*changes[row].tolist()))[begins[row] :] for row in self._rows]
-        return _padded(excerpts, self._config.sequence_length, self._codec, reset=True)
+        excerpts = []
+        for row in self._rows:
+            whole = self._pieces(int(pieces[row]), Change(*changes[row].tolist()), (self._seed, k, row))
+            excerpts.append(whole.cut(int(begins[row]), None))
+        return _padded(excerpts, self._config.sequence_length, self._codec, reset=True, copy=self._copy)
 
     def pieces(self, k: int) -> list[int]:
         windows = np.random.default_rng([self._seed, k]).integers(self._window_ends[-1], size=self._config.batch_size)
@@ -190,6 +216,7 @@ def evaluation_batches(
     *,
     rows: slice = slice(None),
     pieces: Int[np.ndarray, " p"] | None = None,
+    copy: bool = False,
 ) -> Iterator[Batch]:
     """Yields every piece of a split (or the given ones) exactly once, in batches of the same shape as in training.
 
@@ -202,10 +229,11 @@ def evaluation_batches(
     by_length = pieces[np.argsort(lengths[pieces], kind="stable")]
     for group in range(0, len(by_length), b):
         indices = by_length[group : group + b]
-        steps = [source[int(indices[row])].steps if row < len(indices) else None for row in range(b)[rows]]
+        read = functools.partial(_read_rows, source, copy=copy)
+        wholes = [read(int(indices[row])) if row < len(indices) else None for row in range(b)[rows]]
         for begin in range(0, int(lengths[indices].max()) - 1, t):
-            excerpts = [None if piece is None else piece[begin:] for piece in steps]
-            yield _padded(excerpts, t, source.codec, reset=begin == 0)
+            excerpts = [None if whole is None else whole.cut(begin, begin + t + 1) for whole in wholes]
+            yield _padded(excerpts, t, source.codec, reset=begin == 0, copy=copy)
 
 
 def prefetch(batches: TrainingBatches, *, first_step: int) -> Generator[Batch]:
@@ -222,39 +250,78 @@ def prefetch(batches: TrainingBatches, *, first_step: int) -> Generator[Batch]:
         iterator.close()
 
 
-def _cached_pieces(source: TFRecordSource) -> Callable[[int, Change], Integer[np.ndarray, "n f"]]:
-    """Returns a function that reads a piece, changed; the most recently used ones are kept. Threads may share it."""
-    mean_bytes = int(source.lengths.mean() * len(source.codec.fields) * np.dtype(source.codec.dtype).itemsize)
+class _Pieces:
+    """Reads pieces, changed and misheard; the most recently used ones are kept. Threads may share it."""
 
-    @functools.lru_cache(maxsize=max(1, CACHE_BYTES // max(1, mean_bytes)))
-    def read(piece: int, change: Change) -> Integer[np.ndarray, "n f"]:
+    def __init__(self, source: TFRecordSource, config: DataConfig, *, copy: bool) -> None:
+        codec = source.codec
+        mean_bytes = int(source.lengths.mean() * len(codec.fields) * np.dtype(codec.dtype).itemsize)
+        size = max(1, CACHE_BYTES // max(1, mean_bytes))
+        self._source, self._rate, self._copy = source, config.misheard, copy
+        self._changed = functools.lru_cache(maxsize=size)(self._read_changed)
+        # Chunk after chunk reads on in the same pieces.
+        self._heard = functools.lru_cache(maxsize=4 * config.batch_size)(self._hear)
+
+    def __call__(self, piece: int, change: Change, draw: tuple[int, ...]) -> _Rows:
+        """Returns a whole piece; `draw` seeds what is misheard."""
+        if not self._rate and not self._copy:
+            steps = self._changed(piece, change)
+            return _Rows(steps, steps, None)
+        return self._heard(piece, change, draw if self._rate else ())
+
+    def _read_changed(self, piece: int, change: Change) -> Integer[np.ndarray, "n f"]:
         if change == NO_CHANGE:
-            return source[piece].steps
-        return changed(source.codec, read(piece, NO_CHANGE), change)
+            return self._source[piece].steps
+        return changed(self._source.codec, self._changed(piece, NO_CHANGE), change)
 
-    return read
+    def _hear(self, piece: int, change: Change, draw: tuple[int, ...]) -> _Rows:
+        steps, codec = self._changed(piece, change), self._source.codec
+        heard, misheard = steps, None
+        if self._rate:
+            heard, misheard = mishear(np.random.default_rng(draw), codec, steps, self._rate)
+        return _Rows(steps, heard, codec.align(steps, misheard) if self._copy else None)
+
+
+def _read_rows(source: TFRecordSource, piece: int, *, copy: bool) -> _Rows:
+    steps = source[piece].steps
+    return _Rows(steps, steps, source.codec.align(steps) if copy else None)
 
 
 def _steps_per_epoch(lengths: Int[np.ndarray, " p"], config: DataConfig) -> int:
     return max(1, int(lengths.sum()) // (config.batch_size * config.sequence_length))
 
 
-def _padded(
-    excerpts: Sequence[Integer[np.ndarray, "_ f"] | None], sequence_length: int, codec: Codec, *, reset: bool
-) -> Batch:
+def _padded(excerpts: Sequence[_Rows | None], sequence_length: int, codec: Codec, *, reset: bool, copy: bool) -> Batch:
     """Returns the first sequence_length steps of each excerpt; what is missing is END rows of weight 0.
 
     `reset` says whether the memory is reset before the first step.
     """
-    b, t = len(excerpts), sequence_length
-    steps = np.empty((b, t + 1, len(codec.fields)), np.int32)
-    steps[:] = np.array(codec.end, np.int32)[None, None]
-    weights = np.zeros((b, t), np.float32)
+    t = sequence_length
+    weights = np.zeros((len(excerpts), t), np.float32)
+    end = np.tile(np.array(codec.end, codec.dtype), (t + 1, 1))
+    padding = _Rows(end, end, codec.align(end) if copy else None)
+    rows = []
     for row, excerpt in enumerate(excerpts):
-        if excerpt is not None and len(excerpt):
-            part = excerpt[: t + 1]
-            steps[row, : len(part)] = part
-            weights[row, : len(part) - 1] = 1.0
-    starts = np.zeros((b, t), bool)
+        part = padding if excerpt is None or not len(excerpt.steps) else _joined([excerpt.cut(0, t + 1), padding])
+        rows.append(part.cut(0, t + 1))
+        if excerpt is not None:
+            weights[row, : max(0, min(len(excerpt.steps), t + 1) - 1)] = 1.0
+    starts = np.zeros((len(excerpts), t), bool)
     starts[:, 0] = reset
-    return Batch(steps[:, :-1], steps[:, 1:], starts, weights)
+    return _batch(rows, starts, weights)
+
+
+def _joined(parts: Sequence[_Rows]) -> _Rows:
+    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
+
+
+def _batch(rows: Sequence[_Rows], starts: Bool[np.ndarray, "b t"], weights: Float[np.ndarray, "b t"]) -> Batch:
+    """Returns a batch of rows of t + 1 steps: each of the first t sees what it is, and predicts the next."""
+    steps, heard, alignment = jax.tree.map(lambda *columns: np.stack(columns), *rows)
+    return Batch(
+        inputs=heard[:, :-1].astype(np.int32),
+        targets=steps[:, 1:].astype(np.int32),
+        starts=starts,
+        weights=weights,
+        alignment=jax.tree.map(lambda column: column[:, :-1], alignment),
+    )

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ostinato.model.backend import platform
-from ostinato.model.field_head import FieldHead
-from ostinato.model.network import chosen_logit, nll
+from ostinato.model.copy_gate import mix, mixture_logits
+from ostinato.model.network import MusicModel, chosen_logit, make_gate, make_head, nll
+from ostinato.music.alignment import Alignment
 
 _CACHED_ROWS = 512
 
@@ -35,40 +36,55 @@ def count(
     logits: list[Float[Array, "b t _"]],
     targets_btf: Int[Array | np.ndarray, "b t f"],
     weights_bt: Float[Array | np.ndarray, "b t"],
+    log_weights_btc: Float[Array, "b t c"] | None = None,
+    alignment: Alignment | None = None,
 ) -> Totals:
-    """Returns the sums of likelihood and of right guesses over the steps, each times its weight."""
+    """Returns the sums of likelihood and of right guesses over the steps, each times its weight.
+
+    With a copy gate's log weights it is the likelihood of the mixture.
+    """
     targets_btf = jnp.asarray(targets_btf)
+    nll_btf = nll(logits, targets_btf)
+    if log_weights_btc is not None and alignment is not None:
+        nll_btf, weights = mix(log_weights_btc, nll_btf, targets_btf, alignment)
+        candidates = alignment.candidates.astype(targets_btf.dtype)
+        logits = [mixture_logits(x, weights[f], candidates[..., f]) for f, x in enumerate(logits)]
     # The target is the likeliest value where no logit is larger. XLA:CPU takes four times longer for an argmax.
-    right_btf = jnp.stack(
-        [jnp.max(x, -1) <= chosen_logit(x, targets_btf[..., f]) for f, x in enumerate(logits)], axis=-1
-    )
+    right = [jnp.max(x, -1) <= chosen_logit(x, targets_btf[..., f]) for f, x in enumerate(logits)]
+    right_btf = jnp.stack(right, axis=-1)
     weights_bt1 = weights_bt[..., None]
     return Totals(
-        nll_f=jnp.sum(nll(logits, targets_btf) * weights_bt1, axis=(0, 1)),
+        nll_f=jnp.sum(nll_btf * weights_bt1, axis=(0, 1)),
         correct_f=jnp.sum(jnp.where(right_btf, weights_bt1, 0.0), axis=(0, 1)),
         all_correct=jnp.sum(jnp.where(jnp.all(right_btf, axis=-1), weights_bt, 0.0)),
         weight=jnp.sum(weights_bt),
     )
 
 
-def head_loss(
-    head: FieldHead,
-    params: Any,
-    features_tbh: Float[Array, "t b h"],
-    targets_tbf: Int[Array, "t b f"],
-    weights_tb: Float[Array, "t b"],
-    head_steps: int = 0,
-) -> tuple[Float[Array, ""], Totals]:
-    """Returns the sum of the cross-entropies in nats, and the totals; the totals have no gradient.
+class Steps(NamedTuple):
+    """What the head is asked, and what it is asked from; time and batch in any order."""
+
+    features: Float[Array, "t b h"]
+    targets: Int[Array, "t b f"]
+    weights: Float[Array, "t b"]
+    alignment: Alignment | None
+    """For the copy gate."""
+
+
+def head_loss(model: MusicModel, params: Any, steps: Steps, head_steps: int = 0) -> tuple[Float[Array, ""], Totals]:
+    """Returns the loss in nats, summed over the steps, and the totals; the totals have no gradient.
+
+    The loss is the network's cross-entropy, and with a copy gate the mixture's beside it, which teaches the gate alone:
+    its value then is the sum of both. The totals are of what is sampled from: the mixture where there is a gate.
 
     The logits of `head_steps` steps exist at a time; of all steps if that does not divide t. 0 is `choose_steps`.
     """
-    length, batch_size = weights_tb.shape
-    steps = head_steps or choose_steps(length, batch_size)
-    arguments = params, features_tbh, targets_tbf, weights_tb
-    if steps < length and length % steps == 0:
-        return _chunked_loss(head, length // steps, *arguments)
-    return _loss(head, *arguments)
+    length, batch_size = steps.weights.shape
+    num_steps = head_steps or choose_steps(length, batch_size)
+    params = {name: params[name] for name in ("head", "gate") if name in params}
+    if num_steps < length and length % num_steps == 0:
+        return _chunked_loss(model, length // num_steps, params, *steps)
+    return _loss(model, params, *steps)
 
 
 def choose_steps(length: int, batch_size: int) -> int:
@@ -84,45 +100,50 @@ def choose_steps(length: int, batch_size: int) -> int:
     return steps if steps * batch_size >= _CACHED_ROWS // 4 else length
 
 
-def _loss(head: FieldHead, params: Any, features: Array, targets: Array, weights: Array) -> tuple[Array, Totals]:
-    logits: Any = head.apply({"params": params}, features, targets)
-    totals = count(logits, targets, weights)
-    return jnp.sum(totals.nll_f), totals
+def _loss(
+    model: MusicModel, params: Any, features: Array, targets: Array, weights: Array, alignment: Alignment | None
+) -> tuple[Array, Totals]:
+    logits: Any = make_head(model).apply({"params": params["head"]}, features, targets)
+    if not model.config.copy:
+        totals = count(logits, targets, weights)
+        return jnp.sum(totals.nll_f), totals
+    log_weights: Any = make_gate(model).apply({"params": params["gate"]}, jax.lax.stop_gradient(features), alignment)
+    totals = count([jax.lax.stop_gradient(x) for x in logits], targets, weights, log_weights, alignment)
+    of_network = jnp.sum(nll(logits, targets) * weights[..., None])
+    return of_network + jnp.sum(totals.nll_f), totals
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _chunked_loss(
-    head: FieldHead, num_chunks: int, params: Any, features: Array, targets: Array, weights: Array
-) -> tuple[Array, Totals]:
-    chunks = _split((features, targets, weights), num_chunks)
-    return _sum(jax.lax.map(lambda chunk: _loss(head, params, *chunk), chunks))
+def _chunked_loss(model: MusicModel, num_chunks: int, params: Any, features: Array, *rest: Any) -> tuple[Array, Totals]:
+    chunks = _split((features, *rest), num_chunks)
+    return _sum(jax.lax.map(lambda chunk: _loss(model, params, *chunk), chunks))
 
 
 def _chunked_forward(
-    head: FieldHead, num_chunks: int, params: Any, features: Array, targets: Array, weights: Array
+    model: MusicModel, num_chunks: int, params: Any, features: Array, *rest: Any
 ) -> tuple[tuple[Array, Totals], tuple[Any, Array]]:
     """Computes the gradients at once, while the logits are there: the loss is a number, so they only lack a factor.
 
     The idea is that of Liger-Kernel's fused linear cross-entropy (Hsu et al. 2024); nothing is computed twice.
     """
-    value_and_gradient = jax.value_and_grad(functools.partial(_loss, head), argnums=(0, 1), has_aux=True)
+    value_and_gradient = jax.value_and_grad(functools.partial(_loss, model), argnums=(0, 1), has_aux=True)
 
-    def add_chunk(d_params: Any, chunk: tuple[Array, Array, Array]) -> tuple[Any, Any]:
+    def add_chunk(d_params: Any, chunk: tuple[Any, ...]) -> tuple[Any, Any]:
         value, (d_params_of_chunk, d_features) = value_and_gradient(params, *chunk)
         return jax.tree.map(jnp.add, d_params, d_params_of_chunk), (value, d_features)
 
     zeros = jax.tree.map(jnp.zeros_like, params)
-    d_params, (values, d_features) = jax.lax.scan(add_chunk, zeros, _split((features, targets, weights), num_chunks))
+    d_params, (values, d_features) = jax.lax.scan(add_chunk, zeros, _split((features, *rest), num_chunks))
     return _sum(values), (d_params, d_features.reshape(features.shape))
 
 
 def _chunked_backward(
-    head: FieldHead, num_chunks: int, gradients: tuple[Any, Array], cotangents: tuple[Array, Totals]
-) -> tuple[Any, Array, None, None]:
-    del head, num_chunks
+    model: MusicModel, num_chunks: int, gradients: tuple[Any, Array], cotangents: tuple[Array, Totals]
+) -> tuple[Any, Array, None, None, None]:
+    del model, num_chunks
     factor, _ = cotangents
     d_params, d_features = jax.tree.map(lambda gradient: gradient * factor, gradients)
-    return d_params, d_features, None, None
+    return d_params, d_features, None, None, None
 
 
 _chunked_loss.defvjp(_chunked_forward, _chunked_backward)

@@ -15,9 +15,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from ostinato.configs.errors import UserError
-from ostinato.model.network import Carry, MusicModel, init_params, initial_carry, make_head
+from ostinato.model.network import Carry, MusicModel, init_params, initial_carry
 from ostinato.train.data import Batch
-from ostinato.train.loss import Totals, head_loss
+from ostinato.train.loss import Steps, Totals, head_loss
 
 Params = Any
 """A nested dictionary of arrays, as flax makes it."""
@@ -37,7 +37,7 @@ class StepMetrics(NamedTuple):
     """What a training step tells about itself."""
 
     loss: Float[Array, ""]
-    """Nats per step, summed over the fields: the mean over the real steps of the batch."""
+    """What is minimised: the mean over the real steps of the batch, in nats. A copy gate adds its own."""
     totals: Totals
     grad_norm: Float[Array, ""]
     """Before clipping."""
@@ -94,11 +94,11 @@ def rows_of_this_host(mesh: Mesh, batch_size: int) -> slice:
 
 def place(batch: Batch, mesh: Mesh, batch_size: int) -> Batch:
     """Returns the batch on the devices of the mesh, put together from the rows that each host has read."""
-    return Batch(
-        *(
-            jax.make_array_from_process_local_data(split_rows(mesh), column, (batch_size, *column.shape[1:]))
-            for column in batch
-        )
+    return jax.tree.map(
+        lambda column: jax.make_array_from_process_local_data(
+            split_rows(mesh), column, (batch_size, *column.shape[1:])
+        ),
+        batch,
     )
 
 
@@ -138,8 +138,8 @@ def make_train_step(
     def loss_of_part(
         params: Params, part: Batch, carry: Carry, dropout_keys: Key[Array, " b"], weight: Float[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[Totals, Carry]]:
-        nll_sum, totals, carry = _apply(model, params, part, carry, dropout_keys, head_steps)
-        return nll_sum / weight, (totals, carry)
+        loss, totals, carry = _apply(model, params, part, carry, dropout_keys, head_steps)
+        return loss / weight, (totals, carry)
 
     def gradients_of_rows(
         params: Params, batch: Batch, carry: Carry, key: PRNGKeyArray
@@ -228,14 +228,16 @@ def _apply(
     dropout_keys: Key[Array, " b"] | None,
     head_steps: int,
 ) -> tuple[Float[Array, ""], Totals, Carry]:
-    """Returns the sum of the cross-entropies in nats, the totals and the carry."""
+    """Returns the loss in nats, summed over the steps, the totals and the carry."""
     outputs: Any = model.apply(
         {"params": params}, batch.inputs, batch.starts, carry, dropout_keys, method=MusicModel.features_by_time
     )
     features_tbh, carry = outputs
-    targets_tbf, weights_tb = jnp.swapaxes(batch.targets, 0, 1), jnp.swapaxes(batch.weights, 0, 1)
-    nll_sum, totals = head_loss(make_head(model), params["head"], features_tbh, targets_tbf, weights_tb, head_steps)
-    return nll_sum, totals, carry
+    targets, weights, alignment = jax.tree.map(
+        lambda column: jnp.swapaxes(column, 0, 1), (batch.targets, batch.weights, batch.alignment)
+    )
+    loss, totals = head_loss(model, params, Steps(features_tbh, targets, weights, alignment), head_steps)
+    return loss, totals, carry
 
 
 def evaluate(

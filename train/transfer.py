@@ -54,7 +54,7 @@ def describe_origin(origin: LoadedRun, workdir: Path) -> dict[str, Any]:
 
 
 def batches_with_old(
-    new: TFRecordSource, old: TFRecordSource, config: DataConfig, *, seed: int, rows: slice
+    new: TFRecordSource, old: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool = False
 ) -> "MixedBatches":
     """Returns batches whose last rows, `config.old_share` of them, come from the music that was learnt before.
 
@@ -66,7 +66,9 @@ def batches_with_old(
     new_rows = slice(min(wanted.start, num_new), min(wanted.stop, num_new))
     old_rows = slice(max(wanted.start - num_new, 0), max(wanted.stop - num_new, 0))
     sides = [
-        training_batches(source, dataclasses.replace(config, batch_size=count, old_share=0.0), seed=seed, rows=some)
+        training_batches(
+            source, dataclasses.replace(config, batch_size=count, old_share=0.0), seed=seed, rows=some, copy=copy
+        )
         for source, count, some in ((new, num_new, new_rows), (old, num_old, old_rows))
     ]
     return MixedBatches(*sides, num_new_pieces=len(new))
@@ -82,8 +84,7 @@ class MixedBatches:
         self.steps_per_epoch = new.steps_per_epoch
 
     def __getitem__(self, k: int) -> Batch:
-        pairs = zip(self._new[k], self._old[k], strict=True)
-        return Batch(*(np.concatenate([np.asarray(one) for one in pair]) for pair in pairs))
+        return jax.tree.map(lambda *pair: np.concatenate(pair), self._new[k], self._old[k])
 
     def pieces(self, k: int) -> list[int]:
         """Returns the numbers of the pieces in batch k; those of the old collection follow those of the new one."""

@@ -29,7 +29,8 @@ class Validation:
     def __call__(self, params: Params, step: int) -> dict[str, float]:
         """Returns the means over the split, as `means` names them."""
         size, length = self._data.batch_size, self._data.sequence_length
-        batches = evaluation_batches(self._source, size, length, rows=rows_of_this_host(self._mesh, size))
+        rows, copy = rows_of_this_host(self._mesh, size), self._model.config.copy
+        batches = evaluation_batches(self._source, size, length, rows=rows, copy=copy)
         with self._watchdog.validation(step):
             totals = evaluate(
                 self._eval_step,

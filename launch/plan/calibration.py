@@ -63,7 +63,9 @@ def measure_step(
     rng = np.random.default_rng(0)
     rows = np.stack([rng.integers(size, size=(b, t + 1)) for size in field_sizes], axis=-1).astype(np.int32)
     starts = rng.random((b, t)) < 0.01
-    batch = place(Batch(rows[:, :-1], rows[:, 1:], starts, np.ones((b, t), np.float32)), traced.mesh, batch_size)
+    alignment = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), traced.batch.alignment)
+    made_up = Batch(rows[:, :-1], rows[:, 1:], starts, np.ones((b, t), np.float32), alignment)
+    batch = place(made_up, traced.mesh, batch_size)
     seconds = []
     for _ in range(steps + 1):
         begin_s = _now_s()

@@ -19,7 +19,7 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.plan.costs import Program, read_jaxpr
 from ostinato.model.backend import planned_for
-from ostinato.model.network import MusicModel, count_params
+from ostinato.model.network import MusicModel, count_params, no_alignment
 from ostinato.train.data import Batch
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import TrainState, TrainStep, make_state_init, make_train_step, split_rows, state_shardings
@@ -97,7 +97,8 @@ def trace_step(config: TrainConfig, field_sizes: tuple[int, ...], devices: Seque
     )
     b, t, f = batch_size, config.data.sequence_length, len(field_sizes)
     columns = ((b, t, f), jnp.int32), ((b, t, f), jnp.int32), ((b, t), jnp.bool_), ((b, t), jnp.float32)
-    batch: Any = Batch(*(jax.ShapeDtypeStruct(*column) for column in columns))  # pyright: ignore[reportArgumentType]
+    alignment = jax.eval_shape(lambda: no_alignment(b, t, f)) if config.model.copy else None
+    batch: Any = Batch(*(jax.ShapeDtypeStruct(*column) for column in columns), alignment)  # pyright: ignore[reportArgumentType]
     return Traced(step, init, jax.eval_shape(init, params_key), batch, mesh)
 
 

@@ -4,6 +4,10 @@
     layers.<k>.weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0
                                                       nn.LSTM, nn.GRU or nn.RNN of one layer; from the second one on its
                                                       output is added to its input where config.residual says so
+    projection.weight                   [h, e]        nn.Linear without bias (config.norm "pre" only): where the
+                                                      residual stream begins
+    norms.<k>.weight, norm_out.weight   [e or h], [h] nn.RMSNorm (eps 1e-5): what layer k and the head read
+    gate.<name>                                       the copy gate as in model/copy_gate.py (config.copy only)
     head.parts.weight, head.parts.bias  [f * s, h]    nn.Linear; block j of the result belongs to field j
     head.contexts.<j>.<i>.weight        [v_i, s]      nn.Embedding: what field j > i learns from the value of field i
     head.outputs.<j>.weight, .bias      [v_j, s]      nn.Linear: logits of field j, of gelu (tanh) of the sum of both
@@ -30,6 +34,11 @@ def to_torch_layout(params: Mapping[str, Any], config: ModelConfig) -> dict[str,
         kind, _, index = name.rpartition("_")
         if kind == "embedding":
             tensors[f"embeddings.{index}.weight"] = value
+    if config.norm == "pre":
+        tensors["projection.weight"], tensors["norm_out.weight"] = params["projection"].T, params["norm_out"]
+        tensors |= {f"norms.{k}.weight": params[f"norm_{k}"] for k in range(config.num_layers)}
+    if config.copy:
+        tensors |= {f"gate.{name}": value for name, value in params["gate"].items()}
     for k in range(config.num_layers):
         for name, value in to_torch(LayerParams(**params[f"layers_{k}"])).items():
             tensors[f"layers.{k}.{name}_l0"] = value
@@ -51,9 +60,18 @@ def from_torch_layout(tensors: Mapping[str, ArrayLike], config: ModelConfig) -> 
     """Returns the parameters as the network takes them; inside jit too."""
     params: dict[str, Any] = {f"layers_{k}": _layer(tensors, config, k) for k in range(config.num_layers)}
     head: dict[str, Array] = {}
+    gate: dict[str, Array] = {}
     for name, value in tensors.items():
         array = jnp.asarray(value)
         match name.split("."):
+            case ["projection", "weight"]:
+                params["projection"] = array.T
+            case ["norms", k, "weight"]:
+                params[f"norm_{k}"] = array
+            case ["norm_out", "weight"]:
+                params["norm_out"] = array
+            case ["gate", part]:
+                gate[part] = array
             case ["embeddings", i, "weight"]:
                 params[f"embedding_{i}"] = array
             case ["head", "parts", "weight"]:
@@ -66,7 +84,7 @@ def from_torch_layout(tensors: Mapping[str, ArrayLike], config: ModelConfig) -> 
                 head[f"output_{j}"] = array.T
             case ["head", "outputs", j, "bias"]:
                 head[f"output_bias_{j}"] = array
-    return {**params, "head": head}
+    return {**params, "head": head, **({"gate": gate} if gate else {})}
 
 
 def _layer(tensors: Mapping[str, ArrayLike], config: ModelConfig, k: int) -> dict[str, Array]:

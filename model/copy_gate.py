@@ -1,0 +1,108 @@
+"""The aligned copy gate: at each row, how likely the network writes it, and how likely it is a copy from some bars ago.
+
+    u = gelu(features @ kernel + rate @ rate_kernel + sum over l of run_l[run] + bar[bar] + position[position])
+    weights = softmax of u @ output + output_bias over the network and the lags that have a candidate
+    p(row) = weights_0 product over j of p_j(row_j) + sum over l of weights_l [row = candidate_l]
+
+A mixture of a language model and copies is a pointer-sentinel network (Merity et al. 2017); that the copies are few and
+aligned with the meter is ours. The loss of the gate has no gradient in the network, which learns from its own
+likelihood: a network that is only asked for what copies do not explain starves.
+
+Letters: n any axes, h hidden, g gate, l lags, c 1 + l, f fields, v values.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Integer
+
+from ostinato.configs.schema import Precision
+from ostinato.model.recurrent import multiply, project
+from ostinato.music.alignment import LAGS, NUM_BARS, NUM_POSITIONS, RATES, RUN_EDGES, Alignment
+
+GATE_SIZE = 96
+_NEVER = -1e9
+"""A log weight; not infinite, so that gradients are numbers."""
+
+
+class CopyGate(nn.Module):
+    """Weighs the network against its candidates."""
+
+    hidden_size: int
+    precision: Precision = "float32"
+
+    def setup(self) -> None:
+        lecun, small = nn.initializers.lecun_normal(), nn.initializers.normal(0.1)
+        num_lags = len(LAGS)
+        self.kernel = self.param("kernel", lecun, (self.hidden_size, GATE_SIZE))
+        self.bias = self.param("bias", nn.initializers.zeros_init(), (GATE_SIZE,))
+        self.rate_kernel = self.param("rate_kernel", lecun, (num_lags * len(RATES), GATE_SIZE))
+        self.run = self.param("run", small, (num_lags, len(RUN_EDGES) + 1, GATE_SIZE))
+        self.bar = self.param("bar", small, (NUM_BARS, GATE_SIZE))
+        self.position = self.param("position", small, (NUM_POSITIONS, GATE_SIZE))
+        self.output = self.param("output", lecun, (GATE_SIZE, 1 + num_lags))
+        self.output_bias = self.param("output_bias", lambda _: jnp.full((1 + num_lags,), -2.0).at[0].set(0.0))
+
+    def __call__(self, features: Float[Array, "*n h"], alignment: Alignment) -> Float[Array, "*n c"]:
+        """Returns the log weights of the network and of each lag; very low where a lag has no candidate."""
+        rate = alignment.rate.reshape(*alignment.rate.shape[:-2], -1)
+        x = project(self.precision, features, self.kernel, self.bias) + multiply(self.precision, rate, self.rate_kernel)
+        for lag in range(len(LAGS)):
+            x = x + jnp.take(self.run[lag], alignment.run[..., lag], axis=0, mode="clip")
+        x = x + jnp.take(self.bar, alignment.bar, axis=0, mode="clip")
+        x = x + jnp.take(self.position, alignment.position, axis=0, mode="clip")
+        logits = project(self.precision, nn.gelu(x), self.output, self.output_bias)
+        is_there = jnp.concatenate([jnp.ones_like(alignment.valid[..., :1]), alignment.valid], axis=-1)
+        logits = jnp.where(is_there, logits, _NEVER)
+        peak = jnp.max(logits, axis=-1, keepdims=True)
+        # One column after the other: the same bits in batches of all sizes, which `jnp.sum` does not give.
+        columns = jnp.split(jnp.exp(logits - peak), logits.shape[-1], axis=-1)
+        return logits - peak - jnp.log(sum(columns[1:], start=columns[0]))
+
+
+class Mixture(NamedTuple):
+    """The likelihood of rows under network and copies together, field by field."""
+
+    nll_f: Float[Array, "*n f"]
+    """Nats of each field, given the fields before it; their sum is that of the row."""
+    log_weights: list[Float[Array, "*n c"]]
+    """Of the network and of each copy, given the fields before: log p(it is the source and the fields before are
+    right), for each field."""
+
+
+def mix(
+    log_weights: Float[Array, "*n c"],
+    nll_f: Float[Array, "*n f"],
+    targets: Integer[Array, "*n f"],
+    alignment: Alignment,
+) -> Mixture:
+    """Returns the mixture's likelihood of the targets, from the network's nats of each field."""
+    weights, sums = [log_weights], [jnp.zeros(log_weights.shape[:-1])]
+    candidates = alignment.candidates.astype(targets.dtype)
+    for field in range(targets.shape[-1]):
+        hit = candidates[..., field] == targets[..., field][..., None]
+        network, copies = weights[-1][..., :1] - nll_f[..., field][..., None], weights[-1][..., 1:]
+        weights.append(jnp.concatenate([network, jnp.where(hit, copies, _NEVER)], axis=-1))
+        sums.append(jax.nn.logsumexp(weights[-1], axis=-1))
+    return Mixture(jnp.stack([before - after for before, after in itertools.pairwise(sums)], -1), weights[:-1])
+
+
+def mixture_logits(
+    logits: Float[Array, "*n v"], log_weights: Float[Array, "*n c"], candidates: Integer[Array, "*n l"]
+) -> Float[Array, "*n v"]:
+    """Returns the logarithms of what network and copies together give to each value of a field.
+
+    Args:
+        logits: of the network.
+        log_weights: of network and copies, given the fields before.
+        candidates: the field's value in each candidate.
+    """
+    weights, value = jnp.exp(log_weights), jnp.arange(logits.shape[-1])
+    total = weights[..., :1] * jax.nn.softmax(logits, axis=-1)
+    for lag in range(candidates.shape[-1]):
+        is_copy = candidates[..., lag][..., None] == jnp.expand_dims(value, tuple(range(logits.ndim - 1)))
+        total = total + jnp.where(is_copy, weights[..., lag + 1][..., None], 0)
+    return jnp.log(jnp.maximum(total, 1e-37))

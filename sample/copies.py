@@ -1,0 +1,219 @@
+"""The copy gate while music is written: what was heard some bars ago, row by row, and how it is drawn from.
+
+It computes, one row at a time and inside the compiled step, what music/alignment.py says of a whole piece. Letters: b
+sequences, m remembered note rows, l lags, f fields, v values, c 1 + l.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from ostinato.music.alignment import LAGS, MEMORY, NUM_BARS, NUM_POSITIONS, RATES, RUN_EDGES, Alignment
+from ostinato.music.score_rows import DURATIONS, GRID, METER, NUM_SHIFTS, REST, START, VELOCITY_BITS
+from ostinato.sample.choose import SamplingParams, draw_from, values_kept
+
+_DURATION_BITS = 8
+
+
+class AlignmentState(NamedTuple):
+    """What is remembered of each sequence."""
+
+    time: Int[Array, "b m"]
+    """When the note rows began, in steps; the rows are written in turn, the oldest is overwritten."""
+    note: Int[Array, "b m"]
+    """Instrument, pitch, duration and velocity of each in one number, which grows with instrument and pitch."""
+    num_notes: Int[Array, " b"]
+    now: Int[Array, " b"]
+    """Steps."""
+    bar: Int[Array, " b"]
+    position: Int[Array, " b"]
+    bar_length: Int[Array, " b"]
+    candidates: Int[Array, "b l f"]
+    valid: Bool[Array, "b l"]
+    run: Int[Array, "b l"]
+    """Rows in a row that were the candidate of the row before."""
+    rate: Float[Array, "b l 2"]
+
+
+def start_alignment(batch_size: int) -> AlignmentState:
+    """Returns the state after START."""
+    zeros, lags = jnp.zeros((batch_size,), jnp.int32), jnp.zeros((batch_size, len(LAGS)), jnp.int32)
+    memory = jnp.zeros((batch_size, MEMORY), jnp.int32)
+    return AlignmentState(
+        time=memory,
+        note=memory,
+        num_notes=zeros,
+        now=zeros,
+        bar=zeros,
+        position=zeros,
+        bar_length=zeros + 4 * GRID,
+        candidates=jnp.zeros((batch_size, len(LAGS), 5), jnp.int32),
+        valid=lags > 0,
+        run=lags,
+        rate=jnp.zeros((batch_size, len(LAGS), len(RATES))),
+    )
+
+
+def advance_alignment(state: AlignmentState, row: Int[Array, "b 5"]) -> AlignmentState:
+    """Returns the state after a row."""
+    shift, instrument, pitch, duration, velocity = row.T
+    steps = shift + jnp.where(instrument == REST, jnp.asarray(DURATIONS, jnp.int32)[duration], 0)
+    now, position = state.now + steps, state.position + steps
+    bar, position = state.bar + position // state.bar_length, position % state.bar_length
+    is_meter = instrument == METER
+    bar = bar + (is_meter & (position > 0)).astype(jnp.int32)
+    position = jnp.where(is_meter, 0, position)
+    bar_length = jnp.where(is_meter, jnp.maximum(1, (pitch * 4 * GRID) >> velocity), state.bar_length)
+
+    hit = jnp.all(state.candidates == row[:, None, :], axis=-1) & state.valid
+    rates = jnp.asarray(RATES)[None, None, :]
+    rate = (1 - rates) * state.rate + rates * hit[:, :, None].astype(jnp.float32)
+
+    is_note = instrument < START
+    note = (((instrument << 7) | pitch) << _DURATION_BITS | duration) << VELOCITY_BITS | velocity
+    sequence, slot = jnp.arange(len(row)), state.num_notes % MEMORY
+    times = state.time.at[sequence, slot].set(jnp.where(is_note, now, state.time[sequence, slot]))
+    notes = state.note.at[sequence, slot].set(jnp.where(is_note, note, state.note[sequence, slot]))
+    num_notes = state.num_notes + is_note.astype(jnp.int32)
+
+    key = jnp.where(is_note, (instrument << 7) | pitch, -1)
+    then = now[:, None] - jnp.asarray(LAGS)[None, :] * bar_length[:, None]
+    candidates, valid = _first_after(times, notes, num_notes, then, key)
+    return AlignmentState(
+        time=times,
+        note=notes,
+        num_notes=num_notes,
+        now=now,
+        bar=bar,
+        position=position,
+        bar_length=bar_length,
+        candidates=candidates,
+        valid=valid,
+        run=jnp.where(hit, state.run + 1, 0),
+        rate=rate,
+    )
+
+
+def alignment_of(state: AlignmentState) -> Alignment:
+    """Returns what the gate sees."""
+    return Alignment(
+        candidates=state.candidates,
+        valid=state.valid,
+        run=jnp.sum(state.run[:, :, None] >= jnp.asarray(RUN_EDGES)[None, None, :], axis=-1),
+        rate=state.rate,
+        bar=state.bar % NUM_BARS,
+        position=jnp.minimum(state.position, NUM_POSITIONS - 1),
+    )
+
+
+def _first_after(
+    times: Int[Array, "b m"], notes: Int[Array, "b m"], num_notes: Int[Array, " b"], then: Int[Array, "b l"],
+    key: Int[Array, " b"],
+) -> tuple[Int[Array, "b l f"], Bool[Array, "b l"]]:  # fmt: skip
+    """Returns the first remembered note row after (then, key), and whether there is one that may follow.
+
+    The rows are in order, so it is found by bisection.
+    """
+    sequence = jnp.arange(len(times))[:, None]
+    num_kept = jnp.minimum(num_notes, MEMORY)[:, None]
+    oldest = (num_notes[:, None] - num_kept) % MEMORY
+    key_bits = _DURATION_BITS + VELOCITY_BITS
+    low, high = jnp.zeros_like(then), jnp.broadcast_to(num_kept, then.shape)
+    for _ in range(MEMORY.bit_length()):
+        middle = (low + high) // 2
+        slot = (oldest + middle) % MEMORY
+        time = times[sequence, slot]
+        is_after = (time > then) | ((time == then) & (notes[sequence, slot] >> key_bits > key[:, None]))
+        is_open = low < high
+        low, high = jnp.where(is_open & ~is_after, middle + 1, low), jnp.where(is_open & is_after, middle, high)
+    slot = (oldest + low) % MEMORY
+    note, wait = notes[sequence, slot], times[sequence, slot] - then
+    is_remembered = (low > 0) | (num_notes[:, None] <= MEMORY)
+    valid = (then >= 0) & (low < num_kept) & is_remembered & (wait < NUM_SHIFTS)
+    instrument_and_pitch = note >> key_bits
+    columns = (
+        wait,
+        instrument_and_pitch >> 7,
+        instrument_and_pitch & 127,
+        (note >> VELOCITY_BITS) & (2**_DURATION_BITS - 1),
+        note & (2**VELOCITY_BITS - 1),
+    )
+    return jnp.where(valid[:, :, None], jnp.stack(columns, axis=-1), 0), valid
+
+
+def choose_with_copies(
+    logits: Float[Array, "b v"],
+    biased: Float[Array, "b v"],
+    allowed: Bool[Array, "b v"],
+    uniform: Float[Array, " b"],
+    params: SamplingParams,
+    weights: Float[Array, "b c"],
+    candidate: Int[Array, "b l"],
+) -> Int[Array, " b"]:
+    """Returns one allowed value of a field for each sequence, drawn from network and copies together.
+
+    Temperature and truncation act on the network's part alone, whose share of what is allowed stays; on the gate they
+    would make loops. A copy that is not allowed is none, and a bias weighs copies too.
+
+    Args:
+        logits: the network's.
+        biased: the same with what constraints add.
+        allowed: the values that may be chosen.
+        uniform: what decides.
+        params: how the network's part is drawn.
+        weights: of network and copies, given the fields before.
+        candidate: the field's value in each copy.
+    """
+    kept = values_kept(biased, allowed, params)
+    kept = kept / _sum(kept)
+    value = jnp.arange(logits.shape[1])[None, :]
+    peak = jnp.max(logits, axis=1, keepdims=True)
+    share = _sum(jnp.where(allowed, jnp.exp(biased - peak), 0)) / _sum(jnp.exp(logits - peak))
+    total = jnp.maximum(weights[:, :1] * share, 1e-30) * kept
+    strength = jnp.exp(biased - logits + params.copy_bias[:, None])
+    for lag in range(candidate.shape[1]):
+        is_copy = (candidate[:, lag][:, None] == value) & allowed
+        total = total + jnp.where(is_copy, weights[:, lag + 1][:, None] * strength, 0)
+    return draw_from(total, uniform)
+
+
+def weights_after(
+    weights: Float[Array, "b c"],
+    probability: Float[Array, " b"],
+    candidate: Int[Array, "b l"],
+    chosen: Int[Array, " b"],
+) -> tuple[Float[Array, " b"], Float[Array, "b c"]]:
+    """Returns the log probability of a field's value, and the weights of network and copies given that value too.
+
+    Args:
+        weights: given the fields before; they add up to 1.
+        probability: what the network gives to the value.
+        candidate: the field's value in each copy.
+        chosen: the value.
+    """
+    network = weights[:, :1] * probability[:, None]
+    copies = jnp.where(candidate == chosen[:, None], weights[:, 1:], 0)
+    after = jnp.concatenate([network, copies], axis=1)
+    total = jnp.maximum(_sum_columns(after), 1e-37)
+    return jnp.log(total), after / total[:, None]
+
+
+def allowed_share(
+    share: Float[Array, " b"], allowed: Bool[Array, "b v"], weights: Float[Array, "b c"], candidate: Int[Array, "b l"]
+) -> Float[Array, " b"]:
+    """Returns the log of what network and copies give to all allowed values, from the network's share."""
+    is_allowed = jnp.take_along_axis(allowed, candidate, axis=1)
+    parts = jnp.concatenate([weights[:, :1] * share[:, None], jnp.where(is_allowed, weights[:, 1:], 0)], axis=1)
+    return jnp.log(jnp.maximum(_sum_columns(parts), 1e-37))
+
+
+def _sum_columns(x: Float[Array, "b c"]) -> Float[Array, " b"]:
+    """Returns the sum over c, in the same order in blocks of all widths."""
+    return sum((x[:, column] for column in range(1, x.shape[1])), start=x[:, 0])
+
+
+def _sum(x: Float[Array, "b v"]) -> Float[Array, "b 1"]:
+    """Returns the sum over v, by a matrix product: `jnp.sum` adds in another order in blocks of 32."""
+    return jnp.matmul(x, jnp.ones((x.shape[1], 16)), precision=jax.lax.Precision.HIGHEST)[:, :1]

@@ -1,0 +1,127 @@
+"""Music that comes back: the copy gate in the sampler says what it says in training, and copies what it should."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ostinato.model.network import MusicModel, init_params, initial_carry
+from ostinato.music import alignment, score_rows
+from ostinato.music.alignment import LAGS, RUN_EDGES
+from ostinato.sample import copies
+from ostinato.sample.copies import advance_alignment, alignment_of, start_alignment
+from ostinato.train.data import Batch
+from ostinato.train.loss import Steps, head_loss
+from tests.midi_files import returning_tune
+from tests.sample.tiny_models import CONFIG, SCORE, assert_legal, write
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = dataclasses.replace(CONFIG, norm="pre", copy=True)
+    network = MusicModel(config=config, field_sizes=tuple(field.size for field in SCORE.fields))
+    return network, init_params(network, jax.random.key(1))
+
+
+def gated(model, **biases):
+    """The model with the log weight of the network (lag 0) or of some lags raised."""
+    network, params = model
+    bias = params["gate"]["output_bias"]
+    for lag, amount in biases.items():
+        index = 1 + LAGS.index(int(lag[1:])) if lag != "network" else 0
+        bias = bias.at[index].add(amount)
+    return network, {**params, "gate": {**params["gate"], "output_bias": bias}}
+
+
+@pytest.mark.parametrize("memory", [2048, 32])
+def test_row_by_row_is_what_the_whole_piece_says(monkeypatch, memory):
+    monkeypatch.setattr(alignment, "MEMORY", memory)
+    monkeypatch.setattr(copies, "MEMORY", memory)
+    pieces = [SCORE.encode(returning_tune(seed)) for seed in range(4)]
+    length = min(map(len, pieces))
+    rows = jnp.asarray(np.stack([piece[:length] for piece in pieces], axis=1), jnp.int32)
+
+    def step(state, row):
+        state = advance_alignment(state, row)
+        return state, alignment_of(state)
+
+    _, found = jax.lax.scan(step, start_alignment(len(pieces)), rows)
+    for b, piece in enumerate(pieces):
+        wanted = alignment.align(piece[:length])
+        for name, values in wanted._asdict().items():
+            np.testing.assert_allclose(getattr(found, name)[:, b], values, atol=1e-5, err_msg=name)
+    assert len(RUN_EDGES) + 1 > int(found.run.max()) > 0
+
+
+def teacher_forced(model, steps):
+    """Nats of the rows after the first, as training counts them."""
+    network, params = model
+    batch = Batch(
+        inputs=steps[None, :-1].astype(np.int32),
+        targets=steps[None, 1:].astype(np.int32),
+        starts=np.zeros((1, len(steps) - 1), bool),
+        weights=np.ones((1, len(steps) - 1), np.float32),
+        alignment=jax.tree.map(lambda column: column[None, :-1], SCORE.align(steps)),
+    )
+    carry = initial_carry(network.config, 1)
+    features, _ = network.apply({"params": params}, batch.inputs, batch.starts, carry, method=MusicModel.features)
+    asked = Steps(features, jnp.asarray(batch.targets), jnp.asarray(batch.weights), batch.alignment)
+    return float(head_loss(network, params, asked)[1].nll_f.sum())
+
+
+def test_the_sampler_gives_a_piece_the_likelihood_that_training_gives_it(model):
+    often = gated(model, l1=3.0, l4=3.0)
+    primer = SCORE.encode(returning_tune(0))[:-1]
+    (piece,) = write(often, [primer], num_pieces=1, num_notes=40, temperature=1.5, top_p=0.8)
+    rows = piece.steps[:-1] if not piece.ended else piece.steps
+    log_probs = piece.log_probs[: len(rows)]
+    assert -log_probs.sum() == pytest.approx(teacher_forced(often, rows), rel=1e-4)
+
+
+def test_a_gate_that_always_copies_repeats_the_primer(model):
+    primer = SCORE.encode(returning_tune(2))[:-1]
+    (piece,) = write(gated(model, l8=60.0), [primer], num_pieces=1, num_bars=4, loop_guard=0)
+    found = SCORE.align(piece.steps[:-1])
+    new = slice(len(primer), None)
+    hit = (found.candidates[:-1] == piece.steps[1:-1, None]).all(-1)[:, LAGS.index(8)]
+    assert hit[len(primer) :].mean() > 0.9, piece.steps[new]
+
+
+def test_a_copy_that_a_control_forbids_is_none(model):
+    primer = SCORE.encode(returning_tune(2))[:-1]
+    pieces = write(
+        gated(model, l8=60.0), [primer], num_pieces=2, num_notes=30, instruments=("Flute",), pitch_range=("60", "72")
+    )
+    assert_legal(pieces)
+    for piece in pieces:
+        rows = piece.steps[len(primer) : -1]
+        notes = rows[rows[:, 1] < score_rows.START]
+        assert set(notes[:, 1]) == {73}
+        assert notes[:, 2].min() >= 60
+        assert notes[:, 2].max() <= 72
+
+
+def test_repeat_strength_makes_returns_rare_or_frequent(model):
+    primer = SCORE.encode(returning_tune(2))[:-1]
+
+    def share(strength):
+        pieces = write(model, [primer], num_pieces=4, num_notes=40, repeat_strength=strength, loop_guard=0)
+        hits = [
+            ((found := SCORE.align(p.steps)).candidates[:-1] == p.steps[1:, None]).all(-1) & found.valid[:-1]
+            for p in pieces
+        ]
+        return np.mean([hit[len(primer) : -1].any(-1).mean() for hit in hits])
+
+    assert share(-50.0) < 0.1
+    assert share(8.0) > 0.8
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 40])
+def test_the_batch_size_does_not_change_the_music(model, batch_size):
+    options = {"num_notes": 60, "temperature": 1.5, "top_p": 0.9}
+    wanted = write(gated(model, l1=2.0), num_pieces=40, batch_size=16, **options)
+    found = write(gated(model, l1=2.0), num_pieces=40 if batch_size == 40 else 3, batch_size=batch_size, **options)
+    for one, other in zip(found, wanted, strict=False):
+        np.testing.assert_array_equal(one.steps, other.steps)
