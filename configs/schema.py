@@ -265,8 +265,9 @@ class SampleConfig:
     duration, velocity; rhythm is shift and duration."""
     top_k: int = 0
     """Choose only among the k likeliest values of each field; 0 is all."""
-    top_p: float = 1.0
-    """Choose only among the likeliest values that together have this probability; 1 is all."""
+    top_p: float | None = None
+    """Choose only among the most probable values that together have this probability; 1 is all. Copies of a copy gate
+    are not cut. Nothing is 0.9 for a model with a copy gate, 1 for others and with --harmonise and --fill."""
     min_p: float = 0.0
     """Choose only among values at least this share as likely as the likeliest; 0 is all."""
     style: str = ""
@@ -328,5 +329,7 @@ class SampleConfig:
         for name, temperature in (("temperature", self.temperature), *self.field_temperature):
             if not 0 < temperature < math.inf:
                 raise UserError(f"temperature {temperature} of {name} must be above 0")
-        check_positive(self, "top_p")
-        check_bounds(self, "top_p min_p", 0, 1)
+        check_bounds(self, "min_p", 0, 1)
+        if self.top_p is not None:
+            check_positive(self, "top_p")
+            check_bounds(self, "top_p", 0, 1)

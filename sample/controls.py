@@ -23,6 +23,9 @@ from ostinato.sample.parse import parse_instruments, parse_key, parse_meter, par
 RHYTHM = ("shift", "duration")
 """The fields that the name 'rhythm' stands for."""
 
+_TOP_P_BESIDE_COPIES = 0.9
+"""Chosen on validation pieces of Nottingham: what the network invents beside its copies then stays in the key."""
+
 _OF_SOME_CODECS = ("style", "meter", "tempo", "instruments", "density", "key_bias")
 
 
@@ -48,8 +51,8 @@ class Controls(NamedTuple):
     """Nats that are added to the logits of pitches, but for drums; None where the codec has no pitch of its own."""
 
 
-def make_controls(config: SampleConfig, codec: Codec) -> Controls:
-    """Returns what a configuration asks for.
+def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> Controls:
+    """Returns what a configuration asks for; `copy` says that the model has a copy gate, whose default top-p differs.
 
     Raises:
         UserError: a name is not known, the codec has no such thing, or no note is left that may be written.
@@ -72,7 +75,7 @@ def make_controls(config: SampleConfig, codec: Codec) -> Controls:
     return Controls(
         temperature=jnp.array(_temperatures(config, codec), jnp.float32),
         top_k=jnp.int32(config.top_k),
-        top_p=jnp.float32(config.top_p),
+        top_p=jnp.float32((_TOP_P_BESIDE_COPIES if copy else 1.0) if config.top_p is None else config.top_p),
         min_p=jnp.float32(config.min_p),
         num_notes=jnp.int32(FOREVER if for_bars_or_seconds else config.num_notes or config.max_notes),
         may_end=jnp.bool_(not for_bars_or_seconds and not config.num_notes),

@@ -91,7 +91,7 @@ def generate(
     for primer in primers:
         if tuple(primer[0]) != codec.start:
             raise UserError(f"a primer begins with {tuple(primer[0])}, it must begin with the START row {codec.start}")
-    controls = make_controls(config, codec)
+    controls = make_controls(config, codec, copy=model.config.copy)
     total = config.num_pieces * config.best_of
     devices = list(devices or jax.local_devices())
     width = choose_width(-(-min(config.batch_size, total) // len(devices)))

@@ -40,6 +40,7 @@ RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "top_p": (float, 0, 1),
     "min_p": (float, 0, 1),
     "key_bias": (float, 0, 50),
+    "repeat_strength": (float, -100, 100),
     "density": (float, 0, 1000),
     "loop_guard": (int, 0, 1000),
     "primer_start": (int, 1, 100_000),

@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "configs": set(),
     "report": set(),
     "music": {"configs"},
-    "model": {"configs"},
+    "model": {"configs", "music"},
     "data": {"configs", "music"},
     "beam_pipelines": {"configs", "music", "data", "report"},
     "train": {"configs", "music", "data", "model"},

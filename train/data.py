@@ -107,7 +107,8 @@ class StreamBatches:
 
     def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool) -> None:
         self._lengths = np.asarray(source.lengths, np.int64)
-        self._config = config
+        self._codec = source.codec
+        self._config, self._copy = config, copy
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
         self._pieces = _Pieces(source, config, copy=copy)
@@ -131,6 +132,7 @@ class StreamBatches:
         starts = first[:, :-1].copy()
         if chunk == 0:
             starts[:, 0] = True
+        rows = rows or [_end_rows(self._codec, t + 1, copy=self._copy)]
         return _batch(rows, starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
 
     def pieces(self, k: int) -> list[int]:
@@ -298,9 +300,7 @@ def _padded(excerpts: Sequence[_Rows | None], sequence_length: int, codec: Codec
     """
     t = sequence_length
     weights = np.zeros((len(excerpts), t), np.float32)
-    end = np.tile(np.array(codec.end, codec.dtype), (t + 1, 1))
-    padding = _Rows(end, end, codec.align(end) if copy else None)
-    rows = []
+    padding, rows = _end_rows(codec, t + 1, copy=copy), []
     for row, excerpt in enumerate(excerpts):
         part = padding if excerpt is None or not len(excerpt.steps) else _joined([excerpt.cut(0, t + 1), padding])
         rows.append(part.cut(0, t + 1))
@@ -308,7 +308,12 @@ def _padded(excerpts: Sequence[_Rows | None], sequence_length: int, codec: Codec
             weights[row, : max(0, min(len(excerpt.steps), t + 1) - 1)] = 1.0
     starts = np.zeros((len(excerpts), t), bool)
     starts[:, 0] = reset
-    return _batch(rows, starts, weights)
+    return _batch(rows or [padding], starts, weights)
+
+
+def _end_rows(codec: Codec, count: int, *, copy: bool) -> _Rows:
+    end = np.tile(np.array(codec.end, codec.dtype), (count, 1))
+    return _Rows(end, end, codec.align(end) if copy else None)
 
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:
@@ -316,8 +321,11 @@ def _joined(parts: Sequence[_Rows]) -> _Rows:
 
 
 def _batch(rows: Sequence[_Rows], starts: Bool[np.ndarray, "b t"], weights: Float[np.ndarray, "b t"]) -> Batch:
-    """Returns a batch of rows of t + 1 steps: each of the first t sees what it is, and predicts the next."""
-    steps, heard, alignment = jax.tree.map(lambda *columns: np.stack(columns), *rows)
+    """Returns a batch of rows of t + 1 steps: each of the first t sees what it is, and predicts the next.
+
+    At least one row is given, even where the batch has none.
+    """
+    steps, heard, alignment = jax.tree.map(lambda *columns: np.stack(columns)[: len(starts)], *rows)
     return Batch(
         inputs=heard[:, :-1].astype(np.int32),
         targets=steps[:, 1:].astype(np.int32),

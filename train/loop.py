@@ -94,6 +94,9 @@ def train(
         raise UserError(
             "--old-dataset and --data.old-share belong together: the one says where from, the other how much"
         )
+    if not dataset.codec.can_align:  # its rows are not notes with a time, so there is nothing to copy from
+        plain = dataclasses.replace(config.model, copy=False), dataclasses.replace(config.data, misheard=0.0)
+        config = dataclasses.replace(config, model=plain[0], data=plain[1])
     keep_freed_memory()
     with ExitStack() as stack:
         # --- 1. The folder, in which one run works at a time. ---

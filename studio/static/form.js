@@ -1,7 +1,7 @@
 // The controls: from the page's fields to the options of `ostinato sample`, and back.
 
 const byId = id => document.getElementById(id);
-const NUMBERS = { tempo: "tempo", density: "density", "top-p": "top_p", "top-k": "top_k", "min-p": "min_p" };
+const NUMBERS = { tempo: "tempo", density: "density", "top-p": "top_p", "top-k": "top_k", "min-p": "min_p", "repeat-strength": "repeat_strength" };
 const RELATED = { rhythm: "rhythm", pitch: "pitch" };
 const FEW = 12; // instruments shown at first
 

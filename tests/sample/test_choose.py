@@ -15,6 +15,7 @@ def _params(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
         jnp.array([top_k], jnp.int32),
         jnp.array([top_p], jnp.float32),
         jnp.array([min_p], jnp.float32),
+        jnp.zeros((1,)),
     )
 
 

@@ -3,9 +3,11 @@ import itertools
 from collections import Counter
 from contextlib import closing
 
+import jax
 import numpy as np
 import pytest
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig
 from ostinato.data.records import Dataset, DatasetError, Record, write_dataset
 from ostinato.music.notes_codec import END, START
@@ -21,24 +23,23 @@ B, T = 4, 8
 L = sum(TRAIN_LENGTHS)
 
 
-def batches_of(dataset, order="streams", *, seed=0, rows=slice(None), **changes):
+def batches_of(dataset, order="streams", *, seed=0, rows=slice(None), copy=False, **changes):
     config = DataConfig(**{"order": order, "batch_size": B, "sequence_length": T, **changes})
-    return training_batches(dataset.source("train"), config, seed=seed, rows=rows)
+    return training_batches(dataset.source("train"), config, seed=seed, rows=rows, copy=copy)
 
 
 def assert_equal(ours: Batch, theirs: Batch) -> None:
-    for name in Batch._fields:
-        np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
 def joined(parts):
     """Returns the batch whose rows are those of the parts."""
-    return Batch(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
 
 
 @ORDERS
 def test_a_batch_has_the_stated_shapes_and_dtypes(dataset, order):
-    found = [(x.shape, x.dtype.name) for x in batches_of(dataset, order)[0]]
+    found = [(x.shape, x.dtype.name) for x in jax.tree.leaves(batches_of(dataset, order)[0])]
     assert found == [((B, T, 1), "int32"), ((B, T, 1), "int32"), ((B, T), "bool"), ((B, T), "float32")]
 
 
@@ -247,7 +248,7 @@ def test_batches_are_those_of_the_first_version(score_dataset, order, max_transp
     batches = batches_of(score_dataset, order, seed=3, max_transpose=max_transpose)
     found = hashlib.sha256()
     for k in range(20):
-        for values in batches[k]:
+        for values in jax.tree.leaves(batches[k]):
             found.update(np.ascontiguousarray(values).tobytes())
     assert found.hexdigest()[:16] == digest
 
@@ -298,3 +299,37 @@ def test_the_pieces_of_a_batch_are_those_whose_rows_are_in_it(dataset, order):
         seen = {of_row[row] for row in np.r_[batch.inputs.ravel(), batch.targets.ravel()].tolist() if row in of_row}
         assert seen <= set(batches.pieces(k))
         assert len(batches.pieces(k)) == len(set(batches.pieces(k)))
+
+
+@ORDERS
+def test_the_network_hears_wrong_notes_but_predicts_the_right_ones(score_dataset, order):
+    plain, noisy = (batches_of(score_dataset, order, seed=3, misheard=rate, copy=True)[1] for rate in (0.0, 0.3))
+    np.testing.assert_array_equal(plain.targets, noisy.targets)
+    differs = plain.inputs != noisy.inputs
+    assert 0.15 < differs[..., 2].mean() < 0.35
+    assert not differs[..., [0, 1, 3, 4]].any()
+    np.testing.assert_array_equal(plain.alignment.candidates, noisy.alignment.candidates)
+    again = batches_of(score_dataset, order, seed=3, misheard=0.3, copy=True)[1]
+    jax.tree.map(np.testing.assert_array_equal, again, noisy)
+
+
+def test_the_alignment_of_a_chunk_is_that_of_the_whole_piece(score_dataset):
+    source = score_dataset.source("train")
+    batch = batches_of(score_dataset, "windows", seed=3, copy=True)[0]
+    whole = {source[i].steps.tobytes(): source.codec.align(source[i].steps) for i in range(len(source))}
+    found = 0
+    for i in range(len(source)):
+        steps = source[i].steps.astype(np.int32)
+        for row, length in enumerate(batch.weights.sum(1).astype(int)):
+            for begin in range(len(steps) - length):
+                if (steps[begin : begin + length] == batch.inputs[row, :length]).all():
+                    part = jax.tree.map(lambda x: x[begin : begin + length], whole[source[i].steps.tobytes()])  # noqa: B023
+                    seen = jax.tree.map(lambda x: x[row, :length], batch.alignment)  # noqa: B023
+                    jax.tree.map(np.testing.assert_array_equal, part, seen)
+                    found += 1
+    assert found >= len(batch.inputs)
+
+
+def test_a_codec_without_bars_cannot_be_copied_from(dataset):
+    with pytest.raises(UserError, match=r"notes codec has no bars.*--model.no-copy"):
+        batches_of(dataset, "streams", copy=True)

@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ostinato.configs.schema import ModelConfig
 from ostinato.model.backend import planned_for
-from ostinato.model.field_head import FieldHead
-from ostinato.train.loss import choose_steps, count, head_loss
+from ostinato.model.copy_gate import mix, mixture_logits
+from ostinato.model.network import MusicModel, init_params, nll, no_alignment
+from ostinato.music.alignment import LAGS
+from ostinato.train.loss import Steps, choose_steps, count, head_loss
 from ostinato.train.step import means
 
 SIZES = (5, 7)
@@ -36,24 +39,67 @@ def test_totals_are_what_numpy_counts_over_real_steps():
     assert shown["accuracy"] == pytest.approx(right.all(axis=-1).mean())
 
 
-@pytest.fixture(scope="module")
-def problem():
-    head = FieldHead(SIZES, hidden_size=6, head_size=4)
+def network(sizes, **options):
+    model = MusicModel(ModelConfig(embedding_size=4, num_layers=1, **options), sizes)
+    return model, init_params(model, jax.random.key(0))
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "copy"])
+def problem(request):
+    model, params = network(SIZES, hidden_size=6, head_size=4, copy=request.param)
     rng = np.random.default_rng(1)
-    features = jnp.asarray(rng.normal(size=(6, 3, 6)), jnp.float32)
-    targets = jnp.asarray(rng.integers(0, SIZES, (6, 3, 2)), jnp.int32)
-    weights = jnp.asarray(rng.random((6, 3)) < 0.7, jnp.float32)
-    return head, head.init(jax.random.key(0), features, targets)["params"], features, targets, weights
+    targets = rng.integers(0, SIZES, (6, 3, 2))
+    alignment = None
+    if request.param:
+        valid = rng.random((6, 3, len(LAGS))) < 0.7
+        candidates = np.where(rng.random((*valid.shape, 1)) < 0.5, targets[:, :, None], rng.integers(0, SIZES, 2))
+        alignment = no_alignment(6, 3, 2)._replace(candidates=jnp.asarray(candidates), valid=jnp.asarray(valid))
+    return model, params, Steps(
+        features=jnp.asarray(rng.normal(size=(6, 3, 6)), jnp.float32),
+        targets=jnp.asarray(targets, jnp.int32),
+        weights=jnp.asarray(rng.random((6, 3)) < 0.7, jnp.float32),
+        alignment=alignment,
+    )  # fmt: skip
 
 
 def loss_and_gradients(problem, head_steps):
-    head, params, features, targets, weights = problem
+    model, params, steps = problem
 
     def loss(params, features):
-        value, totals = head_loss(head, params, features, targets, weights, head_steps)
+        value, totals = head_loss(model, params, steps._replace(features=features), head_steps)
         return 3 * value, totals
 
-    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(params, features)
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))(params, steps.features)
+
+
+@pytest.mark.parametrize("problem", [True], indirect=True)
+def test_the_gate_learns_from_the_mixture_and_the_network_from_its_own_likelihood(problem):
+    _, params, steps = problem
+    (_, _), (d_params, d_features) = loss_and_gradients(problem, 6)
+    plain, _ = network(SIZES, hidden_size=6, head_size=4)
+    alone = loss_and_gradients((plain, params, steps._replace(alignment=None)), 6)[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), d_params["head"], alone[0]["head"])
+    np.testing.assert_allclose(d_features, alone[1], atol=1e-6)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(d_params["gate"])) > 1e-3
+
+
+def test_the_probabilities_of_all_rows_add_up_to_one():
+    rng = np.random.default_rng(0)
+    rows = np.stack(np.meshgrid(*map(np.arange, SIZES), indexing="ij"), -1).reshape(-1, 2)
+    logits = [jnp.asarray(np.broadcast_to(rng.normal(size=SIZES[0]), (len(rows), SIZES[0])), jnp.float32)]
+    table = rng.normal(size=SIZES)  # the second field given the first
+    logits.append(jnp.asarray(table[rows[:, 0]], jnp.float32))
+    weights = jax.nn.log_softmax(jnp.asarray(rng.normal(size=1 + len(LAGS)), jnp.float32))
+    candidates = jnp.asarray(rng.integers(0, SIZES, (len(LAGS), 2)))
+    alignment = no_alignment(len(rows), 2)._replace(candidates=jnp.tile(candidates[None], (len(rows), 1, 1)))
+    nats = nll([x[None] for x in logits], jnp.asarray(rows)[None])[0]
+    found = mix(jnp.tile(weights[None], (len(rows), 1)), nats, jnp.asarray(rows), alignment)
+    probability = np.exp(-np.asarray(found.nll_f))
+    assert probability.prod(1).sum() == pytest.approx(1, abs=1e-5)
+    for value in range(SIZES[0]):  # of the second field, given the first
+        assert probability[rows[:, 0] == value, 1].sum() == pytest.approx(1, abs=1e-5)
+    of_all = np.exp(jax.nn.log_softmax(mixture_logits(logits[1], found.log_weights[1], alignment.candidates[..., 1])))
+    np.testing.assert_allclose(of_all[np.arange(len(rows)), rows[:, 1]], probability[:, 1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("head_steps", [1, 2, 3])
@@ -65,12 +111,11 @@ def test_chunks_of_steps_give_loss_totals_and_gradients_of_all_at_once(problem, 
 
 
 def test_the_logits_of_all_steps_never_exist_in_chunks():
-    head = FieldHead((1000,), hidden_size=2, head_size=2)
-    features, targets = jnp.zeros((64, 8, 2)), jnp.zeros((64, 8, 1), jnp.int32)
-    params = head.init(jax.random.key(0), features, targets)["params"]
+    model, params = network((1000,), hidden_size=2, head_size=2)
+    steps = Steps(jnp.zeros((64, 8, 2)), jnp.zeros((64, 8, 1), jnp.int32), jnp.ones((64, 8)), None)
 
     def temporaries(head_steps):
-        loss = lambda params: head_loss(head, params, features, targets, jnp.ones((64, 8)), head_steps)[0]  # noqa: E731
+        loss = lambda params: head_loss(model, params, steps, head_steps)[0]  # noqa: E731
         return jax.jit(jax.grad(loss)).lower(params).compile().memory_analysis().temp_size_in_bytes
 
     logits = 64 * 8 * 1000 * 4
