@@ -16,6 +16,7 @@ from ostinato.configs.errors import UserError
 from ostinato.evaluation.excerpts import cut_alike, median_notes
 from ostinato.evaluation.metrics.distances import Distance, between_classes, between_values, frechet
 from ostinato.evaluation.metrics.features import describe
+from ostinato.evaluation.metrics.form import NAMES as OF_FORM
 from ostinato.music.piece import Piece
 
 NUM_SPLITS = 20
@@ -123,7 +124,7 @@ def _compare(
 
 
 def _compare_all(scalars: dict[str, np.ndarray], num_generated: int, splits: list[_Split]) -> dict[str, Any]:
-    """Returns the Fréchet distance on all scalars that every piece has and that are not all the same.
+    """Returns the Fréchet distance on all scalars, but those of form, that every piece has and that are not all equal.
 
     In deviations of the real pieces, none beyond MAX_DEVIATIONS: a single tune without chords among folk tunes that
     have them lies twenty deviations off, and covariances would speak of nothing else.
@@ -131,7 +132,7 @@ def _compare_all(scalars: dict[str, np.ndarray], num_generated: int, splits: lis
     chosen = {
         name: values
         for name, values in scalars.items()
-        if not np.isnan(values).any() and values[num_generated:].std() > 0
+        if name not in OF_FORM and not np.isnan(values).any() and values[num_generated:].std() > 0
     }
     result: dict[str, Any] = {"features": list(chosen), "left_out": [name for name in scalars if name not in chosen]}
     if not chosen:

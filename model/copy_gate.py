@@ -106,3 +106,17 @@ def mixture_logits(
         is_copy = candidates[..., lag][..., None] == jnp.expand_dims(value, tuple(range(logits.ndim - 1)))
         total = total + jnp.where(is_copy, weights[..., lag + 1][..., None], 0)
     return jnp.log(jnp.maximum(total, 1e-37))
+
+
+def no_alignment(*shape: int) -> Alignment:
+    """Returns an alignment without candidates; the last number is the number of fields."""
+    *n, num_fields = shape
+    lags = (*n, len(LAGS))
+    return Alignment(
+        candidates=jnp.zeros((*lags, num_fields), jnp.uint8),
+        valid=jnp.zeros(lags, bool),
+        run=jnp.zeros(lags, jnp.uint8),
+        rate=jnp.zeros((*lags, len(RATES))),
+        bar=jnp.zeros(n, jnp.uint8),
+        position=jnp.zeros(n, jnp.uint8),
+    )

@@ -89,3 +89,14 @@ def draw_from(weights: Float[Array, "b v"], uniform: Float[Array, " b"]) -> Int[
 def _products(weights: Float[Array, "b v"], is_counted: Bool[Array, "v w"]) -> Float[Array, "b w"]:
     """Returns the sums of the weights that are counted."""
     return jnp.matmul(weights, is_counted.astype(weights.dtype), precision=jax.lax.Precision.HIGHEST)
+
+
+def log_sum_exp(logits_bv: Float[Array, "b v"]) -> Float[Array, " b"]:
+    """Returns log(sum(exp(logits))), of which one at least is finite.
+
+    The sum is a matrix product, several times the same: `jnp.sum` adds in another order in blocks of 32.
+    """
+    most_b = jnp.max(logits_bv, axis=1)
+    ones = jnp.ones((logits_bv.shape[1], 16))
+    sums = jnp.matmul(jnp.exp(logits_bv - most_b[:, None]), ones, precision=jax.lax.Precision.HIGHEST)
+    return most_b + jnp.log(sums[:, 0])

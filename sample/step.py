@@ -18,7 +18,7 @@ from ostinato.model.backend import platform
 from ostinato.model.network import Carry, MusicModel, Tables, initial_carry
 from ostinato.music.codec import Codec, Moment
 from ostinato.sample import clock as clocks
-from ostinato.sample.choose import SamplingParams, choose
+from ostinato.sample.choose import SamplingParams, choose, log_sum_exp
 from ostinato.sample.clock import Clock
 from ostinato.sample.constraints import Constraints, Event
 from ostinato.sample.controls import Controls, make_constraints
@@ -234,7 +234,7 @@ def write_row(
     log_mass = None if schedule is None else log_prob
     for field, part_bs in enumerate(parts):
         logits_bv = cast("Array", model.apply({"params": params}, part_bs, row, field, method=MusicModel.field_logits))
-        total_b = _log_sum_exp(logits_bv)
+        total_b = log_sum_exp(logits_bv)
         allowed_bv, biased_bv = jnp.ones(logits_bv.shape, bool), logits_bv
         how = _sampling_params(controls, field, len(row))
         for name, constraint in constraints.items():
@@ -245,7 +245,7 @@ def write_row(
             how = constraint.params(memory[name], how)
         log_share_b = jnp.zeros_like(total_b)
         if log_mass is not None:
-            log_share_b = _log_sum_exp(jnp.where(allowed_bv, logits_bv, -jnp.inf)) - total_b
+            log_share_b = log_sum_exp(jnp.where(allowed_bv, logits_bv, -jnp.inf)) - total_b
         if weights is None or candidates is None:
             chosen_b = choose(biased_bv, allowed_bv, uniform_bf[:, field], how)
         else:
@@ -311,17 +311,6 @@ def draw(codec: Codec, keys: Key[Array, " b"], steps: Int[Array, " t"]) -> Float
 def _sampling_params(controls: Controls, field: int, width: int) -> SamplingParams:
     asked = controls.temperature[field], controls.top_k, controls.top_p, controls.min_p
     return SamplingParams(*(jnp.broadcast_to(value, (width,)) for value in (*asked, controls.repeat_strength)))
-
-
-def _log_sum_exp(logits_bv: Float[Array, "b v"]) -> Float[Array, " b"]:
-    """Returns log(sum(exp(logits))), of which one at least is finite.
-
-    The sum is a matrix product, several times the same: `jnp.sum` adds in another order in blocks of 32.
-    """
-    most_b = jnp.max(logits_bv, axis=1)
-    ones = jnp.ones((logits_bv.shape[1], 16))
-    sums = jnp.matmul(jnp.exp(logits_bv - most_b[:, None]), ones, precision=jax.lax.Precision.HIGHEST)
-    return most_b + jnp.log(sums[:, 0])
 
 
 def _nothing_written(codec: Codec, is_given_tb: Bool[Array, "t b"], has_schedule: bool) -> Written:

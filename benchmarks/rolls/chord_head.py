@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int, Key, UInt8
 
-from ostinato.model.network import dropout
+from ostinato.model.layers import dropout
 
 
 class Choices(NamedTuple):

@@ -11,7 +11,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int, Key, UInt8
 
 from ostinato.benchmarks.rolls.read import NUM_KEYS
-from ostinato.model.network import dropout
+from ostinato.model.layers import dropout
 from ostinato.model.recurrent import LayerParams, State, recurrent_layer
 
 NUM_SHIFTS = 12

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ostinato.evaluation.memorization.lines import pitched, voices
-from ostinato.evaluation.metrics import harmony, pitch, rhythm, structure
+from ostinato.evaluation.metrics import form, harmony, pitch, rhythm, structure
 from ostinato.music.piece import Piece
 
 
@@ -52,6 +52,7 @@ def describe(piece: Piece) -> Features:
         **{f"repetition at {length} quarters": value for length, value in repetition.items()},
         **{f"structure at {length} quarters": value for length, value in above_chance.items()},
         "compressibility": structure.compressibility(piece),
+        **form.form(piece),
     }
     counts = {
         "pitch": pitches,

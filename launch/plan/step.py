@@ -19,7 +19,8 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.plan.costs import Program, read_jaxpr
 from ostinato.model.backend import planned_for
-from ostinato.model.network import MusicModel, count_params, no_alignment
+from ostinato.model.copy_gate import no_alignment
+from ostinato.model.network import MusicModel, count_params
 from ostinato.train.data import Batch
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import TrainState, TrainStep, make_state_init, make_train_step, split_rows, state_shardings
