@@ -8,7 +8,9 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from ostinato.evaluation.memorization.originality import NGRAM_NOTES
+from ostinato.evaluation.metrics.form import form, self_similarity
 from ostinato.evaluation.tables import HUMAN, groups_of, label
+from ostinato.music.piece import Piece
 from ostinato.report.plots import FIRST, INK, SECOND, SOFT, THIRD, Estimate, Series, draw, interval_plot, line_plot
 from ostinato.train.metrics import FILE, read_lines
 
@@ -64,6 +66,22 @@ def overlap_plot(found: dict[str, Any]) -> Markup:
         "of real pieces with each other, 5 % to 95 % of the splits; the table has the numbers."
     )
     return draw(paint, name="overlap", label=said, height_in=0.7 + 0.185 * len(rows))
+
+
+def self_similarity_plot(piece: Piece, *, name: str, title: str) -> Markup:
+    """Returns how alike each bar of a piece is to each other: returns are dark lines beside the diagonal."""
+    likeness = self_similarity(piece)
+
+    def paint(axes: Axes) -> None:
+        axes.imshow(likeness, cmap="Greys", vmin=0, vmax=1, origin="lower", interpolation="nearest")
+        axes.set_xlabel("bar")
+        axes.set_ylabel("bar")
+
+    figures = form(piece)
+    said = "; ".join(f"{figure} {value:.2f}" for figure, value in figures.items() if value == value)
+    return draw(
+        paint, name=f"similarity-{name}", label=f"Self-similarity of the bars of {title}. {said}", height_in=3.4
+    )
 
 
 def ngram_plots(report: dict[str, Any]) -> list[Markup]:

@@ -160,7 +160,7 @@ def train(
             optimizer_config = dataclasses.replace(
                 config.optimizer, learning_rate=factor * config.optimizer.learning_rate
             )
-            optimizer = make_optimizer(optimizer_config, num_steps)
+            optimizer = make_optimizer(optimizer_config, num_steps, only=(run["init_from"] or {}).get("added", ()))
             learning_rate = jax.jit(learning_rate_schedule(optimizer_config, num_steps))
             train_step = make_train_step(
                 model, optimizer, mesh, dropout_key, accumulate=accumulate, head_steps=config.head_steps

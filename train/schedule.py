@@ -33,8 +33,12 @@ def learning_rate_schedule(config: OptimizerConfig, num_steps: int) -> optax.Sch
     )
 
 
-def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTransformation:
+def make_optimizer(
+    config: OptimizerConfig, num_steps: int, *, only: Sequence[str] = ()
+) -> optax.GradientTransformation:
     """Returns gradient clipping and AdamW; without weight decay that is Adam.
+
+    Where `only` names parts of the network, all others stay as they are.
 
     The state has the same structure for every OptimizerConfig, so that a run can be resumed with another one.
     """
@@ -42,23 +46,29 @@ def make_optimizer(config: OptimizerConfig, num_steps: int) -> optax.GradientTra
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(learning_rate_schedule(config, num_steps), weight_decay=config.weight_decay),
     )
-    return frozen(optimizer, config.frozen_layers)
+    return frozen(optimizer, config.frozen_layers, only)
 
 
-def frozen(optimizer: optax.GradientTransformation, num_layers: int) -> optax.GradientTransformation:
-    """Returns an optimizer that leaves the embeddings and the first layers as they are; with 0 the optimizer itself.
+def frozen(
+    optimizer: optax.GradientTransformation, num_layers: int, only: Sequence[str] = ()
+) -> optax.GradientTransformation:
+    """Returns an optimizer that leaves the embeddings and the first layers, or all but some parts, as they are.
+
+    With neither it is the optimizer itself.
 
     What stays counts neither in the norm by which gradients are clipped nor for weight decay. The state is that of the
     optimizer, so a run may freeze and thaw layers when it goes on.
     """
-    if not num_layers:
+    if not num_layers and not only:
         return optimizer
-    stay = {f"layers_{number}" for number in range(num_layers)}
+    stay = {f"{part}_{number}" for part in ("layers", "norm") for number in range(num_layers)} | {"projection"}
+
+    def stays(name: str) -> bool:
+        return name not in only if only else name in stay or name.startswith("embedding")
 
     def thawed_only(tree: Any) -> Any:
         def keep(path: Sequence[Any], leaf: Any) -> Any:
-            name = path[0].key
-            return jnp.zeros_like(leaf) if name in stay or name.startswith("embedding") else leaf
+            return jnp.zeros_like(leaf) if stays(path[0].key) else leaf
 
         return jax.tree_util.tree_map_with_path(keep, tree)
 

@@ -27,6 +27,8 @@ FREE_TO_DIFFER = ("dropout", "precision", "recompute")
 def load_origin(workdir: Path, config: TrainConfig, codec: Codec) -> LoadedRun:
     """Returns the run that another one begins with, at its best checkpoint.
 
+    A run without a copy gate may begin one with it: the gate is new, and all that is trained.
+
     Raises:
         CheckpointError: there is none, or its codec or network is another; with what differs.
     """
@@ -38,8 +40,11 @@ def load_origin(workdir: Path, config: TrainConfig, codec: Codec) -> LoadedRun:
         )
     found, wanted = (dataclasses.asdict(one.model) for one in (origin.config, config))
     differing = [name for name in found if found[name] != wanted[name] and name not in FREE_TO_DIFFER]
-    if differing:
-        flags = " ".join(f"--model.{name.replace('_', '-')} {found[name]}" for name in differing)
+    if differing == ["copy"] and config.model.copy:
+        new = init_params(make_model(config.model, codec), jax.random.key(config.seed))
+        origin = origin._replace(params={**origin.params, "gate": new["gate"]})
+    elif differing:
+        flags = " ".join(_flag(name.replace("_", "-"), found[name]) for name in differing)
         raise CheckpointError(f"{workdir}: has another network; to begin with it, add {flags}")
     model = make_model(config.model, codec)
     shapes = array_types(jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
@@ -48,9 +53,21 @@ def load_origin(workdir: Path, config: TrainConfig, codec: Codec) -> LoadedRun:
     return origin
 
 
+def _flag(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--model.{'' if value else 'no-'}{name}"
+    return f"--model.{name} {value}"
+
+
 def describe_origin(origin: LoadedRun, workdir: Path) -> dict[str, Any]:
-    """Returns what a run says about the run that it began with."""
-    return {"workdir": str(workdir.absolute()), "step": origin.step, "params_sha256": origin.params_sha256}
+    """Returns what a run says about the run that it began with; `added` are the parts that alone are trained."""
+    added = ["gate"] if "gate" in origin.params and not origin.config.model.copy else []
+    return {
+        "workdir": str(workdir.absolute()),
+        "step": origin.step,
+        "params_sha256": origin.params_sha256,
+        **({"added": added} if added else {}),
+    }
 
 
 def batches_with_old(
