@@ -249,7 +249,7 @@ class SampleConfig:
     max_notes: int = 1024
     """Notes after which a piece that does not end is cut."""
     temperature: float = 1.0
-    """Below 1 is safer, above 1 is bolder."""
+    """Below 1 is safer, above 1 is bolder; 0 always takes the most probable value."""
     field_temperature: tuple[tuple[str, float], ...] = ()
     """Temperatures of single fields, as `rhythm 1.2 pitch 0.8`: shift (time since the note before), instrument, pitch,
     duration, velocity; rhythm is shift and duration."""
@@ -261,12 +261,13 @@ class SampleConfig:
     """Choose only among values at least this share as likely as the likeliest; 0 is all."""
     style: str = ""
     """One of the styles that the model was trained on."""
-    tempo: int = 0
+    tempo: float = 0.0
     """Beats per minute, from beginning to end; 0 leaves it to the model."""
     meter: str = ""
     """Such as 3/4, from beginning to end; nothing leaves it to the model."""
     key: str = ""
-    """A tonic and a mode ('D minor', 'F# dorian', 'C pentatonic') or a list of notes ('C,E,G'). Drums have no key."""
+    """A tonic and a mode ('D minor', 'Dm', 'Bb', 'F# dorian'; alone it is major) or a list of notes ('C,E,G'). Drums have
+    no key."""
     key_bias: float = 0.0
     """0: no pitch outside the key. Above 0: such pitches are e to the power of this less likely; 2 is a lean, 5 is
     nearly a rule."""
@@ -297,13 +298,16 @@ class SampleConfig:
     primer_start: int = 1
     """Bar of the primer from which it is taken; 1 is the first."""
     primer_bars: int = 0
-    """Bars taken of each primer, instead of primer_notes; 0 goes by notes."""
+    """Bars taken of each primer, instead of primer_notes; 0 goes by notes. New music begins with the bar after them."""
+    without_primer: bool = False
+    """Write only what is new: from the bar line after the primer's bars, or that before its last note."""
 
     def __post_init__(self) -> None:
         check_bounds(
             self, "num_pieces batch_size max_notes primer_notes primer_start best_of look_ahead_bars particles", 1
         )
-        check_bounds(self, "seed num_notes num_bars num_seconds top_k tempo key_bias density loop_guard primer_bars", 0)
+        check_bounds(self, "seed num_notes num_bars num_seconds top_k tempo key_bias density loop_guard", 0)
+        check_bounds(self, "primer_bars", 0, 100_000)
         if min(self.fill_bars) < 1:
             raise UserError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
         if self.loop_guard == 1:
@@ -312,7 +316,7 @@ class SampleConfig:
         if len(lengths) > 1:
             raise UserError(f"{' and '.join(lengths)} exclude each other; give one of them")
         for name, temperature in (("temperature", self.temperature), *self.field_temperature):
-            if not 0 < temperature < math.inf:
-                raise UserError(f"temperature {temperature} of {name} must be above 0")
+            if not 0 <= temperature < math.inf:
+                raise UserError(f"temperature {temperature} of {name} must be at least 0")
         check_positive(self, "top_p")
         check_bounds(self, "top_p min_p", 0, 1)

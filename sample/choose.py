@@ -15,6 +15,7 @@ class SamplingParams(NamedTuple):
     """How the logits of each sequence are drawn from."""
 
     temperature: Float[Array, " b"]
+    """0 always takes the most probable value; of several the first."""
     top_k: Int[Array, " b"]
     """Keep the k most probable values; 0 keeps all."""
     top_p: Float[Array, " b"]
@@ -27,12 +28,15 @@ def choose(
     logits: Float[Array, "b v"], allowed: Bool[Array, "b v"], uniform: Float[Array, " b"], params: SamplingParams
 ) -> Int[Array, " b"]:
     """Returns one allowed value for each sequence, by inverting the cumulative distribution at `uniform` in [0, 1)."""
-    logits = jnp.where(allowed, logits / params.temperature[:, None], -jnp.inf)
+    is_greedy = params.temperature <= 0
+    temperature = jnp.where(is_greedy, 1, params.temperature)
+    logits = jnp.where(allowed, logits / temperature[:, None], -jnp.inf)
     is_cut = jnp.any((params.top_k > 0) | (params.top_p < 1))
     logits = jax.lax.cond(is_cut, lambda x: top_k_top_p(x, params.top_k, params.top_p), lambda x: x, logits)
     weights = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
-    weights = jnp.where(weights < params.min_p[:, None], 0.0, weights)
-    return _invert(weights, uniform)
+    least = jnp.where(is_greedy, 1, params.min_p)
+    weights = jnp.where(weights < least[:, None], 0.0, weights)
+    return _invert(weights, jnp.where(is_greedy, 0, uniform))
 
 
 def top_k_top_p(logits: Float[Array, "b v"], top_k: Int[Array, " b"], top_p: Float[Array, " b"]) -> Float[Array, "b v"]:

@@ -9,6 +9,7 @@ from ostinato.music.piece import DRUMS
 from ostinato.music.score_rows import END, METER, REST, START, TEMPO
 from ostinato.sample.controls import make_controls
 from ostinato.sample.parse import parse_key
+from ostinato.sample.primers import Primer
 from tests.midi_files import tune
 from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
 
@@ -102,7 +103,7 @@ def test_a_single_note_of_a_single_instrument_is_enough(model):
 @pytest.mark.parametrize("length", [{"num_bars": 3}, {"num_seconds": 6.0}])
 @pytest.mark.parametrize("primed", [False, True])
 def test_a_piece_is_as_long_as_asked_for_and_no_note_hangs_over(model, length, primed):
-    primer = [SCORE.encode(tune(3))[:20]] if primed else []
+    primer = [Primer(SCORE.encode(tune(3))[:20])] if primed else []
     pieces = write(model, primer, num_pieces=8, tempo=120, meter="3/4", **length)
     assert_legal(pieces)
     for generated, piece in zip(pieces, _pieces(pieces), strict=True):
