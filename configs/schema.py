@@ -13,6 +13,9 @@ from ostinato.configs.errors import UserError
 CellName = Literal["lstm", "gru", "rnn"]
 Precision = Literal["float32", "bf16"]
 
+MAX_SEED = 2**63 - 1
+"""The largest that `jax.random.key` takes."""
+
 
 def check_bounds(config: object, names: str, low: float, high: float = math.inf) -> None:
     """Refuses a field, of those named, that is not a number from low to high."""
@@ -216,7 +219,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, "num_epochs accumulate keep_checkpoints log_every skip_limit", 1)
-        check_bounds(self, "num_steps head_steps evaluate_every patience checkpoint_every rollbacks seed", 0)
+        check_bounds(self, "num_steps head_steps evaluate_every patience checkpoint_every rollbacks", 0)
+        check_bounds(self, "seed", 0, MAX_SEED)
         check_positive(self, "rollback_factor peer_timeout_s")
         check_bounds(self, "rollback_factor", 0, 1)
         if self.optimizer.frozen_layers > self.model.num_layers:
@@ -266,8 +270,8 @@ class SampleConfig:
     meter: str = ""
     """Such as 3/4, from beginning to end; nothing leaves it to the model."""
     key: str = ""
-    """A tonic and a mode ('D minor', 'Dm', 'Bb', 'F# dorian'; alone it is major) or a list of notes ('C,E,G'). Drums have
-    no key."""
+    """A tonic and a mode ('D minor', 'Dm', 'F# dorian'; Bb is Bb major) or a list of notes ('C,E,G'). Drums have no
+    key."""
     key_bias: float = 0.0
     """0: no pitch outside the key. Above 0: such pitches are e to the power of this less likely; 2 is a lean, 5 is
     nearly a rule."""
@@ -306,7 +310,8 @@ class SampleConfig:
         check_bounds(
             self, "num_pieces batch_size max_notes primer_notes primer_start best_of look_ahead_bars particles", 1
         )
-        check_bounds(self, "seed num_notes num_bars num_seconds top_k tempo key_bias density loop_guard", 0)
+        check_bounds(self, "seed", 0, MAX_SEED)
+        check_bounds(self, "num_notes num_bars num_seconds top_k tempo key_bias density loop_guard", 0)
         check_bounds(self, "primer_bars", 0, 100_000)
         if min(self.fill_bars) < 1:
             raise UserError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")

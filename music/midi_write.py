@@ -15,7 +15,6 @@ from ostinato.music import midi_bytes
 from ostinato.music.midi_bytes import DRUM_CHANNEL, PITCHED_CHANNELS, message_bytes, meta_event, track_bytes
 from ostinato.music.piece import DRUMS, Meters, Notes, Piece, Tempos, without_overlaps
 
-
 _END = b"\0" + meta_event(midi_bytes.END_OF_TRACK)
 
 

@@ -103,4 +103,11 @@ class Train:
                 f"validation loss {result.initial_loss:.4f} at the start, "
                 f"{result.best_loss:.4f} at step {result.best_step}, the best"
             )
+        if result.step < result.num_steps:
+            patience = self.config.patience
+            say(
+                f"{self.workdir}: stopped early at step {result.step} of {result.num_steps}: no validation loss below "
+                f"{result.best_loss:.4f}, that of step {result.best_step}, in the last {patience} validations "
+                f"(--patience {patience}); a larger --patience, or 0, resumes the run"
+            )
         say(f"{self.workdir}: {result.step} steps done; {losses}")

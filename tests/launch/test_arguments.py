@@ -59,6 +59,9 @@ def refused(arguments):
         (["runs", "list", "a", "b"], "unknown word 'b'; see 'ostinato runs list --help'"),
         # what the configurations say of their values
         ([*TRAIN, "debug", "--data.batch-size", "0"], "batch_size 0 must be at least 1"),
+        ([*TRAIN, "debug", "--seed", str(2**63)], f"seed {2**63} must be between 0 and {2**63 - 1}"),
+        (["sample", "--seed", str(2**70)], f"seed {2**70} must be between 0 and {2**63 - 1}"),
+        (["evaluate", *TRAIN[1:], "--output", "c", "--seed", str(2**63)], f"seed {2**63} must be between 0 and"),
         ([*TRAIN, "debug", "--accumulate", "3"], "batch_size 8 cannot be split into accumulate 3 parts"),
         (["evaluate", *TRAIN[1:], "--output", "c", "--num-samples", "2"], "--num-samples 2 must be 0, or at least 4"),
     ],
