@@ -11,6 +11,7 @@ import tyro
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import MAX_SEED, check_bounds
+from ostinato.launch.arguments import check_beam_options
 from ostinato.launch.commands.show import print_table, say
 
 
@@ -73,10 +74,7 @@ class Evaluate:
         from ostinato.launch.cache import cache_compilations, counts_of, index_of
         from ostinato.listen.analysis.results_file import read_listening
 
-        if self.beam_options:
-            from ostinato.beam_pipelines.runners import complete_beam_args
-
-            complete_beam_args(list(self.beam_options))  # one that Beam does not know is told now, not after an hour
+        check_beam_options("evaluate", self)
         listening = None if self.listening is None else read_listening(self.listening)
         dataset = Dataset.open(self.dataset)
         cache_compilations()

@@ -30,6 +30,9 @@ def refused(arguments):
         ([*TRAIN, "debug", "--hidden-size=7"], "unknown option --hidden-size (perhaps --model.hidden-size);"),
         (["sample", "--no-adio"], "unknown option --no-adio (perhaps --no-audio or --audio); see"),
         (["studio", "a", "--prot", "8"], "unknown option --prot (perhaps --port); see 'ostinato studio --help'"),
+        (["sample", "--seconds", "3"], "unknown option --seconds (perhaps --num-seconds);"),
+        (["sample", "--out", "a"], "unknown option --out (perhaps --output);"),
+        ([*TRAIN, "debug", "--batch-size", "4"], "unknown option --batch-size (perhaps --data.batch-size);"),
         (["sample", "--frobnicate"], "unknown option --frobnicate; see 'ostinato sample --help'"),
         (["runs", "plot", "--frob"], "unknown option --frob; see 'ostinato runs plot --help'"),
         # a value of another type, too few of them, or none of the choices
