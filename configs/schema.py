@@ -265,7 +265,7 @@ class SampleConfig:
     """Choose only among values at least this share as likely as the likeliest; 0 is all."""
     style: str = ""
     """One of the styles that the model was trained on."""
-    tempo: float = 0.0
+    tempo: float = 0
     """Beats per minute, from beginning to end; 0 leaves it to the model."""
     meter: str = ""
     """Such as 3/4, from beginning to end; nothing leaves it to the model."""

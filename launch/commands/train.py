@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -10,6 +10,9 @@ from ostinato.configs.errors import ExitCode, StoppedError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.commands.show import say
+
+if TYPE_CHECKING:
+    from ostinato.train.loop import Result
 
 PRESET = tyro.extras.subcommand_type_from_defaults(
     {name: preset().train for name, preset in PRESETS.items()},
@@ -104,10 +107,14 @@ class Train:
                 f"{result.best_loss:.4f} at step {result.best_step}, the best"
             )
         if result.step < result.num_steps:
-            patience = self.config.patience
-            say(
-                f"{self.workdir}: stopped early at step {result.step} of {result.num_steps}: no validation loss below "
-                f"{result.best_loss:.4f}, that of step {result.best_step}, in the last {patience} validations "
-                f"(--patience {patience}); a larger --patience, or 0, resumes the run"
-            )
+            say(f"{self.workdir}: {stopped_early(result, self.config.patience)}")
         say(f"{self.workdir}: {result.step} steps done; {losses}")
+
+
+def stopped_early(result: "Result", patience: int) -> str:
+    """Returns why a run ended before its last step, and what resumes it."""
+    return (
+        f"stopped early at step {result.step} of {result.num_steps}: the last {patience} validations (--patience "
+        f"{patience}) gained nothing over the loss {result.best_loss:.4f} of step {result.best_step}; "
+        "the same command with a larger --patience, or with --patience 0, resumes the run"
+    )
