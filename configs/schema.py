@@ -173,7 +173,7 @@ class OptimizerConfig:
     clip_norm: float = 1.0
     """Gradients with a larger norm are scaled down to it."""
     frozen_layers: int = 0
-    """The embeddings and so many recurrent layers, from the first on, stay as they are; 0 freezes nothing."""
+    """The embeddings and this many recurrent layers, from the first on, stay as they are; 0 freezes nothing."""
 
     def __post_init__(self) -> None:
         check_positive(self, "learning_rate clip_norm")
@@ -207,7 +207,7 @@ class TrainConfig:
     log_every: int = 20
     """Steps between lines in metrics.jsonl."""
     skip_limit: int = 10
-    """A step whose loss or gradient is not a number is skipped; after so many in a row the run is rolled back."""
+    """A step whose loss or gradient is not a number is skipped; after this many in a row the run is rolled back."""
     rollbacks: int = 3
     """How often an unstable run is rolled back to its latest checkpoint, with a lower learning rate, before it ends."""
     rollback_factor: float = 0.5
@@ -258,11 +258,11 @@ class SampleConfig:
     """Temperatures of single fields, as `rhythm 1.2 pitch 0.8`: shift (time since the note before), instrument, pitch,
     duration, velocity; rhythm is shift and duration."""
     top_k: int = 0
-    """Choose only among the k likeliest values of each field; 0 is all."""
+    """Choose only among the k most probable values of each field; 0 is all."""
     top_p: float = 1.0
-    """Choose only among the likeliest values that together have this probability; 1 is all."""
+    """Choose only among the most probable values that together have this probability; 1 is all."""
     min_p: float = 0.0
-    """Choose only among values at least this share as likely as the likeliest; 0 is all."""
+    """Choose only among values at least this share as probable as the most probable; 0 is all."""
     style: str = ""
     """One of the styles that the model was trained on."""
     tempo: float = 0
@@ -285,14 +285,14 @@ class SampleConfig:
     """A pattern that is heard this many times running (for at least 32 notes) heats the temperature until it breaks; 0
     lets it go on."""
     best_of: int = 1
-    """Write the best of so many candidates for each piece."""
+    """Write the best of this many candidates for each piece."""
     best_by: Literal["likelihood", "statistics"] = "likelihood"
-    """What is best. likelihood: the model finds it likeliest, per note. statistics: its pitches, lengths, chords and
+    """What is best. likelihood: the most probable to the model, per note. statistics: its pitches, lengths, chords and
     loudness are nearest to those of the dataset that the model was trained on."""
     melody: tuple[str, ...] = ()
     """With --harmonise: the instruments of the file that are given; none gives all of them."""
     fill_bars: tuple[int, int] = (1, 1)
-    """With --fill: the first bar that is written anew, and how many are; 1 is the first bar of the piece."""
+    """With --fill: the first bar that is rewritten, and how many are; 1 is the first bar of the piece."""
     look_ahead_bars: int = 2
     """With --fill: bars after the new ones by whose likelihood attempts are compared."""
     particles: int = 32

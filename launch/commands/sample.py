@@ -29,7 +29,7 @@ class Sample:
     """The folder of a training run; with --again, where the run is now, if it was moved."""
     model: str = ""
     """Instead of --workdir, a simpler composer for comparison: markov:1 to markov:4 (Markov chains over rows of the
-    music), or rules (puts beats of the training pieces together anew). It learns from --dataset."""
+    music), or rules (recombines beats of the training pieces). It learns from --dataset."""
     dataset: Path | None = None
     """With --model: a folder that `ostinato prepare` wrote."""
     output: Path | None = None
@@ -42,7 +42,7 @@ class Sample:
     harmonise: str = ""
     """A MIDI file whose notes (or those of --melody) are kept, while other instruments are written around them."""
     fill: str = ""
-    """A MIDI file of which --fill-bars are written anew."""
+    """A MIDI file of which --fill-bars are rewritten."""
     stream: str = ""
     """Instead of --output, music without end: to a .mid file that can be opened at any moment, '-' or a named pipe or
     device (raw MIDI messages in time), or port:NAME, a live MIDI port (port: is the first; needs the extra `live`)."""

@@ -22,7 +22,7 @@ PRESET = tyro.extras.subcommand_type_from_defaults(
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Trains a model on a dataset, or goes on where an earlier run in the same workdir stopped."""
+    """Trains a model on a dataset, or resumes the run that is in the workdir."""
 
     dataset: Path
     """A folder that `ostinato prepare` wrote."""
