@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import re
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
@@ -18,6 +19,11 @@ DASK_RUNNER = "apache_beam.runners.dask.dask_runner.DaskRunner"
 
 class BeamOptionsError(UserError):
     """Options that neither ostinato nor Beam knows, or a runner that is not installed."""
+
+    def __init__(self, message: str, *, unknown: Sequence[str] = ()) -> None:
+        """Takes the line, and the words that are not known."""
+        super().__init__(message)
+        self.unknown = tuple(unknown)
 
 
 def complete_beam_args(beam_args: list[str]) -> list[str]:
@@ -77,7 +83,8 @@ def _check(beam_args: list[str]) -> None:
     _, unknown = parser.parse_known_args(beam_args)
     if unknown:
         raise BeamOptionsError(
-            f"unknown options {' '.join(unknown)}; see 'ostinato prepare --help' and Beam's own options"
+            f"unknown options {' '.join(unknown)}; see 'ostinato prepare --help' and Beam's own options",
+            unknown=unknown,
         )
 
 

@@ -13,6 +13,9 @@ from ostinato.configs.errors import UserError
 CellName = Literal["lstm", "gru", "rnn"]
 Precision = Literal["float32", "bf16"]
 
+MAX_SEED = 2**63 - 1
+"""The largest that `jax.random.key` takes."""
+
 
 def check_bounds(config: object, names: str, low: float, high: float = math.inf) -> None:
     """Refuses a field, of those named, that is not a number from low to high."""
@@ -180,7 +183,7 @@ class OptimizerConfig:
     clip_norm: float = 1.0
     """Gradients with a larger norm are scaled down to it."""
     frozen_layers: int = 0
-    """The embeddings and so many recurrent layers, from the first on, stay as they are; 0 freezes nothing."""
+    """The embeddings and this many recurrent layers, from the first on, stay as they are; 0 freezes nothing."""
 
     def __post_init__(self) -> None:
         check_positive(self, "learning_rate clip_norm")
@@ -214,7 +217,7 @@ class TrainConfig:
     log_every: int = 20
     """Steps between lines in metrics.jsonl."""
     skip_limit: int = 10
-    """A step whose loss or gradient is not a number is skipped; after so many in a row the run is rolled back."""
+    """A step whose loss or gradient is not a number is skipped; after this many in a row the run is rolled back."""
     rollbacks: int = 3
     """How often an unstable run is rolled back to its latest checkpoint, with a lower learning rate, before it ends."""
     rollback_factor: float = 0.5
@@ -226,7 +229,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, "num_epochs accumulate keep_checkpoints log_every skip_limit", 1)
-        check_bounds(self, "num_steps head_steps evaluate_every patience checkpoint_every rollbacks seed", 0)
+        check_bounds(self, "num_steps head_steps evaluate_every patience checkpoint_every rollbacks", 0)
+        check_bounds(self, "seed", 0, MAX_SEED)
         check_positive(self, "rollback_factor peer_timeout_s")
         check_bounds(self, "rollback_factor", 0, 1)
         if self.optimizer.frozen_layers > self.model.num_layers:
@@ -259,25 +263,26 @@ class SampleConfig:
     max_notes: int = 1024
     """Notes after which a piece that does not end is cut."""
     temperature: float = 1.0
-    """Below 1 is safer, above 1 is bolder."""
+    """Below 1 is safer, above 1 is bolder; 0 always takes the most probable value."""
     field_temperature: tuple[tuple[str, float], ...] = ()
     """Temperatures of single fields, as `rhythm 1.2 pitch 0.8`: shift (time since the note before), instrument, pitch,
     duration, velocity; rhythm is shift and duration."""
     top_k: int = 0
-    """Choose only among the k likeliest values of each field; 0 is all."""
+    """Choose only among the k most probable values of each field; 0 is all."""
     top_p: float | None = None
     """Choose only among the most probable values that together have this probability; 1 is all. Copies of a copy gate
     are not cut. Nothing is 0.9 for a model with a copy gate, 1 for others and with --harmonise and --fill."""
     min_p: float = 0.0
-    """Choose only among values at least this share as likely as the likeliest; 0 is all."""
+    """Choose only among values at least this share as probable as the most probable; 0 is all."""
     style: str = ""
     """One of the styles that the model was trained on."""
-    tempo: int = 0
+    tempo: float = 0
     """Beats per minute, from beginning to end; 0 leaves it to the model."""
     meter: str = ""
     """Such as 3/4, from beginning to end; nothing leaves it to the model."""
     key: str = ""
-    """A tonic and a mode ('D minor', 'F# dorian', 'C pentatonic') or a list of notes ('C,E,G'). Drums have no key."""
+    """A tonic and a mode ('D minor', 'Dm', 'F# dorian'; Bb is Bb major) or a list of notes ('C,E,G'). Drums have no
+    key."""
     key_bias: float = 0.0
     """0: no pitch outside the key. Above 0: such pitches are e to the power of this less likely; 2 is a lean, 5 is
     nearly a rule."""
@@ -294,14 +299,14 @@ class SampleConfig:
     """A pattern that is heard this many times running (for at least 32 notes) heats the temperature until it breaks; 0
     lets it go on."""
     best_of: int = 1
-    """Write the best of so many candidates for each piece."""
+    """Write the best of this many candidates for each piece."""
     best_by: Literal["likelihood", "statistics"] = "likelihood"
-    """What is best. likelihood: the model finds it likeliest, per note. statistics: its pitches, lengths, chords and
+    """What is best. likelihood: the most probable to the model, per note. statistics: its pitches, lengths, chords and
     loudness are nearest to those of the dataset that the model was trained on."""
     melody: tuple[str, ...] = ()
     """With --harmonise: the instruments of the file that are given; none gives all of them."""
     fill_bars: tuple[int, int] = (1, 1)
-    """With --fill: the first bar that is written anew, and how many are; 1 is the first bar of the piece."""
+    """With --fill: the first bar that is rewritten, and how many are; 1 is the first bar of the piece."""
     look_ahead_bars: int = 2
     """With --fill: bars after the new ones by whose likelihood attempts are compared."""
     particles: int = 32
@@ -311,13 +316,17 @@ class SampleConfig:
     primer_start: int = 1
     """Bar of the primer from which it is taken; 1 is the first."""
     primer_bars: int = 0
-    """Bars taken of each primer, instead of primer_notes; 0 goes by notes."""
+    """Bars taken of each primer, instead of primer_notes; 0 goes by notes. New music begins with the bar after them."""
+    without_primer: bool = False
+    """Write only what is new: from the bar line after the primer's bars, or that before its last note."""
 
     def __post_init__(self) -> None:
         check_bounds(
             self, "num_pieces batch_size max_notes primer_notes primer_start best_of look_ahead_bars particles", 1
         )
-        check_bounds(self, "seed num_notes num_bars num_seconds top_k tempo key_bias density loop_guard primer_bars", 0)
+        check_bounds(self, "seed", 0, MAX_SEED)
+        check_bounds(self, "num_notes num_bars num_seconds top_k tempo key_bias density loop_guard", 0)
+        check_bounds(self, "primer_bars", 0, 100_000)
         if min(self.fill_bars) < 1:
             raise UserError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
         check_bounds(self, "repeat_strength", -100, 100)
@@ -327,8 +336,8 @@ class SampleConfig:
         if len(lengths) > 1:
             raise UserError(f"{' and '.join(lengths)} exclude each other; give one of them")
         for name, temperature in (("temperature", self.temperature), *self.field_temperature):
-            if not 0 < temperature < math.inf:
-                raise UserError(f"temperature {temperature} of {name} must be above 0")
+            if not 0 <= temperature < math.inf:
+                raise UserError(f"temperature {temperature} of {name} must be at least 0")
         check_bounds(self, "min_p", 0, 1)
         if self.top_p is not None:
             check_positive(self, "top_p")

@@ -42,7 +42,7 @@ def paper_table(workdir: Path) -> list[PaperRow]:
     lines = read_lines(path)
     rows = []
     for metric, (split, key) in _METRICS.items():
-        values = [line[key] for line in lines if line["split"] == split and line[key] is not None]
+        values = [line[key] for line in lines if line.get("split") == split and line.get(key) is not None]
         if values:
             rows.append(PaperRow(metric, values[0], values[-1]))
     return rows

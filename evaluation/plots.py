@@ -150,9 +150,9 @@ def loss_plot(report: dict[str, Any]) -> Markup:
     """Returns training and validation loss by step, of each run that has written them down."""
     series = []
     for run, colour in zip(report["runs"], itertools.cycle((FIRST, THIRD, SECOND, SOFT)), strict=False):
-        lines = [line for line in read_lines(Path(run["workdir"]) / FILE) if line["loss"] is not None]
+        lines = [line for line in read_lines(Path(run["workdir"]) / FILE) if line.get("loss") is not None]
         for split, style in (("train", ":"), ("validation", "-")):
-            points = [(line["step"], line["loss"]) for line in lines if line["split"] == split]
+            points = [(line["step"], line["loss"]) for line in lines if line.get("split") == split]
             if points:
                 name = split if len(report["runs"]) == 1 else f"{run['name']}, {split}"
                 series.append(Series(name, points, style, colour))

@@ -6,6 +6,7 @@ which its authors may still change: pyproject.toml names the versions that have 
 
 import dataclasses
 import difflib
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NoReturn, Protocol, Union
@@ -77,9 +78,7 @@ def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapp
             options = [word for word in spellings if word.startswith("-")]
             if option in options:  # of a subcommand that comes later
                 fail(f"{option} must come after {' or '.join(chosen or choices)}")
-            near = [name for name in options if option.strip("-") in name]
-            near = near or difflib.get_close_matches(option, options, cutoff=0.7)
-            fail(f"unknown option {option}" + (f" (perhaps {' or '.join(near[:2])})" if near else ""))
+            fail(f"unknown option {option}{_similar(option, options)}")
         case events.MissingArgs():
             names = [_name(missing.arg) for missing in event.missing_arguments]
             fail(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing")
@@ -97,6 +96,35 @@ def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapp
             fail(f"{_name(argument)} takes {argument.lowered.metavar}: {event.message}")
         case _:
             return
+
+
+def check_beam_options(name: str, command: Any) -> None:
+    """Refuses what neither a command nor Beam knows, before any work is done.
+
+    Raises:
+        UserError: with the option of the command that is near, if there is one.
+    """
+    if not command.beam_options:
+        return
+    from ostinato.beam_pipelines.runners import BeamOptionsError, complete_beam_args
+
+    try:
+        complete_beam_args(list(command.beam_options))
+    except BeamOptionsError as error:
+        if not error.unknown:
+            raise
+        option = error.unknown[0].split("=")[0]
+        hint = _similar(option.replace("_", "-"), [word for word in _spellings(type(command)) if word.startswith("-")])
+        raise UserError(
+            f"unknown option {option}{hint}; see '{PROGRAM} {name} --help' and Beam's own options"
+        ) from error
+
+
+def _similar(option: str, options: Sequence[str]) -> str:
+    """Returns which options a person may have meant: those of which a word begins so, or that are spelled alike."""
+    near = [name for name in options if re.search(rf"[-.]{re.escape(option.strip('-'))}", name)]
+    near = near or difflib.get_close_matches(option, options, cutoff=0.7)
+    return f" (perhaps {' or '.join(near[:2])})" if near else ""
 
 
 def _name(argument: Any) -> str:

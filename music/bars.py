@@ -15,8 +15,8 @@ def bar_length(ticks_per_quarter: int, numerator: Any, denominator: Any) -> Any:
     return np.maximum(4 * ticks_per_quarter * numerator // np.maximum(denominator, 1), 1)
 
 
-def bar_lines(piece: Piece) -> Int[np.ndarray, " m"]:
-    """Returns the ticks of the bar lines, from 0 to the first one at or after the end of the piece.
+def bar_lines(piece: Piece, *, until: int = 1) -> Int[np.ndarray, " m"]:
+    """Returns the ticks of the bar lines, from 0 to the first one at or after the end of the piece, or a later tick.
 
     A new meter begins a new bar. 4/4 where nothing is said.
     """
@@ -24,7 +24,7 @@ def bar_lines(piece: Piece) -> Int[np.ndarray, " m"]:
     if not len(tick) or tick[0] > 0:
         tick, numerator, denominator = np.r_[0, tick], np.r_[4, numerator], np.r_[4, denominator]
     length = bar_length(piece.ticks_per_quarter, numerator, denominator)
-    end = max(piece.end_tick, 1)
+    end = max(piece.end_tick, until)
     starts = tick[tick < end]
     ends = np.r_[starts[1:], end]
     lines = [np.arange(*part) for part in zip(starts, ends, length[: len(starts)], strict=True)]
@@ -58,7 +58,11 @@ def cut_bars(piece: Piece, first_bar: int, num_bars: int) -> Piece:
     Raises:
         UserError: the piece has not so many bars.
     """
-    start, end = ticks_of_bars(piece, first_bar, num_bars)
+    return cut_ticks(piece, *ticks_of_bars(piece, first_bar, num_bars))
+
+
+def cut_ticks(piece: Piece, start: int, end: int) -> Piece:
+    """Returns the notes that begin between two ticks, moved to the beginning, with the tempo and meter in force."""
     notes = piece.notes
     inside = (notes.onset >= start) & (notes.onset < end)
     return Piece(

@@ -84,8 +84,6 @@ class Due(NamedTuple):
     """Never negative; very long where no row is left."""
     row: Int[Any, "b f"]
     """Its time shift is not looked at: it follows from the row that comes to stand before it."""
-    free_from: Int[Any, " b"]
-    """Only from here on may other notes begin."""
     free_until: Int[Any, " b"]
     """Other notes end by then."""
 
@@ -100,6 +98,8 @@ class Moment(NamedTuple):
     may_end: Any = True
     """[b] END may be chosen."""
     due: Due | None = None
+    free_from: Any = np.int32(0)
+    """[b] steps from now before which nothing new begins, neither a note nor a change of tempo or meter."""
 
 
 ANY_MOMENT = Moment()
@@ -216,6 +216,11 @@ class Codec:
     def eos(self) -> tuple[int, int]:
         """The (field, value) that makes a row the END row."""
         return self.specials.field, self.specials.end
+
+    @property
+    def silence(self) -> tuple[int, ...] | None:
+        """A row that sounds as silence, for as long as its grammar says; None where rests are rows of their own."""
+        return None if self.specials.unknown is None else self._row(self.specials.unknown)
 
     def count_notes(self, steps: Integer[np.ndarray, "n f"]) -> Int[np.ndarray, " n"]:
         """Returns how many notes each row carries."""

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+from jaxtyping import Int
+
 NOTE_OFF, NOTE_ON, PROGRAM_CHANGE = 0x80, 0x90, 0xC0
 TEXT, TRACK_NAME, PORT, END_OF_TRACK, TEMPO, METER = 0x01, 0x03, 0x21, 0x2F, 0x51, 0x58
 """Kinds of meta events."""
@@ -60,3 +63,13 @@ def track_bytes(events: Iterable[tuple[int, bytes]], *, tick: int = 0) -> bytes:
         data += (bytes((wait,)) if wait < 128 else number_bytes(wait)) + message
         tick = event_tick
     return bytes(data)
+
+
+def message_bytes(ticks: Int[np.ndarray, " m"], message: Int[np.ndarray, "m k"], *, tick: int) -> bytes:
+    """Returns many events in order, of equally many bytes each, as `track_bytes` does, but faster."""
+    wait = np.diff(ticks, prepend=tick)[:, None]
+    if wait.max() > LONGEST_WAIT:
+        return track_bytes(zip(ticks.tolist(), map(bytes, message.tolist()), strict=True), tick=tick)
+    digits = wait >> [21, 14, 7, 0] & 127 | [128, 128, 128, 0]
+    is_used = np.concatenate([wait >= [2**21, 2**14, 2**7, 0], np.ones(message.shape, bool)], axis=1)
+    return np.concatenate([digits, message], axis=1).astype(np.uint8)[is_used].tobytes()

@@ -12,8 +12,10 @@ import numpy as np
 
 from ostinato.configs.errors import UserError
 from ostinato.music import midi_bytes
-from ostinato.music.midi_bytes import DRUM_CHANNEL, PITCHED_CHANNELS, meta_event, track_bytes
+from ostinato.music.midi_bytes import DRUM_CHANNEL, PITCHED_CHANNELS, message_bytes, meta_event, track_bytes
 from ostinato.music.piece import DRUMS, Meters, Notes, Piece, Tempos, without_overlaps
+
+_END = b"\0" + meta_event(midi_bytes.END_OF_TRACK)
 
 
 class _Part(NamedTuple):
@@ -111,7 +113,7 @@ def _conductor_track(piece: Piece, text: str) -> bytes:
     head = [(0, meta_event(midi_bytes.TEXT, text.encode()))] if text else []
     tempos = [(tick, midi_bytes.tempo_event(us_per_quarter)) for tick, us_per_quarter in _rows(piece.tempos)]
     meters = [(tick, midi_bytes.meter_event(*meter)) for tick, *meter in _rows(piece.meters)]
-    return _whole_track(head + sorted(tempos + meters))
+    return track_bytes(head + sorted(tempos + meters)) + _END
 
 
 def _part_track(part: _Part, has_ports: bool) -> bytes:
@@ -120,18 +122,15 @@ def _part_track(part: _Part, has_ports: bool) -> bytes:
     if has_ports:
         head.append((0, meta_event(midi_bytes.PORT, bytes((part.port,)))))
     kit_or_program = 0 if part.program == DRUMS else part.program
-    head.append((int(part.notes.onset[0]), bytes((midi_bytes.PROGRAM_CHANGE | part.channel, kit_or_program))))
-    note_off, note_on = midi_bytes.NOTE_OFF | part.channel, midi_bytes.NOTE_ON | part.channel
-    events = []  # sorted by tick, then kind, then pitch
-    for onset, duration, pitch, velocity, _ in _rows(part.notes):
-        events += [(onset, bytes((note_on, pitch, velocity))), (onset + duration, bytes((note_off, pitch, 0)))]
-    return _whole_track(head + sorted(events))
+    onset, duration, pitch, velocity, _ = part.notes
+    first_tick = int(onset[0])
+    head.append((first_tick, bytes((midi_bytes.PROGRAM_CHANGE | part.channel, kit_or_program))))
+    tick, is_on = np.r_[onset + duration, onset], np.arange(2 * len(onset)) >= len(onset)
+    status = np.where(is_on, midi_bytes.NOTE_ON, midi_bytes.NOTE_OFF) | part.channel
+    message = np.stack([status, np.r_[pitch, pitch], np.r_[np.zeros_like(velocity), velocity]], axis=1)
+    order = np.argsort(tick << 8 | is_on << 7 | message[:, 1])
+    return track_bytes(head) + message_bytes(tick[order], message[order], tick=first_tick) + _END
 
 
-def _rows(columns: Notes | Tempos | Meters) -> Iterator[tuple[int, ...]]:
+def _rows(columns: Tempos | Meters) -> Iterator[tuple[int, ...]]:
     return zip(*(column.tolist() for column in columns), strict=True)
-
-
-def _whole_track(events: list[tuple[int, bytes]]) -> bytes:
-    last_tick = events[-1][0] if events else 0
-    return track_bytes([*events, (last_tick, meta_event(midi_bytes.END_OF_TRACK))])

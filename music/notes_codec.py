@@ -202,6 +202,10 @@ class NotesGrammar(NamedTuple):
         may_end = xp.broadcast_to(xp.asarray(moment.may_end), state.shape)[:, None]
         later = xp.where(is_end, may_end, first & xp.asarray(self.gap > 0)[None, :])
         legal = xp.where(previous == START, first, xp.where(previous == END, is_end, later))
+        # Nothing new begins too early, unless the vocabulary has no gap as long as that.
+        free_from = xp.broadcast_to(xp.asarray(moment.free_from), state.shape)[:, None]
+        in_time = legal & (xp.asarray(self.gap)[None, :] >= free_from)
+        legal = xp.where(xp.any(in_time, axis=1, keepdims=True), in_time | (legal & is_end), legal)
         # A chord with more notes than are still wanted only where nothing smaller is legal.
         notes_left = xp.broadcast_to(xp.asarray(moment.notes_left), state.shape)[:, None]
         fitting = legal & (xp.asarray(self.note_counts, xp.int32)[None, :] <= notes_left)

@@ -204,12 +204,13 @@ class ScoreGrammar(NamedTuple):
         """In the header and after END only 0; after a REST only what is left of the gap it stands for."""
         due, previous = moment.due, state.previous[:, 1]
         at_once = _with_values(row, slice(None), 0, 0)
-        note = xp.any(self._programs(xp, state, at_once, due), axis=1)
+        note = xp.any(self._programs(xp, state, at_once, moment), axis=1)
         end = (previous < START) & moment.may_end
-        now = note | end | _rest_may_come(state, due) | ((previous == REST) & self._change_may_come)
+        change = (previous == REST) & self._change_may_come & (moment.free_from <= 0)
+        now = note | end | _rest_may_come(state, due) | change
         shift = xp.arange(NUM_SHIFTS)[None, :]
-        later = (shift >= _first_note(xp, state, due)[:, None]) | self._change_may_come
-        follows = xp.where(shift == 0, now[:, None], later)
+        later = (shift >= _first_note(xp, state, moment)[:, None]) | self._change_may_come
+        follows = xp.where(shift == 0, now[:, None], later & (shift >= _free_from(xp, state, moment)[:, None]))
         if due is not None:
             wait = due.wait[:, None]
             is_free = (shift < wait) & ((shift == 0) | (shift < due.free_until[:, None]))
@@ -220,16 +221,17 @@ class ScoreGrammar(NamedTuple):
 
     def _instruments(self, xp: ModuleType, state: ScoreState, row: Any, moment: Moment) -> Any:
         due, shift, previous = moment.due, row[:, 0], state.previous[:, 1]
-        moved = (shift > 0) | (previous == REST)
+        is_free = shift >= moment.free_from
+        moved = is_free & ((shift > 0) | (previous == REST))
         controls = {
             END: (shift == 0) & (previous < START) & moment.may_end,
             REST: (shift == 0) & _rest_may_come(state, due),
-            TEMPO: (moved | (previous == METER)) & self.narrow.tempo_changes,
+            TEMPO: (moved | (is_free & (previous == METER))) & self.narrow.tempo_changes,
             METER: moved & self.narrow.meter_changes,
         }  # START stands only at the beginning, STYLE only in the header
         never = xp.zeros_like(moved)
         kinds = xp.stack([controls.get(kind, never) for kind in range(START, NUM_INSTRUMENTS)], 1)
-        free = xp.concatenate([self._programs(xp, state, row, due), kinds], 1)
+        free = xp.concatenate([self._programs(xp, state, row, moment), kinds], 1)
         kind = xp.arange(NUM_INSTRUMENTS)[None, :]
         if due is not None:  # at its time the given row or a note before it, elsewhere anything but it
             is_due = (shift == due.wait)[:, None]
@@ -265,8 +267,12 @@ class ScoreGrammar(NamedTuple):
         tempo = (value != state.tempo[:, None]) & ((self.narrow.tempo < 0) | (value == self.narrow.tempo))
         is_longest = value == len(_LENGTHS) - 1
         last_shift = xp.asarray(_SHIFTS_AFTER)[None, :] - 1
-        rest = (_first_note(xp, state, due)[:, None] <= length + last_shift) | self._change_may_come | is_longest
-        if due is not None:
+        first_note, free_from = _first_note(xp, state, moment)[:, None], _free_from(xp, state, moment)[:, None]
+        rest = (first_note <= length + last_shift) | self._change_may_come
+        rest = (rest & (free_from <= length + last_shift)) | is_longest
+        if due is None:  # a rest that was not chosen, but has to be, ends soon
+            rest &= (free_from <= 0) | (length < first_note + NUM_SHIFTS)
+        else:
             left = due.wait[:, None] - length
             rest = (rest & (length < due.free_until[:, None])) | (left <= last_shift) | is_longest
             rest &= left >= 0
@@ -290,14 +296,15 @@ class ScoreGrammar(NamedTuple):
         """Returns the wanted pitches [b, 128] of a program of each sequence; all of drums."""
         return self.narrow.pitches[None, :] | (program >= DRUMS)[:, None]
 
-    def _programs(self, xp: ModuleType, state: ScoreState, row: Any, due: Due | None) -> Any:
+    def _programs(self, xp: ModuleType, state: ScoreState, row: Any, moment: Moment) -> Any:
         """Returns the programs [b, 129] that may play at the row's time, before the given row if that is its time."""
-        shift = row[:, 0]
+        due, shift = moment.due, row[:, 0]
         later = state.first_free <= (state.now + shift)[:, None]
         programs = xp.where((shift > 0)[:, None], later, state.now_free) & self.narrow.programs[None, :]
+        programs &= (shift >= moment.free_from)[:, None]
         if due is None:
             return programs
-        is_free = (shift >= due.free_from) & (shift < due.free_until)
+        is_free = shift < due.free_until
         # Where the given row is due only lower programs may come before it, and nothing before a control row.
         given = xp.where(due.row[:, 1] < START, due.row[:, 1], 0)
         first = xp.where(shift == due.wait, given, START)
@@ -309,13 +316,15 @@ def _ends_of(xp: ModuleType, ends: Any, program: Any) -> Any:
     return ends.reshape(len(program), _NUM_PROGRAMS, 128)[xp.arange(len(program)), program]
 
 
-def _first_note(xp: ModuleType, state: ScoreState, due: Due | None) -> Any:
+def _first_note(xp: ModuleType, state: ScoreState, moment: Moment) -> Any:
     """Returns how many steps [b] from now some wanted note may begin; FOREVER where none may."""
-    wait = xp.maximum(xp.min(state.first_free, axis=1) - state.now, 0)
-    if due is None:
-        return wait
-    wait = xp.maximum(wait, due.free_from)
-    return xp.where(wait < due.free_until, wait, FOREVER)
+    wait = xp.maximum(xp.min(state.first_free, axis=1) - state.now, _free_from(xp, state, moment))
+    return wait if moment.due is None else xp.where(wait < moment.due.free_until, wait, FOREVER)
+
+
+def _free_from(xp: ModuleType, state: ScoreState, moment: Moment) -> Any:
+    """Returns how many steps [b] from now something new may begin, 0 or more."""
+    return xp.maximum(xp.zeros_like(state.now), moment.free_from)
 
 
 def _is_final_rest(state: ScoreState) -> Any:

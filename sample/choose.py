@@ -15,6 +15,7 @@ class SamplingParams(NamedTuple):
     """How the logits of each sequence are drawn from."""
 
     temperature: Float[Array, " b"]
+    """0 always takes the most probable value; of several the first."""
     top_k: Int[Array, " b"]
     """Keep the k most probable values; 0 keeps all."""
     top_p: Float[Array, " b"]
@@ -29,18 +30,29 @@ def choose(
     logits: Float[Array, "b v"], allowed: Bool[Array, "b v"], uniform: Float[Array, " b"], params: SamplingParams
 ) -> Int[Array, " b"]:
     """Returns one allowed value for each sequence, by inverting the cumulative distribution at `uniform` in [0, 1)."""
-    return draw_from(values_kept(logits, allowed, params), uniform)
+    kept = most_probable_if_greedy(values_kept(logits, allowed, params), params)
+    return draw_from(kept, jnp.where(params.temperature <= 0, 0, uniform))
 
 
 def values_kept(
     logits: Float[Array, "b v"], allowed: Bool[Array, "b v"], params: SamplingParams
 ) -> Float[Array, "b v"]:
-    """Returns what is left of the distribution, not normalised: 0 for what is not allowed or cut off."""
-    logits = jnp.where(allowed, logits / params.temperature[:, None], -jnp.inf)
+    """Returns what is left of the distribution, not normalised: 0 for what is not allowed or cut off.
+
+    A temperature of 0 leaves it as it is: `most_probable_if_greedy` comes last.
+    """
+    temperature = jnp.where(params.temperature <= 0, 1, params.temperature)
+    logits = jnp.where(allowed, logits / temperature[:, None], -jnp.inf)
     is_cut = jnp.any((params.top_k > 0) | (params.top_p < 1))
     logits = jax.lax.cond(is_cut, lambda x: top_k_top_p(x, params.top_k, params.top_p), lambda x: x, logits)
     weights = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
     return jnp.where(weights < params.min_p[:, None], 0.0, weights)
+
+
+def most_probable_if_greedy(weights: Float[Array, "b v"], params: SamplingParams) -> Float[Array, "b v"]:
+    """Returns the weights, where the temperature is 0 only the largest ones."""
+    is_less = weights < jnp.max(weights, axis=1, keepdims=True)
+    return jnp.where((params.temperature <= 0)[:, None] & is_less, 0.0, weights)
 
 
 def top_k_top_p(logits: Float[Array, "b v"], top_k: Int[Array, " b"], top_p: Float[Array, " b"]) -> Float[Array, "b v"]:

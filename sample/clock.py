@@ -19,13 +19,15 @@ class Clock(NamedTuple):
     now: Int[Array, " b"]
     """Steps since START."""
     bars: Int[Array, " b"]
-    """Bars that are over, counted from the first bar line after the primer; -1 before it."""
+    """Bars that are over, counted from the first bar line at or after the end of the primer; negative before it."""
     bar_position: Int[Array, " b"]
     """Steps since the last bar line."""
     bar_length: Int[Array, " b"]
     seconds: Float[Array, " b"]
-    """Seconds since the primer."""
+    """Seconds since the end of the primer."""
     seconds_per_step: Float[Array, " b"]
+    begin: Int[Array, " b"]
+    """Steps since START at which the primer ends, and nothing new begins before: its last row, or a bar line later."""
 
 
 class Length(NamedTuple):
@@ -47,6 +49,7 @@ def start_clock(grid: int, batch_size: int) -> Clock:
         bar_length=zeros + 4 * grid,
         seconds=jnp.zeros((batch_size,)),
         seconds_per_step=jnp.full((batch_size,), 60 / (_DEFAULT_BPM * grid), jnp.float32),
+        begin=zeros,
     )
 
 
@@ -61,13 +64,18 @@ def advance(clock: Clock, elapsed: Elapsed, is_primer: Bool[Array, " b"]) -> Clo
     position = jnp.where(is_meter, 0, position)
     seconds = clock.seconds + steps.astype(jnp.float32) * clock.seconds_per_step
     is_tempo = elapsed.seconds_per_step > 0
+    seconds_per_step = cast("Array", jnp.where(is_tempo, elapsed.seconds_per_step, clock.seconds_per_step))
+    bar_length = jnp.where(is_meter, elapsed.bar_length, clock.bar_length)
+    now = clock.now + steps
+    to_begin = jnp.maximum(clock.begin - now, 0)
     return Clock(
-        now=clock.now + steps,
-        bars=jnp.where(is_primer, -(position > 0).astype(jnp.int32), bars),
+        now=now,
+        bars=jnp.where(is_primer, -((position + to_begin + bar_length - 1) // bar_length), bars),
         bar_position=position,
-        bar_length=jnp.where(is_meter, elapsed.bar_length, clock.bar_length),
-        seconds=jnp.where(is_primer, 0.0, seconds),
-        seconds_per_step=cast("Array", jnp.where(is_tempo, elapsed.seconds_per_step, clock.seconds_per_step)),
+        bar_length=bar_length,
+        seconds=jnp.where(is_primer, -to_begin.astype(jnp.float32) * seconds_per_step, seconds),
+        seconds_per_step=seconds_per_step,
+        begin=clock.begin,
     )
 
 

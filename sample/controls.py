@@ -69,11 +69,12 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
         pitches=pitches,
         style=style_number(config.style, codec) if config.style else None,
         meter=parse_meter(config.meter) if config.meter else None,
-        tempo=config.tempo or None,
+        tempo=round(config.tempo) if config.tempo else None,
     )
+    temperatures = _temperatures(config, codec)
     for_bars_or_seconds = bool(config.num_bars or config.num_seconds)
     return Controls(
-        temperature=jnp.array(_temperatures(config, codec), jnp.float32),
+        temperature=jnp.array(temperatures, jnp.float32),
         top_k=jnp.int32(config.top_k),
         top_p=jnp.float32((_TOP_P_BESIDE_COPIES if copy else 1.0) if config.top_p is None else config.top_p),
         min_p=jnp.float32(config.min_p),
@@ -81,10 +82,10 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
         may_end=jnp.bool_(not for_bars_or_seconds and not config.num_notes),
         length=Length(
             bars=jnp.int32(config.num_bars or FOREVER),
-            seconds=jnp.float32(config.num_seconds or FOREVER),
+            seconds=jnp.float32(config.num_seconds * _tempo_written(config) or FOREVER),
             steps=jnp.int32(FOREVER),
         ),
-        loop_repeats=jnp.int32(config.loop_guard),
+        loop_repeats=jnp.int32(config.loop_guard if any(temperatures) else 0),  # what is not drawn cannot be heated
         repeat_strength=jnp.float32(config.repeat_strength),
         limits=jax.tree.map(jnp.asarray, codec.grammar.limits(request)),
         density=jnp.float32(config.density) if "density" in known else None,
@@ -116,6 +117,11 @@ def style_number(style: str, codec: Codec) -> int:
         known = ", ".join(name for name in codec.styles if name) or "none: it was prepared without styles"
         raise UserError(f"style {style!r} is not one that the model knows: {known}")
     return codec.styles.index(style)
+
+
+def _tempo_written(config: SampleConfig) -> float:
+    """Returns how much faster the whole beats per minute of the codec are written, if a tempo between is asked for."""
+    return config.tempo / round(config.tempo) if config.tempo >= 1 else 1.0
 
 
 def _temperatures(config: SampleConfig, codec: Codec) -> list[float]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ostinato.music.alignment import LAGS, MEMORY, NUM_BARS, NUM_POSITIONS, RATES, RUN_EDGES, Alignment
 from ostinato.music.score_rows import DURATIONS, GRID, METER, NUM_SHIFTS, REST, START, VELOCITY_BITS
-from ostinato.sample.choose import SamplingParams, draw_from, values_kept
+from ostinato.sample.choose import SamplingParams, draw_from, most_probable_if_greedy, values_kept
 
 _DURATION_BITS = 8
 
@@ -176,7 +176,8 @@ def choose_with_copies(
     for lag in range(candidate.shape[1]):
         is_copy = (candidate[:, lag][:, None] == value) & allowed
         total = total + jnp.where(is_copy, weights[:, lag + 1][:, None] * strength, 0)
-    return draw_from(total, uniform)
+    total = most_probable_if_greedy(total, params)
+    return draw_from(total, jnp.where(params.temperature <= 0, 0, uniform))
 
 
 def weights_after(

@@ -21,6 +21,7 @@ from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
 from ostinato.music.piece import make_piece
 from ostinato.sample.controls import Controls, make_controls
+from ostinato.sample.primers import Primer
 from ostinato.sample.step import CHUNK, State, choose_width, prepare_network, start_states, write_chunk
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class Generated(NamedTuple):
     """Loops that the guard broke, or tried to."""
     candidate: int = 0
     """Which of `best_of` candidates this is."""
+    primer_end: int = 0
+    """Steps of the grid from START to the end of the primer, before which nothing new begins."""
 
     @property
     def log_likelihood(self) -> float:
@@ -64,7 +67,7 @@ def generate(
     params: Any,
     codec: Codec,
     config: SampleConfig,
-    primers: Sequence[Integer[np.ndarray, "n f"]] = (),
+    primers: Sequence[Primer] = (),
     *,
     score: Callable[[Generated], float] | None = None,
     devices: Sequence[Any] | None = None,
@@ -77,8 +80,8 @@ def generate(
         params: its parameters.
         codec: whose fields the network was built for.
         config: how many pieces, how long, how bold, and all that is asked of them.
-        primers: rows from START on that begin the pieces, without END; piece i begins with primer i modulo their
-            number. Without primers every piece begins with START alone.
+        primers: what the pieces begin with; piece i begins with primer i modulo their number. Without primers every
+            piece begins with START alone.
         score: of two candidates the one with the higher score is better; their likelihood by default.
         devices: that share the work; all of this process by default. They change the speed, not the music.
         watch: is shown the next rows of the pieces that are being written, primers too, END rows where a piece is over.
@@ -87,10 +90,11 @@ def generate(
     Raises:
         UserError: a primer does not begin with START, or something is asked for that cannot be (`make_controls`).
     """
-    primers = list(primers) or [np.array([codec.start])]
+    primers = list(primers) or [Primer(np.array([codec.start]))]
     for primer in primers:
-        if tuple(primer[0]) != codec.start:
-            raise UserError(f"a primer begins with {tuple(primer[0])}, it must begin with the START row {codec.start}")
+        first = tuple(primer.steps[0])
+        if first != codec.start:
+            raise UserError(f"a primer begins with {first}, it must begin with the START row {codec.start}")
     controls = make_controls(config, codec, copy=model.config.copy)
     total = config.num_pieces * config.best_of
     devices = list(devices or jax.local_devices())
@@ -136,7 +140,7 @@ class _Batch:
     def write(
         self,
         keys: Key[Array, " p"],
-        primers: list[Integer[np.ndarray, "n f"]],
+        primers: list[Primer],
         config: SampleConfig,
         numbers: Int[np.ndarray, " p"],
         watch: Callable[[Int[np.ndarray, "p t f"]], None] | None,
@@ -147,6 +151,7 @@ class _Batch:
         # Laid out as they come back, or the second chunk would be compiled for another layout.
         split = NamedSharding(self.mesh, P("blocks"))
         state = start_states(self.model, self.codec, num_blocks, self.width, self.controls)
+        state = after_primers(state, primers)
         state, keys = jax.device_put((state, keys), split)
         primed = given_chunks(primers, num_fields)
         nothing = (
@@ -183,7 +188,7 @@ class _Batch:
         rows: np.ndarray,
         log_probs: np.ndarray,
         state: State,
-        primers: list[np.ndarray],
+        primers: list[Primer],
         config: SampleConfig,
         numbers: np.ndarray,
     ) -> list[Generated]:
@@ -197,8 +202,9 @@ class _Batch:
             logger.warning("pieces %s have fewer than %s: they were cut after %d rows", short, wanted, rows.shape[1])
         pieces = []
         for i, primer in enumerate(primers):
-            piece = _cut(self.codec, rows[i], log_probs[i], primer, self.controls)
-            pieces.append(piece._replace(num_loops=int(num_loops[i]), candidate=int(numbers[i]) % config.best_of))
+            piece = _cut(self.codec, rows[i], log_probs[i], primer.steps, self.controls)
+            candidate = int(numbers[i]) % config.best_of
+            pieces.append(piece._replace(num_loops=int(num_loops[i]), candidate=candidate, primer_end=primer.end))
         return pieces
 
 
@@ -218,16 +224,22 @@ def _max_steps(config: SampleConfig) -> int:
     return MAX_STEPS_PER_NOTE * (config.num_notes or config.max_notes)
 
 
+def after_primers(state: State, primers: list[Primer]) -> State:
+    """Returns the state after START of blocks whose sequences begin with these."""
+    begin = jnp.asarray([primer.end for primer in primers], jnp.int32)
+    return state._replace(clock=state.clock._replace(begin=begin.reshape(state.clock.begin.shape)))
+
+
 def given_chunks(
-    primers: list[Integer[np.ndarray, "n f"]], num_fields: int
+    primers: list[Primer], num_fields: int
 ) -> list[tuple[Int[np.ndarray, "p t f"], Bool[np.ndarray, "p t"]]]:
     """Returns the rows that are given, and where they are, for each chunk that has any."""
-    num_chunks = -(-(max(map(len, primers)) - 1) // CHUNK)
+    num_chunks = -(-(max(len(primer.steps) for primer in primers) - 1) // CHUNK)
     given = np.zeros((len(primers), num_chunks * CHUNK, num_fields), np.int32)
     is_given = np.zeros(given.shape[:2], bool)
     for row, primer in enumerate(primers):
-        given[row, : len(primer) - 1] = primer[1:]  # START is the state's first row
-        is_given[row, : len(primer) - 1] = True
+        given[row, : len(primer.steps) - 1] = primer.steps[1:]  # START is the state's first row
+        is_given[row, : len(primer.steps) - 1] = True
     return (
         list(zip(np.split(given, num_chunks, 1), np.split(is_given, num_chunks, 1), strict=True)) if num_chunks else []
     )

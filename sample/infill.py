@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Integer
 
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import SampleConfig
+from ostinato.configs.schema import MAX_SEED, SampleConfig
 from ostinato.model.network import MusicModel
 from ostinato.music.bars import bar_lines, ticks_of_bars
 from ostinato.music.codec import FOREVER, Codec
@@ -256,4 +256,4 @@ def _num_particles(config: SampleConfig) -> int:
 
 
 def _seed(config: SampleConfig, number: int) -> int:
-    return config.seed + 1_000_003 * number
+    return (config.seed + 1_000_003 * number) % (MAX_SEED + 1)

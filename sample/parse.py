@@ -16,6 +16,7 @@ from ostinato.music.piece import DRUMS
 
 _LETTERS = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 _ACCIDENTALS = {"": 0, "#": 1, "b": -1}
+_NOTE = "[a-g][#b]?"
 
 MODES = {
     "major": (0, 2, 4, 5, 7, 9, 11),
@@ -33,6 +34,9 @@ MODES = {
 }
 """Semitones above the tonic."""
 
+_MODE_NAMES = {"": "major", "maj": "major", "m": "minor", "min": "minor", "ionian": "major", "aeolian": "natural-minor"}
+"""Other names; a tonic alone is major."""
+
 
 class Meter(NamedTuple):
     numerator: int
@@ -40,21 +44,22 @@ class Meter(NamedTuple):
 
 
 def parse_key(text: str) -> Bool[np.ndarray, " 12"]:
-    """Returns which pitch classes, from C up, belong to a key such as 'D minor', or to a list such as 'C,E,G'.
+    """Returns which pitch classes, from C up, belong to a key such as 'D minor', 'Dm' or 'A♭', or to a list as 'C,E,G'.
 
     Raises:
         UserError: it is neither.
     """
     classes = np.zeros(12, bool)
-    tonic, _, mode = text.strip().lower().partition(" ")
-    mode = mode.strip().replace(" ", "-")
-    if mode in MODES and re.fullmatch("[a-g][#b]?", tonic):
-        classes[(_pitch_class(tonic) + np.array(MODES[mode])) % 12] = True
+    key = re.fullmatch(rf"({_NOTE})\s*([a-z -]*)", re.sub(r"M\b", "maj", _ascii(text)).lower())
+    mode = re.sub(r"\s+", "-", key[2]) if key else ""
+    mode = _MODE_NAMES.get(mode, mode)
+    if key and mode in MODES:
+        classes[(_pitch_class(key[1]) + np.array(MODES[mode])) % 12] = True
         return classes
-    names = [name.strip().lower() for name in text.split(",")]
-    if not all(re.fullmatch("[a-g][#b]?", name) for name in names):
+    names = [name.strip() for name in _ascii(text).lower().split(",")]
+    if not all(re.fullmatch(_NOTE, name) for name in names):
         raise UserError(
-            f"key {text!r} is neither a tonic and a mode ('D minor', 'F# dorian'; modes: {', '.join(MODES)}) "
+            f"key {text!r} is neither a tonic and a mode ('D minor', 'Bb', 'F#m'; modes: {', '.join(MODES)}) "
             "nor a list of notes ('C,E,G')"
         )
     classes[[_pitch_class(name) for name in names]] = True
@@ -79,7 +84,7 @@ def parse_pitch(text: str) -> int:
     Raises:
         UserError: it is no pitch from 0 (C-1) to 127 (G9).
     """
-    match = re.fullmatch(r"([a-g][#b]?)(-?\d+)", text.strip().lower())
+    match = re.fullmatch(rf"({_NOTE})(-?\d+)", _ascii(text).lower())
     number = -1
     if match:
         number = _semitones(match[1]) + 12 * (int(match[2]) + 1)
@@ -108,6 +113,12 @@ def _parse_instrument(text: str) -> int:
     near = [instrument_name(program) for name, program in programs.items() if _plain(text) and _plain(text) in name]
     hint = f"; did you mean {' or '.join(near[:5])}?" if near else ""
     raise UserError(f"instrument {text!r} is neither a program from 0 to 127, a General MIDI name, nor drums{hint}")
+
+
+def _ascii(text: str) -> str:
+    """Returns a text with the accidentals of a keyboard: F#, Bb."""
+    text = text.strip().replace("♭", "b").replace("♯", "#")
+    return re.sub(r"(?i)(?<=^[a-g])[ -]?(flat|sharp)\b", lambda word: "b" if word[1].lower() == "flat" else "#", text)
 
 
 def _plain(name: str) -> str:

@@ -1,6 +1,8 @@
 """What new pieces begin with: a MIDI file, a folder of them, or the training split of a dataset."""
 
+import logging
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Integer
@@ -9,21 +11,33 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.music import midi
-from ostinato.music.bars import cut_bars
+from ostinato.music.bars import bar_length, bar_lines, cut_ticks, ticks_of_bars
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES
-from ostinato.music.piece import Meters, Piece, Tempos
+from ostinato.music.piece import DRUMS, Meters, Notes, Piece, Tempos
 from ostinato.sample.controls import style_number
 from ostinato.sample.parse import parse_meter
+
+logger = logging.getLogger(__name__)
 
 _US_PER_MINUTE = 60_000_000
 
 
-def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Integer[np.ndarray, "n f"]]:
-    """Returns the beginnings of pieces, from START on, without END; none for an empty path.
+class Primer(NamedTuple):
+    """What a piece begins with."""
+
+    steps: Integer[np.ndarray, "n f"]
+    """From START on, without END."""
+    end: int = 0
+    """Steps of the grid from START before which nothing new begins; 0 lets it follow the last row at once."""
+
+
+def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Primer]:
+    """Returns the beginnings of pieces; none for an empty path.
 
     Each is `config.primer_bars` bars from bar `config.primer_start`, or the first `config.primer_notes` notes from
-    there, in the tempo, meter and style that `config` asks for, if it does.
+    there, in the tempo, meter and style that `config` asks for, if it does. Bars end at their last bar line, however
+    early their last note begins, and bars after the end of the music are rests.
 
     Args:
         path: a MIDI file, a folder of MIDI files (in the order of their names), or a dataset, from whose training split
@@ -32,8 +46,7 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Integer[
         config: what is taken of each piece.
 
     Raises:
-        UserError: there is no such file, it is not MIDI, it has not so many bars, or it was prepared with another
-            codec.
+        UserError: there is no such file, it is not MIDI, it has no such bar, or it was prepared with another codec.
     """
     if not path:
         return []
@@ -56,7 +69,9 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Integer[
     if not files or not all(file.is_file() for file in files):
         raise UserError(f"{path}: neither a MIDI file, a folder with MIDI files, nor a finished dataset")
     style = style_number(config.style, codec)
-    return [_beginning(codec.encode(read_piece(file), style), style, str(file), codec, config) for file in files]
+    return [
+        _beginning(_steps(read_piece(file), codec, config, style), style, str(file), codec, config) for file in files
+    ]
 
 
 def read_piece(file: Path) -> Piece:
@@ -71,23 +86,73 @@ def read_piece(file: Path) -> Piece:
         raise UserError(f"{file}: {error}") from error
 
 
-def _beginning(
-    steps: Integer[np.ndarray, "n f"], style: int, name: str, codec: Codec, config: SampleConfig
-) -> Integer[np.ndarray, "m f"]:
-    """Returns the steps of the bars or notes that are wanted, never END."""
+def _steps(piece: Piece, codec: Codec, config: SampleConfig, style: int) -> Integer[np.ndarray, "n f"]:
+    """Returns the steps of a file; where bars are taken, with the meters and tempos of the rests at its end."""
+    if not config.primer_bars:
+        return codec.encode(piece, style)
+    end = max(piece.end_tick, *piece.tempos.tick.tolist(), *piece.meters.tick.tolist())
+    return np.concatenate([_encode_until(piece, end, codec, style), [codec.end]])
+
+
+def _beginning(steps: Integer[np.ndarray, "n f"], style: int, name: str, codec: Codec, config: SampleConfig) -> Primer:
+    """Returns the bars or notes that are wanted."""
+    end = 0
     if config.primer_bars or config.primer_start > 1 or config.tempo or config.meter or config.style:
+        piece = _as_asked(codec.decode(steps), config)
         try:
-            piece = cut_bars(codec.decode(steps), config.primer_start, config.primer_bars)
-        except ValueError as error:
+            start, end = _ticks_of_bars(piece, config.primer_start, config.primer_bars, name)
+        except UserError as error:
             raise UserError(f"{name}: {error}") from error
+        piece, end = cut_ticks(piece, start, end), end - start
         if not piece.num_notes:
             raise UserError(f"{name}: no note begins in the bars that are wanted; see --primer-start, --primer-bars")
         style = style_number(config.style, codec) if config.style else style
-        steps = codec.encode(_as_asked(piece, config), style)
-    if config.primer_bars:
-        return steps[:-1]
+        if config.primer_bars:
+            return Primer(_with_silence(_encode_until(piece, end, codec, style), end, codec), end)
+        steps = codec.encode(piece, style)
     enough = np.flatnonzero(np.cumsum(codec.count_notes(steps)) >= config.primer_notes)
-    return steps[: enough[0] + 1] if len(enough) else steps[:-1]
+    steps = steps[: enough[0] + 1] if len(enough) else steps[:-1]
+    return Primer(steps, int(codec.decode(steps).notes.onset.max(initial=0)))
+
+
+def _ticks_of_bars(piece: Piece, first_bar: int, num_bars: int, name: str) -> tuple[int, int]:
+    """Returns where bars begin and end, as `ticks_of_bars`, but counts on after the end of the piece.
+
+    Raises:
+        UserError: not even the first bar is there.
+    """
+    num_there, last_bar = len(bar_lines(piece)) - 1, first_bar + num_bars - 1
+    if last_bar <= num_there or first_bar > num_there:
+        return ticks_of_bars(piece, first_bar, num_bars)
+    logger.info("%s: has %d bars; those up to bar %d are rests", name, num_there, last_bar)
+    tick, numerator, denominator = piece.meters
+    longest = bar_length(piece.ticks_per_quarter, np.append(numerator, 4), np.append(denominator, 4)).max()
+    lines = bar_lines(piece, until=int(tick.max(initial=0) + last_bar * longest))
+    return int(lines[first_bar - 1]), int(lines[last_bar])
+
+
+def _encode_until(piece: Piece, tick: int, codec: Codec, style: int) -> Integer[np.ndarray, "n f"]:
+    """Returns the steps of a piece that lasts until a tick, without END: rests at its end keep their meters and tempos.
+
+    A codec says nothing after the last note. Here another note stands for the end, and is left out again.
+    """
+    notes = piece.notes
+    sounds = set(zip(notes.program.tolist(), notes.pitch.tolist(), strict=True))
+    program, pitch = next((p, q) for p in range(DRUMS) for q in range(128) if (p, q) not in sounds)
+    last = Notes(onset=tick, duration=1, pitch=pitch, velocity=1, program=program)
+    marked = Notes(*(np.append(column, value) for column, value in zip(notes, last, strict=True)))
+    steps = codec.encode(Piece(marked, piece.tempos, piece.meters, piece.ticks_per_quarter), style)[:-2]
+    is_rest = codec.grammar.elapsed(np, steps.astype(np.int64)).rest > 0
+    return steps[: np.flatnonzero(~is_rest)[-1] + 1]
+
+
+def _with_silence(steps: Integer[np.ndarray, "n f"], end: int, codec: Codec) -> Integer[np.ndarray, "m f"]:
+    """Returns the steps with as much silence after them as leaves the first new row a gap that the codec can say."""
+    if codec.silence is None:
+        return steps
+    row = np.array([codec.silence])
+    gap, now = (int(codec.grammar.elapsed(np, rows.astype(np.int64)).time_shift.sum()) for rows in (row, steps))
+    return np.concatenate([steps, *[row] * ((end - now - 1) // gap)])
 
 
 def _style(name: str, codec: Codec) -> int:
@@ -98,7 +163,8 @@ def _as_asked(piece: Piece, config: SampleConfig) -> Piece:
     """Returns the piece in one tempo and one meter where they are asked for."""
     tempos, meters = piece.tempos, piece.meters
     if config.tempo:
-        tempos = Tempos(np.array([0]), np.array([round(_US_PER_MINUTE / config.tempo)]))
+        tempo = np.clip(round(config.tempo), 1, 1000)  # what the codec cannot say `make_controls` refuses
+        tempos = Tempos(np.array([0]), np.array([round(_US_PER_MINUTE / tempo)]))
     if config.meter:
         numerator, denominator = parse_meter(config.meter)
         meters = Meters(np.array([0]), np.array([numerator]), np.array([denominator]))

@@ -10,8 +10,7 @@ from jaxtyping import Shaped
 
 from ostinato.configs.errors import UserError
 from ostinato.data.statistics import Statistics
-from ostinato.music.codec import Codec
-from ostinato.music.piece import Notes, Piece
+from ostinato.sample.finished import new_notes
 from ostinato.sample.generate import Generated
 from ostinato.train.checkpoint import LoadedRun
 
@@ -34,7 +33,13 @@ def make_score(run: LoadedRun, by: Literal["likelihood", "statistics"]) -> Calla
             "(or use --best-by likelihood)"
         )
     corpus = Statistics.from_json(json.loads(path.read_text())["splits"]["train"])
-    return lambda candidate: -distance(Statistics.from_piece(_new_part(candidate, run.codec)), corpus)
+
+    def score(candidate: Generated) -> float:
+        piece = run.codec.decode(candidate.steps)
+        new = new_notes(piece, candidate, run.codec)
+        return -distance(Statistics.from_piece(new if new.num_notes else piece), corpus)
+
+    return score
 
 
 def distance(one: Statistics, other: Statistics) -> float:
@@ -48,11 +53,3 @@ def _divergence(one: Shaped[np.ndarray, " v"], other: Shaped[np.ndarray, " v"]) 
     return sum(
         float((part * np.log(np.where(part > 0, part, 1) / np.where(part > 0, middle, 1))).sum()) / 2 for part in (p, q)
     )
-
-
-def _new_part(candidate: Generated, codec: Codec) -> Piece:
-    """Returns what was written after the primer, or all of it where that is nothing."""
-    piece, primer = codec.decode(candidate.steps), codec.decode(candidate.steps[: candidate.num_primer_steps])
-    new = piece.notes.onset > primer.notes.onset.max(initial=-1)
-    notes = Notes(*(column[new] for column in piece.notes)) if new.any() else piece.notes
-    return Piece(notes, piece.tempos, piece.meters, piece.ticks_per_quarter)

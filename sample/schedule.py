@@ -39,7 +39,6 @@ def next_due(schedule: Schedule, num_given: Int[Array, " b"], now: Int[Array, " 
     return Due(
         wait=jnp.where(num_given < schedule.length, schedule.time[index] - now, FOREVER),
         row=schedule.row[index],
-        free_from=schedule.free_from - now,
         free_until=schedule.free_until - now,
     )
 

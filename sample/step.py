@@ -226,7 +226,9 @@ def write_row(
     may_end_b = jnp.broadcast_to(controls.may_end, state.done.shape)
     if schedule is not None:
         may_end_b = may_end_b & (state.num_given >= schedule.length)
-    moment = Moment(steps_left_b, controls.num_notes - state.num_notes, may_end_b, due)
+    begin = state.clock.begin if schedule is None else schedule.free_from
+    free_from_b = begin - state.clock.now
+    moment = Moment(steps_left_b, controls.num_notes - state.num_notes, may_end_b, due, free_from_b)
 
     # The row, field by field.
     row = jnp.zeros_like(state.row)

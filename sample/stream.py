@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Bool, Int, Integer
+from jaxtyping import Bool, Int
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
@@ -24,9 +24,10 @@ from ostinato.music.codec import Codec
 from ostinato.music.midi_bytes import TEMPO, track_bytes
 from ostinato.music.piece import DEFAULT_TEMPO_US
 from ostinato.sample.controls import make_controls
-from ostinato.sample.generate import given_chunks, piece_keys
+from ostinato.sample.generate import after_primers, given_chunks, piece_keys
 from ostinato.sample.output.growing_midi import GrowingMidi
 from ostinato.sample.output.midi_events import Event, MidiEvents
+from ostinato.sample.primers import Primer
 from ostinato.sample.step import CHUNK, WIDTHS, Written, prepare_network, start_states, write_chunk
 
 PORT = "port:"
@@ -52,7 +53,7 @@ class Sink(Protocol):
 
 
 def endless_rows(
-    model: MusicModel, params: Any, codec: Codec, config: SampleConfig, primer: Integer[np.ndarray, "n f"] | None = None
+    model: MusicModel, params: Any, codec: Codec, config: SampleConfig, primer: Primer | None = None
 ) -> Iterator[Rows]:
     """Yields rows for ever; each piece is as long as `config` says.
 
@@ -61,15 +62,16 @@ def endless_rows(
         params: its parameters.
         codec: of the model.
         config: what is asked for; the number of pieces is not looked at.
-        primer: rows from START on, without END, with which the first piece begins.
+        primer: with which the first piece begins.
     """
     controls, width = make_controls(config, codec, copy=model.config.copy), WIDTHS[0]
     mesh = Mesh(np.array(jax.local_devices()[:1]), ("blocks",))
     split = NamedSharding(mesh, P("blocks"))
     network = jax.device_put(prepare_network(model, params), NamedSharding(mesh, P()))
     keys = piece_keys(config, np.arange(width)).reshape(1, width)
-    state, keys = jax.device_put((start_states(model, codec, 1, width, controls), keys), split)
-    primers = [np.array([codec.start]) if primer is None else primer] * width
+    primers = [primer or Primer(np.array([codec.start]))] * width
+    state = after_primers(start_states(model, codec, 1, width, controls), primers)
+    state, keys = jax.device_put((state, keys), split)
     num_fields = len(codec.fields)
     nothing = np.zeros((width, CHUNK, num_fields), np.int32), np.zeros((width, CHUNK), bool)
     chunks = iter(given_chunks(primers, num_fields))

@@ -8,14 +8,15 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Integer
+from jaxtyping import Int
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import Codec
+from ostinato.sample.finished import finished_piece
 from ostinato.sample.generate import generate
 from ostinato.sample.output.provenance import describe_origin
-from ostinato.sample.primers import load_primers
+from ostinato.sample.primers import Primer, load_primers
 from ostinato.sample.rank import make_score
 from ostinato.studio.pieces import Pieces
 from ostinato.studio.roll import note_rows, roll_of, timing_of
@@ -28,7 +29,7 @@ def warm_up(run: LoadedRun) -> None:
     generate(run.model, run.params, run.codec, SampleConfig(num_pieces=1, num_notes=1))
 
 
-def read_primer(path: Path | None, codec: Codec, config: SampleConfig) -> list[Integer[np.ndarray, "n f"]]:
+def read_primer(path: Path | None, codec: Codec, config: SampleConfig) -> list[Primer]:
     """Returns what the piece begins with, as `load_primers`.
 
     Raises:
@@ -52,14 +53,13 @@ def compose(run: LoadedRun, workdir: Path, pieces: Pieces, job: Job) -> None:
     score = make_score(run, job.config.best_by)
     watch = _Growing(run.codec, job).add
     (generated,) = generate(run.model, run.params, run.codec, job.config, primers, score=score, watch=watch)
-    piece = run.codec.decode(generated.steps)
+    piece = finished_piece(generated, run.codec, job.config)
     if not piece.num_notes:
         raise UserError("the model wrote no note in the length that was asked for; ask for more")
     inputs = {} if job.primer is None else {"primer": job.primer}
     origin = describe_origin(run, job.config, inputs, piece=0)
     found = {name: str(path.absolute()) for name, path in {"workdir": workdir, **inputs}.items()}
-    primer_ticks = run.codec.decode(generated.steps[: generated.num_primer_steps]).end_tick
-    note = pieces.save(generated, piece, primer_ticks, origin, found)
+    note = pieces.save(generated, piece, origin, found)
     job.send("done", piece={**note, "roll": roll_of(piece)})
 
 

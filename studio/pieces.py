@@ -37,7 +37,7 @@ class Pieces:
         self._folder = folder
 
     def save(
-        self, generated: Generated, piece: Piece, primer_ticks: int, origin: Mapping[str, Any], found: Mapping[str, str]
+        self, generated: Generated, piece: Piece, origin: Mapping[str, Any], found: Mapping[str, str]
     ) -> dict[str, Any]:
         """Saves a piece and returns what the page shows of it; the same piece, note for note, is saved once."""
         data = midi_bytes(piece, origin)
@@ -54,7 +54,7 @@ class Pieces:
             "seed": origin["seed"],
             "options": changed_options(origin["options"]),
             "primer": origin["inputs"].get("primer"),
-            "primer_ticks": primer_ticks,
+            "primer_ticks": generated.primer_end,
             "ended": generated.ended,
             "loops": generated.num_loops,
             **summary_of(piece),

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 LOSS = "validation_loss"
 DELETED = "todelete"
+DESCRIBED = ("config", "codec", "dataset", "progress", "arrays", "params_sha256")
+"""What the description in a checkpoint of any format says."""
 SET_ASIDE = "set-aside"
 """Where `set_aside` puts checkpoints."""
 
@@ -152,6 +154,8 @@ class Checkpoints:
         seal = description.pop("sha256", None)
         if version > 1 and seal != json_sha256(description):
             raise self._damaged(step, "the bytes of 'run' are not those that were saved")
+        if missing := [name for name in DESCRIBED if name not in description]:
+            raise self._damaged(step, f"'run' does not say {', '.join(missing)}")
         return description
 
     def restore_state(self, step: int, init: Callable[[], TrainState], shardings: TrainState) -> TrainState:

@@ -38,7 +38,7 @@ from ostinato.train.step import (
     state_shardings,
 )
 from ostinato.train.throughput import Throughput, device_memory
-from ostinato.train.transfer import batches_with_old, describe_origin, load_origin
+from ostinato.train.transfer import batches_with_old, check_same_codec, describe_origin, load_origin
 from ostinato.train.validation import Validation
 
 STEPS_AHEAD = 2
@@ -49,6 +49,8 @@ class Result(NamedTuple):
     """How a run ended. Losses are validation losses in nats per step, None without a validation split."""
 
     step: int
+    num_steps: int
+    """That were asked for. A finished run with fewer was stopped early."""
     finished: bool
     """False if `should_stop` ended it: another call resumes it."""
     initial_loss: float | None
@@ -94,6 +96,8 @@ def train(
         raise UserError(
             "--old-dataset and --data.old-share belong together: the one says where from, the other how much"
         )
+    if old_dataset is not None:
+        check_same_codec(old_dataset, dataset)
     if not dataset.codec.can_align:  # its rows are not notes with a time, so there is nothing to copy from
         plain = dataclasses.replace(config.model, copy=False), dataclasses.replace(config.data, misheard=0.0)
         config = dataclasses.replace(config, model=plain[0], data=plain[1])
@@ -288,6 +292,7 @@ def train(
         watchdog.set_activity("checkpoint", "the checkpoint to be written")
     return Result(
         step=progress.step,
+        num_steps=num_steps,
         finished=progress.step >= num_steps or progress.exhausted(config.patience),
         initial_loss=progress.initial_loss,
         last_loss=progress.last_loss,

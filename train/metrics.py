@@ -91,9 +91,13 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+        records = [json.loads(line) for line in lines if line.endswith(b"\n")]
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict) or "step" not in record:
+            raise UserError(f"{path}: line {number} is not a JSON object with a step; take the line out")
+    return records
 
 
 def _json_line(values: dict[str, Any]) -> bytes:

@@ -73,8 +73,9 @@ def find_runs(folder: Path) -> list[Path]:
 def summarise_run(workdir: Path) -> RunSummary:
     """Returns a run at a glance, from its log and the names of its checkpoints, while it may be at work."""
     lines = read_lines(workdir / FILE)
-    losses = [(line["loss"], line["step"]) for line in lines if line["split"] == "validation" and line["step"] > 0]
-    best_loss, best_step = min((pair for pair in losses if pair[0] is not None), default=(None, None))
+    measured = [line for line in lines if line.get("split") == "validation" and line["step"] > 0]
+    losses = [(line["loss"], line["step"]) for line in measured if line.get("loss") is not None]
+    best_loss, best_step = min(losses, default=(None, None))
     checkpoints = (path for path in (workdir / FOLDER).glob("*") if path.name.isdecimal())
     saved = max(checkpoints, key=lambda path: int(path.name), default=None)
     if is_locked(workdir):

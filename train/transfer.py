@@ -10,8 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig, TrainConfig
-from ostinato.data.records import TFRecordSource
+from ostinato.data.records import Dataset, TFRecordSource
 from ostinato.model.network import init_params
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_line
@@ -68,6 +69,19 @@ def describe_origin(origin: LoadedRun, workdir: Path) -> dict[str, Any]:
         "params_sha256": origin.params_sha256,
         **({"added": added} if added else {}),
     }
+
+
+def check_same_codec(old: Dataset, new: Dataset) -> None:
+    """Refuses old music whose rows mean something else than those of the new.
+
+    Raises:
+        UserError: the codecs differ, be it in their vocabularies or styles.
+    """
+    if old.codec.to_json() != new.codec.to_json():
+        raise UserError(
+            f"{old.path}: --old-dataset was prepared with another codec ({codec_line(old.codec)}) than {new.path} "
+            f"({codec_line(new.codec)}), vocabulary and styles included; prepare both with the same"
+        )
 
 
 def batches_with_old(

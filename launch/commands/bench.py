@@ -14,7 +14,7 @@ from ostinato.launch.commands.show import say
 class Bench:
     """Trains our LSTM on published benchmarks and shows it beside published models: ostinato bench rolls --data FOLDER.
 
-    All of it takes hours on a CPU. What is done is kept: the same command goes on from there.
+    All of it takes hours on a CPU. What is done is kept: the same command resumes there.
     """
 
     benchmark: tyro.conf.Positional[Literal["rolls"]]

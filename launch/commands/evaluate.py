@@ -10,6 +10,8 @@ from typing import Any, Literal
 import tyro
 
 from ostinato.configs.errors import UserError
+from ostinato.configs.schema import MAX_SEED, check_bounds
+from ostinato.launch.arguments import check_beam_options
 from ostinato.launch.commands.show import print_table, say
 
 
@@ -58,8 +60,9 @@ class Evaluate:
     def __post_init__(self) -> None:
         if self.num_samples < 0 or 0 < self.num_samples < 4:
             raise UserError(f"--num-samples {self.num_samples} must be 0, or at least 4 pieces to be compared")
-        if self.seed < 0 or self.batch_size < 1 or self.max_train_pieces < 0 or self.transpose_baselines < 0:
-            raise UserError("--seed, --max-train-pieces and --transpose-baselines are from 0 on, --batch-size from 1")
+        check_bounds(self, "seed", 0, MAX_SEED)
+        if self.batch_size < 1 or self.max_train_pieces < 0 or self.transpose_baselines < 0:
+            raise UserError("--max-train-pieces and --transpose-baselines are from 0 on, --batch-size from 1")
         if not 0 < self.temperature < math.inf:
             raise UserError(f"--temperature {self.temperature} must be above 0")
 
@@ -71,10 +74,7 @@ class Evaluate:
         from ostinato.launch.cache import cache_compilations, counts_of, index_of
         from ostinato.listen.analysis.results_file import read_listening
 
-        if self.beam_options:
-            from ostinato.beam_pipelines.runners import complete_beam_args
-
-            complete_beam_args(list(self.beam_options))  # one that Beam does not know is told now, not after an hour
+        check_beam_options("evaluate", self)
         listening = None if self.listening is None else read_listening(self.listening)
         dataset = Dataset.open(self.dataset)
         cache_compilations()

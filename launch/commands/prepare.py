@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from ostinato.configs.schema import PrepareConfig
+from ostinato.launch.arguments import check_beam_options
 from ostinato.launch.commands.show import say, show_manifest
 
 
@@ -31,6 +32,7 @@ class Prepare:
 
     def run(self) -> None:
         """Prepares the dataset and prints what it holds."""
+        check_beam_options("prepare", self)
         from ostinato.beam_pipelines.prepare import prepare
         from ostinato.launch.progress import shown
 

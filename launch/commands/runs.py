@@ -80,9 +80,9 @@ class RunsPlot:
 
         curves = {}
         for workdir in _runs_in(self.folder):
-            lines = [line for line in read_lines(workdir / FILE) if line["loss"] is not None]
+            lines = [line for line in read_lines(workdir / FILE) if line.get("loss") is not None]
             train, validation = (
-                [(line["step"], line["loss"]) for line in lines if line["split"] == split]
+                [(line["step"], line["loss"]) for line in lines if line.get("split") == split]
                 for split in ("train", "validation")
             )
             name = _name(workdir, self.folder)

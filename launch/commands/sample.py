@@ -29,7 +29,7 @@ class Sample:
     """The folder of a training run; with --again, where the run is now, if it was moved."""
     model: str = ""
     """Instead of --workdir, a simpler composer for comparison: markov:1 to markov:4 (Markov chains over rows of the
-    music), or rules (puts beats of the training pieces together anew). It learns from --dataset."""
+    music), or rules (recombines beats of the training pieces). It learns from --dataset."""
     dataset: Path | None = None
     """With --model: a folder that `ostinato prepare` wrote."""
     output: Path | None = None
@@ -42,7 +42,7 @@ class Sample:
     harmonise: str = ""
     """A MIDI file whose notes (or those of --melody) are kept, while other instruments are written around them."""
     fill: str = ""
-    """A MIDI file of which --fill-bars are written anew."""
+    """A MIDI file of which --fill-bars are rewritten."""
     stream: str = ""
     """Instead of --output, music without end: to a .mid file that can be opened at any moment, '-' or a named pipe or
     device (raw MIDI messages in time), or port:NAME, a live MIDI port (port: is the first; needs the extra `live`)."""
@@ -74,6 +74,7 @@ class Sample:
             made.output,
             origins=made.origins,
             found={name: str(Path(path).absolute()) for name, path in made.found.items()},
+            config=made.config,
             audio=self.audio_format if self.audio else None,
             soundfont=self.soundfont,
         )
@@ -93,11 +94,13 @@ class Sample:
         if self.workdir is None or self.output is None:
             missing = "--workdir" if self.workdir is None else "--output"
             raise UserError(f"{missing} is missing; see 'ostinato sample --help'")
+        if self.config.without_primer and not self.primer:
+            raise UserError("--without-primer leaves out what --primer gives; give both")
         inputs = self._inputs()
         run = load_run(self.workdir, self.checkpoint)
         pieces = dict(enumerate(_generate(run, self.config, inputs)))
         origins = {number: describe_origin(run, self.config, inputs, piece=number) for number in pieces}
-        return _Made(pieces, run.codec, self.output, origins, {"workdir": self.workdir, **inputs})
+        return _Made(pieces, run.codec, self.output, origins, {"workdir": self.workdir, **inputs}, self.config)
 
     def _compose(self) -> "_Made":
         """Returns new pieces of a baseline that knows a dataset."""
@@ -112,7 +115,7 @@ class Sample:
         dataset = Dataset.open(self.dataset)
         pieces = dict(enumerate(compose(self.model, dataset, self.config, counts=lambda: counts_of(dataset))))
         origins = {number: describe_composer(self.model, dataset, self.config, piece=number) for number in pieces}
-        return _Made(pieces, dataset.codec, self.output, origins, {"dataset": self.dataset})
+        return _Made(pieces, dataset.codec, self.output, origins, {"dataset": self.dataset}, self.config)
 
     def _again(self) -> "_Made":
         """Returns one piece, made again to the same bytes from its MIDI file or the JSON beside it.
@@ -122,6 +125,7 @@ class Sample:
                 differ.
         """
         from ostinato.launch.cache import cache_compilations
+        from ostinato.sample.finished import finished_piece
         from ostinato.sample.output import provenance
         from ostinato.sample.output.write import midi_bytes
 
@@ -137,9 +141,9 @@ class Sample:
         run = provenance.load_run(recipe, workdir)
         # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
         piece = _generate(run, config, inputs, num_pieces=number + 1)[number]
-        provenance.check_bytes(recipe, midi_bytes(run.codec.decode(piece.steps), origin))
+        provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), origin))
         output = self.output or self.again.parent / "again"
-        return _Made({number: piece}, run.codec, output, {number: origin}, {"workdir": workdir, **inputs})
+        return _Made({number: piece}, run.codec, output, {number: origin}, {"workdir": workdir, **inputs}, config)
 
     def _play(self) -> None:
         """Plays piece after piece to a file, a pipe or a port until nobody wants more."""
@@ -147,9 +151,11 @@ class Sample:
         from ostinato.sample.primers import load_primers
         from ostinato.sample.stream import endless_rows, open_sink, play
 
-        if self.workdir is None or self.output or self.again or self.model or self.harmonise or self.fill:
+        others = self.output, self.again, self.model, self.harmonise, self.fill, self.config.without_primer
+        if self.workdir is None or any(others):
             raise UserError(
-                "--stream goes with --workdir and --primer, not with --output, --again, --model, --harmonise, --fill"
+                "--stream goes with --workdir and --primer, not with --output, --again, --model, --harmonise, --fill, "
+                "--without-primer"
             )
         run = load_run(self.workdir, self.checkpoint)
         primers = load_primers(self.primer, run.codec, self.config)
@@ -171,13 +177,14 @@ class Sample:
 
 
 class _Made(NamedTuple):
-    """Pieces by number, and what is written beside them: how each was made, and where that was found."""
+    """Pieces by number, and what is written beside them: how each was made, where that was found, the options."""
 
     pieces: "Mapping[int, Generated]"
     codec: "Codec"
     output: Path
     origins: Mapping[int, dict[str, Any]]
     found: Mapping[str, str | Path]
+    config: SampleConfig
 
 
 def _generate(

@@ -1,5 +1,6 @@
 """`ostinato studio`."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +23,9 @@ class Studio:
         """Serves the studio until Ctrl-C or SIGTERM.
 
         Raises:
-            UserError: what it needs is not installed, there is no model, or the address cannot be used.
+            UserError: what it needs is not installed, there is no model, or address or folder cannot be used.
         """
+        from ostinato.data.atomic import make_folder
         from ostinato.launch.cache import cache_folder, load_run
         from ostinato.launch.extras import needs_extra
 
@@ -32,6 +34,10 @@ class Studio:
         config = self.config
         if config.soundfont is not None and not config.soundfont.is_file():
             raise UserError(f"{config.soundfont}: no such file; --soundfont takes a SoundFont (.sf2)")
+        if config.folder is not None:
+            make_folder(config.folder)
+            if not os.access(config.folder, os.W_OK | os.X_OK):
+                raise UserError(f"{config.folder}: cannot be written to; --folder takes one where pieces can be kept")
         run = load_run(self.workdir, config.checkpoint)
         serve(
             run,

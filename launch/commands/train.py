@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -10,6 +10,9 @@ from ostinato.configs.errors import ExitCode, StoppedError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.commands.show import say
+
+if TYPE_CHECKING:
+    from ostinato.train.loop import Result
 
 PRESET = tyro.extras.subcommand_type_from_defaults(
     {name: preset().train for name, preset in PRESETS.items()},
@@ -19,7 +22,7 @@ PRESET = tyro.extras.subcommand_type_from_defaults(
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Trains a model on a dataset, or goes on where an earlier run in the same workdir stopped."""
+    """Trains a model on a dataset, or resumes the run that is in the workdir."""
 
     dataset: Path
     """A folder that `ostinato prepare` wrote."""
@@ -103,4 +106,15 @@ class Train:
                 f"validation loss {result.initial_loss:.4f} at the start, "
                 f"{result.best_loss:.4f} at step {result.best_step}, the best"
             )
+        if result.step < result.num_steps:
+            say(f"{self.workdir}: {stopped_early(result, self.config.patience)}")
         say(f"{self.workdir}: {result.step} steps done; {losses}")
+
+
+def stopped_early(result: "Result", patience: int) -> str:
+    """Returns why a run ended before its last step, and what resumes it."""
+    return (
+        f"stopped early at step {result.step} of {result.num_steps}: the last {patience} validations (--patience "
+        f"{patience}) gained nothing over the loss {result.best_loss:.4f} of step {result.best_step}; "
+        "the same command with a larger --patience, or with --patience 0, resumes the run"
+    )

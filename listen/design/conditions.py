@@ -21,6 +21,7 @@ from ostinato.listen.design.prompts import Prompt
 from ostinato.listen.design.study import StudyError
 from ostinato.music.piece import DRUMS, Notes, Piece, make_piece
 from ostinato.sample.generate import generate
+from ostinato.sample.primers import Primer
 from ostinato.train.checkpoint import load_params
 
 RULES = "rules"
@@ -99,7 +100,7 @@ def continue_prompts(
     options = SampleConfig(
         num_pieces=len(prompts), num_seconds=config.clip_seconds, temperature=config.temperature, seed=seed
     )
-    written = generate(run.model, run.params, run.codec, options, [prompt.rows for prompt in prompts])
+    written = generate(run.model, run.params, run.codec, options, [Primer(prompt.rows) for prompt in prompts])
     trained_on = run.description.get("dataset", {}).get("fingerprint", "")
     return [run.codec.decode(piece.steps) for piece in written], facts | {
         "temperature": config.temperature,

@@ -25,6 +25,9 @@ from ostinato.train.run_metadata import CheckpointError
 SPEED_OPTIONS = ("batch_size",)
 """Options that do not change the music; they are not written down."""
 
+_LATER_OPTIONS = ("without_primer",)
+"""Options that version 0.1 did not have. They are written down where they are given: other pieces keep their bytes."""
+
 _KIND = "ostinato"
 _PARTS = ("generator", "version", "params_sha256", "step", "seed", "piece", "options", "inputs")
 
@@ -63,6 +66,10 @@ def describe_origin(
         piece: its number.
     """
     options = {name: value for name, value in dataclasses.asdict(config).items() if name not in SPEED_OPTIONS}
+    options["tempo"] = int(config.tempo) if config.tempo % 1 == 0 else config.tempo  # 90, as version 0.1 wrote it
+    for name in _LATER_OPTIONS:
+        if not options[name]:
+            del options[name]
     return {
         "generator": _KIND,
         "version": importlib.metadata.version("ostinato"),

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.configs.schema import SampleConfig
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece
+from ostinato.sample.finished import finished_piece, num_given_notes
 from ostinato.sample.generate import Generated
 from ostinato.sample.output.audio import AudioFormat, write_audio
 from ostinato.sample.output.gallery import PAGE, gallery_page
@@ -30,6 +32,7 @@ def write_pieces(
     *,
     origins: Mapping[int, dict[str, Any]],
     found: Mapping[str, str],
+    config: SampleConfig,
     audio: AudioFormat | None,
     soundfont: Path | None,
 ) -> list[Path]:
@@ -43,6 +46,7 @@ def write_pieces(
         output: the folder; made if needed.
         origins: of each piece, from `describe_origin`; it becomes the text of the MIDI file.
         found: where the run and the other inputs are, for the JSON beside each MIDI file.
+        config: with which they were generated.
         audio: how the sound is written; None writes none.
         soundfont: for the sound; None is the default one.
     """
@@ -50,16 +54,16 @@ def write_pieces(
     _remove_earlier(output)
     paths, entries = [], []
     for number, generated in pieces.items():
-        piece = codec.decode(generated.steps)
+        piece = finished_piece(generated, codec, config)
         path = output / f"piece-{number:03d}.mid"
         data = midi_bytes(piece, origins[number])
         write_atomically(path, data)
         write_atomically(path.with_suffix(".json"), provenance_json(origins[number], found, data))
-        primer = codec.decode(generated.steps[: generated.num_primer_steps])
-        roll = draw_piano_roll(
-            piece, path.with_suffix(".png"), title=path.stem, primer_end_tick=primer.end_tick or None
-        )
-        entry = {"file": path.name, "picture": path.with_suffix(".png").name, **_describe(piece, primer, generated)}
+        primer_end, num_given = generated.primer_end, num_given_notes(generated, codec)
+        if config.without_primer:
+            primer_end, num_given = 0, 0
+        roll = draw_piano_roll(piece, path.with_suffix(".png"), title=path.stem, primer_end_tick=primer_end or None)
+        entry = {"file": path.name, "picture": path.with_suffix(".png").name, **_describe(piece, num_given, generated)}
         if audio:
             entry["sound"] = path.with_suffix(f".{audio}").name
             write_audio(piece, output / entry["sound"], soundfont=soundfont)
@@ -76,14 +80,14 @@ def midi_bytes(piece: Piece, origin: Mapping[str, Any]) -> bytes:
     return midi.write(piece, text=origin_text(origin))
 
 
-def _describe(piece: Piece, primer: Piece, generated: Generated) -> dict[str, Any]:
+def _describe(piece: Piece, num_given: int, generated: Generated) -> dict[str, Any]:
     """Returns what the list and the page say about a piece."""
     programs = np.unique(piece.notes.program).tolist()
     tempo_us = piece.tempos.us_per_quarter if len(piece.tempos.tick) else np.array([DEFAULT_TEMPO_US])
     numerator, denominator = piece.meters.numerator, piece.meters.denominator
     return {
         "notes": piece.num_notes,
-        "primer_notes": primer.num_notes,
+        "primer_notes": num_given,
         "seconds": round(piece.duration_s, 3),
         "quarters_per_minute": sorted({round(60e6 / us) for us in tempo_us.tolist()}),
         "meters": list(
@@ -98,7 +102,7 @@ def _describe(piece: Piece, primer: Piece, generated: Generated) -> dict[str, An
 def _figures(generated: Generated) -> dict[str, Any]:
     """Returns what the sampler says about a piece beside its rows: every number, truth or word of `Generated`."""
     values = generated._asdict()
-    del values["num_primer_steps"], values["ended"]
+    del values["num_primer_steps"], values["primer_end"], values["ended"]
     return {name: value for name, value in values.items() if isinstance(value, int | float | bool | str)}
 
 

@@ -37,7 +37,11 @@ def test_an_output_that_cannot_be_is_said_in_a_line(tmp_path, capsys, output):
         (["--output", "s3://"], "'s3://' is not the name of a folder"),
         (["--runner"], "--runner: expected one argument"),
         (["--direct_num_workers=many"], "--direct_num_workers: invalid int value: 'many'"),
-        (["--dircet_num_workers=2"], "unknown options --dircet_num_workers=2"),
+        (
+            ["--dircet_num_workers=2"],
+            "unknown option --dircet_num_workers; see 'ostinato prepare --help' and Beam's own",
+        ),
+        (["--min-note", "3"], "unknown option --min-note (perhaps --min-notes);"),
         (["--labels", "nowhere.csv"], "nowhere.csv: cannot be read"),
         (["--split", "80", "10"], "--split needs 3 values"),
         (["--split", "90", "10", "10"], "three percentages that add up to 100"),

@@ -30,6 +30,9 @@ def refused(arguments):
         ([*TRAIN, "debug", "--hidden-size=7"], "unknown option --hidden-size (perhaps --model.hidden-size);"),
         (["sample", "--no-adio"], "unknown option --no-adio (perhaps --no-audio or --audio); see"),
         (["studio", "a", "--prot", "8"], "unknown option --prot (perhaps --port); see 'ostinato studio --help'"),
+        (["sample", "--seconds", "3"], "unknown option --seconds (perhaps --num-seconds);"),
+        (["sample", "--out", "a"], "unknown option --out (perhaps --output);"),
+        ([*TRAIN, "debug", "--batch-size", "4"], "unknown option --batch-size (perhaps --data.batch-size);"),
         (["sample", "--frobnicate"], "unknown option --frobnicate; see 'ostinato sample --help'"),
         (["runs", "plot", "--frob"], "unknown option --frob; see 'ostinato runs plot --help'"),
         # a value of another type, too few of them, or none of the choices
@@ -59,6 +62,9 @@ def refused(arguments):
         (["runs", "list", "a", "b"], "unknown word 'b'; see 'ostinato runs list --help'"),
         # what the configurations say of their values
         ([*TRAIN, "debug", "--data.batch-size", "0"], "batch_size 0 must be at least 1"),
+        ([*TRAIN, "debug", "--seed", str(2**63)], f"seed {2**63} must be between 0 and {2**63 - 1}"),
+        (["sample", "--seed", str(2**70)], f"seed {2**70} must be between 0 and {2**63 - 1}"),
+        (["evaluate", *TRAIN[1:], "--output", "c", "--seed", str(2**63)], f"seed {2**63} must be between 0 and"),
         ([*TRAIN, "debug", "--accumulate", "3"], "batch_size 8 cannot be split into accumulate 3 parts"),
         (["evaluate", *TRAIN[1:], "--output", "c", "--num-samples", "2"], "--num-samples 2 must be 0, or at least 4"),
     ],

@@ -36,6 +36,12 @@ def test_temperature_sharpens_and_flattens():
         np.testing.assert_allclose(_shares(_params(temperature)), expected / expected.sum(), atol=1e-3)
 
 
+def test_temperature_0_always_takes_the_likeliest_allowed_value_and_of_equals_the_first():
+    assert _shares(_params(0.0)).tolist() == [1, 0, 0, 0]
+    assert _shares(_params(0.0), allowed=ALL.at[0, 0].set(False)).tolist() == [0, 1, 0, 0]
+    assert _shares(_params(0.0, top_k=3, top_p=0.9, min_p=0.1), logits=LOGITS[:, jnp.array([3, 0, 0, 1])])[1] == 1
+
+
 def test_top_k_keeps_the_likeliest_values():
     np.testing.assert_allclose(_shares(_params(top_k=2)), [2 / 3, 1 / 3, 0, 0], atol=1e-3)
     np.testing.assert_allclose(_shares(_params(top_k=99)), [0.5, 0.25, 0.15, 0.1], atol=1e-3)

@@ -9,6 +9,7 @@ from ostinato.music.piece import DRUMS
 from ostinato.music.score_rows import END, METER, REST, START, TEMPO
 from ostinato.sample.controls import make_controls
 from ostinato.sample.parse import parse_key
+from ostinato.sample.primers import Primer
 from tests.midi_files import tune
 from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
 
@@ -85,6 +86,20 @@ def test_a_lean_to_a_key_is_weaker_than_a_rule_and_stronger_than_nothing(model):
     assert 0 < share_outside(key="C major", key_bias=2.0) < share_outside() - 0.15
 
 
+def test_temperature_0_writes_the_likeliest_piece_whatever_the_seed(model):
+    one, *others = write(model, num_pieces=8, num_notes=20, temperature=0.0)
+    others += write(model, num_pieces=8, num_notes=20, temperature=0.0, seed=7)
+    others += write(model, num_pieces=8, num_notes=20, top_k=1, loop_guard=0)
+    assert all(np.array_equal(one.steps, other.steps) for other in others)
+
+
+def test_temperature_0_may_be_that_of_one_field(model):
+    pieces = _pieces(write(model, num_pieces=8, num_notes=60, field_temperature=(("velocity", 0.0),)))
+    assert len({tuple(piece.notes.pitch) for piece in pieces}) == 8
+    free = _pieces(write(model, num_pieces=8, num_notes=60))
+    assert sum(len(set(piece.notes.velocity)) for piece in pieces) < sum(len(set(p.notes.velocity)) for p in free)
+
+
 def test_only_the_instruments_asked_for_play(model):
     pieces = write(model, num_pieces=8, num_notes=60, instruments=("Violin", "42", "drums"))
     programs = [set(piece.notes.program) for piece in _pieces(pieces)]
@@ -102,7 +117,7 @@ def test_a_single_note_of_a_single_instrument_is_enough(model):
 @pytest.mark.parametrize("length", [{"num_bars": 3}, {"num_seconds": 6.0}])
 @pytest.mark.parametrize("primed", [False, True])
 def test_a_piece_is_as_long_as_asked_for_and_no_note_hangs_over(model, length, primed):
-    primer = [SCORE.encode(tune(3))[:20]] if primed else []
+    primer = [Primer(SCORE.encode(tune(3))[:20])] if primed else []
     pieces = write(model, primer, num_pieces=8, tempo=120, meter="3/4", **length)
     assert_legal(pieces)
     for generated, piece in zip(pieces, _pieces(pieces), strict=True):

@@ -14,6 +14,7 @@ from ostinato.model.network import MusicModel, init_params, initial_carry, nll
 from ostinato.music import midi
 from ostinato.music.score_rows import END, REST, START
 from ostinato.sample.generate import generate
+from ostinato.sample.primers import Primer
 from ostinato.sample.step import WIDTHS
 from tests.midi_files import tune
 from tests.sample.tiny_models import NOTES, SCORE, tiny_model
@@ -25,7 +26,7 @@ def score_model():
 
 
 def _generate(score_model, primers=(), **options):
-    return generate(*score_model, SCORE, SampleConfig(**options), primers)
+    return generate(*score_model, SCORE, SampleConfig(**options), [Primer(steps) for steps in primers])
 
 
 @pytest.fixture(scope="module")

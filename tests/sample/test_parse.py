@@ -16,11 +16,29 @@ def test_keys_are_tonics_with_modes_or_lists_of_notes():
     assert set(_names("a minor")) == {"A", "B", "C", "D", "E", "F", "G", "Ab"}
     assert _names("Bb natural-minor") == _names("Bb natural minor") == ["C", "C#", "Eb", "F", "F#", "Ab", "Bb"]
     assert _names("C,E,G") == ["C", "E", "G"]
-    assert _names("cb") == ["B"]
+    assert _names("C, Cb") == ["C", "B"]
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("Dm", "D minor"),
+        ("A♭ major", "Ab major"),
+        ("Bb", "Bb major"),
+        ("bb minor", "Bb minor"),
+        ("F#m", "F# minor"),
+        ("f♯min", "F# minor"),
+        ("CM", "C major"),
+        ("b", "B major"),
+        ("E flat minor", "Eb minor"),
+    ],
+)
+def test_keys_are_understood_as_musicians_write_them(short, long):
+    assert _names(short) == _names(long)
 
 
 def test_pitches_are_numbers_or_names():
-    assert [parse_pitch(text) for text in ("0", "60", "C4", "a4", "Bb-1", "G9")] == [0, 60, 60, 69, 10, 127]
+    assert [parse_pitch(text) for text in ("0", "60", "C4", "a4", "B♭-1", "G9")] == [0, 60, 60, 69, 10, 127]
     for wrong in ("C", "128", "-1", "Ab9", "H4"):
         with pytest.raises(ValueError, match="is neither a MIDI note number"):
             parse_pitch(wrong)

@@ -17,13 +17,13 @@ def file(tmp_path):
 
 
 def test_a_primer_is_as_many_notes_as_are_asked_for(file):
-    (primer,) = load_primers(file, SCORE, SampleConfig(primer_notes=10))
+    ((primer, _),) = load_primers(file, SCORE, SampleConfig(primer_notes=10))
     assert SCORE.count_notes(primer).sum() == 10
     np.testing.assert_array_equal(primer, SCORE.encode(tune(1))[: len(primer)])
 
 
 def test_a_primer_is_the_bars_that_are_asked_for(file):
-    (primer,) = load_primers(file, SCORE, SampleConfig(primer_start=3, primer_bars=2))
+    ((primer, _),) = load_primers(file, SCORE, SampleConfig(primer_start=3, primer_bars=2))
     notes, whole = SCORE.decode(primer).notes, SCORE.quantise(tune(1)).notes
     inside = (whole.onset >= 2 * 96) & (whole.onset < 4 * 96)
     np.testing.assert_array_equal(notes.pitch, whole.pitch[inside])
@@ -31,7 +31,7 @@ def test_a_primer_is_the_bars_that_are_asked_for(file):
 
 
 def test_a_primer_is_in_the_tempo_meter_and_style_that_are_asked_for(file):
-    (primer,) = load_primers(file, SCORE, SampleConfig(primer_bars=2, tempo=60, meter="3/4", style="wild"))
+    ((primer, _),) = load_primers(file, SCORE, SampleConfig(primer_bars=2, tempo=60, meter="3/4", style="wild"))
     piece = SCORE.decode(primer)
     assert primer[1, 2] == 1
     assert piece.tempos.us_per_quarter.tolist() == [1_000_000]
@@ -39,15 +39,23 @@ def test_a_primer_is_in_the_tempo_meter_and_style_that_are_asked_for(file):
     assert (primer[:, 1] == TEMPO).sum() == 1
 
 
-def test_bars_that_are_not_there_are_refused_with_the_file(file):
-    with pytest.raises(ValueError, match=r"tune\.mid: there are no bars 9 to 108"):
-        load_primers(file, SCORE, SampleConfig(primer_start=9, primer_bars=100))
+def test_a_bar_that_is_not_there_is_refused_with_the_file(file):
+    with pytest.raises(ValueError, match=r"tune\.mid: there are no bars 90 to 189"):
+        load_primers(file, SCORE, SampleConfig(primer_start=90, primer_bars=100))
+
+
+def test_bars_after_the_end_of_the_file_are_rests_and_are_told(file, caplog):
+    caplog.set_level("INFO", "ostinato")
+    (short,), (long,) = (load_primers(file, SCORE, SampleConfig(primer_bars=bars)) for bars in (10, 20))
+    np.testing.assert_array_equal(short.steps, long.steps)
+    assert (short.end, long.end) == (10 * 96, 20 * 96)
+    assert "bars; those up to bar 20 are rests" in caplog.text
 
 
 def test_primers_come_from_a_folder_in_order(tmp_path):
     write_tunes(tmp_path, 3)
     primers = load_primers(str(tmp_path), SCORE, SampleConfig(num_pieces=2))
     assert len(primers) == 2
-    np.testing.assert_array_equal(primers[1], SCORE.encode(tune(1))[: len(primers[1])])
+    np.testing.assert_array_equal(primers[1].steps, SCORE.encode(tune(1))[: len(primers[1].steps)])
     with pytest.raises(ValueError, match="neither a MIDI file"):
         load_primers(str(tmp_path / "nothing"), SCORE, SampleConfig())

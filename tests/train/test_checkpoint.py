@@ -144,6 +144,14 @@ def test_arrays_that_cannot_be_read_are_one_error_and_nothing_of_it_comes_later(
     assert not capfd.readouterr().err
 
 
+def test_a_description_that_says_nothing_is_damaged(saved):
+    (saved / "checkpoints/7/run/metadata").write_text("{}")
+    with pytest.raises(
+        CheckpointError, match=r"checkpoints/7: 'run' does not say config, codec, .*; there is no other"
+    ):
+        load_params(saved)
+
+
 def test_arrays_of_another_shape_are_refused_with_their_names(saved, dataset, config):
     config = replace(config, model={"hidden_size": 8})
     init = make_state_init(make_model(config.model, dataset.codec), make_optimizer(config.optimizer, 10), 4)

@@ -128,7 +128,7 @@ def test_training_stops_when_validation_no_longer_gains_and_the_count_survives_a
     )
     whole = train(config, dataset, tmp_path / "whole")
     assert whole.finished
-    assert whole.step == whole.best_step + 2 * 3 < 100
+    assert whole.step == whole.best_step + 2 * 3 < whole.num_steps == 100
     losses = {record["step"]: record["loss"] for record in read_metrics(tmp_path / "whole", "validation")}
     assert all(loss > whole.best_loss for step, loss in losses.items() if step > whole.best_step)
     # Stop between the first and the last of the three measurements without gain.
@@ -138,6 +138,8 @@ def test_training_stops_when_validation_no_longer_gains_and_the_count_survives_a
     for workdir in (tmp_path / "whole", tmp_path / "parts"):
         assert saved_steps(workdir) == [whole.best_step, whole.step]
         assert (load_params(workdir).step, load_params(workdir, "latest").step) == (whole.best_step, whole.step)
+    more_patience = replace(config, patience=4)
+    assert train(more_patience, dataset, workdir, should_stop=after(whole.step + 1)).step == whole.step + 1
 
 
 def test_checkpoint_every_adds_checkpoints_between_validations(dataset, config, tmp_path):

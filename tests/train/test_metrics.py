@@ -49,6 +49,10 @@ def test_a_line_that_was_cut_by_a_crash_is_dropped_and_damage_is_named(tmp_path)
     (tmp_path / "metrics.jsonl").write_text("{{\n")
     with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be read"):
         read_lines(tmp_path / "metrics.jsonl")
+    for wrong in ("7", "[]", "null", "{}"):
+        (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{wrong}\n')
+        with pytest.raises(UserError, match=r"metrics\.jsonl: line 2 is not a JSON object with a step"):
+            read_lines(tmp_path / "metrics.jsonl")
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path):

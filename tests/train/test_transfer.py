@@ -4,12 +4,13 @@ import jax
 import numpy as np
 import pytest
 
+from ostinato.configs.errors import UserError
 from ostinato.train.checkpoint import load_params
 from ostinato.train.loop import train
 from ostinato.train.run_metadata import CheckpointError
 from ostinato.train.runs import show
 from ostinato.train.transfer import batches_with_old
-from tests.train.conftest import after, make_dataset, read_metrics, replace
+from tests.train.conftest import TRAIN_LENGTHS, VALIDATION_LENGTHS, after, make_dataset, read_metrics, replace
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,13 @@ def test_another_network_or_codec_is_refused_with_the_flags_that_make_it_fit(pre
         train(config, other, tmp_path / "run", init_from=pretrained[0])
 
 
+def test_old_music_of_another_vocabulary_is_refused_at_once(dataset, config, tmp_path):
+    old = make_dataset(tmp_path / "old", (5, 6))
+    with pytest.raises(UserError, match=r"old: --old-dataset was prepared with another codec \(notes"):
+        train(replace(config, data={"old_share": 0.5}), dataset, tmp_path / "run", old_dataset=old)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_share_of_each_batch_is_old_music(dataset, config):
     data = replace(config, data={"old_share": 0.25}).data
     source, old = dataset.source("train"), dataset.source("validation")
@@ -76,7 +84,7 @@ def test_a_share_of_each_batch_is_old_music(dataset, config):
 
 
 def test_old_music_is_part_of_what_a_run_is(dataset, config, tmp_path):
-    old = make_dataset(tmp_path / "old", tuple(range(5, 12)))
+    old = make_dataset(tmp_path / "old", TRAIN_LENGTHS[::-1], VALIDATION_LENGTHS)
     mixed = replace(config, data={"old_share": 0.5}, num_steps=5)
     train(mixed, dataset, tmp_path / "run", old_dataset=old)
     assert load_params(tmp_path / "run", "latest").description["old_dataset"]["fingerprint"] == old.fingerprint

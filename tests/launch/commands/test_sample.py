@@ -54,6 +54,25 @@ def test_a_midi_file_alone_is_enough_when_the_run_and_the_primer_are_named(folde
     assert (tmp_path / "again/piece-000.mid").read_bytes() == alone.read_bytes()
 
 
+def test_only_what_is_new_is_written_and_made_again(folder, tmp_path, refused):
+    options = ["--num-pieces", "2", "--num-notes", "24", "--seed", "3", "--primer-bars", "12", "--tempo", "72.5"]
+    primer = ["--primer", folder / "primers/tune-001.mid"]
+    for name, more in (("whole", []), ("new", ["--without-primer"])):
+        assert _sample("--workdir", folder / "run", "--output", tmp_path / name, *options, *primer, *more) == 0
+    whole, new = (midi.read((tmp_path / name / "piece-000.mid").read_bytes()) for name in ("whole", "new"))
+    first = whole.notes.onset >= 12 * 4 * whole.ticks_per_quarter
+    assert new.num_notes == first.sum() == 24
+    assert (whole.notes.onset[first] - new.notes.onset == 12 * 4 * whole.ticks_per_quarter).all()
+    assert whole.tempos.us_per_quarter.tolist() == new.tempos.us_per_quarter.tolist() == [round(60e6 / 72.5)]
+    listed = json.loads((tmp_path / "new/pieces.json").read_text())["pieces"][0]
+    assert (listed["notes"], listed["primer_notes"]) == (24, 0)
+    assert _sample("--again", tmp_path / "new/piece-000.mid", "--output", tmp_path / "again") == 0
+    assert (tmp_path / "again/piece-000.mid").read_bytes() == (tmp_path / "new/piece-000.mid").read_bytes()
+    run = ["--workdir", folder / "run", "--without-primer"]
+    assert "leaves out what --primer gives" in refused("sample", *run, "--output", tmp_path / "x")
+    assert "not with" in refused("sample", *run, *primer, "--stream", tmp_path / "x.mid")
+
+
 def test_another_model_or_primer_is_refused(folder, tmp_path, refused):
     file = folder / "music/piece-000.mid"
     other = write_run(tmp_path / "other", untrained(seed=2))

@@ -1,5 +1,6 @@
 """The flags of `ostinato studio`: mistakes are one line."""
 
+import os
 import socket
 
 import pytest
@@ -25,6 +26,19 @@ def test_a_port_that_is_taken_is_named(workdir, refused):
 
 def test_a_prefix_that_is_no_path_is_named(workdir, refused):
     assert "--prefix 'a b' must be a path" in refused("studio", workdir, "--prefix", "a b")
+
+
+def test_a_folder_that_cannot_be_made_is_named(workdir, tmp_path, refused):
+    (tmp_path / "file").touch()
+    assert f"{tmp_path}/file/pieces: Not a directory" in refused(
+        "studio", workdir, "--folder", tmp_path / "file/pieces"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_to_is_named(workdir, tmp_path, refused):
+    tmp_path.chmod(0o500)
+    assert f"{tmp_path}: cannot be written to" in refused("studio", workdir, "--folder", tmp_path)
 
 
 def test_a_soundfont_that_is_not_there_is_named(workdir, tmp_path, refused):
