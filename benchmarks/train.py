@@ -242,7 +242,7 @@ def main(options: Options) -> None:
         if "input" in chosen:
             ratios |= _measure_input(bench, shapes[0], 10 if options.smoke else 200)  # the quickest step needs most
         if "start" in chosen:
-            _measure_start(bench, shapes[-1] if options.smoke else shapes[3])
+            _measure_start(bench, max(shapes, key=lambda shape: (shape.hidden_size, shape.sequence_length)))
     print(json.dumps({"ratios": {label: round(one, 3) for label, one in ratios.items()}}))
 
 

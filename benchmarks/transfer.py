@@ -126,11 +126,13 @@ def table_of(rows: Sequence[Row], corpus: str, notes_p: Float[np.ndarray, " p"])
         if row.method == SCRATCH.name and not is_new:
             continue
         nats_sp = row.nats_sp[corpus]
-        pair = (nats_sp, scratch.get(row.k)) if is_new else (rows[0].nats_sp["old"], nats_sp)
-        is_compared = row.k and (not is_new or (row.k in scratch and row.method != SCRATCH.name))
+        difference = ["", ""]
+        if row.k and not is_new:
+            difference = _difference(rows[0].nats_sp["old"], nats_sp, notes_p)
+        elif row.k in scratch and row.method != SCRATCH.name:
+            difference = _difference(nats_sp, scratch[row.k], notes_p)
         seeds = ", ".join(f"{nats / notes_p.sum():.3f}" for nats in nats_sp.sum(1)) if row.k else ""
-        line = [str(row.k), row.method, f"{nats_sp.mean(0).sum() / notes_p.sum():.3f}", seeds]
-        line += _difference(*pair, notes_p) if is_compared else ["", ""]
+        line = [str(row.k), row.method, f"{nats_sp.mean(0).sum() / notes_p.sum():.3f}", seeds, *difference]
         if is_new:
             line += [f"{row.learning_rate:g}", ", ".join(map(str, row.best_steps))] if row.k else ["", ""]
         cells.append(line)
