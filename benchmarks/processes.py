@@ -18,6 +18,17 @@ KEEP_ALL = ("--duplicates", "keep", "--min-notes", "1")
 """What `prepare` is compared with writes every file, so that it does too; its time to find duplicates counts."""
 
 
+_MEASURED = """
+import json, resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024], file)
+sys.exit(code)
+"""
+"""A small process that starts the command: Linux counts for a process the memory of the one that it was forked from."""
+
+
 class Cost(NamedTuple):
     """What a command took."""
 
@@ -45,17 +56,18 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     Raises:
         RuntimeError: it failed; with the end of what it wrote to standard error.
     """
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+    with tempfile.NamedTemporaryFile() as used:
         start_s = time.monotonic()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
+        measured = [sys.executable, "-c", _MEASURED, used.name, *command]
+        done = subprocess.run(
+            measured, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
+        )
         wall_s = time.monotonic() - start_s
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        errors.seek(0)
-        if process.returncode:
-            raise RuntimeError(f"{' '.join(command)[:300]}: exit code {process.returncode}\n{errors.read()[-2000:]}")
-        return Cost(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss / 1024, output.read())
+        if done.returncode:
+            last = done.stderr[-2000:]
+            raise RuntimeError(f"{' '.join(command)[:300]}: exit code {done.returncode}\n{last}")
+        cpu_s, peak_mb = json.load(used)
+    return Cost(cpu_s, wall_s, peak_mb, done.stdout)
 
 
 def prepare(inputs: Sequence[Path], output: Path, *options: str) -> Prepared:
