@@ -1,6 +1,7 @@
 """MIDI files for the benchmarks: real ones off their archives, and as many altered copies of them as are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,19 @@ from ostinato.beam_pipelines.inputs.sources import find_units, read_unit
 MAX_FILE_BYTES = 16 << 20
 
 
-def load(sources: Sequence[str | Path]) -> list[bytes]:
-    """Returns the bytes of all MIDI files that can be read, in the order of their names."""
+def load(sources: Sequence[str | Path], count: int | None = None) -> list[bytes]:
+    """Returns the bytes of all MIDI files that can be read, by name; or of about `count`, evenly spread."""
     inputs = [one for unit in find_units(map(str, sources)) for one in read_unit(unit, max_bytes=MAX_FILE_BYTES)]
-    return [one.data for one in sorted(inputs, key=lambda one: one.name) if not one.reason]
+    blobs = [one.data for one in sorted(inputs, key=lambda one: one.name) if not one.reason]
+    return blobs if count is None else blobs[:: max(1, len(blobs) // count)]
 
 
-def sample(blobs: Sequence[bytes], count: int) -> list[bytes]:
-    """Returns about `count` files, evenly spread."""
-    return list(blobs[:: max(1, len(blobs) // count)])
-
-
-def write(blobs: Sequence[bytes], folder: Path) -> list[Path]:
-    """Writes files to a new folder and returns their paths, in order."""
+def write(blobs: Sequence[bytes], folder: Path) -> Path:
+    """Writes files to a new folder and returns it."""
     folder.mkdir(parents=True)
-    paths = [folder / f"{number:05d}.mid" for number in range(len(blobs))]
-    for path, data in zip(paths, blobs, strict=True):
-        path.write_bytes(data)
-    return paths
+    for number, data in enumerate(blobs):
+        (folder / f"{number:05d}.mid").write_bytes(data)
+    return folder
 
 
 def write_altered(blobs: Sequence[bytes], folder: Path, count: int, *, files_per_folder: int) -> list[Path]:
@@ -37,19 +33,19 @@ def write_altered(blobs: Sequence[bytes], folder: Path, count: int, *, files_per
 
     They are the given files and altered copies of them, shuffled: each folder is much like any other.
     """
-    num_copies = -(-count // len(blobs)) + 1  # one more, since files that symusic refuses have no copies
-    order = iter(np.random.default_rng(0).permutation(num_copies * len(blobs)).tolist())
-    folders = []
-    for begin in range(0, count, files_per_folder):
-        chosen: list[bytes] = []
-        while len(chosen) < min(files_per_folder, count - begin):
-            copy, number = divmod(next(order), len(blobs))
-            data = alter(blobs[number], seed=copy) if copy else blobs[number]
-            if data:
-                chosen.append(data)
-        folders.append(folder / f"{begin:06d}")
-        write(chosen, folders[-1])
-    return folders
+    files = _shuffled_copies(blobs, -(-count // len(blobs)) + 1)  # one more, since symusic refuses some files
+    return [
+        write(list(islice(files, files_per_folder)), folder / f"{begin:06d}")
+        for begin in range(0, count, files_per_folder)
+    ]
+
+
+def _shuffled_copies(blobs: Sequence[bytes], num_copies: int) -> Iterator[bytes]:
+    for drawn in np.random.default_rng(0).permutation(num_copies * len(blobs)).tolist():
+        copy, number = divmod(drawn, len(blobs))
+        data = alter(blobs[number], seed=copy) if copy else blobs[number]
+        if data:
+            yield data
 
 
 def alter(data: bytes, *, seed: int) -> bytes:

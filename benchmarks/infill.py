@@ -8,17 +8,18 @@ for each row of the four bars after those by which attempts were ranked; for har
 minutes a piece on one core.
 """
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import tyro
 from jaxtyping import Bool, Int
 
-from ostinato.benchmarks.prepared import console, make_table
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
+from ostinato.launch.commands.show import print_table, say
 from ostinato.model.network import initial_carry, nll
 from ostinato.music.bars import bar_lines, ticks_of_bars
 from ostinato.music.codec import Codec
@@ -41,33 +42,34 @@ class Judged(NamedTuple):
     """Per row."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--dataset", type=Path, required=True)
-    parser.add_argument("--pieces", type=int, default=8)
-    parser.add_argument("--particles", type=int, default=32)
-    arguments = parser.parse_args()
-    run, dataset = load_params(arguments.run), Dataset.open(arguments.dataset)
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    run: Path
+    dataset: Path
+    pieces: int = 8
+    particles: int = 32
+
+
+def main(options: Options) -> None:
+    """Prints a table."""
+    run, dataset = load_params(options.run), Dataset.open(options.dataset)
     codec = run.codec
-    if "fill" not in codec.grammar.controls:
-        raise SystemExit(f"{arguments.run}: has the {codec.name} codec, which cannot fill")
     source = dataset.source("test")
     pieces = [codec.decode(source[i].steps) for i in range(len(source))]
     least = 2 * (1 + HOLE_BARS + LOOK_AHEAD_BARS + JUDGED_BARS)
-    pieces = [piece for piece in pieces if len(bar_lines(piece)) > least][: arguments.pieces + 1]
+    pieces = [piece for piece in pieces if len(bar_lines(piece)) > least][: options.pieces + 1]
     found: dict[str, list[Judged]] = {}
     for number, piece in enumerate(pieces[:-1]):
-        for name, judged in _fillings(run, codec, piece, pieces[number + 1], arguments.particles).items():
-            found.setdefault(f"bars: {name}", []).append(judged)
-        for name, judged in _harmonies(run, codec, piece, pieces[number + 1], arguments.particles).items():
-            found.setdefault(f"voices: {name}", []).append(judged)
-        console.print(f"{number + 1} of {len(pieces) - 1} pieces", highlight=False)
-    table = make_table(f"{len(pieces) - 1} held-out pieces, {arguments.particles} particles", ["", "F1", "nats"])
-    for name, judged in found.items():
-        mean = np.mean(judged, axis=0)
-        table.add_row(name, f"{mean[0]:.3f}", f"{mean[1]:.3f}")
-    console.print(table)
+        for kind, judge in (("bars", _fillings), ("voices", _harmonies)):
+            for name, judged in judge(run, codec, piece, pieces[number + 1], options.particles).items():
+                found.setdefault(f"{kind}: {name}", []).append(judged)
+        say(f"{number + 1} of {len(pieces) - 1} pieces")
+    means = {name: np.mean(judged, axis=0) for name, judged in found.items()}
+    print_table(
+        f"{len(pieces) - 1} held-out pieces, {options.particles} particles",
+        ["", "F1", "nats"],
+        [(name, f"{agreement:.3f}", f"{nats:.3f}") for name, (agreement, nats) in means.items()],
+    )
 
 
 def _fillings(run: LoadedRun, codec: Codec, piece: Piece, other: Piece, particles: int) -> dict[str, Judged]:
@@ -178,4 +180,4 @@ def _chosen(piece: Piece, which: Bool[np.ndarray, " n"]) -> Piece:
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Options, description=__doc__))

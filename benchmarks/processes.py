@@ -1,98 +1,92 @@
-"""Runs a command and measures it with every process that it starts (Linux).
+"""Commands that are measured with all processes that they start, and where the alternatives' libraries are (Linux)."""
 
-Processes that their parent did not wait for count too: this process adopts and reaps them.
-"""
-
-import contextlib
-import ctypes
+import json
 import os
-import resource
+import shutil
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import psutil
+ENVIRONMENTS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato" / "alternatives"
+"""May hold an environment for each library that is not installed here."""
 
-PERIOD_S = 0.1
-"""Memory is read so often. The kernel keeps each process's peak, so that only growth just before its end is missed."""
+KEEP_ALL = ("--duplicates", "keep", "--min-notes", "1")
+"""What `prepare` is compared with writes every file, so that it does too; its time to find duplicates counts."""
 
-_PR_SET_CHILD_SUBREAPER = 36
+
+_MEASURED = """
+import json, resource, subprocess, sys
+code = subprocess.run(sys.argv[2:]).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024], file)
+sys.exit(code)
+"""
+"""A small process that starts the command: Linux counts for a process the memory of the one that it was forked from."""
 
 
 class Cost(NamedTuple):
     """What a command took."""
 
     cpu_s: float
-    """User and system time of all processes, until the last has ended."""
+    """User and system time of it and of all processes that were waited for."""
     wall_s: float
-    """Until the last has ended, too; to PERIOD_S."""
-    main_peak_mb: float
-    """Largest resident memory of the process that was started."""
-    child_peak_mb: float
-    """The largest of any other process."""
+    peak_mb: float
+    """Resident memory of the largest process."""
     output: str
     """What was written to standard output."""
 
 
-def run(command: Sequence[str]) -> Cost:
-    """Runs a command to its end.
+class Prepared(NamedTuple):
+    """What a run of `ostinato prepare` took and what came out."""
+
+    cost: Cost
+    manifest: dict[str, Any]
+    rejected: set[str]
+    """Paths."""
+
+
+def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:
+    """Runs a command to its end, in this process's environment or another.
 
     Raises:
         RuntimeError: it failed; with the end of what it wrote to standard error.
     """
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    cpu_s, start_s = _children_cpu_s(), time.monotonic()
-    peaks: dict[int, float] = {}
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
+    with tempfile.NamedTemporaryFile() as used:
+        start_s = time.monotonic()
+        measured = [sys.executable, "-c", _MEASURED, used.name, *command]
+        done = subprocess.run(
+            measured, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
         )
-        while process.poll() is None or _have_adopted():
-            peaks |= _peaks_mb(process.pid)
-            time.sleep(PERIOD_S)
         wall_s = time.monotonic() - start_s
-        output.seek(0)
-        errors.seek(0)
-        if process.returncode:
-            last = errors.read().decode(errors="replace")[-2000:]
-            raise RuntimeError(f"{' '.join(command)[:300]}: exit code {process.returncode}\n{last}")
-        main_peak_mb = peaks.pop(process.pid, 0.0)
-        return Cost(
-            cpu_s=_children_cpu_s() - cpu_s,
-            wall_s=wall_s,
-            main_peak_mb=main_peak_mb,
-            child_peak_mb=max(peaks.values(), default=0.0),
-            output=output.read().decode(),
-        )
+        if done.returncode:
+            last = done.stderr[-2000:]
+            raise RuntimeError(f"{' '.join(command)[:300]}: exit code {done.returncode}\n{last}")
+        cpu_s, peak_mb = json.load(used)
+    return Cost(cpu_s, wall_s, peak_mb, done.stdout)
 
 
-def _children_cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def prepare(inputs: Sequence[Path], output: Path, *options: str) -> Prepared:
+    """Runs `ostinato prepare` in processes of its own and removes the dataset."""
+    ostinato = str(Path(sys.executable).with_name("ostinato"))
+    cost = run([ostinato, "prepare", "--midi", *map(str, inputs), "--output", str(output), *options])
+    manifest = json.loads((output / "manifest.json").read_text())
+    rejected = {json.loads(line)["path"] for line in (output / "rejects.jsonl").read_text().splitlines()}
+    shutil.rmtree(output)
+    return Prepared(cost, manifest, rejected)
 
 
-def _have_adopted() -> bool:
-    """Waits for the adopted processes that have ended, so that their time is counted; tells whether any goes on."""
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return False
-        if not pid:
-            return True
-
-
-def _peaks_mb(leader: int) -> dict[int, float]:
-    """Returns the peak of every process of a session."""
-    peaks = {}
-    for process in psutil.process_iter():
-        # One that has just ended, or is a zombie, has nothing left to say.
-        with contextlib.suppress(psutil.Error, OSError, IndexError):
-            if os.getsid(process.pid) == leader:
-                peaks[process.pid] = (
-                    int(Path(f"/proc/{process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
-                )
-    return peaks
+def find_python(module: str) -> tuple[str, str]:
+    """Returns an interpreter that can import the module, or nothing and why not."""
+    reason = ""
+    for python in (ENVIRONMENTS / module / "bin" / "python", Path(sys.executable)):
+        if python.exists():
+            done = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True, check=False)
+            if not done.returncode:
+                return str(python), ""
+            reason = done.stderr.strip().splitlines()[-1]
+    return "", reason

@@ -6,51 +6,81 @@ Shows how many test pieces share windows of eight frames with training pieces, i
 the model of column A (JSB only, some minutes) and scores it also without the test pieces that share any.
 """
 
-import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ostinato.benchmarks.prepared import console, make_table
+import numpy as np
+import tyro
+
 from ostinato.benchmarks.rolls.fit import fit
 from ostinato.benchmarks.rolls.model import measure
-from ostinato.benchmarks.rolls.overlap import shared_windows
-from ostinato.benchmarks.rolls.read import FILES, Rolls, read_rolls
+from ostinato.benchmarks.rolls.read import FILES, Roll, Rolls, read_rolls
 from ostinato.benchmarks.rolls.recipes import RECIPES
+from ostinato.launch.commands.show import print_table, say
 
 WINDOW_FRAMES = 8
 
+_Window = tuple[tuple[int, ...], ...]
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--fit", action="store_true")
-    arguments = parser.parse_args()
-    table = make_table(
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    data: Path
+    """The folder of the piano rolls."""
+    fit: bool = False
+    """Train the model of JSB's column A, too."""
+
+
+def main(options: Options) -> None:
+    """Prints a table, and the scores if they are asked for."""
+    sets = {name: read_rolls(options.data, name) for name in FILES}
+    rows = []
+    for name, rolls in sets.items():
+        same, any_key = (shared_windows(rolls.test, rolls.train, any_key=any_key) for any_key in (False, True))
+        sharing = sum(share > 0 for share in any_key)
+        rows.append([name, str(len(any_key)), str(sharing), *(f"{np.mean(shares):.3f}" for shares in (same, any_key))])
+    print_table(
         f"Test pieces and the windows of {WINDOW_FRAMES} frames that they share with training pieces",
         ["", "pieces", "share any", "the same key, mean share", "any key, mean share"],
+        rows,
     )
-    sets = {name: read_rolls(arguments.data, name) for name in FILES}
-    any_key: dict[str, list[float]] = {}
-    for name, rolls in sets.items():
-        same = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=False)
-        any_key[name] = shares = shared_windows(rolls.test, rolls.train, WINDOW_FRAMES, any_key=True)
-        sharing = sum(share > 0 for share in shares)
-        means = (f"{sum(values) / len(values):.3f}" for values in (same, shares))
-        table.add_row(name, str(len(shares)), str(sharing), *means)
-    console.print(table)
-    if arguments.fit:
-        _fit_and_score(sets["jsb"], any_key["jsb"])
+    if options.fit:
+        _fit_and_score(sets["jsb"])
 
 
-def _fit_and_score(rolls: Rolls, shares: list[float]) -> None:
+def _fit_and_score(rolls: Rolls) -> None:
     recipe = RECIPES["jsb", "frame"]
     fitted = fit(rolls, recipe, seed=0)
+    shares = shared_windows(rolls.test, rolls.train, any_key=True)
     alone = [piece for piece, share in zip(rolls.test, shares, strict=True) if not share]
     score = measure(fitted.params, alone, recipe)
-    console.print(
+    say(
         f"JSB, seed 0: {fitted.test.nats_per_frame:.3f} nats a frame on all {len(shares)} test pieces, "
         f"{score.nats_per_frame:.3f} on the {len(alone)} that share no window"
     )
 
 
+def shared_windows(
+    pieces: Sequence[Roll], others: Sequence[Roll], num_frames: int = WINDOW_FRAMES, *, any_key: bool
+) -> list[float]:
+    """Returns for each piece which share of its windows of `num_frames` frames occurs in one of the others.
+
+    With `any_key` a transposed window is the same one. A piece that is shorter than a window shares 0.
+    """
+    seen = {window for piece in others for window in _windows(piece, num_frames, any_key=any_key)}
+    found = ([window in seen for window in _windows(piece, num_frames, any_key=any_key)] for piece in pieces)
+    return [sum(one) / max(len(one), 1) for one in found]
+
+
+def _windows(piece: Roll, num_frames: int, *, any_key: bool) -> Iterator[_Window]:
+    frames = [np.flatnonzero(frame).tolist() for frame in piece]
+    for start in range(len(frames) - num_frames + 1):
+        window = frames[start : start + num_frames]
+        # The lowest key of the first frame that is not silent moves with the music.
+        origin = next((keys[0] for keys in window if keys), 0) if any_key else 0
+        yield tuple(tuple(key - origin for key in keys) for keys in window)
+
+
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Options, description=__doc__))

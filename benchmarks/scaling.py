@@ -6,21 +6,17 @@ earlier one stopped. Prints tables and draws docs/scaling.svg and docs/devices.s
 plan-cuda, and some 25 minutes of CPU time, most of it the TPU's compiler.
 """
 
-import argparse
 import dataclasses
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
+import tyro
 
-matplotlib.use("svg")  # before pyplot is there
-from matplotlib import pyplot as plt
-
+from ostinato.benchmarks import figures
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.records import write_atomically
@@ -70,16 +66,22 @@ def with_value(config: TrainConfig, axis: str, value: int) -> TrainConfig:
     return dataclasses.replace(config, **{part: dataclasses.replace(getattr(config, part), **{field: value})})
 
 
+def along(target: str, axis: str) -> list[tuple[int, Point]]:
+    """Returns the values along one axis, each with its point."""
+    base, values = sweep_of(target)
+    return [(value, Point(target, with_value(base, axis, value))) for value in values[axis]]
+
+
 def all_points() -> Iterator[Point]:
     """Yields every point, those whose compilers are quick first."""
     for target in ("a100:8", "h100:8", CPU, "v5e:4x4", "v5p:2x2x2"):
-        base, sweep = sweep_of(target)
+        base, _ = sweep_of(target)
         yield Point(target, base)
         if target != CPU:
             yield Point(target, with_value(base, "batch", FEW_ROWS))
         if target in (*SWEPT, CPU):
-            for axis, values in sweep.items():
-                yield from (Point(target, with_value(base, axis, value)) for value in values)
+            for axis in AXES:
+                yield from (point for _, point in along(target, axis))
 
 
 def measure(point: Point, folder: Path) -> dict[str, Any]:
@@ -101,22 +103,23 @@ def us_per_row(report: dict[str, Any], point: Point, seconds: float) -> float:
 
 def draw_sizes(folder: Path, output: Path) -> None:
     """Draws the time of a row over each size."""
-    figure, panels = plt.subplots(1, len(AXES), figsize=(13, 3.6), sharey=True)
+    figure, panels = figures.new_figure(len(AXES), 13, 3.6, sharey=True)
     curves = [("one CPU core, measured", CPU, "measured_s", "C0o-"), ("one CPU core, predicted", CPU, "step_s", "C0o:")]
     curves += [(f"{target}, planned", target, "step_s", f"C{1 + n}s-") for n, target in enumerate(SWEPT)]
     for axis, panel in zip(AXES, panels, strict=True):
         for label, target, key, style in curves:
-            base, values = sweep_of(target)
-            points = [Point(target, with_value(base, axis, value)) for value in values[axis]]
-            reports = [measure(point, folder) for point in points]
-            known = [n for n, report in enumerate(reports) if report["compiles"]]
-            costs = [us_per_row(reports[n], points[n], reports[n][key]) for n in known]
-            panel.plot([values[axis][n] for n in known], costs, style, label=label, markersize=4)
+            measured = [(value, point, measure(point, folder)) for value, point in along(target, axis)]
+            known = [
+                (value, us_per_row(report, point, report[key]))
+                for value, point, report in measured
+                if report["compiles"]
+            ]
+            panel.plot(*zip(*known, strict=True), style, label=label, markersize=4)
         panel.set_yscale("log")
         _by_powers_of_two(panel, axis)
     panels[0].set_ylabel("µs of a device for each row")
     panels[0].legend(fontsize=7)
-    _save(figure, output)
+    figures.save(figure, output)
 
 
 def device_scaling(target: str, folder: Path) -> list[dict[str, Any]]:
@@ -131,34 +134,28 @@ def device_scaling(target: str, folder: Path) -> list[dict[str, Any]]:
     return scaling(points, reduce_s.__getitem__, batch_size=base.data.batch_size)
 
 
-def show_devices(folder: Path) -> None:
-    """Prints the efficiency, and what of a step is the all-reduce."""
-    rows = []
-    for target in LINKED:
-        found = device_scaling(target, folder)
-        rows += [
-            [target, "batch grows", *(f"{one['weak']:.0%}" for one in found)],
-            [target, "batch shared", *("" if one["strong"] is None else f"{one['strong']:.0%}" for one in found)],
-            [target, "all-reduce ms", *(f"{one['all_reduce_s'] * 1e3:.1f}" for one in found)],
-        ]
-    devices = [f"{one['num_devices']}" for one in device_scaling(LINKED[0], folder)]
-    print_table("The preset lakh on ever more devices: efficiency", ["", "", *devices], rows, words=(0, 1))
-
-
-def draw_devices(folder: Path, output: Path) -> None:
-    """Draws how well devices are used as they become more."""
-    figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
+def show_devices(folder: Path, output: Path) -> None:
+    """Prints and draws how well devices are used as they become more, and what of a step is the all-reduce."""
+    figure, panels = figures.new_figure(2, 9, 3.4, sharey=True)
     batch = sweep_of(LINKED[0])[0].data.batch_size
     titles = {"weak": "the batch grows with the devices", "strong": f"batch {batch} shared out"}
+    found = {target: device_scaling(target, folder) for target in LINKED}
+    rows = []
     for panel, (kind, title) in zip(panels, titles.items(), strict=True):
-        for target in LINKED:
-            found = [one for one in device_scaling(target, folder) if one[kind] is not None]
-            panel.plot([one["num_devices"] for one in found], [one[kind] for one in found], "o-", label=target, ms=4)
+        for target, points in found.items():
+            known = [(one["num_devices"], one[kind]) for one in points if one[kind] is not None]
+            panel.plot(*zip(*known, strict=True), "o-", label=target, ms=4)
+            rows.append([target, title, *("" if one[kind] is None else f"{one[kind]:.0%}" for one in points)])
         panel.set(title=title, ylim=(0, 1.05))
         _by_powers_of_two(panel, "devices")
+    rows += [
+        [target, "all-reduce ms", *(f"{one['all_reduce_s'] * 1e3:.1f}" for one in found[target])] for target in found
+    ]
+    devices = [f"{one['num_devices']}" for one in found[LINKED[0]]]
+    print_table("The preset lakh on ever more devices: efficiency", ["", "", *devices], rows, words=(0, 1))
     panels[0].set_ylabel("efficiency")
     panels[0].legend(fontsize=8)
-    _save(figure, output)
+    figures.save(figure, output)
 
 
 def _by_powers_of_two(panel: Any, label: str) -> None:
@@ -168,29 +165,21 @@ def _by_powers_of_two(panel: Any, label: str) -> None:
     panel.grid(alpha=0.3)
 
 
-def _save(figure: Any, output: Path) -> None:
-    figure.tight_layout()
-    # The same numbers give the same file; letters stay text, which is smaller.
-    with matplotlib.rc_context({"svg.hashsalt": output.name, "svg.fonttype": "none"}):
-        figure.savefig(output, metadata={"Date": None})
-
-
 def show_sizes(folder: Path) -> None:
     """Prints the points of the sweeps."""
-    rows = []
-    for target in (CPU, *SWEPT):
-        base, values = sweep_of(target)
-        for axis in AXES:
-            for value in values[axis]:
-                point = Point(target, with_value(base, axis, value))
-                rows.append([target, axis, f"{value:,}", *_figures(measure(point, folder), point)])
+    rows = [
+        [target, axis, f"{value:,}", *_figures(measure(point, folder), point)]
+        for target in (CPU, *SWEPT)
+        for axis in AXES
+        for value, point in along(target, axis)
+    ]
     heading = ["", "size", "", "ms a step", "measured", "us a row", "bound by", "of peak", "GiB"]
     print_table("One size changed at a time", heading, rows, words=(0, 1))
 
 
 def _figures(report: dict[str, Any], point: Point) -> list[str]:
     if not report["compiles"]:
-        return ["does not fit"]
+        return ["does not fit", *[""] * 5]
     measured_s, step_s = report.get("measured_s"), report["step_s"]
     return [
         f"{step_s * 1e3:.1f}",
@@ -202,27 +191,25 @@ def _figures(report: dict[str, Any], point: Point) -> list[str]:
     ]
 
 
-def main() -> int:
-    """Makes the points that are not there yet, prints the tables and draws the plots."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="keeps the points")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the plots go")
-    options = parser.parse_args()
+def main(folder: tyro.conf.Positional[Path], docs: Path = Path("docs")) -> None:
+    """Makes the points that are not there yet, prints the tables and draws the plots.
+
+    Args:
+        folder: keeps the points.
+        docs: where the plots go.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    options.folder.mkdir(parents=True, exist_ok=True)
-    options.docs.mkdir(exist_ok=True)
-    points = sorted(dict.fromkeys(all_points()), key=lambda point: point.target != CPU)
-    on_cpu = sum(point.target == CPU for point in points)
-    for point in points[:on_cpu]:  # before compilers keep the machine busy
-        measure(point, options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    docs.mkdir(exist_ok=True)
+    points = list(dict.fromkeys(all_points()))
+    for point in (point for point in points if point.target == CPU):  # before compilers keep the machine busy
+        measure(point, folder)
     with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
-        list(pool.map(lambda point: measure(point, options.folder), points[on_cpu:]))
-    show_sizes(options.folder)
-    show_devices(options.folder)
-    draw_sizes(options.folder, options.docs / "scaling.svg")
-    draw_devices(options.folder, options.docs / "devices.svg")
-    return 0
+        list(pool.map(lambda point: measure(point, folder), points))
+    show_sizes(folder)
+    show_devices(folder, docs / "devices.svg")
+    draw_sizes(folder, docs / "scaling.svg")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    tyro.cli(main, description=__doc__)

@@ -38,17 +38,23 @@ def keep_apart(new: Dataset, old: Dataset) -> Apart:
     Raises:
         UserError: a held-out piece of the new collection shares its group with a piece of the old one.
     """
-    sources = [new.source(split) for split in new.splits] + [old.source(split) for split in old.splits]
-    group = _groups([record.steps for source in sources for record in map(source.__getitem__, range(len(source)))], new)
-    of_source = np.split(group, np.cumsum([len(source) for source in sources])[:-1])
-    of_split = dict(zip(new.splits, of_source, strict=False))
-    held_out = set(np.concatenate([of_split[split] for split in HELD_OUT]).tolist())
-    of_old = np.concatenate(of_source[len(new.splits) :])
-    both = held_out & set(of_old.tolist())
+    sources = [(dataset, dataset.source(split), split) for dataset in (new, old) for split in dataset.splits]
+    group = _groups([source[i].steps for _, source, _ in sources for i in range(len(source))], new.codec).tolist()
+    train: list[int] = []
+    held_out, of_old = set(), []
+    for dataset, source, split in sources:
+        names, group = group[: len(source)], group[len(source) :]
+        if dataset is old:
+            of_old += names
+        elif split in HELD_OUT:
+            held_out.update(names)
+        else:
+            train = names
+    both = held_out.intersection(of_old)
     if both:
         raise UserError(f"{old.path}: holds music that is held out in {new.path} ({len(both)} groups of pieces)")
-    free = [number for number, name in enumerate(of_split["train"].tolist()) if name not in held_out]
-    return Apart(free, len(of_split["train"]) - len(free), len(of_old))
+    free = [number for number, name in enumerate(train) if name not in held_out]
+    return Apart(free, len(train) - len(free), len(of_old))
 
 
 def write_subset(
@@ -74,13 +80,12 @@ def _records(dataset: Dataset, split: str, numbers: Int[np.ndarray, " p"]) -> li
     return [source[number] for number in numbers.tolist()]
 
 
-def _groups(pieces: Sequence[np.ndarray], dataset: Dataset) -> Int[np.ndarray, " n"]:
+def _groups(pieces: Sequence[np.ndarray], codec: Codec) -> Int[np.ndarray, " n"]:
     """Returns a number for each piece that it shares with those that hold the same or nearly the same music."""
-    found = [_fingerprint(steps, dataset.codec) for steps in pieces]
-    numbers = np.arange(len(found))
+    found = [_fingerprint(codec.decode(steps)) for steps in pieces]
     columns = Columns(
-        rank=numbers,
-        num_notes=np.array([dataset.codec.count_notes(steps).sum() for steps in pieces], np.int64),
+        rank=np.arange(len(found)),
+        num_notes=np.array([codec.count_notes(steps).sum() for steps in pieces], np.int64),
         whole=np.array([one.whole for one in found], np.uint64),
         parts=np.concatenate([one.parts for one in found]),
         num_parts=np.array([len(one.parts) for one in found]),
@@ -90,8 +95,7 @@ def _groups(pieces: Sequence[np.ndarray], dataset: Dataset) -> Int[np.ndarray, "
     return relate(columns).group
 
 
-def _fingerprint(steps: np.ndarray, codec: Codec) -> Fingerprints:
-    piece: Piece = codec.decode(steps)
+def _fingerprint(piece: Piece) -> Fingerprints:
     notes = piece.notes
     tracks = [Notes(*(column[notes.program == program] for column in notes)) for program in np.unique(notes.program)]
     return fingerprint(piece, tracks)

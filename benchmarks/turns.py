@@ -36,18 +36,6 @@ class Turns(NamedTuple):
     losses: list[float]
     """Of the last step of each round."""
 
-    @property
-    def median_cpu_s(self) -> float:
-        return median(self.cpu_s)
-
-    @property
-    def median_wall_s(self) -> float:
-        return median(self.wall_s)
-
-    @property
-    def median_page_faults(self) -> float:
-        return median(self.page_faults)
-
 
 def measure(variants: Mapping[str, Variant], *, num_rounds: int, round_s: float) -> dict[str, Turns]:
     """Returns what the variants took. Each runs for about `round_s` seconds in every round, and nothing runs beside it.

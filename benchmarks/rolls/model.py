@@ -9,12 +9,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 from jaxtyping import Bool, Float, Int, Key, UInt8
 
 from ostinato.benchmarks.rolls import network
 from ostinato.benchmarks.rolls.chord_head import Choices, ChordHead, choice_nll, init_chord_head, list_choices
-from ostinato.benchmarks.rolls.frame_head import FrameHead, frame_nll, init_frame_head
 from ostinato.benchmarks.rolls.network import Regularisation
 from ostinato.benchmarks.rolls.read import NUM_KEYS, Roll
 from ostinato.benchmarks.rolls.recipes import Recipe
@@ -23,6 +23,13 @@ from ostinato.benchmarks.rolls.streams import Steps, cut, lay_out
 from ostinato.model.recurrent import LayerParams, State
 
 Carry = tuple[State, ...]
+
+
+class FrameHead(NamedTuple):
+    """Column A, 88 independent Bernoulli outputs a frame: logits = features @ kernel + bias."""
+
+    kernel: Float[Array, "h k"]
+    bias: Float[Array, " k"]
 
 
 class Parameters(NamedTuple):
@@ -49,7 +56,8 @@ def init_parameters(key: Key[Array, ""], recipe: Recipe) -> Parameters:
     layer_key, head_key = jax.random.split(key)
     layers = network.init_layers(layer_key, recipe.hidden_size, recipe.num_layers)
     if recipe.column == "frame":
-        return Parameters(layers, init_frame_head(head_key, recipe.hidden_size))
+        kernel = jax.nn.initializers.lecun_normal()(head_key, (recipe.hidden_size, NUM_KEYS))
+        return Parameters(layers, FrameHead(kernel, jnp.full(NUM_KEYS, -3.0)))
     return Parameters(layers, init_chord_head(head_key, recipe.hidden_size, recipe.head_size, NUM_KEYS))
 
 
@@ -92,8 +100,9 @@ def sum_nats(
         params.layers, chunk.inputs_tbk, chunk.shifts_tb, chunk.starts_tb, carry, regularisation, key
     )
     if isinstance(params.head, FrameHead):
-        nats_tb = frame_nll(params.head, features_tbh, chunk.targets_tbk)
-        return jnp.sum(jnp.where(chunk.real_tb, nats_tb, 0)), carry
+        logits_tbk = features_tbh @ params.head.kernel + params.head.bias[None, None]
+        nats_tbk = optax.sigmoid_binary_cross_entropy(logits_tbk, chunk.targets_tbk.astype(jnp.float32))
+        return jnp.sum(jnp.where(chunk.real_tb[..., None], nats_tbk, 0)), carry
     assert chunk.choices is not None, "made for the other column"
     nats_m = choice_nll(
         params.head,

@@ -1,13 +1,22 @@
-import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ostinato.benchmarks.transfer import SMOKE, run
+from ostinato.benchmarks import transfer_runs
+from ostinato.benchmarks.transfer import SMOKE, Row, collect, draw, ratios, run, table_of
 from ostinato.benchmarks.transfer_data import Apart, keep_apart, write_subset
-from ostinato.benchmarks.transfer_page import draw, markdown_table, new_rows, old_rows, ratios, summarise
-from ostinato.benchmarks.transfer_runs import FINE_TUNED, METHODS, SCRATCH, Effort, Task, open_bench, small_config
+from ostinato.benchmarks.transfer_runs import (
+    FINE_TUNED,
+    METHODS,
+    SCRATCH,
+    Bench,
+    Effort,
+    Task,
+    small_config,
+    small_runs,
+)
 from tests.evaluation.pieces import CODEC, tunes, write_pieces
 
 
@@ -60,62 +69,61 @@ def test_each_step_sees_as_much_new_music_beside_old_music():
     assert both.batch_size * (1 - both.old_share) == plain.batch_size
 
 
-def test_the_figures_are_means_over_seeds_and_of_each_seed_the_best_learning_rate_counts(datasets, tmp_path):
-    new, old = datasets
-    bench = open_bench(tmp_path, new, old, keep_apart(new, old), SMOKE)
-    num_notes = {name: held.material.notes_p for name, held in bench.held_out.items()}
+def test_the_figures_are_means_over_seeds_and_of_each_seed_the_best_learning_rate_counts(tmp_path):
+    notes_p = {"new": np.array([10.0, 20.0, 30.0]), "old": np.array([40.0, 20.0])}
 
     def outcome(new_nats: float, old_nats: float, loss: float = 1.0) -> dict[str, Any]:
-        nats = {"new": new_nats * num_notes["new"], "old": old_nats * num_notes["old"]}
-        return {
-            "steps": 4,
-            "best_step": 2,
-            "validation_loss": loss,
-            "nats": {name: column.tolist() for name, column in nats.items()},
-        }
+        nats = {"new": new_nats * notes_p["new"], "old": old_nats * notes_p["old"]}
+        return {"steps": 4, "best_step": 2, "validation_loss": loss, "nats": nats}
 
-    summary = summarise(
-        bench,
-        outcome(5.0, 1.0),
-        [
-            (Task(10, SCRATCH, 0, 4e-3), outcome(4.0, 9.0, loss=3.0)),
-            (Task(10, SCRATCH, 0, 2e-3), outcome(3.0, 9.0, loss=2.0)),
-            (Task(10, SCRATCH, 1, 2e-3), outcome(3.5, 9.0, loss=2.5)),
-            (Task(10, FINE_TUNED, 0, 1e-3), outcome(2.0, 1.5)),
-            (Task(10, FINE_TUNED, 1, 1e-3), outcome(3.0, 1.7)),
-        ],
-    )
-    scratch, tuned = summary["rows"]
-    assert scratch["learning_rate"] == 2e-3
-    assert scratch["validation_loss_by_learning_rate"] == {"0.004": 3.0, "0.002": 2.0}
-    assert scratch["new"]["seeds"] == pytest.approx([3.0, 3.5])
-    assert tuned["new"]["nats_per_note"] == pytest.approx(2.5)
-    assert tuned["new"]["less_than_scratch"]["nats_per_note_less"] == pytest.approx(0.75)
-    assert tuned["old"]["less_than_before"]["nats_per_note_less"] == pytest.approx(-0.6)
-    assert ratios(summary) == {"k = 10: nats per note, from scratch over fine-tuned": 1.3}
-    for heading, cells in (new_rows(summary), old_rows(summary)):
-        assert all(len(row) == len(heading) for row in cells)
-        assert markdown_table(heading, cells).count("\n") == len(cells) + 2
-    assert new_rows(summary)[1][2][:5] == ["10", "fine-tuned", "2.500", "2.000, 3.000", "0.750"]
-    assert old_rows(summary)[1][1][1:5] == ["fine-tuned", "1.600", "1.500, 1.700", "0.600"]
-    draw(summary, tmp_path / "one.svg")
-    draw(summary, tmp_path / "two.svg")
+    before = Row(0, "pretrained", np.nan, [4], {name: one[None] for name, one in outcome(5.0, 1.0)["nats"].items()})
+    rows = [
+        before,
+        *collect(
+            [
+                (Task(10, SCRATCH, 0, 4e-3), outcome(4.0, 9.0, loss=3.0)),
+                (Task(10, SCRATCH, 0, 2e-3), outcome(3.0, 9.0, loss=2.0)),
+                (Task(10, SCRATCH, 1, 2e-3), outcome(3.5, 9.0, loss=2.5)),
+                (Task(10, FINE_TUNED, 0, 1e-3), outcome(2.0, 1.5)),
+                (Task(10, FINE_TUNED, 1, 1e-3), outcome(3.0, 1.7)),
+            ]
+        ),
+    ]
+    assert ratios(rows) == {"k = 10: nats per note, from scratch over fine-tuned": 1.3}
+    heading, cells = table_of(rows, "new", notes_p["new"])
+    assert [len(line) for line in cells] == [len(heading)] * 3
+    assert cells[0][:4] == ["0", "pretrained", "5.000", ""]
+    assert cells[1] == ["10", "from scratch", "3.250", "3.000, 3.500", "", "", "0.002", "2, 2"]
+    assert cells[2][:6] == ["10", "fine-tuned", "2.500", "2.000, 3.000", "0.750", "0.750–0.750"]  # noqa: RUF001
+    heading, cells = table_of(rows, "old", notes_p["old"])
+    assert [len(line) for line in cells] == [len(heading)] * 2
+    assert cells[1][1:5] == ["fine-tuned", "1.600", "1.500, 1.700", "0.600"]
+    draw(rows, notes_p, tmp_path / "one.svg")
     assert "from scratch" in (tmp_path / "one.svg").read_text()
-    json.dumps(summary)
+
+
+def test_the_first_seed_tries_the_learning_rates_and_the_others_have_the_best(monkeypatch):
+    effort = SMOKE._replace(methods=(FINE_TUNED, METHODS[2]), num_steps=((10, 2), (30, 2)))
+    bench = Bench(Path(), *[None] * 3, effort, {})
+    monkeypatch.setattr(transfer_runs, "run_task", lambda _, task: {"validation_loss": task.learning_rate})
+    tasks = [
+        (task.num_pieces, task.seed, task.method.old_share, task.learning_rate) for task, _ in small_runs(bench, (1, 2))
+    ]
+    first = [(k, 0, *one) for k in (10, 30) for one in ((0.0, 3e-3), (0.0, 1e-3), (0.5, 1e-3))]
+    assert tasks == [*first, (30, 1, 0.0, 1e-3), (30, 1, 0.5, 1e-3)]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_benchmark_runs_and_does_nothing_twice(datasets, tmp_path):
     new, old = datasets
-    effort = SMOKE._replace(methods=SMOKE.methods[1:3])
-    summary = run(tmp_path, new, old, effort, seeds=[1])
-    assert [(row["k"], row["method"]) for row in summary["rows"]] == [(2, method.name) for method in effort.methods]
-    assert summary["rows"][1]["learning_rate"] == summary["rows"][0]["learning_rate"], "that of fine-tuning"
-    assert all(np.isfinite(row[name]["nats_per_note"]) for row in summary["rows"] for name in ("new", "old"))
+    effort = SMOKE._replace(methods=SMOKE.methods[1:2])
+    _, rows = run(tmp_path, new, old, effort, seeds=[1])
+    assert [(row.k, row.method) for row in rows[1:]] == [(2, "fine-tuned")]
+    assert all(np.isfinite(nats_sp).all() for row in rows for nats_sp in row.nats_sp.values())
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/outcome.json")}
-    assert len(written) == 3
-    assert run(tmp_path, new, old, effort, seeds=[1]) == summary
+    assert len(written) == 2
+    run(tmp_path, new, old, effort, seeds=[1])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/outcome.json")} == written
     with pytest.raises(ValueError, match="was trained with other settings"):
         run(tmp_path, new, old, effort._replace(pretrain_steps=8), seeds=[1])

@@ -99,6 +99,7 @@ def test_a_dataset_without_a_held_out_split_is_a_line_in_the_report(run, tmp_pat
     assert "pieces that it has been trained on" in summary(document)[0]
 
 
+@pytest.mark.slow
 def test_without_samples_there_are_neither_statistics_nor_originality(run, tmp_path):
     dataset = write_pieces(tmp_path / "data", train=tunes(*range(6)), validation=tunes(6, 7))
     document = evaluated(dataset, tmp_path, run, num_samples=0)
@@ -107,6 +108,7 @@ def test_without_samples_there_are_neither_statistics_nor_originality(run, tmp_p
     assert not (tmp_path / "copies").exists()
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_run_is_measured_before_and_after(run, tmp_path):
     dataset = write_pieces(tmp_path / "data", train=tunes(*range(6)), test=tunes(6, 7))
     tuned = shutil.copytree(run, tmp_path / "tuned")
@@ -123,6 +125,7 @@ def test_a_fine_tuned_run_is_measured_before_and_after(run, tmp_path):
     assert "the new corpus, data (test)" in page
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_name_are_told_apart_and_one_that_was_imported_has_no_paper_table(run, tmp_path):
     other = write_run(tmp_path / run.name, untrained(codec=CODEC, seed=2))
     dataset = write_pieces(tmp_path / "data", train=tunes(*range(6)), test=tunes(6, 7))

@@ -18,30 +18,10 @@ DEADLINE_S = 240.0
 """No test waits longer for a process; a busy machine needs some of it."""
 
 TINY = [
-    "debug",
-    "--model.hidden-size",
-    "16",
-    "--model.embedding-size",
-    "8",
-    "--model.head-size",
-    "8",
-    "--model.dropout",
-    "0.3",
-    "--data.batch-size",
-    "4",
-    "--data.sequence-length",
-    "8",
-    "--optimizer.schedule",
-    "constant",
-    "--optimizer.warmup-steps",
-    "2",
-    "--patience",
-    "0",
-    "--log-every",
-    "1",
-]
-
-
+    "debug", "--model.hidden-size", "16", "--model.embedding-size", "8", "--model.head-size", "8",
+    "--model.dropout", "0.3", "--data.batch-size", "4", "--data.sequence-length", "8",
+    "--optimizer.schedule", "constant", "--optimizer.warmup-steps", "2", "--patience", "0", "--log-every", "1",
+]  # fmt: skip
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000  # linux/sched.h
 NEVER = ("", -1, signal.SIGKILL)
 

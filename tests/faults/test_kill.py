@@ -52,7 +52,7 @@ def test_a_kill_at_any_moment_of_a_save_changes_no_bit(forker, data, straight, t
     assert len(saving) > 20
     middle = saving[len(saving) // 3 : -len(saving) // 3]
     killed = 0
-    for number in middle[:: max(1, len(middle) // 8)]:
+    for number in middle[:: max(1, len(middle) // 5)]:
         workdir = tmp_path / str(number)
         first = forker.run(*train(data, workdir, *few), die_at=(str(workdir), number, signal.SIGKILL))
         killed += first.code() == -signal.SIGKILL  # threads may come in another order, and all be done before

@@ -118,9 +118,6 @@ def test_folders_that_are_wrong_are_named_in_one_line(refused, tmp_path, trained
     assert not new.exists()
     for output in (tmp_path / "file/sub", tmp_path / "file"):
         assert str(output) in refused("train", "--dataset", data, "--workdir", output, "debug")
-        assert str(output) in refused(
-            "sample", "--workdir", run, "--output", output, "--num-pieces", "1", "--num-notes", "4"
-        )
         assert str(output) in refused("export", run, output)
         assert str(output) in refused("runs", "plot", run, "--output", output)
 
@@ -151,6 +148,7 @@ def test_a_finished_run_is_shown_and_not_trained_again(capsys, trained):
     assert re.search(r"run +│ finished +│ +6 ", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_evaluate_measures_every_split_beside_the_baselines(trained, tmp_path, capsys):
     base = ["evaluate", "--workdir", str(trained / "run"), "--dataset", str(trained / "data"), "--num-samples", "0"]
     assert main([*base, "--output", str(tmp_path / "a"), "--batch-size", "8"]) == ExitCode.FINISHED

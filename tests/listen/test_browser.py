@@ -1,12 +1,6 @@
 """The listening test in a real browser: desktop and phone, mouse and keyboard, with and without JavaScript."""
 
-import contextlib
-import http.client
-import http.server
 import re
-import threading
-from typing import ClassVar
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -313,59 +307,6 @@ def test_a_clip_that_does_not_come_is_said_and_holds_nobody_up(browser, address)
     page.get_by_role("button", name="Continue").click()
     page.get_by_text("2 of 6").wait_for()
     page.close()
-
-
-class _Proxy(http.server.BaseHTTPRequestHandler):
-    """A reverse proxy that shows the study below a path of its own site, and takes that path off."""
-
-    upstream = ""
-    outside: ClassVar[list[str]] = []
-
-    def _pass_on(self) -> None:
-        if not self.path.startswith("/school/listen/"):
-            self.outside.append(self.headers.get("cookie", ""))
-            self._send(200, {"content-type": "text/html"}, b"<title>The school</title><link rel=icon href='data:,'>")
-            return
-        where = urlsplit(self.upstream)
-        connection = http.client.HTTPConnection(where.hostname, where.port, timeout=60)
-        headers = dict(self.headers.items()) | {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "http"}
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        connection.request(self.command, self.path.removeprefix("/school/listen"), body, headers)
-        answer = connection.getresponse()
-        self._send(answer.status, dict(answer.headers.items()), answer.read())
-        connection.close()
-
-    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response_only(status)
-        for name, value in (headers | {"content-length": str(len(body)), "connection": "close"}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):
-            self.wfile.write(body)
-
-    do_GET = do_POST = _pass_on  # noqa: N815  # the names that http.server looks for
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Tests are silent."""
-
-
-def test_a_reverse_proxy_shows_it_below_a_path_of_its_own_site(visit, study, pictures):
-    with running_server(study.folder, "/school/listen") as (_, upstream):
-        _Proxy.upstream, _Proxy.outside = upstream, []
-        proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Proxy)
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        site = f"http://127.0.0.1:{proxy.server_port}/"
-        try:
-            with visit(site) as page:
-                _begin(page, f"{site}school/listen/")
-                _continue(page)
-                page.goto(f"{site}")
-                page.goto(f"{site}school/listen/")
-                page.get_by_text("2 of 6").wait_for()
-            assert _Proxy.outside[0] == ""  # the site's other pages see no cookie of ours
-        finally:
-            proxy.shutdown()
-            proxy.server_close()
 
 
 def test_the_static_export_keeps_answers_in_the_browser_and_gives_them_as_a_file(visit, study, tmp_path, pictures):

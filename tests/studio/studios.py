@@ -1,5 +1,6 @@
 """Studios of a tiny untrained model, and how they are spoken to."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,26 @@ from starlette.testclient import TestClient
 from ostinato.configs.studio import StudioConfig
 from ostinato.music import midi
 from ostinato.studio.app import application
+from ostinato.train.checkpoint import LoadedRun
 from tests.midi_files import tune
 from tests.sample.runs import untrained, write_run
 
 ADDRESS = "http://127.0.0.1:8001"
 
 
+@functools.cache
+def tiny_model() -> LoadedRun:
+    """Made once: that takes seconds."""
+    return untrained()
+
+
 def make_run(folder: Path) -> Path:
-    return write_run(folder / "run", untrained())
+    return write_run(folder / "run", tiny_model())
 
 
 def open_studio(workdir: Path, **options: Any) -> TestClient:
     """To be used as a context manager: the model is made ready when it is entered."""
-    app = application(untrained(), workdir, workdir / "studio", StudioConfig(**options))
+    app = application(tiny_model(), workdir, workdir / "studio", StudioConfig(**options))
     return TestClient(app, base_url=ADDRESS)
 
 

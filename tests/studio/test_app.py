@@ -35,6 +35,7 @@ def _sampled(workdir, output, *options):
     return (output / "piece-000.mid").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_piece_is_to_the_byte_what_the_command_line_writes(client, workdir, tmp_path):
     piece = written(client, OPTIONS)
     ours = client.get(f"/files/{piece['id']}.mid")
@@ -236,7 +237,7 @@ _NAMES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(_NAMES | st.text(max_size=5), _ANYTHING, max_size=3), _ANYTHING)
 def test_no_request_is_an_error_of_the_server(client, options, primer):
     body = json.dumps({"options": {"num_notes": 2, **options}, "primer": primer})
@@ -244,7 +245,7 @@ def test_no_request_is_an_error_of_the_server(client, options, primer):
     assert answer.status_code in (200, 422)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["/api/pieces", "/api/uploads", "/files/", "/api/pieces/"]),
     st.text(max_size=20),

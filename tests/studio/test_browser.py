@@ -222,17 +222,6 @@ def test_an_earlier_piece_comes_back_with_its_wishes_and_its_seed(studio, pictur
         assert not page.locator("#pieces .open", has_text="seed 1234").count()
 
 
-def test_a_wish_that_cannot_be_is_said_in_the_librarys_words(studio):
-    with studio(refused=1, **DESKTOP) as page:
-        page.evaluate("document.getElementById('more').open = true")
-        page.locator("#low").fill("C6")
-        page.locator("#high").fill("C4")
-        with page.expect_response("**/api/pieces") as answer:
-            page.get_by_role("button", name="Generate", exact=True).click()
-        assert answer.value.status == 422
-        page.get_by_role("alert").filter(has_text="its first pitch is above its second").wait_for()
-
-
 FOCUSED = """() => {
   const one = document.activeElement;
   return one.getAttribute("aria-label") || one.labels?.[0]?.textContent.trim() || one.textContent.trim();

@@ -9,7 +9,7 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.studio.compose import compose
 from ostinato.studio.pieces import Pieces
 from ostinato.studio.worker import MAX_WAITING, BusyError, CancelledError, Job, Worker
-from tests.sample.runs import untrained
+from tests.studio.studios import tiny_model
 
 LONG = SampleConfig(num_pieces=1, num_notes=8192)
 
@@ -19,7 +19,7 @@ def test_a_piece_that_nobody_waits_for_stops_at_the_next_rows(tmp_path):
         job = Job(LONG, None)
         job.send = lambda event, **_: (sent.append(event), job.cancelled.set())
         with pytest.raises(CancelledError):
-            compose(untrained(), tmp_path, Pieces(tmp_path), job)
+            compose(tiny_model(), tmp_path, Pieces(tmp_path), job)
 
     sent = []
     asyncio.run(use())

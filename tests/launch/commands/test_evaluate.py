@@ -16,14 +16,17 @@ from tests.sample.runs import untrained, write_run
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A dataset, and two runs."""
+    """A dataset and a run."""
     folder = tmp_path_factory.mktemp("evaluate")
     write_pieces(folder / "data", train=tunes(*range(6)), test=tunes(*range(6, 10)))
-    for name, seed in (("one", 1), ("two", 2)):
-        write_run(folder / name, untrained(codec=CODEC, seed=seed))
-        line = {"step": 0, "split": "validation", "loss": 4.0, "accuracy": 0.0, "perplexity": 54.6}
-        (folder / name / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    _write_run(folder / "one", seed=1)
     return folder
+
+
+def _write_run(workdir, *, seed):
+    write_run(workdir, untrained(codec=CODEC, seed=seed))
+    line = {"step": 0, "split": "validation", "loss": 4.0, "accuracy": 0.0, "perplexity": 54.6}
+    (workdir / "metrics.jsonl").write_text(json.dumps(line) + "\n")
 
 
 def _evaluate(folder, output, *options):
@@ -90,10 +93,9 @@ _LOOK = """
 
 @pytest.mark.slow
 def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(folder, tmp_path):
-    assert (
-        _evaluate(folder, tmp_path, "--num-samples", "4", "--by-checkpoint", "--runs", str(folder / "two"))
-        == ExitCode.FINISHED
-    )
+    _write_run(folder / "two", seed=2)
+    options = ["--num-samples", "4", "--by-checkpoint", "--runs", str(folder / "two")]
+    assert _evaluate(folder, tmp_path, *options) == ExitCode.FINISHED
     page_text = (tmp_path / "report.html").read_text()
     # Three pairs of the run, and one each of the other run, the chain and the rules.
     assert page_text.count("<audio ") == page_text.count("<img ") == 12

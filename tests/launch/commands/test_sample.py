@@ -85,8 +85,12 @@ def test_another_model_or_primer_is_refused(folder, tmp_path, refused):
     assert "name the run with --workdir" in refused("sample", "--again", file, "--workdir", tmp_path / "nowhere")
 
 
-def test_options_beside_again_are_refused(folder, refused):
+def test_options_beside_again_and_outputs_that_are_files_are_refused(folder, tmp_path, refused):
     assert "leave the others out" in refused("sample", "--again", folder / "music/piece-000.mid", "--seed", "4")
+    (tmp_path / "file").touch()
+    options = ["--workdir", folder / "run", "--num-pieces", "2", "--num-notes", "24"]
+    for output in (tmp_path / "file/sub", tmp_path / "file"):
+        assert str(output) in refused("sample", *options, "--output", output)
 
 
 def test_files_of_others_say_nothing_about_how_they_were_made(folder, tmp_path, refused):

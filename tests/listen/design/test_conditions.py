@@ -28,19 +28,18 @@ def prompts(dataset):
     return draw_prompts(dataset, "test", 3, StudyConfig(**LENGTHS), least=3)
 
 
-@pytest.fixture(scope="module")
-def run(folder):
-    return tiny_run(folder / "tiny")
-
-
 def _continue(source, dataset, prompts, *, seed=0):
     config = StudyConfig(**LENGTHS, seed=seed)
+    if source == "run":
+        source = dataset.path.parent / "tiny"
+        if not source.exists():
+            tiny_run(source)
     return continue_prompts("x", str(source), dataset, prompts, config, lambda: counts_of(dataset))
 
 
 @pytest.mark.parametrize("source", ["human", "markov:2", "rules", pytest.param("run", marks=pytest.mark.slow)])
-def test_every_condition_begins_with_the_prompt_and_is_long_enough(source, dataset, prompts, run):
-    pieces, facts = _continue(run if source == "run" else source, dataset, prompts)
+def test_every_condition_begins_with_the_prompt_and_is_long_enough(source, dataset, prompts):
+    pieces, facts = _continue(source, dataset, prompts)
     assert len(pieces) == 3
     assert facts["dataset"] == ("" if source == "run" else dataset.fingerprint)
     for piece, prompt in zip(pieces, prompts, strict=True):
@@ -51,8 +50,7 @@ def test_every_condition_begins_with_the_prompt_and_is_long_enough(source, datas
 
 
 @pytest.mark.parametrize("source", ["markov:2", "rules", pytest.param("run", marks=pytest.mark.slow)])
-def test_the_same_seed_gives_the_same_music_and_another_other_music(source, dataset, prompts, run):
-    source = run if source == "run" else source
+def test_the_same_seed_gives_the_same_music_and_another_other_music(source, dataset, prompts):
     first, again, other = (_continue(source, dataset, prompts, seed=seed)[0] for seed in (0, 0, 1))
     assert first == again
     assert first != other

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ostinato.benchmarks.rolls.overlap import shared_windows
 from ostinato.benchmarks.rolls.read import NUM_KEYS
 from ostinato.benchmarks.rolls.streams import transpose
+from ostinato.benchmarks.rolls_overlap import shared_windows
 
 
 def roll(*frames):
