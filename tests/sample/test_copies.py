@@ -12,6 +12,7 @@ from ostinato.music import alignment, score_rows
 from ostinato.music.alignment import LAGS, RUN_EDGES
 from ostinato.sample import copies
 from ostinato.sample.copies import advance_alignment, alignment_of, start_alignment
+from ostinato.sample.primers import Primer
 from ostinato.train.data import Batch
 from ostinato.train.loss import Steps, head_loss
 from tests.midi_files import returning_tune
@@ -74,7 +75,7 @@ def teacher_forced(model, steps):
 def test_the_sampler_gives_a_piece_the_likelihood_that_training_gives_it(model):
     often = gated(model, l1=3.0, l4=3.0)
     primer = SCORE.encode(returning_tune(0))[:-1]
-    (piece,) = write(often, [primer], num_pieces=1, num_notes=40, temperature=1.5, top_p=0.8)
+    (piece,) = write(often, [Primer(primer)], num_pieces=1, num_notes=40, temperature=1.5, top_p=0.8)
     rows = piece.steps[:-1] if not piece.ended else piece.steps
     log_probs = piece.log_probs[: len(rows)]
     assert -log_probs.sum() == pytest.approx(teacher_forced(often, rows), rel=1e-4)
@@ -82,7 +83,7 @@ def test_the_sampler_gives_a_piece_the_likelihood_that_training_gives_it(model):
 
 def test_a_gate_that_always_copies_repeats_the_primer(model):
     primer = SCORE.encode(returning_tune(2))[:-1]
-    (piece,) = write(gated(model, l8=60.0), [primer], num_pieces=1, num_bars=4, loop_guard=0)
+    (piece,) = write(gated(model, l8=60.0), [Primer(primer)], num_pieces=1, num_bars=4, loop_guard=0)
     found = SCORE.align(piece.steps[:-1])
     new = slice(len(primer), None)
     hit = (found.candidates[:-1] == piece.steps[1:-1, None]).all(-1)[:, LAGS.index(8)]
@@ -92,7 +93,12 @@ def test_a_gate_that_always_copies_repeats_the_primer(model):
 def test_a_copy_that_a_control_forbids_is_none(model):
     primer = SCORE.encode(returning_tune(2))[:-1]
     pieces = write(
-        gated(model, l8=60.0), [primer], num_pieces=2, num_notes=30, instruments=("Flute",), pitch_range=("60", "72")
+        gated(model, l8=60.0),
+        [Primer(primer)],
+        num_pieces=2,
+        num_notes=30,
+        instruments=("Flute",),
+        pitch_range=("60", "72"),
     )
     assert_legal(pieces)
     for piece in pieces:
@@ -107,7 +113,7 @@ def test_repeat_strength_makes_returns_rare_or_frequent(model):
     primer = SCORE.encode(returning_tune(2))[:-1]
 
     def share(strength):
-        pieces = write(model, [primer], num_pieces=4, num_notes=40, repeat_strength=strength, loop_guard=0)
+        pieces = write(model, [Primer(primer)], num_pieces=4, num_notes=40, repeat_strength=strength, loop_guard=0)
         hits = [
             ((found := SCORE.align(p.steps)).candidates[:-1] == p.steps[1:, None]).all(-1) & found.valid[:-1]
             for p in pieces
