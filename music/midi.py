@@ -14,8 +14,9 @@ A file is read as a player plays it:
 - **Instruments**: channel 10 is drums (program DRUMS). All tracks of a port share sixteen channels: a note has the
   program that its channel has when it begins, whichever track set it, and 0 before any.
 - **Files**: what players play is read, and `Reading.repairs` says what was wrong: see `midi_chunks.Repair`. A track
-  whose events make no sense is given up if others have notes. A file that ends within a track's music has lost that
-  track. Format 2 with several tracks is refused: they are pieces of their own. Escape events (0xF7) are skipped.
+  whose events make no sense is given up if others have notes. A file that ends within a track's music is refused:
+  nobody knows how much is missing. So is format 2 with several tracks: they are pieces of their own. Escape events
+  (0xF7) are skipped.
 """
 
 from dataclasses import replace
@@ -114,21 +115,21 @@ def _check_notes(notes: Notes, tracks: list[Track], repairs: set[Repair]) -> Non
     """Refuses a file without notes, for the reason that it has none."""
     if len(notes.onset):
         return
-    if "broken_track" not in repairs:
-        raise MidiError("no_notes", f"none of {len(tracks)} tracks has a note")
-    if any(track.is_cut for track in tracks):
-        raise MidiError("truncated", "the end of the file cuts a track, and no other track has notes")
-    raise MidiError("damaged", "the events of a track make no sense, and no other track has notes")
+    if "broken_track" in repairs:
+        raise MidiError("damaged", "the events of a track make no sense, and no other track has notes")
+    raise MidiError("no_notes", f"none of {len(tracks)} tracks has a note")
 
 
 def _scan_mended(data: bytes, tracks: list[Track], damaged: list[int], repairs: set[Repair]) -> tuple[Scan, int]:
     """Scans again, with damaged tracks brought into order or given up; also returns the notes of the latter."""
     parts, bounds, given_up = [b"\0"], [], 0  # no track begins with the first byte of a file
-    position = 1
+    position, broken = 1, set(damaged)
     for number, track in enumerate(tracks):
         events = data[track.start : track.end]
-        if number in damaged:
+        if number in broken:
             mended = mend(data, track)
+            if mended.events is None and track.is_cut:
+                raise MidiError("truncated", f"the file ends within a track ({track.end - track.start} bytes of it)")
             repairs.add(mended.repair)
             given_up += 0 if mended.events is not None else mended.num_notes
             events = mended.events if mended.events is not None else b"\0" + END_MARK

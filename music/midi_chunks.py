@@ -18,7 +18,7 @@ MidiReason = Literal[
     "no_notes",
 ]
 MIDI_REASONS: tuple[MidiReason, ...] = get_args(MidiReason)
-"""not_midi: no MIDI header. truncated: the file ends before its header or its only track with notes does. damaged: the
+"""not_midi: no MIDI header. truncated: the file ends before its header or a track does. damaged: the
 header or the events of every track make no sense. smpte_division: time is in film frames, not beats. zero_division: no
 ticks in a quarter note. independent_tracks: format 2, several pieces in one file. too_many_tracks: above
 MAX_INSTRUMENTS. ticks_overflow: from MAX_TICKS on. no_notes: nothing sounds."""

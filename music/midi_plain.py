@@ -25,7 +25,10 @@ _LATE_BYTES = b"\xff\x01\x00\xff\xff\xff\x7f"
 """A text that takes over the time of the end mark, and the wait."""
 _NOTE_OFFS = [bytes((0x80 | channel, 0, 0)) + bytes(b for pitch in range(1, 128) for b in (0, pitch, 0))
               for channel in range(16)]  # fmt: skip
+_SEVERAL = -1
 _OTHER_PROGRAM = re.compile(rb"[\xc0-\xcf][^\0]")
+_TIME_EVENT = re.compile(rb"\xff(?:\x51\x03...|\x58\x04....)", re.DOTALL)
+"""Tempos and meters: their content would be taken for channels."""
 _OTHERS = bytes(value for value in range(256) if value >> 4 not in (9, 11, 12))
 
 
@@ -56,7 +59,7 @@ def read_plain(data: bytes, chunks: Chunks, *, pedal: bool) -> Plain | None:
         or _has_odd_time_events(data)
     ):
         return None
-    closed, has_one_channel = _closed(data, chunks.tracks)
+    closed, places = _closed(data, chunks.tracks)
     try:
         score = ScoreTick.from_midi(closed) if closed else None
     except RuntimeError:
@@ -69,7 +72,7 @@ def read_plain(data: bytes, chunks: Chunks, *, pedal: bool) -> Plain | None:
         program = np.full(len(columns["time"]), DRUMS if track.is_drum else track.program)
         tracks.append(Notes(columns["time"], columns["duration"], columns["pitch"], columns["velocity"], program))
         if len(track.controls):
-            controls.append(track.controls.numpy())
+            controls.append((len(tracks) - 1, track.controls.numpy()))
         if len(track.pitch_bends):
             bends += int(np.count_nonzero(track.pitch_bends.numpy()["value"]))
     tempos, meters = score.tempos.numpy(), score.time_signatures.numpy()
@@ -80,60 +83,75 @@ def read_plain(data: bytes, chunks: Chunks, *, pedal: bool) -> Plain | None:
     account = NoteAccount(read=sum(len(track.onset) for track in tracks), bends=bends)
     if any(track.duration.max(initial=0) >= _LATE or track.duration.min(initial=1) <= 0 for track in tracks):
         return None
-    if not any(IS_HEEDED[one["number"]].any() for one in controls):
+    if not any(IS_HEEDED[one["number"]].any() for _, one in controls):
         return Plain(tracks, tempos, meters, account)
-    if not has_one_channel:
-        return None
-    tracks, prolonged = _held(tracks, controls, pedal=pedal)
+    if len(set(places)) == 1:
+        places *= len(tracks)
+    if _SEVERAL in places or len(places) < len(tracks) or (len(set(places)) > 1 and len(places) > len(tracks)):
+        return None  # it is not known which of the tracks is which channel
+    places = places[: len(tracks)]
+    tracks, prolonged = _held(tracks, controls, places, pedal=pedal)
     return Plain(tracks, tempos, meters, replace(account, prolonged=prolonged)) if tracks else None
 
 
-def _held(tracks: list[Notes], controls: list[dict[str, np.ndarray]], *, pedal: bool) -> tuple[list[Notes], int]:
-    """Returns the notes of a single channel with the ends that its controllers give, and how many they prolong.
+def _held(
+    tracks: list[Notes], controls: list[tuple[int, dict[str, np.ndarray]]], places: list[int], *, pedal: bool
+) -> tuple[list[Notes], int]:
+    """Returns the notes with the ends that controllers give, and how many these prolong.
 
     No notes are returned where a controller leaves one without length.
+
+    Args:
+        tracks: the notes.
+        controls: the number of the track, and its controllers, as symusic names them.
+        places: the channel of each track.
+        pedal: whether notes last as long as the pedals hold them.
     """
     tick, number, value = (
-        np.concatenate([one[name] for one in controls]).astype(np.int64) for name in ("time", "number", "value")
+        np.concatenate([one[name] for _, one in controls]).astype(np.int64) for name in ("time", "number", "value")
     )
+    where = np.repeat([places[track] for track, _ in controls], [len(one["time"]) for _, one in controls])
     at = IS_HEEDED[number].nonzero()[0]
     onset, duration, pitch, _, program = (
         np.concatenate(column).astype(np.int64) for column in zip(*tracks, strict=True)
     )
-    keys = Keys(np.zeros_like(onset), pitch, onset, onset + duration, program == DRUMS)
-    held = hold(Controls(tick[at], number[at], value[at], np.zeros_like(at)), keys, 1, pedal=pedal)
+    place = np.repeat(places, [len(track.onset) for track in tracks])
+    keys = Keys(place, pitch, onset, onset + duration, program == DRUMS)
+    held = hold(Controls(tick[at], number[at], value[at], where[at]), keys, 1, pedal=pedal)
     if held.no_length:
         return [], 0
     ends = np.split(held.end - onset, np.cumsum([len(track.onset) for track in tracks])[:-1])
     return [track._replace(duration=end) for track, end in zip(tracks, ends, strict=True)], held.prolonged
 
 
-def _closed(data: bytes, tracks: list[Track]) -> tuple[bytes, bool]:
-    """Returns the file with every note closed long after the end of its track, and whether it has a single channel.
+def _closed(data: bytes, tracks: list[Track]) -> tuple[bytes, list[int]]:
+    """Returns the file with every note closed long after the end of its track, and the channel of each that has notes.
+
+    The channel is _SEVERAL where a track has more than one.
 
     No bytes are returned where tracks may share a channel, or a track has a controller of a channel without notes.
     """
     parts, users = [data[:14]], Counter[int]()
-    changed, channels = set[int](), set[int]()
+    changed, channels = set[int](), list[int]()
     for track in tracks:
         events = data[track.start : track.end]
         if events.find(END_MARK) != len(events) - len(END_MARK):
-            return b"", False
-        status = set(events.translate(None, _OTHERS))
+            return b"", []
+        status = set(_TIME_EVENT.sub(b"", events).translate(None, _OTHERS))
         notes = {value & 15 for value in status if value >> 4 == 9}
         programs = {value & 15 for value in status if value >> 4 == 12}
         if not notes >= {value & 15 for value in status if value >> 4 == 11}:
-            return b"", False
+            return b"", []
         users.update(notes | programs)
         changed |= programs
-        channels |= notes
+        channels += [_SEVERAL] if len(notes) > 1 else notes
         if notes:
             offs = b"\0".join(_NOTE_OFFS[channel] for channel in notes)
             events = b"".join((events[: -len(END_MARK)], _LATE_BYTES, offs, b"\0", END_MARK))
         parts += b"MTrk", len(events).to_bytes(4, "big"), events
     if any(users[channel] > 1 for channel in changed) and _OTHER_PROGRAM.search(data):
-        return b"", False
-    return b"".join(parts), len(channels) == 1
+        return b"", []
+    return b"".join(parts), channels
 
 
 def _last_tick_bound(data: bytes) -> int:

@@ -52,3 +52,10 @@ def meter(numerator: int, power: int) -> bytes:
 
 NOTE = ((0, on(60)), (480, off(60)))
 ONE_NOTE = midi_file(track(*NOTE))
+
+
+def timed_track(events: list[tuple[int, bytes]]) -> bytes:
+    """A track of (tick, event), in any order; of one tick the first stands first."""
+    ordered = sorted(events, key=lambda event: event[0])
+    ticks = [0, *(tick for tick, _ in ordered)]
+    return track(*((tick - before, event) for before, (tick, event) in zip(ticks, ordered, strict=False)))
