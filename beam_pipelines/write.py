@@ -4,7 +4,7 @@ import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from apache_beam.metrics.metric import Metrics
@@ -59,7 +59,7 @@ class NotesWritten:
         self.piece_ms.append(result.statistics.duration_ms)
 
     def merge(self, other: dict[str, Any]) -> None:
-        """Adds what `asdict` made of another one."""
+        """Adds what `vars` gave of another one."""
         self.notes.update(other["notes"])
         self.pieces.update(other["pieces"])
         self.changed += other["changed"]
@@ -93,7 +93,7 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
     Metrics.counter("prepare", "written").inc(len(pieces))
     _write_lines(job.work_file("written", key, "jsonl"), [_describe(piece, split) for piece in pieces])
     by_style = {style: statistics[style].to_json() for style in sorted(statistics)}
-    note = {"split": split, "shard": writer.shard()._asdict(), "statistics": by_style, "notes": asdict(notes)}
+    note = {"split": split, "shard": writer.shard()._asdict(), "statistics": by_style, "notes": vars(notes)}
     job.write_note("written", key, note)
 
 

@@ -15,7 +15,8 @@ MAX_ERROR = 0.008
 _FAST_ENOUGH = 64
 """From so many beats per minute on, whole ones are right."""
 
-_MAX_OCTAVES = 8
+_MAX_OCTAVES = 5
+"""Tempos that take more are nonsense, and stay as they are: so short, notes would fall together."""
 
 
 def with_tempos_within(piece: Piece, low: int, high: int, *, max_beats: int, max_denominator: int) -> Piece:
@@ -79,7 +80,7 @@ def _octaves(
     scaled = bpm[:, None] / 2.0**candidates
     whole = np.clip(np.rint(scaled), low, high)
     error = np.abs(scaled / whole - 1)
-    best = candidates[np.where((error <= MAX_ERROR).any(1), (error <= MAX_ERROR).argmax(1), error.argmin(1))]
+    best = candidates[(error <= MAX_ERROR).argmax(1)]  # the first is 0
     in_range = (np.rint(bpm) >= low) & (np.rint(bpm) <= high)
     # Where tempos swing around whole beats, as those of performances, the errors cancel out.
     drift = np.abs(np.cumsum(np.where(in_range, lasting * (bpm / np.maximum(np.rint(bpm), 1) - 1), 0)))
