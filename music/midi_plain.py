@@ -26,6 +26,8 @@ _LATE_BYTES = b"\xff\x01\x00\xff\xff\xff\x7f"
 _NOTE_OFFS = [bytes((0x80 | channel, 0, 0)) + bytes(b for pitch in range(1, 128) for b in (0, pitch, 0))
               for channel in range(16)]  # fmt: skip
 _SEVERAL = -1
+_MAX_INSTRUMENTS = 8192
+"""Distinct (track, channel, program); symusic needs about 8 kB for each, the file as little as 7 bytes."""
 _OTHER_PROGRAM = re.compile(rb"[\xc0-\xcf][^\0]")
 _TIME_EVENT = re.compile(rb"\xff(?:\x51\x03...|\x58\x04....)", re.DOTALL)
 """Tempos and meters: their content would be taken for channels."""
@@ -55,6 +57,7 @@ def read_plain(data: bytes, chunks: Chunks, *, pedal: bool) -> Plain | None:
         or data[4:8] != b"\0\0\0\6"
         or b"\xff\x21" in data
         or b"\xf7" in data
+        or _num_instruments_bound(data, len(chunks.tracks)) > _MAX_INSTRUMENTS
         or _last_tick_bound(data) >= _LATE
         or _has_odd_time_events(data)
     ):
@@ -152,6 +155,11 @@ def _closed(data: bytes, tracks: list[Track]) -> tuple[bytes, list[int]]:
     if any(users[channel] > 1 for channel in changed) and _OTHER_PROGRAM.search(data):
         return b"", []
     return b"".join(parts), channels
+
+
+def _num_instruments_bound(data: bytes, num_tracks: int) -> int:
+    """Returns a number that the instruments do not exceed: every channel of every track, and all 0xC0 to 0xCF."""
+    return 16 * num_tracks + int(np.count_nonzero(np.frombuffer(data, np.uint8) & 0xF0 == 0xC0))
 
 
 def _last_tick_bound(data: bytes) -> int:
