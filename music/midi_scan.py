@@ -99,14 +99,14 @@ class _Walk:
         special = (values >= PROGRAM_CHANGE) & (values & 0xF0 != BEND)
         special[1:] &= low[:-1]
         self._data = data
-        self._special = memoryview(special.nonzero()[0])
+        self._special = memoryview(special.nonzero()[0])  # pyright: ignore[reportArgumentType]
         self._num_low = memoryview(low.cumsum(dtype=np.int32))
         """Bytes below 128 up to each byte."""
         self.runs: list[tuple[int, int]] = []
         self.run_columns: list[tuple[int, int, int]] = []
         """(track, ticks of other events before it in the track, number of events) of each run."""
         self.num_events = 0
-        self.events: list[tuple[int, int, int, int, int, int]] = []
+        self.events: list[tuple[int, ...]] = []
         """(kind, events before, ticks of other events before it in the track, track, value, value)."""
         self.has_early_end = False
 
