@@ -99,8 +99,8 @@ class _Walk:
         special = (values >= PROGRAM_CHANGE) & (values & 0xF0 != BEND)
         special[1:] &= low[:-1]
         self._data = data
-        self._special = memoryview(special.nonzero()[0])  # pyright: ignore[reportArgumentType]
-        self._num_low = memoryview(low.cumsum(dtype=np.int32))
+        self._special = memoryview(special.nonzero()[0])
+        self._num_low = memoryview(low.cumsum(dtype=np.int32))  # pyright: ignore[reportArgumentType]
         """Bytes below 128 up to each byte."""
         self.runs: list[tuple[int, int]] = []
         self.run_columns: list[tuple[int, int, int]] = []
