@@ -1,20 +1,24 @@
 """The end of a prepare job: the notes of its stages are checked and become the dataset's description."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import Unit, check_streams
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
+from ostinato.beam_pipelines.write import NotesWritten
 from ostinato.configs.errors import UserError
 from ostinato.data import records
 from ostinato.data.records import Shard
 from ostinato.data.statistics import Statistics, total
+from ostinato.music.account import COUNTS
 from ostinato.music.codecs import codec_from_json
 
 
@@ -27,7 +31,7 @@ class LostError(RuntimeError):
 
 
 def finish(folder: Path, job: Job, units: list[Unit]) -> None:
-    """Writes pieces.jsonl, statistics.json, the index, TFDS's description and, last, the manifest.
+    """Writes pieces.jsonl, changed.jsonl, statistics.json, the index, TFDS's description and, last, the manifest.
 
     Args:
         folder: a local folder, which holds rejects.jsonl and duplicates.jsonl already.
@@ -37,7 +41,7 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
     Raises:
         SourceError: a compressed archive changed while it was being read.
         UnusableError: the dataset would be empty.
-        LostError: an input is neither in the dataset nor accounted for.
+        LostError: an input or a note is neither in the dataset nor accounted for.
     """
     summary = job.read_note("assigned", SUMMARY)
     if not summary["shards"]:
@@ -47,6 +51,7 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
         )
     shards: dict[str, list[Shard]] = {split: [] for split in records.SPLITS}
     statistics: dict[str, dict[str, Statistics]] = defaultdict(dict)
+    notes = NotesWritten()
     with (folder / "pieces.jsonl").open("wb") as pieces:
         for path in sorted(files.list_files(files.join(job.work, "written"))):
             if path.endswith(".jsonl"):
@@ -55,6 +60,7 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
                 note = json.loads(files.read_bytes(path))
                 split = note["split"]
                 shards[split].append(Shard(**note["shard"]))
+                notes.merge(note["notes"])
                 for style, counts in note["statistics"].items():
                     so_far = statistics[style].get(split, Statistics.empty())
                     statistics[style][split] = so_far + Statistics.from_json(counts)
@@ -65,10 +71,21 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
         "duplicates": _count_lines(folder / "duplicates.jsonl"),
     }
     _check(counts, summary, units)
-    (folder / "statistics.json").write_text(json.dumps(_by_split_and_style(statistics)) + "\n")
+    content = _by_split_and_style(statistics)
+    found = sum(split["notes"] for split in content["splits"].values())
+    account = _account(notes, summary["notes"], found)
+    (folder / "changed.jsonl").write_text("".join(json.dumps(line) + "\n" for line in notes.changed))
+    content["quartiles"] = {
+        name: np.quantile(values, (0.25, 0.5, 0.75)).round().astype(int).tolist()
+        for name, values in (("piece_notes", notes.piece_notes), ("piece_ms", notes.piece_ms))
+    }
+    (folder / "statistics.json").write_text(json.dumps(content) + "\n")
     extra = {
         "counts": counts,
         **{key: summary[key] for key in ("rejected_by_reason", "duplicates_by_kind", "salvaged", "by_style")},
+        "notes": account,
+        "pieces_with": dict(notes.pieces),
+        "changed": Counter(line["reason"] for line in notes.changed),
         "groups": summary["groups"],
         "prepare": asdict(job.config),
     }
@@ -89,6 +106,22 @@ def _by_split_and_style(by_style: Mapping[str, Mapping[str, Statistics]]) -> dic
             for style, found in sorted(by_style.items())
         },
     }
+
+
+def _account(notes: NotesWritten, num_found: int, num_kept: int) -> dict[str, int]:
+    """Returns what became of all notes.
+
+    Args:
+        notes: of the pieces in the dataset.
+        num_found: notes in all inputs that can be used, duplicates too.
+        num_kept: notes that are in the dataset.
+    """
+    counts = notes.notes
+    if counts["read"] != counts["left_out"] + counts["merged"] + num_kept:
+        raise LostError(f"{dict(counts)} are to leave {num_kept} notes")
+    duplicates = num_found - counts["read"]
+    account = {"found": num_found, "duplicates": duplicates, **{name: counts[name] for name in COUNTS}}
+    return account | {"kept": num_kept}
 
 
 def _count_lines(path: Path) -> int:

@@ -28,7 +28,7 @@ LISTS = ("rejects.jsonl", "duplicates.jsonl")
 
 _LEFTOVERS = (
     r"\.?{name}-\w+\.tfrecord-\d+-of-\d+.*|index/\w+\.npy|\..*\.partial"
-    r"|(rejects|duplicates|pieces)\.jsonl|(statistics|features|dataset_info)\.json|report\.html"
+    r"|(rejects|duplicates|pieces|changed)\.jsonl|(statistics|features|dataset_info)\.json|report\.html"
 )
 """What a job that was killed can leave."""
 

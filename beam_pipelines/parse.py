@@ -6,7 +6,9 @@
 import functools
 import hashlib
 import json
-from typing import Any, Literal, NamedTuple
+import struct
+from dataclasses import astuple
+from typing import Any, NamedTuple
 
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
 from ostinato.configs.schema import PrepareConfig
@@ -14,11 +16,13 @@ from ostinato.data import records
 from ostinato.data.records import Record
 from ostinato.data.statistics import Statistics
 from ostinato.music import midi, notes_codec, packed
+from ostinato.music.account import COUNTS, NoteAccount
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
-from ostinato.music.piece import DRUMS
+from ostinato.music.midi_chunks import Repair
+from ostinato.music.piece import DRUMS, Piece
 
-Repair = Literal["", "riff_wrapper", "stray_data_bytes"]
+_ACCOUNT = struct.Struct(f"<{len(COUNTS)}q")
 
 
 class Parsed(NamedTuple):
@@ -28,10 +32,10 @@ class Parsed(NamedTuple):
     """Of the bytes that were read; the piece's id."""
     num_notes: int
     fingerprints: Fingerprints
-    repaired: Repair
-    """How it had to be repaired, or empty."""
+    repairs: tuple[Repair, ...]
+    """How it had to be repaired."""
     packed: bytes
-    """The piece; see `music.packed`."""
+    """The reader's account of the notes, and the piece; see `music.packed`."""
 
 
 class Unusable(NamedTuple):
@@ -47,8 +51,9 @@ class Encoded(NamedTuple):
 
     frame: bytes
     num_steps: int
-    num_notes: int
     statistics: Statistics
+    """Of the music as the record holds it."""
+    account: NoteAccount
 
 
 class ToEncode(NamedTuple):
@@ -72,7 +77,7 @@ def parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
 
 
 def _parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
-    reading = midi.read_reporting(data)
+    reading = midi.read_reporting(data, pedal=config.pedal == "on")
     piece = reading.piece
     if not config.min_notes <= piece.num_notes <= config.max_notes:
         reason = "too_few_notes" if piece.num_notes < config.min_notes else "too_many_notes"
@@ -80,23 +85,28 @@ def _parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
         return Unusable("select", reason, f"{piece.num_notes} notes, {allowed}")
     if config.codec.name == "notes" and bool((piece.notes.program == DRUMS).all()):
         return Unusable("select", "only_drums", "the notes codec leaves drums out")
-    repaired = "stray_data_bytes" if reading.repaired else "riff_wrapper" if data[:4] == b"RIFF" else ""
     prints = fingerprint(piece, reading.tracks)
-    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, repaired, packed.pack(piece))
+    spooled = _ACCOUNT.pack(*astuple(reading.account)) + packed.pack(piece)
+    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, reading.repairs, spooled)
 
 
 def encode(item: ToEncode, codec_text: str) -> Encoded:
     """Encodes one piece as a framed TFRecord, with the codec of a manifest, and describes the music that is in it."""
     codec = _codec(codec_text)
-    piece = packed.unpack(item.packed)
-    steps = codec.encode(piece, codec.styles.index(item.style))
-    frame = records.frame_record(Record(item.id, item.style, steps))
-    return Encoded(frame, len(steps), int(codec.count_notes(steps).sum()), Statistics.from_piece(piece))
+    account, piece = _unpack(item.packed)
+    encoding = codec.encode_reporting(piece, codec.styles.index(item.style))
+    frame = records.frame_record(Record(item.id, item.style, encoding.steps))
+    return Encoded(frame, len(encoding.steps), Statistics.from_piece(encoding.piece), account + encoding.account)
 
 
 def count_events(data: bytes) -> list[tuple[tuple[Any, ...], int]]:
     """Returns how often each note or chord occurs in a packed piece, for the vocabulary of the notes codec."""
-    return [(tuple(event), count) for event, count in notes_codec.count_events(packed.unpack(data))]
+    return [(tuple(event), count) for event, count in notes_codec.count_events(_unpack(data)[1])]
+
+
+def _unpack(spooled: bytes) -> tuple[NoteAccount, Piece]:
+    counts = _ACCOUNT.unpack_from(spooled)
+    return NoteAccount(**dict(zip(COUNTS, counts, strict=True))), packed.unpack(spooled[_ACCOUNT.size :])
 
 
 @functools.lru_cache(maxsize=1)

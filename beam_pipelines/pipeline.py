@@ -109,6 +109,7 @@ def _summarise(scanned: list[Scanned], assignment: Assignment) -> dict[str, Any]
             }
             for style in sorted(found_by_style.keys() | rejected_by_style.keys())
         },
+        "notes": sum(int(one.result.num_notes.sum(dtype=int)) for one in scanned),
         "labelled": sum(one.num_labelled for one in scanned),
         "groups": assignment.num_groups,
         "moved": assignment.moved,

@@ -68,6 +68,7 @@ def _content(summary: Summary) -> dict[str, Any]:
         "charts": charts(summary.whole),
         "music": tables.music_table(summary),
         "programs": tables.program_table(summary),
+        "notes": tables.note_table(summary),
         "rejected": list(
             _left_out(summary, "rejected_by_reason", "rejects.jsonl", "reason", ("path", "stage", "detail"))
         ),

@@ -85,7 +85,7 @@ def _scan_part(inputs: Iterable[Input], unit: int, spool: int, job: Job) -> Scan
         rejected=[reject for _, reject in rejected],
         rejected_by_style=Counter(named.style for named, _ in rejected),
         num_inputs=len(known),
-        repaired=Counter(parsed.repaired for _, parsed in found if parsed.repaired),
+        repaired=Counter(repair for _, parsed in found for repair in parsed.repairs),
         num_labelled=sum(named.label is not None for named in known),
     )
 

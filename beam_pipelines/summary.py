@@ -11,6 +11,7 @@ from jaxtyping import Int
 from ostinato.beam_pipelines.text import (
     EXPLANATIONS,
     KINDS,
+    NOTES,
     REPAIRS,
     duration_text,
     hours_text,
@@ -67,6 +68,8 @@ class Summary(NamedTuple):
     """Empty for a dataset of before there were statistics."""
     styles: dict[str, dict[str, Statistics]]
     """By style and split."""
+    quartiles: Mapping[str, list[int]]
+    """Of the notes and the milliseconds of a piece; empty for a dataset of before they were kept."""
 
     @property
     def whole(self) -> Statistics:
@@ -98,14 +101,14 @@ def summarise(folder: Path, manifest: dict[str, Any]) -> Summary:
     """
     path = folder / "statistics.json"
     if not path.is_file():
-        return Summary(folder, manifest, {}, {})
+        return Summary(folder, manifest, {}, {}, {})
     try:
         content = json.loads(path.read_text())
         splits = _read_statistics(content["splits"])
         styles = {style: _read_statistics(splits) for style, splits in content["styles"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path}: damaged ({error}); run 'ostinato prepare' again") from error
-    return Summary(folder, manifest, splits, styles)
+    return Summary(folder, manifest, splits, styles, content.get("quartiles", {}))
 
 
 def split_table(summary: Summary) -> Table:
@@ -178,7 +181,10 @@ def program_table(summary: Summary) -> Table:
 
 
 def music_table(summary: Summary) -> Table:
-    """Returns below what a quarter, a half and three quarters of notes, time or pieces lie, to the width of a bin."""
+    """Returns below what a quarter, a half and three quarters of notes, time or pieces lie.
+
+    Lengths of pieces are exact; the others, and those of datasets of before they were kept, to the width of a bin.
+    """
     whole = summary.whole
     rows: list[tuple[str, Int[np.ndarray, " c"], Callable[[int], str]]] = [
         ("pitch of a note", whole.pitch, note_name),
@@ -189,11 +195,25 @@ def music_table(summary: Summary) -> Table:
         ("length of a piece", whole.piece_seconds, lambda i: duration_text(PIECE_SECONDS[max(i - 1, 0)])),
         ("notes in a piece", whole.piece_notes, lambda i: f"{PIECE_NOTES[max(i - 1, 0)]:,.0f}"),
     ]
-    return Table(
-        "the music",
-        ["about", "a quarter below", "half below", "three quarters below"],
-        [[name, *map(label, quartiles(counts))] for name, counts, label in rows if counts.any()],
-    )
+    cells = {name: list(map(label, quartiles(counts))) for name, counts, label in rows if counts.any()}
+    if summary.quartiles:
+        cells["length of a piece"] = [duration_text(ms / 1000) for ms in summary.quartiles["piece_ms"]]
+        cells["notes in a piece"] = list(map(_number, summary.quartiles["piece_notes"]))
+    heading = ["about", "a quarter below", "half below", "three quarters below"]
+    return Table("the music", heading, [[name, *row] for name, row in cells.items()])
+
+
+def note_table(summary: Summary) -> Table:
+    """Returns what became of the notes, in how many pieces, and in how many of them of more than 5 % of the notes."""
+    notes, pieces = summary.manifest.get("notes", {}), summary.manifest.get("pieces_with", {})
+    changed = summary.manifest.get("changed", {})
+    rows = [
+        [NOTES[name][0], _number(count), *(_number(found.get(name, 0)) for found in (pieces, changed)), NOTES[name][1]]
+        for name, count in notes.items()
+        if count and name in NOTES
+    ]
+    heading = ["what", "notes", "in pieces", "of them over 5%", "meaning"]
+    return Table("notes, see changed.jsonl", heading, rows, words=(0, 4))
 
 
 def counts_line(summary: Summary) -> str:

@@ -44,9 +44,36 @@ KINDS = {
 
 REPAIRS = {
     "riff_wrapper": "taken out of a RIFF file",
+    "format_word": "with an unknown format in the header, read as tracks of one piece",
+    "track_count": "with more or fewer tracks than the header declares, all of which are read",
+    "track_size": "with a track that does not end where its size says",
+    "end_mark": "with an end mark in the middle of a track, or only a part of one at the end of the file",
+    "broken_track": "without a track whose events make no sense",
     "stray_data_bytes": "with data bytes out of range, which were brought into it",
 }
 """What each counter of repaired files means."""
+
+NOTES = {
+    "found": ("found", "in all inputs that could be used"),
+    "duplicates": ("in duplicates", "of pieces that were left out as duplicates"),
+    "read": ("read", "of the pieces in the dataset"),
+    "left_out": (
+        "left out",
+        "that the notes codec does not say: drums, doubled notes, unknown chords",
+    ),
+    "merged": ("merged", "of the same program and pitch as another, at the same time or almost"),
+    "kept": ("in the dataset", "read, without those that were left out or merged"),
+    "shortened": ("shortened", "cut where the next of the same program and pitch begins"),
+    "unreleased": (
+        "unreleased",
+        "that no note-off ends: their channel or track does, drum hits last a sixteenth",
+    ),
+    "no_length": ("of no length", "that ended where they began: they last a sixteenth"),
+    "prolonged": ("prolonged", "that a pedal makes last longer; heard with --pedal on"),
+    "given_up": ("given up", "in tracks that could not be read, as far as they could"),
+    "bends": ("pitch bends", "that are not heard (events, not notes)"),
+}
+"""Name and meaning of each count of notes."""
 
 _NOTE_NAMES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
 

@@ -4,6 +4,7 @@ import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from apache_beam.metrics.metric import Metrics
@@ -13,10 +14,11 @@ from ostinato.beam_pipelines.duplicates.grouping import Assigned, Duplicate, Rej
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.job import Job
-from ostinato.beam_pipelines.parse import ToEncode, count_events, encode
+from ostinato.beam_pipelines.parse import Encoded, ToEncode, count_events, encode
 from ostinato.configs.errors import UserError
 from ostinato.data import records
 from ostinato.data.statistics import Statistics
+from ostinato.music.account import COUNTS
 
 _BLOCK_PIECES = 256
 _BLOCK_BYTES = 8 << 20
@@ -25,6 +27,44 @@ _BLOCK_BYTES = 8 << 20
 
 class WriteError(UserError):
     """A shard that could not be written."""
+
+
+MAX_CHANGED = 0.05
+"""Share of a piece's notes from which on it is listed in changed.jsonl."""
+
+
+@dataclass
+class NotesWritten:
+    """What became of the notes of the pieces in one shard, or in all."""
+
+    notes: Counter[str] = field(default_factory=Counter)
+    """See NoteAccount."""
+    pieces: Counter[str] = field(default_factory=Counter)
+    """That have any such note."""
+    changed: list[dict[str, Any]] = field(default_factory=list)
+    """Lines of changed.jsonl."""
+    piece_notes: list[int] = field(default_factory=list)
+    piece_ms: list[int] = field(default_factory=list)
+
+    def add(self, piece: Assigned, split: str, result: Encoded) -> None:
+        """Counts one piece."""
+        for reason in COUNTS:
+            count = getattr(result.account, reason)
+            self.notes[reason] += count
+            self.pieces[reason] += count > 0
+            if reason not in ("read", "bends") and count > MAX_CHANGED * result.account.read:
+                line = {"id": piece.id, "path": piece.name, "split": split, "reason": reason}
+                self.changed.append({**line, "notes": count, "of": result.account.read})
+        self.piece_notes.append(result.statistics.notes)
+        self.piece_ms.append(result.statistics.duration_ms)
+
+    def merge(self, other: dict[str, Any]) -> None:
+        """Adds what `vars` gave of another one."""
+        self.notes.update(other["notes"])
+        self.pieces.update(other["pieces"])
+        self.changed += other["changed"]
+        self.piece_notes += other["piece_notes"]
+        self.piece_ms += other["piece_ms"]
 
 
 def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> None:
@@ -41,17 +81,20 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
     items = (ToEncode(piece.id, piece.style, data) for piece, data in read_spooled(pieces, job))
     encoded = job.pool().imap(functools.partial(encode, codec_text=codec_text), items, size=lambda one: len(one.packed))
     statistics: dict[str, Statistics] = {}
+    notes = NotesWritten()
     with files.create(files.join(job.folder, name)) as file:
         writer = records.ShardWriter(name, file)
         for piece, result in zip(pieces, encoded, strict=True):
             if isinstance(result, Killed):
                 raise WriteError(f"{piece.name}: cannot be encoded ({result.reason}: {result.detail})")
-            writer.add(result.frame, num_steps=result.num_steps, num_notes=result.num_notes)
+            writer.add(result.frame, num_steps=result.num_steps, num_notes=result.statistics.notes)
+            notes.add(piece, split, result)
             statistics[piece.style] = statistics.get(piece.style, Statistics.empty()) + result.statistics
     Metrics.counter("prepare", "written").inc(len(pieces))
     _write_lines(job.work_file("written", key, "jsonl"), [_describe(piece, split) for piece in pieces])
     by_style = {style: statistics[style].to_json() for style in sorted(statistics)}
-    job.write_note("written", key, {"split": split, "shard": writer.shard()._asdict(), "statistics": by_style})
+    note = {"split": split, "shard": writer.shard()._asdict(), "statistics": by_style, "notes": vars(notes)}
+    job.write_note("written", key, note)
 
 
 def write_list(name: str, rows: Sequence[Rejected | Duplicate], job: Job) -> None:

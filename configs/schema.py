@@ -77,6 +77,9 @@ class PrepareConfig:
     """drop: of pieces that hold the same or nearly the same music one is kept, that with the most notes. variants: of
     those that hold the same music one is kept; other arrangements and endings stay, in one split. keep: all stay, in
     one split."""
+    pedal: Literal["on", "off"] = "on"
+    """on: notes last as long as the sustain and sostenuto pedals hold them, as they are heard. off: as long as the keys
+    are down."""
     seed: int = 0
     """Another seed gives another split."""
 

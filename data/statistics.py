@@ -71,6 +71,8 @@ class Statistics:
     @classmethod
     def from_piece(cls, piece: Piece) -> "Statistics":
         """Returns the statistics of one piece, sorted as `make_piece` returns it."""
+        if not piece.num_notes:
+            return dataclasses.replace(cls.empty(), pieces=1)
         notes = piece.notes
         is_drum = notes.program == DRUMS
         pitch = np.bincount(notes.pitch + 128 * is_drum, minlength=256)

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Integer
 
 from ostinato.configs.errors import UserError
+from ostinato.music.account import NoteAccount
 from ostinato.music.alignment import Alignment
 from ostinato.music.piece import Piece
 
@@ -158,6 +159,16 @@ class Grammar(Protocol):
         ...
 
 
+class Encoding(NamedTuple):
+    """A piece in a codec's words, and what it cost."""
+
+    steps: Integer[np.ndarray, "n f"]
+    piece: Piece
+    """What the steps say."""
+    account: NoteAccount
+    """What became of the notes on the way; nothing is said of those that were read."""
+
+
 class Codec:
     """Encodes pieces as steps and decodes them. A codec declares these ten things; the rest follows from them."""
 
@@ -185,6 +196,12 @@ class Codec:
     def encode(self, piece: Piece, style: int = 0) -> Integer[np.ndarray, "n f"]:
         """Returns the steps of a piece, from START to END."""
         raise NotImplementedError
+
+    def encode_reporting(self, piece: Piece, style: int = 0) -> Encoding:
+        """Returns the steps of a piece with what was lost."""
+        steps = self.encode(piece, style)
+        said = self.decode(steps)
+        return Encoding(steps, said, NoteAccount(left_out=piece.num_notes - said.num_notes))
 
     def decode(self, steps: Integer[np.ndarray, "n f"]) -> Piece:
         """Returns the piece that the steps say; START and END rows may be there or not."""

@@ -5,9 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Int
 
-NOTE_OFF, NOTE_ON, PROGRAM_CHANGE = 0x80, 0x90, 0xC0
+NOTE_OFF, NOTE_ON, CONTROL, PROGRAM_CHANGE, PRESSURE, BEND = 0x80, 0x90, 0xB0, 0xC0, 0xD0, 0xE0
 TEXT, TRACK_NAME, PORT, END_OF_TRACK, TEMPO, METER = 0x01, 0x03, 0x21, 0x2F, 0x51, 0x58
 """Kinds of meta events."""
+
+END_MARK = b"\xff\x2f\x00"
+"""The event that ends a track."""
 
 DRUM_CHANNEL = 9
 PITCHED_CHANNELS = [channel for channel in range(16) if channel != DRUM_CHANNEL]

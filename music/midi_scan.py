@@ -1,172 +1,268 @@
-"""What symusic does not say of a MIDI file: its meta events in file order, the true time, the instruments, the escapes.
+"""All events of a MIDI file as columns, in one scan: Python steps over what is rare, NumPy decodes what is frequent.
 
-`scan` walks all events in Python, a hundred times slower than symusic parses. So the other functions tell from the bare
-bytes, in NumPy, whether a file can hold anything that symusic cannot be relied on for; hardly any does.
+Of the events of a track nearly all have two data bytes (notes, controllers, bends). Between them stand meta events,
+program changes and the like. A run of events with two data bytes needs no stepping: bytes below 128 come in threes, the
+last byte of the time and the two data bytes; above 127 are only the other bytes of the time, before the first of the
+three, and the status, before the second.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
-from ostinato.music.midi_bytes import END_OF_TRACK, METER, TEMPO, read_number
+from ostinato.music.midi_bytes import (
+    BEND,
+    END_MARK,
+    END_OF_TRACK,
+    METER,
+    PORT,
+    PROGRAM_CHANGE,
+    TEMPO,
+    read_number,
+)  # fmt: skip
+from ostinato.music.midi_chunks import Track
 
-PADDING = b"none\x00\x00\x00\x08" + bytes(8)
-"""An unknown chunk, which readers skip. Behind it nothing that reads a few bytes too far leaves the buffer."""
+_SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0} | dict.fromkeys((0xF8, 0xFA, 0xFB, 0xFC, 0xFE), 0)
+"""Messages of a cable that some files hold; the others above 0xEF are undefined."""
 
-_SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
+_NOT_CHANNEL = 0xF0
 
 
-class Track(NamedTuple):
-    """Where the events of one track chunk begin and end, in bytes."""
+class Damage(Exception):  # noqa: N818  # it is not an error yet
+    """The events of a track make no sense from some point on."""
 
-    start: int
-    end: int
+
+class Channels(NamedTuple):
+    """Events with two data bytes, in file order; n of them."""
+
+    tick: Int[np.ndarray, " n"]
+    track: Int[np.ndarray, " n"]
+    """Number of the track."""
+    status: Int[np.ndarray, " n"]
+    first: Int[np.ndarray, " n"]
+    second: Int[np.ndarray, " n"]
+
+
+class Changes(NamedTuple):
+    """Program changes in file order; p of them."""
+
+    tick: Int[np.ndarray, " p"]
+    track: Int[np.ndarray, " p"]
+    channel: Int[np.ndarray, " p"]
+    program: Int[np.ndarray, " p"]
+    before: Int[np.ndarray, " p"]
+    """How many of Channels stand before it in the file."""
 
 
 class Scan(NamedTuple):
-    """What was seen, in file order: track by track, byte by byte."""
+    """What the tracks hold."""
 
-    tempos: list[tuple[int, int]]
-    """(tick, microseconds per quarter); only events of the prescribed length, 3."""
-    meters: list[tuple[int, int, int]]
-    """(tick, numerator, denominator); only events of the prescribed length, 4."""
-    last_tick: int
-    """Of the longest track."""
-    num_instruments: int
-    """Distinct (track, channel, program); symusic makes a track of its own for each."""
-    escapes: list[int]
-    """Where the status bytes of escape events (0xF7) are."""
+    channels: Channels
+    programs: Changes
+    tempos: tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]
+    """Ticks and microseconds per quarter, in file order; only events of the prescribed length, 3."""
+    meters: tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"], Int[np.ndarray, " m"]]
+    """Ticks, numerators and denominators, in file order; only events of the prescribed length, 4."""
+    ports: Int[np.ndarray, " t"]
+    """Of each track; 0 where it names none."""
+    end_ticks: Int[np.ndarray, " t"]
+    """Where each track ends."""
+    damaged: list[int]
+    """Tracks whose events make no sense; of these nothing is in the columns but rubbish."""
+    has_early_end: bool
+    """An end mark stands in the middle of a track, or the end of the file cuts one."""
 
 
 def scan(data: bytes, tracks: Sequence[Track]) -> Scan:
-    """Returns what is in the tracks, up to their end marks. `data` ends in PADDING.
+    """Returns all events of the tracks, up to the last end mark of each. Times have at most four bytes."""
+    walk = _Walk(data)
+    damaged = []
+    for number, track in enumerate(tracks):
+        try:
+            walk.track(track, number)
+        except Damage:
+            damaged.append(number)
+            walk.end_track(number)
+    return _decode(data, walk, damaged, len(tracks))
 
-    Times and sizes have at most four bytes, as symusic reads them.
-    """
-    tempos, meters, escapes = [], [], []
-    last_tick, num_instruments = 0, 0
-    for position, end in tracks:
-        tick, running = 0, 0
-        seen, programs = set(), set()  # status bytes, and (channel, program)
+
+class _Walk:
+    """Steps over the tracks and notes where the runs of events with two data bytes lie, and what stands between."""
+
+    def __init__(self, data: bytes) -> None:
+        values = np.frombuffer(data, np.uint8)
+        low = values < 128
+        # A status byte follows the last byte of a time, which is below 128.
+        special = (values >= PROGRAM_CHANGE) & (values & 0xF0 != BEND)
+        special[1:] &= low[:-1]
+        self._data = data
+        self._special = memoryview(special.nonzero()[0])
+        self._num_low = memoryview(low.cumsum(dtype=np.int32))  # pyright: ignore[reportArgumentType]
+        """Bytes below 128 up to each byte."""
+        self.runs: list[tuple[int, int]] = []
+        self.run_columns: list[tuple[int, int, int]] = []
+        """(track, ticks of other events before it in the track, number of events) of each run."""
+        self.num_events = 0
+        self.events: list[tuple[int, ...]] = []
+        """(kind, events before, ticks of other events before it in the track, track, value, value)."""
+        self.has_early_end = False
+
+    def end_track(self, number: int, ticks: int = 0) -> None:
+        self.events.append((END_OF_TRACK, self.num_events, ticks, number, 0, 0))
+
+    def track(self, track: Track, number: int) -> None:
+        """Notes what a track holds, or raises Damage."""
+        data, special, num_low = self._data, self._special, self._num_low
+        position, end = track.start, track.end
+        i, ticks, running = bisect_left(special, position), 0, 0
         while position < end:
-            delta = data[position]  # one byte is by far the most frequent: a call less for most events
-            position += 1
-            if delta > 127:
-                delta, position = read_number(data, position - 1)
-            tick += delta
-            status = data[position]
-            if status < 0x80:
-                status = running
-            else:
-                position += 1
-            if status < 0xF0:
-                running = status
-                channel = status & 15
-                if status & 0xF0 == 0xC0:
-                    programs.add((channel, data[position]))
-                elif status not in seen and not any(of == channel for of, _ in programs):
-                    programs.add((channel, 0))
-                seen.add(status)
-                position += 1 if 0xC0 <= status < 0xE0 else 2
-            elif status == 0xFF:
-                kind = data[position]
-                size, position = read_number(data, position + 1)
-                if kind == TEMPO and size == 3:
-                    tempos.append((tick, int.from_bytes(data[position : position + 3], "big")))
-                elif kind == METER and size == 4:
-                    meters.append((tick, data[position], 1 << min(data[position + 1], 31)))
-                elif kind == END_OF_TRACK:
+            if running >= PROGRAM_CHANGE:
+                delta, data_at = read_number(data, position)
+                if data_at < end and data[data_at] < 128:
+                    ticks, position = ticks + delta, data_at + 1
+                    self._change(running, ticks, number, data[data_at])
+                    continue
+            status_at, counted = end, num_low[position - 1]
+            while i < len(special) and special[i] < end:
+                # The first byte of a three has come: this byte is a status, and none with two data bytes.
+                if special[i] >= position and (num_low[special[i] - 1] - counted) % 3 == 1:
+                    status_at = special[i]
                     break
-                position += size
+                i += 1
+            num_events, rest = divmod(num_low[status_at - 1] - counted, 3)
+            if status_at == end:
+                if rest or data[end - 1] > 127 or track.is_cut:
+                    raise Damage
+                self._run(position, end, num_events, ticks, number)
+                break
+            wait_at = status_at - 1
+            while wait_at > position and data[wait_at - 1] > 127:
+                wait_at -= 1
+            if wait_at > position:
+                self._run(position, wait_at, num_events, ticks, number)
+                running = 0
+            ticks += data[wait_at] if data[wait_at] < 128 else read_number(data, wait_at)[0]
+            status, position = data[status_at], status_at + 1
+            if status < _NOT_CHANNEL:
+                if position >= end or data[position] > 127:
+                    raise Damage
+                running = status
+                self._change(status, ticks, number, data[position])
+                position += 1
+            elif status == 0xFF:
+                if data[position:end] in (b"", END_MARK[1:2]):
+                    self.has_early_end = True
+                    break
+                kind, (size, content) = data[position], _number_within(data, position + 1, end)
+                position = content + size
+                if position > end:
+                    raise Damage
+                if kind == END_OF_TRACK:
+                    if position == end or data[end - 3 : end] != END_MARK:
+                        break
+                    self.has_early_end = True
+                self._meta(kind, data[content:position], ticks, number)
             elif status in (0xF0, 0xF7):
-                if status == 0xF7:
-                    escapes.append(position - 1)
-                size, position = read_number(data, position)
+                size, position = _number_within(data, position, end)
                 position += size
+                if position > end:
+                    raise Damage
+            elif status in _SYSTEM_DATA_BYTES:
+                position += _SYSTEM_DATA_BYTES[status]
             else:
-                position += _SYSTEM_DATA_BYTES.get(status, 0)
-        last_tick, num_instruments = max(last_tick, tick), num_instruments + len(programs)
-    return Scan(tempos, meters, last_tick, num_instruments, escapes)
+                raise Damage
+        else:
+            if track.is_cut:
+                raise Damage
+        self.end_track(number, ticks)
+
+    def _run(self, begin: int, end: int, num_events: int, ticks: int, number: int) -> None:
+        self.runs.append((begin, end))
+        self.run_columns.append((number, ticks, num_events))
+        self.num_events += num_events
+
+    def _change(self, status: int, ticks: int, number: int, value: int) -> None:
+        if status & 0xF0 == PROGRAM_CHANGE:
+            self.events.append((PROGRAM_CHANGE, self.num_events, ticks, number, status & 15, value))
+
+    def _meta(self, kind: int, content: bytes, ticks: int, number: int) -> None:
+        if kind == TEMPO and len(content) == 3:
+            values = int.from_bytes(content, "big"), 0
+        elif kind == METER and len(content) == 4:
+            values = content[0], 1 << min(content[1], 31)
+        elif kind == PORT and len(content) == 1:
+            values = content[0], 0
+        else:
+            return
+        self.events.append((kind, self.num_events, ticks, number, *values))
 
 
-def scan_times(data: bytes, tracks: Sequence[Track]) -> Scan:
-    """Returns the same tempos and meters as `scan`, reading each track no further than its last such event."""
-    last = [max(data.rfind(b"\xff\x51", *track), data.rfind(b"\xff\x58", *track)) for track in tracks]
-    return scan(data, [Track(track.start, end + 1) for track, end in zip(tracks, last, strict=True)])
+def _number_within(data: bytes, position: int, end: int) -> tuple[int, int]:
+    """Returns a variable-length number and the position behind it, or raises Damage where the track cuts it."""
+    if position >= end:
+        raise Damage
+    value, size = read_number(data[position : min(position + 4, end)] + bytes(4), 0)
+    if position + size > end:
+        raise Damage
+    return value, position + size
 
 
-def without_escapes(data: bytes, escapes: Sequence[int]) -> bytes:
-    """Returns the file with its escape events (status 0xF7) turned into system exclusive ones (0xF0).
+def _decode(data: bytes, walk: _Walk, damaged: list[int], num_tracks: int) -> Scan:
+    """Returns the events of the runs as columns, and the others with their ticks."""
+    run_track, run_ticks, run_events = np.array(walk.run_columns, np.int64).reshape(-1, 3).T
+    values = np.frombuffer(b"".join([data[begin:end] for begin, end in walk.runs]), np.uint8)
+    low = (values < 128).nonzero()[0]
+    wait_at, first_at, second_at = low[0::3], low[1::3], low[2::3]
+    data_bytes = values[low]
+    wait_size = wait_at + 1  # bytes of the time
+    wait_size[1:] -= second_at[:-1] + 1
+    status_size = first_at - wait_at
+    status_size -= 1
+    track = run_track.repeat(run_events)
+    begins = np.ones(len(run_track), bool)  # the first run of each track
+    begins[1:] = run_track[1:] != run_track[:-1]
+    first_event = (run_events.cumsum() - run_events)[begins]
+    status = values[first_at - 1]
+    wrong = (second_at - first_at != 1) | (wait_size > 4) | (status_size > 1)
+    if not status_size.all():
+        # Running status: an event without one has the last that its track named.
+        named = status_size > 0
+        wrong[first_event] |= ~named[first_event]
+        status = status[np.maximum.accumulate(np.where(named, np.arange(len(named)), 0))]
+    if wrong.any():
+        damaged = sorted({*damaged, *track[wrong].tolist()})
 
-    Both have a length and are of no interest here; but symusic takes the length of an escape for the next event's time,
-    and everything behind it is wrong.
-    """
-    patched = bytearray(data)
-    for position in escapes:
-        patched[position] = 0xF0
-    return bytes(patched)
+    elapsed = np.zeros(len(wait_at) + 1, np.int64)
+    wait = elapsed[1:]
+    wait[:] = data_bytes[0::3]
+    longer = (wait_size > 1).nonzero()[0]
+    for size in (1, 2, 3):
+        if len(longer):
+            wait[longer] += (values[wait_at[longer] - size] & np.int64(127)) << 7 * size
+            longer = longer[wait_size[longer] > size + 1]
+    wait.cumsum(out=wait)
+    start = np.zeros(num_tracks, np.int64)  # what has elapsed before each track
+    start[run_track[begins]] = elapsed[first_event]
+    tick = wait + (run_ticks - start[run_track]).repeat(run_events)
+    channels = Channels(tick, track, status, data_bytes[1::3], data_bytes[2::3])
 
-
-def may_have_escapes(data: bytes) -> bool:
-    """Returns whether some 0xF7 does not end a system exclusive event and is followed by what follows an escape event.
-
-    That is a length, as many bytes, a time and a status byte. Most that are none (times, tempos) are told by this.
-    """
-    position = -1
-    while (position := data.find(0xF7, position + 1)) >= 0:
-        size, end = read_number(data, position + 1) if position < len(data) - 4 else (0, len(data))
-        end += size
-        if end >= len(data) - len(PADDING):
-            continue
-        _, status = read_number(data, end)
-        if data[status] > 127 and not _ends_exclusive(data, position):
-            return True
-    return False
-
-
-def _ends_exclusive(data: bytes, position: int) -> bool:
-    """Returns whether a system exclusive event of less than 128 bytes ends with the byte at the position."""
-    start = data.rfind(0xF0, max(0, position - 128), position)
-    while start >= 0:
-        if data[start + 1] == position - start - 1:
-            return True
-        start = data.rfind(0xF0, max(0, position - 128), start)
-    return False
-
-
-def has_odd_time_events(data: bytes) -> bool:
-    """Returns whether a tempo or meter event may have another length than the standard's, or an absurd denominator."""
-    if data.count(b"\xff\x51") != data.count(b"\xff\x51\x03"):
-        return True
-    num_meters = data.count(b"\xff\x58")
-    position = 0
-    for _ in range(num_meters):
-        position = data.index(b"\xff\x58", position) + 2
-        if data[position] != 4 or data[position + 2] > 6:
-            return True
-    return False
-
-
-def last_tick_bound(data: bytes) -> int:
-    """Returns a number that the last tick of a track does not exceed.
-
-    A byte above 127 can count 2^7, 2^14 or 2^21 ticks times its lower bits, according to how many such bytes follow
-    it; any byte can count its lower bits. All bytes are taken for times.
-
-    Args:
-        data: the bytes of a track, or more.
-    """
-    values = np.frombuffer(data, np.uint8)
-    goes_on = values > 127
-    bound = 127 * len(values)
-    for num_followers in (1, 2, 3):
-        bound += int((values[: len(goes_on)][goes_on] & 127).sum(dtype=np.int64)) << 7 * num_followers
-        goes_on = goes_on[:-1] & (values[num_followers:] > 127)
-    return bound
-
-
-def num_instruments_bound(data: bytes, num_tracks: int) -> int:
-    """Returns a number that `num_instruments` does not exceed: every channel of every track, and all 0xC0 to 0xCF."""
-    values = np.frombuffer(data, np.uint8)
-    return 16 * num_tracks + int(np.count_nonzero(values & 0xF0 == 0xC0))
+    kind, before, ticks, number, value, other = np.array(walk.events, np.int64).reshape(-1, 6).T
+    has_runs = np.zeros(num_tracks, bool)
+    has_runs[run_track] = True
+    ticks = ticks + (elapsed[before] - start[number]) * has_runs[number]
+    program, tempo, meter, port = (kind == one for one in (PROGRAM_CHANGE, TEMPO, METER, PORT))
+    ports = np.zeros(num_tracks, np.int64)
+    ports[number[port]] = value[port]
+    return Scan(
+        channels,
+        Changes(ticks[program], number[program], value[program], other[program], before[program]),
+        (ticks[tempo], value[tempo]),
+        (ticks[meter], value[meter], other[meter]),
+        ports,
+        ticks[kind == END_OF_TRACK],
+        damaged,
+        walk.has_early_end,
+    )

@@ -21,8 +21,9 @@ from jaxtyping import Bool, Int, Integer
 
 from ostinato.configs.errors import UserError
 from ostinato.music import alignment, score_transforms
-from ostinato.music.codec import Codec, Field, Specials
-from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, make_piece, quantize_ticks, without_overlaps
+from ostinato.music.account import NoteAccount
+from ostinato.music.codec import Codec, Encoding, Field, Specials
+from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, Resolved, make_piece, quantize_ticks, resolve_overlaps
 from ostinato.music.score_grammar import ScoreGrammar
 from ostinato.music.score_rows import (
     DURATIONS,
@@ -44,6 +45,7 @@ from ostinato.music.score_rows import (
     TEMPO,
     VELOCITY_BIN,
 )
+from ostinato.music.tempo_range import with_tempos_within
 
 _US_PER_MINUTE = 60_000_000
 _FIELDS = (
@@ -83,11 +85,17 @@ class ScoreCodec(Codec):
         """Returns the piece on the codec's grid.
 
         Onsets and ends are rounded to 24ths of a quarter; durations over 8 quarters to whole quarters, at most 64.
-        Overlapping notes of one program and pitch are resolved by `without_overlaps`. Tempos are whole beats per
-        minute from 16 to 263. Meters with more than 32 beats or a denominator that is not a power of two up to 32 are
-        left out. Tempos and meters after the last onset are left out; where a piece begins without one, 120 beats per
-        minute and 4/4 are written.
+        Overlapping notes of one program and pitch are resolved by `resolve_overlaps`. Tempos are whole beats per
+        minute from 16 to 263; music in others is written in longer or shorter notes, see `tempo_range`. Meters with
+        more than 32 beats or a denominator that is not a power of two up to 32 are left out. Tempos and meters after
+        the last onset are left out; where a piece begins without one, 120 beats per minute and 4/4 are written.
         """
+        return self._on_grid(piece).piece
+
+    def _on_grid(self, piece: Piece) -> Resolved:
+        piece = with_tempos_within(
+            piece, MIN_BPM, MAX_BPM, max_beats=MAX_NUMERATOR, max_denominator=1 << NUM_DENOMINATORS - 1
+        )
         notes, tpq = piece.notes, piece.ticks_per_quarter
         onset = quantize_ticks(notes.onset, tpq, GRID)
         length = np.maximum(quantize_ticks(notes.onset + notes.duration, tpq, GRID) - onset, 1)
@@ -114,13 +122,22 @@ class ScoreCodec(Codec):
             meters=_from_start(meter_tick[sayable], (numerator[sayable], 4), (denominator[sayable], 4)),
             ticks_per_quarter=GRID,
         )
-        resolved = without_overlaps(on_grid)
+        resolved = resolve_overlaps(on_grid)
         # A note that was cut short at the next one may have left the grid of long durations.
-        duration = DURATIONS[_longest_duration_within(resolved.notes.duration)]
-        return Piece(resolved.notes._replace(duration=duration), resolved.tempos, resolved.meters, GRID)
+        notes = resolved.piece.notes
+        notes = notes._replace(duration=DURATIONS[_longest_duration_within(notes.duration)])
+        return resolved._replace(piece=Piece(notes, on_grid.tempos, on_grid.meters, GRID))
 
     def encode(self, piece: Piece, style: int = 0) -> Integer[np.ndarray, "n 5"]:
-        piece = self.quantise(piece)
+        return self.encode_reporting(piece, style).steps
+
+    def encode_reporting(self, piece: Piece, style: int = 0) -> Encoding:
+        piece, merged, shortened = self._on_grid(piece)
+        account = NoteAccount(merged=merged, shortened=shortened)
+        return Encoding(self._rows(piece, style), piece, account)
+
+    def _rows(self, piece: Piece, style: int) -> Integer[np.ndarray, "n 5"]:
+        """Returns the rows of a piece that is on the grid."""
         notes, tempos, meters = piece.notes, piece.tempos, piece.meters
         num_meters, num_tempos = len(meters.tick), len(tempos.tick)
         events = np.zeros((num_meters + num_tempos + piece.num_notes, 5), np.int64)

@@ -205,7 +205,7 @@ def _mutated_events(rng: np.random.Generator) -> bytes:
 
 def _truncated(rng: np.random.Generator) -> bytes:
     data = _tune(rng)
-    return data[: len(data) - int(rng.integers(1, 100))]  # within the last track
+    return data[: len(data) - int(rng.integers(1, 100))]  # within the last track, or in its end mark
 
 
 def _spliced(rng: np.random.Generator) -> bytes:
@@ -345,19 +345,19 @@ KINDS: dict[str, tuple[Maker, bool]] = {
     "header-twice": (lambda rng: _file(declared=2) + _tune(rng), MAYBE),
     "format-2": (lambda rng: _file(_track(_melody(rng)), _track(_melody(rng)), file_format=2), NEVER),
     "format-2-one-track": (lambda rng: _file(_track(_melody(rng)), file_format=2), MAYBE),
-    "format-3": (lambda rng: _file(_track(_melody(rng)), file_format=3), NEVER),
-    "format-65535": (lambda rng: _file(_track(_melody(rng)), file_format=65_535), NEVER),
+    "format-3": (lambda rng: _file(_track(_melody(rng)), file_format=3), MAYBE),
+    "format-65535": (lambda rng: _file(_track(_melody(rng)), file_format=65_535), MAYBE),
     "division-0": (lambda rng: _file(_track(_melody(rng)), division=0), NEVER),
     "division-1": (lambda rng: _file(_track(_melody(rng)), division=1), MAYBE),
     "division-32767": (lambda rng: _file(_track(_melody(rng)), division=32_767), MAYBE),
     "smpte-25": (lambda rng: _file(_track(_melody(rng)), division=0xE728), NEVER),
     "smpte-0": (lambda rng: _file(_track(_melody(rng)), division=0x8000), NEVER),
     "no-tracks": (_raw(_file()), NEVER),
-    "tracks-undeclared": (lambda rng: _file(_track(_melody(rng)), declared=0), NEVER),
+    "tracks-undeclared": (lambda rng: _file(_track(_melody(rng)), declared=0), MAYBE),
     "fewer-tracks-declared": (lambda rng: _file(_track(_melody(rng)), _track(_melody(rng)), declared=1), MAYBE),
     "65535-tracks-declared": (lambda rng: _file(_track(_melody(rng)), declared=65_535), MAYBE),
     # chunks
-    "truncated": (_truncated, NEVER),
+    "truncated": (_truncated, MAYBE),
     "track-of-1-gigabyte": (lambda rng: _file(_chunk(b"MTrk", _melody(rng), claims=1 << 30)), NEVER),
     "track-of-4-gigabytes": (lambda rng: _file(_chunk(b"MTrk", _melody(rng), claims=2**32 - 1)), NEVER),
     "track-of-half-its-size": (lambda rng: _file(_chunk(b"MTrk", _melody(rng, 40) + END, claims=160)), MAYBE),
@@ -377,7 +377,7 @@ KINDS: dict[str, tuple[Maker, bool]] = {
     "file-within-a-track": (lambda rng: _file(_chunk(b"MTrk", _tune(rng))), MAYBE),
     "unknown-chunk-first": (lambda rng: _file(_chunk(b"XFIH", rng.bytes(30)), _track(_melody(rng)), declared=1), MAYBE),
     "unknown-chunk-of-4-gigabytes": (
-        lambda rng: _file(_chunk(b"XFIH", b"", claims=2**32 - 1), _track(_melody(rng))), NEVER,
+        lambda rng: _file(_chunk(b"XFIH", b"", claims=2**32 - 1), _track(_melody(rng))), MAYBE,
     ),
     "unknown-chunks-only": (lambda rng: _file(_chunk(b"XFIH", rng.bytes(30)), _chunk(b"XFKM", rng.bytes(9))), NEVER),
     "unknown-chunks-many": (lambda rng: _file(_chunk(b"none", b"") * 50_000, _track(_melody(rng)), declared=1), MAYBE),
@@ -452,9 +452,9 @@ KINDS: dict[str, tuple[Maker, bool]] = {
     "bends-only": (_flood(0xE3, size=2), NEVER),
     "programs-only": (_flood(0xC2, size=1), NEVER),
     "note-offs-only": (_flood(0x80, size=2), NEVER),
-    "notes-never-closed": (lambda rng: _file(_track(_rows(1, 0x90, rng.integers(0, 128, 5_000), 64))), NEVER),
+    "notes-never-closed": (lambda rng: _file(_track(_rows(1, 0x90, rng.integers(0, 128, 5_000), 64))), MAYBE),
     "notes-of-velocity-0": (lambda rng: _file(_track(_rows(1, 0x90, rng.integers(0, 128, 5_000), 0))), NEVER),
-    "notes-of-0-ticks": (lambda rng: _file(_track(_event(0, 0x90, 60, 64, 0, 0x80, 60, 0) * 500)), NEVER),
+    "notes-of-0-ticks": (lambda rng: _file(_track(_event(0, 0x90, 60, 64, 0, 0x80, 60, 0) * 500)), MAYBE),
     "one-note": (lambda rng: _file(_track(_melody(rng, 1))), MAYBE),
     "drums-only": (lambda rng: _file(_track(_melody(rng, channel=9))), MAYBE),
     "meta-only": (_raw(_file(_track(_meta(3, b"nothing here")))), NEVER),

@@ -52,6 +52,7 @@ def show_manifest(path: Path, manifest: dict[str, Any], *, title: str = "") -> N
         say(line)
     for key in tables.COUNTED:
         print_rows(tables.count_table(summary, key))
+    print_rows(tables.note_table(summary))
     if (path / "report.html").is_file():
         say(f"see {path / 'report.html'}")
 

@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ostinato.data.records import Dataset
 from ostinato.music import midi
 from ostinato.music.piece import Notes, make_piece
 from ostinato.music.score_codec import ScoreCodec
+from tests.midi_events import midi_file, on, timed_track
 from tests.midi_files import tune, write_tunes
 from tests.prepare_process import content
 from tests.servers import make_bucket, s3_server
@@ -221,6 +223,40 @@ def test_what_was_repaired_is_counted(tmp_path):
     manifest = prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY)
     assert manifest["counts"]["accepted"] == 4
     assert manifest["salvaged"] == {"riff_wrapper": 1, "stray_data_bytes": 1}
+
+
+def test_notes_are_accounted_for_like_files(tmp_path):
+    paths = write_tunes(tmp_path / "midi", 20)
+    (tmp_path / "midi/copy.mid").write_bytes(paths[0].read_bytes())
+    hits = [(tick, on(36 + tick // 240 % 5, channel=9)) for tick in range(0, 9600, 240)]
+    (tmp_path / "midi/hits.mid").write_bytes(midi_file(timed_track(hits)))
+    manifest = prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, IN_MEMORY)
+    notes = manifest["notes"]
+    assert notes["found"] == notes["duplicates"] + notes["read"]
+    assert notes["read"] == notes["kept"] + notes["merged"] + notes["left_out"]
+    assert notes["kept"] == sum(split["notes"] for split in manifest["splits"].values())
+    assert (notes["unreleased"], manifest["pieces_with"]["unreleased"]) == (len(hits), 1)
+    lines = [json.loads(line) for line in (tmp_path / "out/changed.jsonl").read_text().splitlines()]
+    assert manifest["changed"] == Counter(line["reason"] for line in lines)
+    (line,) = [line for line in lines if line["path"].endswith("hits.mid")]
+    assert (line["reason"], line["notes"], line["of"]) == ("unreleased", len(hits), len(hits))
+    content = json.loads((tmp_path / "out/statistics.json").read_text())
+    assert sum(split["notes"] for split in content["splits"].values()) == notes["kept"]
+    lengths = []
+    dataset = Dataset.open(tmp_path / "out")
+    for split in dataset.splits:
+        source = dataset.source(split)
+        lengths += [dataset.codec.decode(source[i].steps).num_notes for i in range(len(source))]
+    assert content["quartiles"]["piece_notes"] == np.quantile(lengths, (0.25, 0.5, 0.75)).round().tolist()
+    assert "changed.jsonl" in (tmp_path / "out/report.html").read_text()
+
+
+def test_the_notes_codec_accounts_for_what_it_does_not_say(tmp_path):
+    write_tunes(tmp_path / "midi", 20)
+    config = dataclasses.replace(CONFIG, codec=CodecConfig(name="notes"), pedal="off")
+    manifest = prepare([str(tmp_path / "midi")], tmp_path / "out", config, IN_MEMORY)
+    assert manifest["notes"]["kept"] == sum(split["notes"] for split in manifest["splits"].values())
+    assert manifest["prepare"]["pedal"] == "off"
 
 
 def test_an_archive_gives_the_same_dataset_as_its_folder_however_many_workers_share_it(tmp_path, monkeypatch):

@@ -16,7 +16,6 @@ from ostinato.beam_pipelines import summary as tables
 from ostinato.beam_pipelines.charts import charts
 from ostinato.beam_pipelines.inputs.errors import READ_REASONS
 from ostinato.beam_pipelines.isolation import Killed
-from ostinato.beam_pipelines.parse import Repair
 from ostinato.beam_pipelines.report import EXAMPLES, write_report
 from ostinato.beam_pipelines.summary import MAX_ROWS, summarise
 from ostinato.beam_pipelines.text import (
@@ -31,6 +30,7 @@ from ostinato.configs.schema import PrepareConfig
 from ostinato.data.records import DatasetError
 from ostinato.data.statistics import Statistics
 from ostinato.music.midi import MIDI_REASONS
+from ostinato.music.midi_chunks import Repair
 from ostinato.music.piece import DRUMS
 from tests.described_dataset import HOSTILE, a_dataset
 from tests.midi_files import piece_of
@@ -200,7 +200,7 @@ def test_every_reason_of_the_closed_lists_is_explained():
     killed = get_args(Killed.__annotations__["reason"])
     selected = ("too_few_notes", "too_many_notes", "only_drums")
     assert set(EXPLANATIONS) == {*READ_REASONS, *MIDI_REASONS, *killed, *selected}
-    assert {"", *REPAIRS} == set(get_args(Repair))
+    assert set(REPAIRS) == set(get_args(Repair))
 
 
 def heights_of(svg):

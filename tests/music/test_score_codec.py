@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from ostinato.music.codecs import codec_from_json
 from ostinato.music.piece import DRUMS, Piece, make_piece
 from ostinato.music.score_codec import ScoreCodec
-from ostinato.music.score_rows import DURATIONS, END, METER, NUM_SHIFTS, REST, START, STYLE, TEMPO
+from ostinato.music.score_rows import DURATIONS, END, MAX_BPM, METER, MIN_BPM, NUM_SHIFTS, REST, START, STYLE, TEMPO
 from ostinato.music.score_transforms import scale_tempo, shift_velocity, transpose
+from ostinato.music.tempo_range import with_tempos_within
 from tests.strategies import pieces
 
 CODEC = ScoreCodec(styles=("folk", "rock"))
@@ -64,11 +65,13 @@ def test_decoding_what_was_encoded_gives_the_quantised_piece(piece):
 
 @given(pieces())
 @settings(max_examples=100, deadline=None)
-def test_quantising_moves_no_onset_by_more_than_half_a_step(piece):
+def test_quantising_moves_no_onset_by_more_than_half_a_step_but_doubles(piece):
     quantised = CODEC.quantise(piece)
+    piece = with_tempos_within(piece, MIN_BPM, MAX_BPM, max_beats=32, max_denominator=32)
     exact = np.unique(piece.notes.onset * 24 / piece.ticks_per_quarter)
-    nearest = np.abs(exact[:, None] - quantised.notes.onset[None, :]).min(axis=1)
-    assert (nearest <= 0.5).all()
+    later = exact[:, None] - quantised.notes.onset[None, :]
+    is_double = (later > 0) & (later < 6.5)  # of a note that began less than a sixteenth before
+    assert ((np.abs(later) <= 0.5) | is_double).any(axis=1).all()
 
 
 @given(pieces())
