@@ -13,7 +13,7 @@ import numpy as np
 from apache_beam.metrics.metric import Metrics
 from jaxtyping import Int64
 
-from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS
+from ostinato.beam_pipelines.duplicates.fingerprint import stack
 from ostinato.beam_pipelines.duplicates.grouping import Rejected, ScanResult
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.labels import Label
@@ -117,20 +117,16 @@ def _parse_all(inputs: Iterable[Input], known: list[_Named], job: Job) -> Iterat
 
 def _columns(spool: int, found: list[tuple[_Named, Parsed]], ends: Int64[np.ndarray, " n+1"]) -> ScanResult:
     """Returns pieces as columns; piece i lies between ends[i] and ends[i + 1] of the spool file."""
-    prints = [parsed.fingerprints for _, parsed in found]
     labels = [named.label or Label() for named, _ in found]
     return ScanResult(
         spool=spool,
         name=[named.name for named, _ in found],
         style=[named.style for named, _ in found],
         split=[label.split for label in labels],
+        group=[label.group for label in labels],
         sha256=np.frombuffer(b"".join(parsed.sha256 for _, parsed in found), np.uint8).reshape(-1, 32),
         num_notes=np.array([parsed.num_notes for _, parsed in found], np.int32),
-        whole=np.array([one.whole for one in prints], np.uint64),
-        parts=np.concatenate([np.zeros(0, np.uint64), *(one.parts for one in prints)]),
-        num_parts=np.array([len(one.parts) for one in prints], np.int32),
-        bands=np.concatenate([np.zeros((0, NUM_BANDS), np.uint32), *(one.bands for one in prints)]),
-        num_voices=np.array([len(one.bands) for one in prints], np.int32),
+        prints=stack([parsed.fingerprints for _, parsed in found]),
         offset=ends[:-1],
         length=np.diff(ends),
         metadata=[label.metadata for label in labels],

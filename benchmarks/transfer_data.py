@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
+from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint, stack
 from ostinato.beam_pipelines.duplicates.relations import Columns, relate
 from ostinato.configs.errors import UserError
 from ostinato.data.records import Dataset, Record, write_dataset
@@ -86,11 +86,8 @@ def _groups(pieces: Sequence[np.ndarray], codec: Codec) -> Int[np.ndarray, " n"]
     columns = Columns(
         rank=np.arange(len(found)),
         num_notes=np.array([codec.count_notes(steps).sum() for steps in pieces], np.int64),
-        whole=np.array([one.whole for one in found], np.uint64),
-        parts=np.concatenate([one.parts for one in found]),
-        num_parts=np.array([len(one.parts) for one in found]),
-        bands=[one.bands for one in found],
-        num_voices=np.array([len(one.bands) for one in found]),
+        prints=[stack(found)],
+        fixed=np.full(len(found), -1),
     )
     return relate(columns).group
 

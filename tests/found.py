@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS, fingerprint
+from ostinato.beam_pipelines.duplicates.fingerprint import NUM_TIMES, Fingerprints, fingerprint, stack
 from ostinato.beam_pipelines.duplicates.grouping import Assignment, ScanResult
+from ostinato.beam_pipelines.duplicates.performances import NUM_BINS
+from ostinato.beam_pipelines.duplicates.voices import NUM_BANDS, WIDTH
 from ostinato.music import midi
 from ostinato.music.piece import Piece
 
@@ -24,6 +26,25 @@ class Found(NamedTuple):
     data: bytes = b""
     """Empty is the name."""
     split: str = ""
+    group: str = ""
+    prints: Fingerprints | None = None
+    """Of a real piece; else they are made of the numbers."""
+
+    def fingerprints(self) -> Fingerprints:
+        """Returns what `fingerprint` would."""
+        if self.prints:
+            return self.prints
+        parts = [(part, part) for part in self.parts or (self.whole,)]
+        return Fingerprints(
+            whole=self.whole,
+            times=np.zeros(NUM_TIMES, np.int16),
+            span=1.0,
+            parts=np.array(parts, np.uint64),
+            performance=np.full(NUM_BINS, 2**32 - 1, np.uint32),
+            voices=np.array([(*bands, *[0] * (WIDTH - NUM_BANDS)) for bands in self.bands], np.uint32).reshape(
+                -1, WIDTH
+            ),
+        )
 
 
 def found_piece(name: str, piece: Piece, *, split: str = "") -> Found:
@@ -31,28 +52,23 @@ def found_piece(name: str, piece: Piece, *, split: str = "") -> Found:
     data = midi.write(piece)
     reading = midi.read_reporting(data)
     prints = fingerprint(reading.piece, reading.tracks)
-    parts, bands = tuple(prints.parts.tolist()), tuple(tuple(row) for row in prints.bands.tolist())
-    return Found(name, prints.whole, parts, bands, reading.piece.num_notes, data, split)
+    return Found(name, prints.whole, num_notes=reading.piece.num_notes, data=data, split=split, prints=prints)
 
 
 def scan_result_of(rows: Iterable[Found], *, spool: int = 0) -> ScanResult:
     """Returns them as the columns of one spool file. Piece i lies at byte 1000 i of the spool and is 10 bytes long."""
     rows = list(rows)
-    parts = [row.parts or (row.whole,) for row in rows]
     return ScanResult(
         spool=spool,
         name=[row.name for row in rows],
         style=["style of " + row.name for row in rows],
         split=[row.split for row in rows],
+        group=[row.group for row in rows],
         sha256=np.array(
             [list(hashlib.sha256(row.data or row.name.encode()).digest()) for row in rows], np.uint8
         ).reshape(-1, 32),
         num_notes=np.array([row.num_notes for row in rows], np.int32),
-        whole=np.array([row.whole for row in rows], np.uint64),
-        parts=np.array([part for found in parts for part in found], np.uint64),
-        num_parts=np.array([len(found) for found in parts], np.int32),
-        bands=np.array([band for row in rows for band in row.bands], np.uint32).reshape(-1, NUM_BANDS),
-        num_voices=np.array([len(row.bands) for row in rows], np.int32),
+        prints=stack([row.fingerprints() for row in rows]),
         offset=np.arange(len(rows), dtype=np.int64) * 1000,
         length=np.full(len(rows), 10, np.int64),
         metadata=["" for _ in rows],

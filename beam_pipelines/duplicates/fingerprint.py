@@ -1,16 +1,12 @@
 """Fingerprints by which two files are known to hold the same music.
 
-All are made of the intervals from note to note in the order (onset, pitch): they do not see transposition, tempo,
-rhythm, loudness, instrument, or how the notes are spread over tracks. Three kinds, from strict to lenient: all notes,
-the notes of a part (equal or not), and a sketch of each voice that tells how alike two voices are.
+What is the same: of pitched music the intervals from note to note in the order (onset, pitch) and their rhythm; of
+drums which drum and when, from the beginning of the bar. Times are compared with the whole or with the time before, so
+that tempo is not seen; nor are transposition, loudness, instrument, or how the notes are spread over tracks.
+Three kinds, from strict to lenient: all notes, the notes of a part (equal or not), and a sketch of
+each voice that tells how alike two voices are.
 
-The sketch is MinHash (Broder 1997) over n-grams of the intervals between the highest notes, in one pass: each n-gram
-has one hash, which chooses a bin and competes for the least value in it (Li, Owen and Zhang 2012; an empty bin has the
-value of the next full one, Shrivastava and Li 2014). Two values together are a band; the number of bands that two
-voices have in common says how many n-grams they share (see `grouping.MIN_COMMON_BANDS`).
-
-On 6,331 real pieces it takes 0.17 ms for each, 0.07 ms of that for the sketches; reading the file takes 0.35 ms.
-datasketch 2.0 takes 0.4 ms for 32 MinHashes of n-grams that it is given as integers, 0.8 ms if it hashes them itself.
+Drums beside pitched notes are seen by the first only: many songs share a drum pattern.
 """
 
 import hashlib
@@ -18,8 +14,20 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt8, UInt32, UInt64
+from jaxtyping import Bool, Float64, Int16, Int32, Int64, UInt8, UInt32, UInt64
 
+from ostinato.beam_pipelines.duplicates.performances import NUM_BINS, sketch_performance
+from ostinato.beam_pipelines.duplicates.voices import (
+    ONSET_BIT,
+    PITCH,
+    TOGETHER,
+    VOICE_BIT,
+    WIDTH,
+    begin_chords,
+    highest_notes,
+    sketch_voices,
+    strike_drums,
+)
 from ostinato.music.piece import DRUMS, Notes, Piece
 
 PREFIX_NOTES = 400
@@ -32,89 +40,186 @@ MIN_FIGURES = 8
 """A part with fewer different runs of three intervals is a pattern that anybody could have written."""
 
 TELLING = 1
-"""The lowest bit of a part's hash: set if the part is no such pattern."""
+"""The lowest bit of a part's shape: set if the part is no such pattern."""
 
-NUM_BANDS = 16
+NUM_TIMES = 64
+TIMES_SPAN = 2**14
+"""See `Fingerprints.times`."""
 
-_NUM_BINS = 2 * NUM_BANDS
+_PLACES = (np.arange(NUM_TIMES) + np.random.default_rng(0).random(NUM_TIMES)) / NUM_TIMES
+"""One in each 64th of a piece, at no regular distance: else all could fall on beats."""
 
-_NGRAM = 6
-"""Intervals in an n-gram. With 5 ten times as many voices of unrelated pieces share a tenth of them; with 8 each
-note that differs costs a quarter more of them."""
+_STEPS_PER_OCTAVE = 8
+"""Two times are told apart by the ratio to the one before, in eighths of a doubling."""
 
-_MIN_FULL_BINS = 18
-"""A voice that fills fewer bins (about 26 distinct n-grams) says nothing."""
+_NO_RATIO = 255
 
-_MIN_HALVED = 128
-"""With this many n-grams, the halves of a piece are voices too: it may have another beginning or ending."""
-
-_TOGETHER = 8
-"""Of notes that begin within 1/8 of a quarter note the highest counts: a chord played by hand, a grace note."""
-
-_MAX_TOGETHER = 4
-
-# Where a note's voice and onset stand in one integer that sorts by voice, onset and pitch.
-_VOICE_BIT, _ONSET_BIT, _PITCH = 39, 7, 127
-
-_MIX = tuple(np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
-"""Odd numbers without pattern (Steele, Lea and Flood 2014: SplitMix)."""
-
-_EMPTY = np.iinfo(np.int64).max
+_ACROSS_VOICES = 31
+"""Onsets of one voice are less than 2^31 apart, those of different voices more."""
 
 
 class Fingerprints(NamedTuple):
     """What connects a piece to others."""
 
     whole: int
-    """64 bits; equal for two pieces with the same notes: one of them is a duplicate."""
-    parts: UInt64[np.ndarray, " p"]
-    """First that of the beginning of the whole, then those of the beginnings of the tracks, ascending; see TELLING."""
-    bands: UInt32[np.ndarray, "v 16"]
-    """Of the whole's highest notes, of either half of them, and of each track's, where there is enough to tell."""
+    """64 bits; equal for two pieces with the same notes in the same order: if `times` agree, one is a duplicate."""
+    times: Int16[np.ndarray, " 64"]
+    """When some of the notes begin, in 1/TIMES_SPAN of the time from the first to the last."""
+    span: float
+    """That time in quarter notes."""
+    parts: UInt64[np.ndarray, "p 2"]
+    """Of the beginning of the whole, then of the beginnings of the tracks, ascending: the shape, which does not see
+    rhythm (see TELLING), and what sees it too."""
+    performance: UInt32[np.ndarray, " 256"]
+    """See `performances`."""
+    voices: UInt32[np.ndarray, "v 24"]
+    """Of the whole, of either half of it, and of each track, where there is enough to tell; see `voices`."""
+
+
+class Stacked(NamedTuple):
+    """The fingerprints of n pieces as columns, in their order."""
+
+    whole: UInt64[np.ndarray, " n"]
+    times: Int16[np.ndarray, "n 64"]
+    span: Float64[np.ndarray, " n"]
+    performance: UInt32[np.ndarray, "n 256"]
+    parts: UInt64[np.ndarray, "p 2"]
+    num_parts: Int32[np.ndarray, " n"]
+    """At least 1."""
+    voices: UInt32[np.ndarray, "v 24"]
+    num_voices: Int32[np.ndarray, " n"]
+    """May be 0."""
+
+
+def stack(prints: Sequence[Fingerprints]) -> Stacked:
+    """Returns the fingerprints of some pieces as columns."""
+    return Stacked(
+        whole=np.array([one.whole for one in prints], np.uint64),
+        times=np.array([one.times for one in prints], np.int16).reshape(-1, NUM_TIMES),
+        span=np.array([one.span for one in prints]),
+        performance=np.array([one.performance for one in prints], np.uint32).reshape(-1, NUM_BINS),
+        parts=np.concatenate([np.zeros((0, 2), np.uint64), *(one.parts for one in prints)]),
+        num_parts=np.array([len(one.parts) for one in prints], np.int32),
+        voices=np.concatenate([np.zeros((0, WIDTH), np.uint32), *(one.voices for one in prints)]),
+        num_voices=np.array([len(one.voices) for one in prints], np.int32),
+    )
 
 
 def fingerprint(piece: Piece, tracks: Sequence[Notes]) -> Fingerprints:
     """Returns the fingerprints of a piece; they do not depend on the order of its tracks.
 
     Args:
-        piece: all notes. Drums are looked at only where there is nothing else: many songs share a drum pattern.
+        piece: all notes.
         tracks: the notes of each track, in ticks, each in any order.
     """
-    key, lengths = _sort_notes(piece, tracks)
-    pitch = (key & _PITCH).astype(np.uint8)
-    intervals = pitch[1:] - pitch[:-1]
-    figures, data = _name_figures(intervals).tobytes(), intervals.tobytes()
+    is_hit = piece.notes.program == DRUMS
+    num_hits = np.count_nonzero(is_hit)
+    only_drums = num_hits == piece.num_notes
+    key, lengths = _sort_notes(piece, is_hit, tracks)
+    onset, pitch = key >> ONSET_BIT, (key & PITCH).astype(np.uint8)
+    times, span = _sample_times(piece, from_bar=only_drums)
+
+    together = -(-piece.ticks_per_quarter // TOGETHER)
+    if only_drums:
+        moves, first = pitch[1:], pitch[:1].tobytes() + times[:1].tobytes()
+        line, outer = strike_drums(pitch, onset, together), pitch[:0]
+    else:
+        moves, first = pitch[1:] - pitch[:-1], b""
+        line = highest_notes(key, onset, together)
+        highest, length = line.pitch[: np.searchsorted(line.voice, 1)], lengths[0]
+        outer = np.concatenate([highest, _lowest_notes(pitch[:length], onset[:length], together) | 128])
+
+    shape, timed = moves.tobytes(), _interleave(moves, _name_times(onset))
+    figures = _name_figures(moves).tobytes()
     parts, begin = [], 0
     for length in lengths:
         end = begin + min(length - 1, PREFIX_NOTES)
         telling = len(set(figures[begin : max(begin, end - 2)])) >= MIN_FIGURES
-        parts.append(_hash(data[begin:end]) & ~TELLING | telling)
+        parts.append((_hash(shape[begin:end]) & ~TELLING | telling, _hash(first + timed[2 * begin : 2 * end])))
         begin += length
+    in_order = shape[: lengths[0] - 1] + first[:1]
+    if num_hits and not only_drums:
+        in_order += piece.notes.pitch[is_hit].astype(np.uint8).tobytes()
     return Fingerprints(
-        whole=_hash(data[: lengths[0] - 1]),
+        whole=_hash(in_order),
+        times=times,
+        span=span,
         parts=np.array([parts[0], *sorted(set(parts[1:]) - {parts[0]})], np.uint64),
-        bands=_sketch(*_highest_notes(key, piece.ticks_per_quarter), num_voices=len(lengths)),
+        performance=sketch_performance(outer),
+        voices=sketch_voices(line, num_voices=len(lengths), drums=only_drums),
     )
 
 
-def _sort_notes(piece: Piece, tracks: Sequence[Notes]) -> tuple[Int64[np.ndarray, " n"], list[int]]:
+def _sort_notes(
+    piece: Piece, is_hit: Bool[np.ndarray, " n"], tracks: Sequence[Notes]
+) -> tuple[Int64[np.ndarray, " m"], list[int]]:
     """Returns voice, onset and pitch of each note in one sorted column, and the number of notes in each voice.
 
     Voice 0 is the whole piece, the others are its pitched tracks. Where all notes are in one track, it is the whole.
+    Drums are looked at only where there is nothing else.
     """
     notes = piece.notes
-    pitched = notes.program != DRUMS
-    if not pitched.any():
-        pitched[:] = True
+    pitched = ~is_hit if not is_hit.all() else is_hit
     voices = [(notes.onset[pitched], notes.pitch[pitched])]
     chosen = [track for track in tracks if len(track.onset) >= MIN_TRACK_NOTES and track.program[0] != DRUMS]
     if len(chosen) > 1 or (chosen and len(chosen[0].onset) < len(voices[0][0])):
         voices += [(track.onset, track.pitch) for track in chosen]
     lengths = [len(onset) for onset, _ in voices]
     onset, pitch = (np.concatenate(column).astype(np.int64) for column in zip(*voices, strict=True))
-    key = np.repeat(np.arange(len(lengths)), lengths) << _VOICE_BIT | onset << _ONSET_BIT | pitch
+    key = np.repeat(np.arange(len(lengths)), lengths) << VOICE_BIT | onset << ONSET_BIT | pitch
     key.sort(kind="stable")  # for columns that are nearly in order the fastest kind by far
     return key, lengths
+
+
+def _lowest_notes(
+    pitch: UInt8[np.ndarray, " n"], onset: Int64[np.ndarray, " n"], together: int
+) -> UInt8[np.ndarray, " c"]:
+    """Returns the lowest pitch of each chord but the last; a note alone is none."""
+    begins = begin_chords(onset, together)
+    alone = begins[1:] - begins[:-1] == 1
+    return np.minimum.reduceat(pitch, begins)[:-1][~alone]
+
+
+def _name_times(onset: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, " n-1"]:
+    """Returns how each note but the first comes after the one before.
+
+    0 is together with it; the others compare the time between their onsets with the last one that was not 0. Onsets go
+    to another voice where they are far apart.
+    """
+    later = (onset[1:] != onset[:-1]).nonzero()[0]
+    times = np.zeros(len(onset) - 1, np.uint8)
+    times[later[:1]] = _NO_RATIO
+    step = np.log2((onset[later + 1] - onset[later]).astype(np.float32))
+    ratio = np.rint(_STEPS_PER_OCTAVE * (step[1:] - step[:-1])) + _NO_RATIO // 2
+    far = step >= _ACROSS_VOICES
+    ratio[far[1:] | far[:-1]] = _NO_RATIO
+    times[later[1:]] = ratio.clip(1, _NO_RATIO)
+    return times
+
+
+def _interleave(one: UInt8[np.ndarray, " k"], other: UInt8[np.ndarray, " k"]) -> bytes:
+    both = np.empty((len(one), 2), np.uint8)
+    both[:, 0], both[:, 1] = one, other
+    return both.tobytes()
+
+
+def _sample_times(piece: Piece, *, from_bar: bool) -> tuple[Int16[np.ndarray, " 64"], float]:
+    """Returns `Fingerprints.times` and `Fingerprints.span`.
+
+    They begin with the first note, or with the bar line next to it (the first one in the first bar).
+    """
+    onset = piece.notes.onset
+    count, span = len(onset), max(int(onset[-1] - onset[0]), 1)
+    begin = int(onset[0])
+    if from_bar:
+        numerator, denominator = (int(column[0]) if len(column) else 4 for column in piece.meters[1:])
+        bar = max(4 * piece.ticks_per_quarter * numerator // denominator, 1)
+        begin = (begin + bar // 2) // bar * bar if begin >= bar else 0
+    chosen = onset if count <= NUM_TIMES else onset[(_PLACES * count).astype(np.int64)]
+    times = (chosen - begin) * (TIMES_SPAN / span)
+    sampled = np.zeros(NUM_TIMES, np.int16)
+    sampled[: len(chosen)] = times.clip(-2 * TIMES_SPAN, 2 * TIMES_SPAN - 1) if from_bar else times
+    return sampled, span / piece.ticks_per_quarter
 
 
 def _name_figures(intervals: UInt8[np.ndarray, " m"]) -> UInt8[np.ndarray, " k"]:
@@ -125,69 +230,3 @@ def _name_figures(intervals: UInt8[np.ndarray, " m"]) -> UInt8[np.ndarray, " k"]
 def _hash(data: bytes) -> int:
     """Returns 64 bits: among a million pieces two collide by chance once in 40 million collections."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
-
-
-def _highest_notes(key: Int64[np.ndarray, " n"], ticks_per_quarter: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns voice and pitch of the notes above which no other one of their voice begins at about the same time."""
-    onset = key >> _ONSET_BIT  # voices are further apart than any two notes within one
-    highest = np.ones(len(key), np.bool_)
-    np.not_equal(onset[1:], onset[:-1], out=highest[:-1])
-    key = key[highest]
-    onset, pitch = key >> _ONSET_BIT, key & _PITCH
-    hidden = np.zeros(len(key), np.bool_)
-    for distance in range(1, _MAX_TOGETHER + 1):
-        together = onset[distance:] - onset[:-distance] < -(-ticks_per_quarter // _TOGETHER)
-        if not together.any():
-            break
-        rising = pitch[distance:] > pitch[:-distance]
-        hidden[:-distance] |= together & rising
-        hidden[distance:] |= together & ~rising
-    key = key[~hidden]
-    return key >> _VOICE_BIT, key & _PITCH
-
-
-def _sketch(voice: np.ndarray, pitch: np.ndarray, *, num_voices: int) -> UInt32[np.ndarray, "v 16"]:
-    """Returns the bands of each voice with enough distinct n-grams, as a sorted set of rows."""
-    voice, ngrams = _find_ngrams(voice, pitch)
-    mixed = ngrams * _MIX[0]
-    mixed ^= mixed >> np.uint64(29)
-    mixed = (mixed * _MIX[1] >> np.uint64(1)).view(np.int64)
-    in_whole = int(np.searchsorted(voice, 1))
-    if in_whole >= _MIN_HALVED:
-        half = np.arange(in_whole) * 2 // in_whole
-        voice, mixed = np.concatenate([voice, half + num_voices]), np.concatenate([mixed, mixed[:in_whole]])
-        num_voices += 2
-
-    least = np.full(num_voices * _NUM_BINS, _EMPTY)
-    np.minimum.at(least, voice * _NUM_BINS + (mixed >> 58), mixed)
-    full = np.flatnonzero(least != _EMPTY)
-    # For each bin the next full one of its voice; behind the last one comes the first.
-    source = np.searchsorted(full, np.arange(len(least))).reshape(num_voices, _NUM_BINS)
-    begin = source[:, 0]
-    end = np.append(begin[1:], len(full))
-    telling = end - begin >= _MIN_FULL_BINS
-    source = np.where(source < end[:, None], source, begin[:, None])[telling]
-    values = least[full[source]].view(np.uint64)
-    # The two bins of a band lie far apart, so that they seldom borrow from the same one.
-    bands = values[:, :NUM_BANDS] * _MIX[0] ^ values[:, NUM_BANDS:]
-    bands = (bands ^ bands >> np.uint64(31)) * _MIX[2] >> np.uint64(32)
-    rows = sorted({row.tobytes() for row in bands.astype(np.uint32)})
-    return np.frombuffer(b"".join(rows), np.uint32).reshape(-1, NUM_BANDS)
-
-
-def _find_ngrams(voice: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns voice and n-gram, one byte for each interval, wherever three neighbouring intervals are all different.
-
-    The others (scales, repeated notes, broken octaves) are in everything: with them fourteen of Freedoom's pieces are
-    one group.
-    """
-    pitch = pitch.astype(np.uint8)
-    interval = pitch[1:] - pitch[:-1]
-    changes = interval[1:] != interval[:-1]
-    lively = changes[1:] & changes[:-1] & (interval[2:] != interval[:-2])
-    chosen = lively[:-3] | lively[1:-2] | lively[2:-1] | lively[3:]
-    chosen &= voice[:-_NGRAM] == voice[_NGRAM:]
-    pairs = interval.astype(np.uint64)
-    pairs = pairs[:-1] << np.uint64(8) | pairs[1:]
-    ngrams = pairs[:-4] << np.uint64(32) | pairs[2:-2] << np.uint64(16) | pairs[4:]
-    return voice[:-_NGRAM][chosen], ngrams[chosen]

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8, UInt32, UInt64
+from jaxtyping import Int32, Int64, UInt8
 
+from ostinato.beam_pipelines.duplicates.fingerprint import Stacked
 from ostinato.beam_pipelines.duplicates.relations import Columns, best_of, relate
 from ostinato.data.records import SPLITS
 
@@ -40,19 +41,12 @@ class ScanResult(NamedTuple):
     style: list[str]
     split: list[str]
     """Where the user fixed it; otherwise empty."""
+    group: list[str]
+    """Likewise: pieces with the same name are one group."""
     sha256: UInt8[np.ndarray, "n 32"]
     """Of the bytes of the file."""
     num_notes: Int32[np.ndarray, " n"]
-    whole: UInt64[np.ndarray, " n"]
-    """See `fingerprint.Fingerprints`, as for the next four."""
-    parts: UInt64[np.ndarray, " p"]
-    """Those of the first piece, then those of the second, and so on."""
-    num_parts: Int32[np.ndarray, " n"]
-    """At least 1."""
-    bands: UInt32[np.ndarray, "v 16"]
-    """In the same order."""
-    num_voices: Int32[np.ndarray, " n"]
-    """May be 0."""
+    prints: Stacked
     offset: Int64[np.ndarray, " n"]
     """Bytes, in the spool file."""
     length: Int64[np.ndarray, " n"]
@@ -83,7 +77,7 @@ class Duplicate(NamedTuple):
     kept: str
     """Path of the one that is in the dataset."""
     kind: Literal["bytes", "music", "near"]
-    """The same file; the same notes, but for key, time, loudness and instruments; another version, or a part."""
+    """The same file; the same notes, but for key, tempo, loudness and instruments; another version, or a part."""
 
 
 class Assignment(NamedTuple):
@@ -122,9 +116,9 @@ def assign(
         duplicates: what is left out. Of several pieces the one with the most notes stays (of those, the first by name).
     """
     results = list(results)
-    names, styles, metadata, fixed_names = (
+    names, styles, metadata, fixed_names, fixed_groups = (
         [text for result in results for text in getattr(result, column)]
-        for column in ("name", "style", "metadata", "split")
+        for column in ("name", "style", "metadata", "split", "group")
     )
     if not names:
         return Assignment({}, [], 0, 0)
@@ -134,20 +128,18 @@ def assign(
 
     pieces = np.arange(len(names))
     name_rank = _ranks(sorted(pieces.tolist(), key=names.__getitem__))
-    sha256, num_notes, whole = column("sha256"), column("num_notes").astype(np.int64), column("whole")
+    sha256, num_notes = column("sha256"), column("num_notes").astype(np.int64)
+    group_numbers = {name: number for number, name in enumerate(sorted(set(fixed_groups) - {""}))}
     rank = _ranks(np.lexsort((-name_rank, num_notes)))
     relations = relate(
         Columns(
             rank=rank,
             num_notes=num_notes,
-            whole=whole,
-            parts=column("parts"),
-            num_parts=column("num_parts"),
-            bands=[result.bands for result in results],
-            num_voices=column("num_voices"),
+            prints=[result.prints for result in results],
+            fixed=np.array([group_numbers.get(name, -1) for name in fixed_groups]),
         )
     )
-    best = {"drop": relations.best, "variants": best_of(whole, rank), "keep": pieces}[duplicates]
+    best = {"drop": relations.best, "variants": best_of(relations.same, rank), "keep": pieces}[duplicates]
     kept = best == pieces
 
     by_id = np.lexsort((name_rank, *sha256.view(">u8").astype(np.uint64).T[::-1]))
@@ -177,7 +169,7 @@ def assign(
         ]
     return Assignment(
         shards=shards,
-        duplicates=sorted(_list_duplicates(np.flatnonzero(~kept), best, names, sha256, whole)),
+        duplicates=sorted(_list_duplicates(np.flatnonzero(~kept), best, names, sha256, relations.same)),
         num_groups=len(leader),
         moved=int((kept & (fixed >= 0) & (fixed != piece_split)).sum()),
     )
@@ -203,11 +195,11 @@ def _number_groups(
 
 
 def _list_duplicates(
-    left_out: np.ndarray, best: np.ndarray, names: list[str], sha256: np.ndarray, whole: np.ndarray
+    left_out: np.ndarray, best: np.ndarray, names: list[str], sha256: np.ndarray, same: np.ndarray
 ) -> list[Duplicate]:
     kept = best[left_out]
     same_bytes = (sha256[left_out] == sha256[kept]).all(axis=1)
-    same_music = whole[left_out] == whole[kept]
+    same_music = same[left_out] == same[kept]
     kinds: list[Literal["bytes", "music", "near"]] = ["near", "music", "bytes"]
     columns = (column.tolist() for column in (left_out, kept, same_music.astype(np.int8) + same_bytes))
     return [Duplicate(names[piece], names[other], kinds[kind]) for piece, other, kind in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""What the user knows about the files: a CSV or JSON lines file of path, style, split and any further columns."""
+"""What the user knows about the files: a CSV or JSON lines file of path, style, split, group and any others."""
 
 import csv
 import functools
@@ -25,6 +25,8 @@ class Label(NamedTuple):
     """One of SPLITS, or empty where the split is left to the hash."""
     metadata: str = ""
     """The further columns as a JSON object; empty where there are none."""
+    group: str = ""
+    """Inputs with the same name share a split, those with different ones need not; empty where that is found out."""
 
 
 class Labels(NamedTuple):
@@ -71,7 +73,8 @@ def load_labels(path: str) -> Labels:
             raise LabelsError(f"{path}, line {line}: split {split!r} is not one of {', '.join(SPLITS)}")
         style = printable(str(row.pop("style", None) or ""))
         metadata = {key: value for key, value in row.items() if value not in ("", None)}
-        by_path[name] = Label(style, split, json.dumps(metadata, sort_keys=True) if metadata else "")
+        group = printable(str(row.get("group") or ""))
+        by_path[name] = Label(style, split, json.dumps(metadata, sort_keys=True) if metadata else "", group)
     if not by_path:
         raise LabelsError(f"{path}: holds no labels")
     return Labels(by_path, tuple(columns))

@@ -11,6 +11,9 @@ from ostinato.configs.schema import PrepareConfig
 from ostinato.launch.arguments import check_beam_options
 from ostinato.launch.commands.show import say, show_manifest
 
+_MANY_NEAR = 0.2
+"""Where more of the pieces than this are near duplicates, they may be arrangements or performances that are wanted."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prepare:
@@ -22,8 +25,8 @@ class Prepare:
     output: str
     """The dataset's folder, here or in such a store; it must not exist yet."""
     labels: str = ""
-    """A .csv or .jsonl file with the columns path, style, split (both optional) and any further ones, which are kept as
-    metadata."""
+    """A .csv or .jsonl file with the columns path, style, split, group (all but path optional) and any further ones,
+    which are kept as metadata. Files of one group share a split."""
     parsers: int = 0
     """Parser processes of each worker; 0 is one for each core here, one on a cluster. Changes the speed only."""
     config: Annotated[PrepareConfig, tyro.conf.arg(name="")] = field(default_factory=PrepareConfig)
@@ -47,6 +50,9 @@ class Prepare:
                 watch=watch,
             )
         _show(self.output, manifest)
+        counts, near = manifest["counts"], manifest["duplicates_by_kind"].get("near", 0)
+        if self.config.duplicates == "drop" and near > _MANY_NEAR * (counts["accepted"] + counts["duplicates"]):
+            say(f"{near:,} pieces were left out as near duplicates; --duplicates variants keeps them, in one split")
 
 
 def _show(output: str, manifest: dict[str, Any]) -> None:

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ostinato.beam_pipelines.duplicates.fingerprint import NUM_BANDS, TELLING
+from ostinato.beam_pipelines.duplicates.fingerprint import TELLING
 from ostinato.beam_pipelines.duplicates.relations import MIN_COMMON_BANDS, Columns, relate
-from ostinato.music.piece import make_piece
+from ostinato.beam_pipelines.duplicates.voices import NUM_BANDS
+from ostinato.music.piece import DRUMS, make_piece
 from tests.found import Found, found_piece, scan_result_of
 from tests.midi_files import tune
 
@@ -19,11 +20,8 @@ def _relate(rows):
         Columns(
             rank=np.argsort(order),
             num_notes=found.num_notes.astype(np.int64),
-            whole=found.whole,
-            parts=found.parts,
-            num_parts=found.num_parts,
-            bands=[found.bands[:1], found.bands[1:]],
-            num_voices=found.num_voices,
+            prints=[found.prints],
+            fixed=np.full(len(rows), -1),
         )
     )
     names = np.array(found.name)
@@ -92,7 +90,7 @@ def test_a_track_alone_repeats_the_piece_and_two_songs_over_it_do_not_repeat_eac
     chords = np.tile([60, 64, 67, 61, 62, 66, 71, 75, 60, 68], 6)  # too few different n-grams for bands
     one, two = _voices(_pitches(1, 60), chords), _voices(_pitches(2, 70), chords)
     rows = [found_piece("a", one), found_piece("b", two), found_piece("chords", _voices(chords))]
-    assert not rows[2].bands
+    assert not len(rows[2].fingerprints().voices)
     best, groups = _relate(rows)
     assert best == {"a": "a", "b": "b", "chords": "b"}
     assert groups == {frozenset(["a", "b", "chords"])}
@@ -186,3 +184,84 @@ def test_relations_do_not_depend_on_the_numbers_of_the_pieces():
     assert 1 < len(groups) < 200
     for _ in range(5):
         assert _relate([rows[i] for i in rng.permutation(200)]) == (best, groups)
+
+
+def _scale(onset):
+    count = len(onset)
+    return found_piece("".join(map(str, onset[:3])), make_piece(
+        onset=onset, duration=np.full(count, 60), pitch=np.tile([60, 62, 64, 65, 67, 69, 71, 72], count // 8),
+        velocity=np.full(count, 70), program=np.zeros(count), ticks_per_quarter=480,
+    ))  # fmt: skip
+
+
+def _pattern(name, **drums):
+    """Returns a drum pattern of sixteenths: d42="x.x." and so on."""
+    hits = [(i * 120, int(drum[1:])) for drum, line in drums.items() for i, mark in enumerate(line) if mark == "x"]
+    onset, pitch = np.array(hits).T
+    count = len(hits)
+    return found_piece(name, make_piece(
+        onset=onset, duration=np.full(count, 60), pitch=pitch, velocity=np.full(count, 70),
+        program=np.full(count, DRUMS), ticks_per_quarter=480,
+    ))  # fmt: skip
+
+
+def test_one_scale_in_two_rhythms_is_two_pieces_and_in_two_tempos_one():
+    number = np.arange(32)
+    even, dotted = _scale(number * 240), _scale(number // 2 * 480 + number % 2 * 360)
+    slower = _scale(number * 480)
+    best, _ = _relate([even, dotted, slower])
+    assert best[dotted.name] == dotted.name
+    assert best[even.name] == best[slower.name]
+
+
+def test_grooves_and_patterns_that_differ_in_time_or_drum_are_different_pieces():
+    kick = "x.......x......." * 4
+    rows = [
+        _pattern("straight", d42="x.x.x.x.x.x.x.x." * 4, d36=kick),
+        _pattern("clave", d42="x..x..x...x.x..." * 4, d36=kick),
+        _pattern("one hit later", d42="x.x.x.x.x.x.x..x" * 4, d36=kick),
+        _pattern("backbeat", d38="....x.......x..." * 4),
+        _pattern("on the beat", d38="x.......x......." * 4),
+        _pattern("kick", d36=kick),
+        _pattern("cowbell", d56=kick),
+    ]
+    best, _ = _relate(rows)
+    assert best == {row.name: row.name for row in rows}
+
+
+def test_block_chords_and_their_arpeggio_are_different_pieces():
+    chord, number = np.tile([0, 4, 7], 40), np.arange(120)
+    root = np.repeat(_pitches(1, 40) - 12, 3)
+
+    def play(name, onset):
+        return found_piece(name, make_piece(
+            onset=onset, duration=np.full(120, 160), pitch=root + chord, velocity=np.full(120, 70),
+            program=np.zeros(120), ticks_per_quarter=480,
+        ))  # fmt: skip
+
+    best, _ = _relate([play("block", number // 3 * 480), play("arpeggio", number * 160)])
+    assert best == {"block": "block", "arpeggio": "arpeggio"}
+
+
+def _perform(name, pitch, seed):
+    """Returns a melody over a bass as a hand plays it: rubato, uneven chords, one note in twelve wrong, ornaments."""
+    rng = np.random.default_rng(seed)
+    count = len(pitch)
+    at = np.cumsum(480 * np.exp(0.2 * np.sin(np.arange(count) / 9 + seed)) * rng.uniform(0.9, 1.1, count))
+    wrong = rng.random(count) < 1 / 12
+    melody = np.where(wrong, pitch + rng.choice([-2, -1, 1, 2], count), pitch)
+    grace = rng.random(count) < 0.03
+    onset = np.r_[at, at[::2] + rng.integers(0, 20, len(at[::2])), at[grace] - 90]
+    notes = np.r_[melody, pitch[::2] - 24, pitch[grace] + 1]
+    return found_piece(name, make_piece(
+        onset=onset.astype(int), duration=np.full(len(onset), 200), pitch=notes, velocity=np.full(len(onset), 70),
+        program=np.zeros(len(onset)), ticks_per_quarter=480,
+    ))  # fmt: skip
+
+
+def test_performances_of_one_work_share_a_group_and_both_stay():
+    works = [_pitches(seed, 300) for seed in range(12)]
+    rows = [_perform(f"{work}-{seed}", pitch, seed) for work, pitch in enumerate(works) for seed in (1, 2)]
+    best, groups = _relate(rows)
+    assert best == {row.name: row.name for row in rows}
+    assert groups == {frozenset([f"{work}-1", f"{work}-2"]) for work in range(12)}
