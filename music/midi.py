@@ -46,7 +46,7 @@ no sense. smpte_division: time is in film frames, not beats. zero_division: no t
 independent_tracks: format 2, several pieces in one file. too_many_tracks: above MAX_INSTRUMENTS. ticks_overflow: from
 MAX_TICKS on. no_notes: nothing sounds."""
 
-MIDI_SUFFIXES = (".mid", ".midi", ".rmi", ".kar")
+MIDI_SUFFIXES = (".mid", ".midi", ".smf", ".rmi", ".kar")
 """Endings, in any case, by which MIDI files are known in folders and archives."""
 
 MAX_TICKS = 2**31
