@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ostinato.beam_pipelines.inputs import archives
 from ostinato.beam_pipelines.inputs.compression import inflate
-from ostinato.beam_pipelines.inputs.endings import ZIP_SUFFIXES, compression_of, is_input, kind_of
+from ostinato.beam_pipelines.inputs.endings import ZIP_SUFFIXES, Kind, compression_of, is_input, kind_of
 from ostinato.beam_pipelines.inputs.errors import UnreadableError
 from ostinato.beam_pipelines.inputs.places import folder_name, stem
 from ostinato.music.notation import split_tunes
@@ -27,6 +27,7 @@ class Content(NamedTuple):
     """Behind the name of the file: empty, `#3` for the third tune of a book, `!name` for a member of a zip."""
     data: bytes
     refusal: archives.Refusal | None = None
+    kind: Kind = "midi"
     folder: str = ""
     """In a zip: see `sources.Input.folder`."""
 
@@ -57,7 +58,7 @@ def contents(name: str, data: bytes, *, max_bytes: int) -> Iterator[Content]:
         yield Content("", b"", (error.reason, error.detail))
         return
     for number, tune in enumerate(tunes, 1):
-        yield Content(f"#{number}" if len(tunes) > 1 else "", tune)
+        yield Content(f"#{number}" if len(tunes) > 1 else "", tune, kind=kind_of(name))
 
 
 def _members(name: str, data: bytes, max_bytes: int) -> Iterator[Content]:
@@ -77,7 +78,7 @@ def _members(name: str, data: bytes, max_bytes: int) -> Iterator[Content]:
         try:
             found = archives.read_member(file, "zip", member, max_bytes=max_bytes)
         except UnreadableError as unreadable:
-            yield Content(suffix, b"", (unreadable.reason, unreadable.detail), folder)
+            yield Content(suffix, b"", (unreadable.reason, unreadable.detail), folder=folder)
             continue
         for content in contents(member.name, found, max_bytes=max_bytes):
             yield content._replace(suffix=suffix + content.suffix, folder=folder)

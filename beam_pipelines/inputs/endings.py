@@ -1,7 +1,6 @@
 """What the ending of a file's name says: whether it is read, as what, and what else would read it."""
 
 import functools
-import os
 import urllib.parse
 from collections.abc import Mapping
 from typing import Literal
@@ -67,7 +66,7 @@ def holds_many(name: str) -> bool:
 def ending_of(name: str) -> str:
     """Returns the ending by which a file that is not read is counted; `(none)` where it has none."""
     ending = _splitext(name)[1]
-    return ending if 1 < len(ending) <= _MAX_ENDING and ending[1:].isalnum() else "(none)"
+    return ending if 1 < len(ending) <= _MAX_ENDING and ending[1:].replace("_", "").isalnum() else "(none)"
 
 
 def describe_not_read(counts: Mapping[str, int]) -> str:
@@ -77,7 +76,8 @@ def describe_not_read(counts: Mapping[str, int]) -> str:
     listed = [f"{ending} {counts[ending]:,}" for ending in most[:10]] + ([f"others {rest:,}"] if rest else [])
     hints = {NOT_READ[ending]: ending for ending in reversed(most) if ending in NOT_READ}
     helps = "".join(f"; {ending}: {hint}" for hint, ending in sorted(hints.items()))
-    return f"{sum(counts.values()):,} files with endings we do not read: {', '.join(listed)}{helps}"
+    total = sum(counts.values())
+    return f"{total:,} {'file' if total == 1 else 'files'} with endings we do not read: {', '.join(listed)}{helps}"
 
 
 def has_suffix(path: str, suffixes: tuple[str, ...]) -> bool:
@@ -92,8 +92,11 @@ def url_path(path: str) -> str:
 
 def _inner_ending(name: str) -> str:
     front, ending = _splitext(name)
-    return os.path.splitext(front)[1] if ending in COMPRESSIONS else ending
+    return _splitext(front)[1] if ending in COMPRESSIONS else ending
 
 
 def _splitext(name: str) -> tuple[str, str]:
-    return os.path.splitext(url_path(name).lower())
+    """Returns a name in lower case without its ending, and the ending; `.mid` is all ending, unlike for os.path."""
+    name = url_path(name).lower()
+    dot = name.rfind(".")
+    return (name[:dot], name[dot:]) if dot > name.rfind("/") else (name, "")

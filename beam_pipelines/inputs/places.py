@@ -64,10 +64,10 @@ def find_places(patterns: Iterable[str], not_read: Counter[str] | None = None) -
             found = list(_expand(pattern, not_read))
         except StorageError as error:
             raise SourceError(str(error)) from error
-        if not found and not_read.total() > seen:
-            raise SourceError(f"{pattern}: holds only {describe_not_read(not_read)}")
         if not found:
-            raise SourceError(f"{pattern}: holds no file ending in {', '.join(input_suffixes() + ARCHIVE_SUFFIXES)}")
+            wanted = ", ".join(input_suffixes() + ARCHIVE_SUFFIXES)
+            others = f"; {describe_not_read(not_read)}" if not_read.total() > seen else ""
+            raise SourceError(f"{pattern}: holds no file ending in {wanted}{others}")
         for place in found:
             places.setdefault(_identity(place.path, real_folder), place)
     return sorted(places.values())

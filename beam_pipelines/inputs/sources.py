@@ -28,7 +28,6 @@ from ostinato.beam_pipelines.inputs.endings import (
     holds_many,
     input_suffixes,
     is_input,
-    kind_of,
     tar_method,
 )
 from ostinato.beam_pipelines.inputs.errors import ReadReason, SourceError, StorageError, UnreadableError
@@ -259,7 +258,6 @@ def _inputs_in(name: str, file: Input, max_bytes: int) -> Iterator[Input]:
         return
     for found in contents(name, file.data, max_bytes=max_bytes):
         suffix = printable(found.suffix)
-        inner = name + found.suffix.split("#")[0] if found.suffix.startswith("!") else name
         reason, detail = found.refusal or ("", "")
         yield Input(
             name=file.name + suffix,
@@ -268,7 +266,7 @@ def _inputs_in(name: str, file: Input, max_bytes: int) -> Iterator[Input]:
             data=found.data,
             reason=reason,
             detail=printable(detail),
-            kind=kind_of(inner),
+            kind=found.kind,
             holder=file.key if suffix else "",
         )
 
