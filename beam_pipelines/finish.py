@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from ostinato.data.statistics import Statistics, total
 from ostinato.music.account import COUNTS
 from ostinato.music.codecs import codec_from_json
 
+SHOWN_REJECTS = 5
+"""Where no input can be used."""
+
 
 class UnusableError(UserError):
     """No input can be used."""
@@ -30,13 +34,14 @@ class LostError(RuntimeError):
     """The numbers do not add up. Never the user's mistake."""
 
 
-def finish(folder: Path, job: Job, units: list[Unit]) -> None:
+def finish(folder: Path, job: Job, units: list[Unit], not_read: Mapping[str, int]) -> None:
     """Writes pieces.jsonl, changed.jsonl, statistics.json, the index, TFDS's description and, last, the manifest.
 
     Args:
         folder: a local folder, which holds rejects.jsonl and duplicates.jsonl already.
         job: its notes are read.
         units: those that were scanned.
+        not_read: how many files were not read, by their endings.
 
     Raises:
         SourceError: a compressed archive changed while it was being read.
@@ -47,7 +52,7 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
     if not summary["shards"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["rejected_by_reason"].items()))
         raise UnusableError(
-            f"none of {summary['inputs']} inputs can be used ({reasons}); see {files.join(job.folder, 'rejects.jsonl')}"
+            "\n  ".join([f"none of {summary['inputs']} inputs can be used ({reasons})", *_some_rejects(folder)])
         )
     shards: dict[str, list[Shard]] = {split: [] for split in records.SPLITS}
     statistics: dict[str, dict[str, Statistics]] = defaultdict(dict)
@@ -86,6 +91,7 @@ def finish(folder: Path, job: Job, units: list[Unit]) -> None:
         "notes": account,
         "pieces_with": dict(notes.pieces),
         "changed": Counter(line["reason"] for line in notes.changed),
+        "not_read": dict(sorted(not_read.items())),
         "groups": summary["groups"],
         "prepare": asdict(job.config),
     }
@@ -122,6 +128,13 @@ def _account(notes: NotesWritten, num_found: int, num_kept: int) -> dict[str, in
     duplicates = num_found - counts["read"]
     account = {"found": num_found, "duplicates": duplicates, **{name: counts[name] for name in COUNTS}}
     return account | {"kept": num_kept}
+
+
+def _some_rejects(folder: Path) -> list[str]:
+    """Returns what was found in the first inputs; the list itself goes with the job that failed."""
+    with (folder / "rejects.jsonl").open() as lines:
+        rejects = list(map(json.loads, islice(lines, SHOWN_REJECTS)))
+    return [f"{reject['path']}: {reject['detail'] or reject['reason']}" for reject in rejects]
 
 
 def _count_lines(path: Path) -> int:

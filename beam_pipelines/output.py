@@ -2,7 +2,8 @@
 
 On this machine everything is written to `<output>.partial`, which is renamed at the end. An object store knows no
 folders: there the shards go to their place, the rest to `<output>.partial`, and the manifest, without which a folder is
-no dataset, is written last.
+no dataset, is written last. A job that fails removes what it wrote; one that is killed leaves it to the next one, which
+begins anew.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ostinato.beam_pipelines.inputs import files
+from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.configs.errors import UserError
 from ostinato.data import records
 from ostinato.data.atomic import write_atomically
@@ -94,7 +96,11 @@ def _open_local(output: str) -> Iterator[Place]:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             for stage in ("units", "scanned", "assigned", "written"):
                 (work / stage).mkdir(parents=True)
-        yield Place(str(partial), str(work), completed)
+        try:
+            yield Place(str(partial), str(work), completed)
+        except BaseException:  # no later job goes on with it
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
     finally:
         os.close(lock)
 
@@ -155,4 +161,10 @@ def _open_remote(output: str) -> Iterator[Place]:
                 files.write_bytes(files.join(output, *path.relative_to(local).parts), path.read_bytes())
         files.delete_folder(work)
 
-    yield Place(output, work, completed)
+    try:
+        yield Place(output, work, completed)
+    except BaseException:  # no later job goes on with it
+        with contextlib.suppress(StorageError):  # what went wrong may be the store itself
+            for leftover in (output, work):
+                files.delete_folder(leftover)
+        raise

@@ -8,14 +8,14 @@ import hashlib
 import json
 import struct
 from dataclasses import astuple
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data import records
 from ostinato.data.records import Record
 from ostinato.data.statistics import Statistics
-from ostinato.music import midi, notes_codec, packed
+from ostinato.music import midi, notation, notes_codec, packed
 from ostinato.music.account import COUNTS, NoteAccount
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
@@ -64,11 +64,23 @@ class ToEncode(NamedTuple):
     packed: bytes
 
 
-def parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
-    """Reads one MIDI file and decides whether it can be used."""
+class ToParse(NamedTuple):
+    """One input as `parse_input` takes it."""
+
+    data: bytes
+    kind: Literal["midi"] | notation.Kind
+
+
+def parse_input(item: ToParse, config: PrepareConfig) -> Parsed | Unusable:
+    """Reads one input and decides whether it can be used."""
+    return parse(item.data, config, kind=item.kind)
+
+
+def parse(data: bytes, config: PrepareConfig, *, kind: Literal["midi"] | notation.Kind = "midi") -> Parsed | Unusable:
+    """Reads one file and decides whether it can be used."""
     try:
-        return _parse(data, config)
-    except midi.MidiError as error:
+        return _parse(data, config, kind)
+    except (midi.MidiError, notation.NotationError) as error:
         return Unusable("parse", error.reason, error.detail)
     except MemoryError:
         raise
@@ -76,8 +88,11 @@ def parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
         return Unusable("parse", "crashed", f"{type(error).__name__}: {error}")
 
 
-def _parse(data: bytes, config: PrepareConfig) -> Parsed | Unusable:
-    reading = midi.read_reporting(data, pedal=config.pedal == "on")
+def _parse(data: bytes, config: PrepareConfig, kind: Literal["midi"] | notation.Kind) -> Parsed | Unusable:
+    if kind == "midi":
+        reading = midi.read_reporting(data, pedal=config.pedal == "on")
+    else:
+        reading = notation.read_reporting(data, kind)
     piece = reading.piece
     if not config.min_notes <= piece.num_notes <= config.max_notes:
         reason = "too_few_notes" if piece.num_notes < config.min_notes else "too_many_notes"

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from ostinato.beam_pipelines.finish import finish
 from ostinato.beam_pipelines.inputs import files, sources
+from ostinato.beam_pipelines.inputs.endings import describe_not_read
 from ostinato.beam_pipelines.inputs.labels import load_labels
 from ostinato.beam_pipelines.inputs.sources import Unit
 from ostinato.beam_pipelines.job import Job, style_column
@@ -72,10 +74,14 @@ def prepare(
     files.configure(beam_args)
     style_column(config, load_labels(labels) if labels else None)
     is_local = runs_here(beam_args)
-    units = sources.find_units(patterns, inputs_per_unit=INPUTS_PER_UNIT, stream_parts=1 if is_local else STREAM_PARTS)
+    not_read: Counter[str] = Counter()
+    parts = 1 if is_local else STREAM_PARTS
+    units = sources.find_units(patterns, inputs_per_unit=INPUTS_PER_UNIT, stream_parts=parts, not_read=not_read)
     num_inputs = _count(units)
     listed = f"{sum(unit.num_inputs or 0 for unit in units):,} inputs found"
-    logger.info("%s%s", listed, ", and more in compressed archives" if num_inputs is None else "")
+    logger.info("%s%s", listed, ", and more in compressed archives and tune books" if num_inputs is None else "")
+    if not_read:
+        logger.warning("%s", describe_not_read(not_read))
     with open_output(output) as place:
         job = Job(
             config=config,
@@ -89,7 +95,7 @@ def prepare(
         with watched(job, num_inputs, watch) if watch else contextlib.nullcontext():
             run_job(units, job)
         with place.completed() as folder:
-            finish(folder, job, units)
+            finish(folder, job, units, not_read)
             write_report(folder)
     manifest = json.loads(files.read_bytes(files.join(output, "manifest.json")))
     if labels and not manifest["labels"]["labelled"]:

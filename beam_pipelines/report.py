@@ -61,6 +61,7 @@ def _content(summary: Summary) -> dict[str, Any]:
         "shares": _shares(manifest.get("counts")),
         "counts_line": tables.counts_line(summary),
         "repairs": tables.count_table(summary, "salvaged").rows,
+        "not_read": tables.count_table(summary, "not_read"),
         "labels": manifest.get("labels"),
         "splits": tables.split_table(summary),
         "groups": manifest.get("groups"),

@@ -20,7 +20,7 @@ from ostinato.beam_pipelines.inputs.labels import Label
 from ostinato.beam_pipelines.inputs.sources import Input, Unit, read_unit
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.job import Job, style_column
-from ostinato.beam_pipelines.parse import Parsed, Unusable, parse
+from ostinato.beam_pipelines.parse import Parsed, ToParse, Unusable, parse_input
 
 INPUTS_PER_SPOOL = 4096
 """A unit that is a whole archive fills several spool files, so that memory does not grow with it."""
@@ -97,9 +97,9 @@ def _parse_all(inputs: Iterable[Input], known: list[_Named], job: Job) -> Iterat
     with_parsers: deque[_Named] = deque()
     unreadable: list[tuple[_Named, Unusable]] = []
 
-    def readable() -> Iterator[bytes]:
+    def readable() -> Iterator[ToParse]:
         for one in inputs:
-            label = labels.find(one.key, one.name) if labels else None
+            label = labels.find(one.key, one.name, one.holder) if labels else None
             style = {"none": "", "folder": one.folder, "labels": label.style if label else ""}[style_from]
             named = _Named(one.name, style, label)
             known.append(named)
@@ -107,9 +107,11 @@ def _parse_all(inputs: Iterable[Input], known: list[_Named], job: Job) -> Iterat
                 unreadable.append((named, Unusable("read", one.reason, one.detail)))
             else:
                 with_parsers.append(named)
-                yield one.data
+                yield ToParse(one.data, one.kind)
 
-    for result in job.pool().imap(functools.partial(parse, config=job.config), readable(), size=len):
+    for result in job.pool().imap(
+        functools.partial(parse_input, config=job.config), readable(), size=lambda one: len(one.data)
+    ):
         unusable = Unusable("parse", result.reason, result.detail) if isinstance(result, Killed) else result
         yield with_parsers.popleft(), unusable
     yield from unreadable

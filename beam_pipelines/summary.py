@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Int
 
+from ostinato.beam_pipelines.inputs.endings import NOT_READ
 from ostinato.beam_pipelines.text import (
     EXPLANATIONS,
     KINDS,
@@ -39,6 +40,7 @@ COUNTED = {
     "rejected_by_reason": ("rejected, see rejects.jsonl", "reason", EXPLANATIONS),
     "duplicates_by_kind": ("duplicates, see duplicates.jsonl", "kind", KINDS),
     "salvaged": ("repaired", "how", REPAIRS),
+    "not_read": ("files not read for their endings, which are no inputs", "ending", NOT_READ),
 }
 """What the manifest counts: title and column of the table, and what each name means."""
 
@@ -162,7 +164,8 @@ def count_table(summary: Summary, key: str) -> Table:
     counts = summary.counts(key)
     names = sorted(counts, key=lambda name: (-counts[name], name))
     rows = [[name, _number(counts[name]), meanings.get(name, "")] for name in names]
-    return Table(title, [column, "inputs", "meaning"], rows, words=(0, 2))
+    heading = [column, "files", "what helps"] if key == "not_read" else [column, "inputs", "meaning"]
+    return Table(title, heading, rows, words=(0, 2))
 
 
 def program_table(summary: Summary) -> Table:

@@ -25,6 +25,8 @@ EXPLANATIONS = {
     "too_many_tracks": "more tracks and instruments than any music needs",
     "ticks_overflow": "longer than 31 bits of ticks can count",
     "no_notes": "nothing sounds",
+    "bad_notation": "the library that reads this notation cannot read it",
+    "no_reader": "the library that reads this notation is not installed",
     "too_few_notes": "fewer notes than min_notes",
     "too_many_notes": "more notes than max_notes",
     "only_drums": "the notes codec leaves drums out",

@@ -286,10 +286,14 @@ def initial_carry(config: ModelConfig, batch_size: int) -> Carry:
 
 def init_params(model: MusicModel, key: Array) -> dict[str, Any]:
     """Returns new parameters, for `model.apply({"params": params}, ...)`."""
+    return _init(model, key)
+
+
+@functools.partial(jax.jit, static_argnums=0)  # compiling takes seconds: once for all models of the same sizes
+def _init(model: MusicModel, key: Array) -> dict[str, Any]:
     row = jnp.zeros((1, 1, len(model.field_sizes)), jnp.int32)
     start = jnp.zeros((1, 1), bool)
-    init = jax.jit(functools.partial(model.init, method=MusicModel.initialize))
-    return init(key, row, start, initial_carry(model.config, 1))["params"]
+    return model.init(key, row, start, initial_carry(model.config, 1), method=MusicModel.initialize)["params"]
 
 
 def count_params(params: Any) -> int:

@@ -37,7 +37,7 @@ from ostinato.music.midi_scan import Scan, scan
 from ostinato.music.midi_write import write as write
 from ostinato.music.piece import Notes, Piece, make_piece
 
-MIDI_SUFFIXES = (".mid", ".midi", ".rmi", ".kar")
+MIDI_SUFFIXES = (".mid", ".midi", ".smf", ".rmi", ".kar")
 """Endings, in any case, by which MIDI files are known in folders and archives."""
 
 MAX_TICKS = 2**31

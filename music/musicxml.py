@@ -52,7 +52,7 @@ class _Note(NamedTuple):
     tie_stop: bool
 
 
-class _Meter(NamedTuple):
+class Meter(NamedTuple):
     numerator: int
     denominator: int
 
@@ -68,7 +68,7 @@ class _Bar:
     length: Fraction = Fraction(0)
     notes: list[_Note] = field(default_factory=list)
     tempos: list[tuple[Fraction, Fraction]] = field(default_factory=list)
-    meters: list[tuple[Fraction, _Meter]] = field(default_factory=list)
+    meters: list[tuple[Fraction, Meter]] = field(default_factory=list)
 
 
 def read(data: bytes, *, programs: Sequence[int] | None = None) -> Piece:
@@ -121,7 +121,7 @@ def to_piece(score: Element, *, programs: Sequence[int] | None = None) -> Piece:
         for bars in parts.values()
     )
     # Where parts differ in meter, the first part that has any counts the bars.
-    meters = _meters_of_bars(next(filter(None, written), []), starts, lengths)
+    meters = meters_of_bars(next(filter(None, written), []), starts, lengths)
 
     tpq = _ticks_per_quarter(reader.resolution)
     if starts[-1] * tpq > MAX_TICKS:
@@ -289,7 +289,7 @@ class _Reader:
         if time is not None and time.find("senza-misura") is None:
             bar.meters.append((now, self._meter(time)))
 
-    def _meter(self, time: Element) -> _Meter:
+    def _meter(self, time: Element) -> Meter:
         """Returns the meter; 3+2/8 is 5/8, and 2/4 3/8 written side by side is 7/8."""
         beats = [(element.text or "").strip() for element in time.iterfind("beats")]
         units = [(element.text or "").strip() for element in time.iterfind("beat-type")]
@@ -305,7 +305,7 @@ class _Reader:
         numerator = whole * denominator
         if numerator not in range(1, 256):
             raise MusicXmlError(f"{wrong}; there must be 1 to 255 whole beats")
-        return _Meter(int(numerator), denominator)
+        return Meter(int(numerator), denominator)
 
 
 def _number(element: Element, where: str) -> Fraction:
@@ -344,9 +344,9 @@ def _join_ties(bars: list[_Bar], starts: list[Fraction]) -> list[tuple[Fraction,
     return joined
 
 
-def _meters_of_bars(
-    meters: list[tuple[Fraction, _Meter]], starts: list[Fraction], lengths: list[Fraction]
-) -> list[tuple[Fraction, _Meter]]:
+def meters_of_bars(
+    meters: list[tuple[Fraction, Meter]], starts: list[Fraction], lengths: list[Fraction]
+) -> list[tuple[Fraction, Meter]]:
     """Returns the meters that put MIDI's bar lines where the score has them.
 
     MIDI counts bars from the last meter, so a pickup needs a meter of its own: a quarter before 4/4 is 1/4, then 4/4.
@@ -354,13 +354,13 @@ def _meters_of_bars(
     """
     if not meters:
         return []
-    result: list[tuple[Fraction, _Meter]] = []
-    meter = _Meter(4, 4)
+    result: list[tuple[Fraction, Meter]] = []
+    meter = Meter(4, 4)
     changes = dict(meters)  # the last of several at one time
     change_times = sorted(changes)
     bar_lines = set(starts)
     bar_end = Fraction(0)  # of a bar that is split over several measures
-    shown: _Meter | None = None
+    shown: Meter | None = None
     for i, length in enumerate(lengths):
         start = starts[i]
         if start in changes:
@@ -381,12 +381,12 @@ def _meters_of_bars(
     return result
 
 
-def _meter_of_length(quarters: Fraction, denominator: int) -> _Meter | None:
+def _meter_of_length(quarters: Fraction, denominator: int) -> Meter | None:
     """Returns the meter of a bar of this length, with the given denominator or a larger one; None if MIDI has none."""
     while denominator <= 64:
         numerator = quarters / 4 * denominator
         if numerator in range(1, 256):
-            return _Meter(int(numerator), denominator)
+            return Meter(int(numerator), denominator)
         denominator *= 2
     return None
 

@@ -10,7 +10,7 @@ from jaxtyping import Integer
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
-from ostinato.music import midi
+from ostinato.music import midi, notation
 from ostinato.music.bars import bar_length, bar_lines, cut_ticks, ticks_of_bars
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES
@@ -19,6 +19,9 @@ from ostinato.sample.controls import style_number
 from ostinato.sample.parse import parse_meter
 
 logger = logging.getLogger(__name__)
+
+PRIMER_SUFFIXES = (*MIDI_SUFFIXES, *notation.KINDS)
+"""Endings of the files of a folder that pieces begin with."""
 
 _US_PER_MINUTE = 60_000_000
 
@@ -40,8 +43,8 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Primer]:
     early their last note begins, and bars after the end of the music are rests.
 
     Args:
-        path: a MIDI file, a folder of MIDI files (in the order of their names), or a dataset, from whose training split
-            `config.num_pieces` pieces are drawn by `config.seed`.
+        path: a MIDI file or a score, a folder of them (in the order of their names), or a dataset, from whose training
+            split `config.num_pieces` pieces are drawn by `config.seed`.
         codec: of the model.
         config: what is taken of each piece.
 
@@ -64,7 +67,7 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Primer]:
             _beginning(record.steps, _style(record.style, codec), f"{path}: {record.id[:12]}", codec, config)
             for record in found
         ]
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in MIDI_SUFFIXES)
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in PRIMER_SUFFIXES)
     files = files[: config.num_pieces] if folder.is_dir() else [folder]
     if not files or not all(file.is_file() for file in files):
         raise UserError(f"{path}: neither a MIDI file, a folder with MIDI files, nor a finished dataset")
@@ -75,14 +78,15 @@ def load_primers(path: str, codec: Codec, config: SampleConfig) -> list[Primer]:
 
 
 def read_piece(file: Path) -> Piece:
-    """Returns the piece in a MIDI file.
+    """Returns the piece in a MIDI file, or in a score whose ending is one of `notation.KINDS`.
 
     Raises:
         UserError: it cannot be read; the message names the file.
     """
     try:
-        return midi.read(file.read_bytes())
-    except (midi.MidiError, OSError) as error:
+        kind = notation.KINDS.get(file.suffix.lower())
+        return notation.read(file.read_bytes(), kind) if kind else midi.read(file.read_bytes())
+    except (midi.MidiError, notation.NotationError, OSError) as error:
         raise UserError(f"{file}: {error}") from error
 
 

@@ -1,7 +1,9 @@
 """Archives for tests, made in memory."""
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 from collections.abc import Iterable
@@ -47,4 +49,8 @@ def compress(data: bytes, ending: str) -> bytes:
     """Returns the data as an archive of that ending holds it."""
     if ending.endswith("zst"):
         return zstandard.ZstdCompressor(write_checksum=True).compress(data)  # as the program `zstd` does
+    if ending.endswith("xz"):
+        return lzma.compress(data)
+    if ending.endswith(("bz2", "tbz")):
+        return bz2.compress(data)
     return gzip.compress(data, mtime=0) if ending.endswith("gz") else data

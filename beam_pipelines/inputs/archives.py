@@ -7,23 +7,18 @@ and extensions of any length: the way from header to header is ours.
 
 import bz2
 import contextlib
-import gzip
-import io
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Literal, NamedTuple
-
-import zstandard
+from typing import BinaryIO, Literal, NamedTuple
 
 from ostinato.beam_pipelines.inputs.errors import ReadReason, StorageError, UnreadableError
 
 MAX_EXPANSION = 200
 """MIDI files expand 2 to 20 times; zeros expand 1000 times."""
 FREE_MEMBER_BYTES = 1 << 20
-FREE_STREAM_BYTES = 64 << 20
-"""Up to so many bytes a member of a zip archive, or a compressed tar, may expand as it likes."""
+"""A member of a zip archive may expand to so many bytes as it likes."""
 
 _ZIP_HEADER_BYTES = 30
 _ZIP_END_BYTES = 22
@@ -31,7 +26,6 @@ _BLOCK_BYTES = 512
 _STEP_BYTES = 1 << 16
 _MAX_MEMBER_BYTES = 1 << 60
 _MAX_EXTENSION_BYTES = 1 << 20
-_MAX_WINDOW_BYTES = 1 << 27
 
 
 Refusal = tuple[ReadReason, str]
@@ -264,48 +258,3 @@ _EXTENSIONS: dict[bytes, Callable[[bytes], dict[str, str]]] = {
 def _pass_over(file: BinaryIO, length: int) -> None:
     while length > 0 and (passed := len(file.read(min(length, _STEP_BYTES)))):
         length -= passed
-
-
-class Inflated(io.RawIOBase):
-    """What a compressed file inflates to. Where it is damaged it ends, and `fault` says why."""
-
-    def __init__(self, file: BinaryIO, *, zstd: bool) -> None:
-        """Takes an open file of zstd, else of gzip."""
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-        self._file = file
-        self._stream: Any = (
-            decompressor.stream_reader(file, read_across_frames=True, closefd=False)
-            if zstd
-            else gzip.GzipFile(fileobj=file)
-        )
-        self._piece = memoryview(b"")
-        self._produced = 0
-        self.fault: UnreadableError | None = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]  # as documented
-        """Fills the buffer as far as the current piece goes; 0 at the end."""
-        # Inflated in steps of one size, whatever the reader asks for: every reader of a damaged stream sees it end at
-        # the same byte, on which the shares of an archive have to agree.
-        if not self._piece and not self.fault:
-            self._piece = memoryview(self._inflate())
-        length = min(len(self._piece), len(buffer))
-        buffer[:length] = self._piece[:length]
-        self._piece = self._piece[length:]
-        return length
-
-    def _inflate(self) -> bytes:
-        try:
-            piece = self._stream.read1(_STEP_BYTES)
-        except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
-            self.fault = UnreadableError("damaged_archive", f"the compressed stream is damaged ({error})")
-            return b""
-        self._produced += len(piece)
-        consumed = self._file.tell()
-        if self._produced > max(FREE_STREAM_BYTES, MAX_EXPANSION * consumed):
-            detail = f"{consumed} bytes expand to more than {self._produced}, at most {MAX_EXPANSION} times are allowed"
-            self.fault = UnreadableError("archive_bomb", detail)
-            return b""
-        return piece

@@ -4,21 +4,26 @@ import functools
 import glob
 import os
 import re
-import urllib.parse
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from fsspec.utils import glob_translate
 
 from ostinato.beam_pipelines.inputs import files
+from ostinato.beam_pipelines.inputs.endings import (
+    ARCHIVE_SUFFIXES,
+    STREAM_SUFFIXES,
+    describe_not_read,
+    ending_of,
+    has_suffix,
+    input_suffixes,
+    is_input,
+    url_path,
+)
 from ostinato.beam_pipelines.inputs.errors import SourceError, StorageError
 from ostinato.beam_pipelines.inputs.stores import is_remote, is_web
-from ostinato.music.midi import MIDI_SUFFIXES
 
-ZIP_SUFFIXES = (".zip",)
-TAR_SUFFIXES = (".tar",)
-STREAM_SUFFIXES = (".tar.gz", ".tgz", ".tar.zst", ".tzst")
-ARCHIVE_SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES + STREAM_SUFFIXES
 LIST_SUFFIX = ".txt"
 
 _GLOB = re.compile(r"[*?[]")
@@ -36,13 +41,14 @@ class Place(NamedTuple):
     """Whether the user named the file itself; else it was found in a folder."""
 
 
-def find_places(patterns: Iterable[str]) -> list[Place]:
+def find_places(patterns: Iterable[str], not_read: Counter[str] | None = None) -> list[Place]:
     """Returns each file that the patterns name, once, sorted by path.
 
     Args:
         patterns: files of any ending; folders and globs (`**` is any depth), in which files are known by their endings
             and links to folders are not followed; lists (.txt) of files and folders, one a line, relative to the list,
             with comments behind a `#` at the beginning of a line; URLs of all these (of files only, for http).
+        not_read: the files of folders that are not read are added to it, by their endings.
 
     Raises:
         SourceError: a pattern matches nothing, or a folder cannot be listed. A line of a list that matches nothing is a
@@ -51,33 +57,32 @@ def find_places(patterns: Iterable[str]) -> list[Place]:
     # Two spellings of one file are one place; a link to a file is a place of its own.
     real_folder = functools.lru_cache(maxsize=1 << 16)(lambda folder: os.path.realpath(folder))
     places: dict[str, Place] = {}
+    not_read = Counter() if not_read is None else not_read
     for pattern in patterns:
+        seen = not_read.total()
         try:
-            found = list(_expand(pattern))
+            found = list(_expand(pattern, not_read))
         except StorageError as error:
             raise SourceError(str(error)) from error
         if not found:
-            raise SourceError(f"{pattern}: holds no file ending in {', '.join(MIDI_SUFFIXES + ARCHIVE_SUFFIXES)}")
+            wanted = ", ".join(input_suffixes() + ARCHIVE_SUFFIXES)
+            others = f"; {describe_not_read(not_read)}" if not_read.total() > seen else ""
+            raise SourceError(f"{pattern}: holds no file ending in {wanted}{others}")
         for place in found:
             places.setdefault(_identity(place.path, real_folder), place)
     return sorted(places.values())
 
 
-def has_suffix(path: str, suffixes: tuple[str, ...]) -> bool:
-    """Returns whether a path or URL ends in one of the suffixes, in any case."""
-    return _url_path(path).lower().endswith(suffixes)
-
-
 def folder_name(path: str) -> str:
     """Returns the name of the folder in which a file lies; empty where the path does not tell."""
-    folder = os.path.dirname(_url_path(path))
+    folder = os.path.dirname(url_path(path))
     name = os.path.basename(folder)
     return os.path.basename(os.path.normpath(folder)) if name in (".", "..") else name
 
 
 def stem(path: str) -> str:
     """Returns the name of an archive without its ending."""
-    name = os.path.basename(_url_path(path))
+    name = os.path.basename(url_path(path))
     ending = next((ending for ending in STREAM_SUFFIXES + ARCHIVE_SUFFIXES if name.lower().endswith(ending)), "")
     return name[: len(name) - len(ending)]
 
@@ -93,21 +98,17 @@ def _escape(code: int) -> str:
     return chr(code).encode("unicode_escape").decode()
 
 
-def _url_path(path: str) -> str:
-    return urllib.parse.unquote(urllib.parse.urlsplit(path).path) if is_web(path) else path
-
-
 def _identity(path: str, real_folder: Callable[[str], str]) -> str:
     return path if is_remote(path) else os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
 
 
-def _expand(pattern: str) -> Iterator[Place]:
+def _expand(pattern: str, not_read: Counter[str]) -> Iterator[Place]:
     if has_suffix(pattern, (LIST_SUFFIX,)) and not _GLOB.search(pattern):
-        yield from _read_list(pattern)
+        yield from _read_list(pattern, not_read)
     elif is_remote(pattern):
-        yield from _expand_remote(pattern)
+        yield from _expand_remote(pattern, not_read)
     elif os.path.isdir(pattern):
-        yield from _walk(pattern)
+        yield from _walk(pattern, not_read)
     elif os.path.lexists(pattern):
         yield Place(pattern, os.path.basename(pattern))
     else:
@@ -115,12 +116,16 @@ def _expand(pattern: str) -> Iterator[Place]:
         if not paths:
             raise SourceError(f"{pattern}: no such file or folder")
         for path in paths:
-            yield from _walk(path) if os.path.isdir(path) else _in_folder(_fixed_folder(pattern), [path], named=True)
+            yield from (
+                _walk(path, not_read)
+                if os.path.isdir(path)
+                else _in_folder(_fixed_folder(pattern), [path], not_read, named=True)
+            )
 
 
-def _expand_remote(pattern: str) -> Iterator[Place]:
+def _expand_remote(pattern: str, not_read: Counter[str]) -> Iterator[Place]:
     if is_web(pattern):
-        yield Place(pattern, os.path.basename(_url_path(pattern)))
+        yield Place(pattern, os.path.basename(url_path(pattern)))
     elif not pattern.endswith("/") and files.is_file(pattern):
         yield Place(pattern, os.path.basename(pattern))
     else:
@@ -131,7 +136,7 @@ def _expand_remote(pattern: str) -> Iterator[Place]:
             paths = list(filter(re.compile(glob_translate(pattern)).fullmatch, paths))
         if not paths:
             raise SourceError(f"{pattern}: no such file or folder")
-        yield from _in_folder(root, paths, named=is_glob)
+        yield from _in_folder(root, paths, not_read, named=is_glob)
 
 
 def _fixed_folder(pattern: str) -> str:
@@ -140,24 +145,26 @@ def _fixed_folder(pattern: str) -> str:
     return folder or slash
 
 
-def _walk(root: str) -> Iterator[Place]:
+def _walk(root: str, not_read: Counter[str]) -> Iterator[Place]:
     def fail(error: OSError) -> None:
         raise SourceError(f"{error.filename}: cannot be listed ({error.strerror})") from error
 
     for folder, folders, names in os.walk(root, onerror=fail):
         # A folder with the name of a file is an input that cannot be read; what it holds is looked at all the same.
-        disguised = [name for name in folders if has_suffix(name, MIDI_SUFFIXES)]
-        yield from _in_folder(root, [os.path.join(folder, name) for name in names + disguised])
+        disguised = [name for name in folders if is_input(name)]
+        yield from _in_folder(root, [os.path.join(folder, name) for name in names + disguised], not_read)
 
 
-def _in_folder(root: str, paths: list[str], *, named: bool = False) -> Iterator[Place]:
+def _in_folder(root: str, paths: list[str], not_read: Counter[str], *, named: bool = False) -> Iterator[Place]:
     start = len(os.path.join(root, "")) if root else 0
     for path in paths:
-        if path.lower().endswith(MIDI_SUFFIXES + ARCHIVE_SUFFIXES):
+        if is_input(path) or path.lower().endswith(ARCHIVE_SUFFIXES):
             yield Place(path, path[start:], named)
+        else:
+            not_read[ending_of(path)] += 1
 
 
-def _read_list(path: str) -> Iterator[Place]:
+def _read_list(path: str, not_read: Counter[str]) -> Iterator[Place]:
     folder = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
     text = files.read_bytes(path).removeprefix(b"\xef\xbb\xbf")
     for line in text.splitlines():
@@ -166,8 +173,8 @@ def _read_list(path: str) -> Iterator[Place]:
             continue
         full = name if is_remote(name) or os.path.isabs(name) else files.join(folder, name)
         if is_remote(full) and name.endswith("/"):
-            yield from _in_folder(full, files.list_files(full))
-        elif not is_remote(full) and os.path.isdir(full) and not has_suffix(full, MIDI_SUFFIXES):
-            yield from _walk(full)
+            yield from _in_folder(full, files.list_files(full), not_read)
+        elif not is_remote(full) and os.path.isdir(full) and not is_input(full):
+            yield from _walk(full, not_read)
         else:
             yield Place(full, name)

@@ -7,31 +7,36 @@ import functools
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO, Literal, NamedTuple, cast
+from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from more_itertools import chunked
 
 from ostinato.beam_pipelines.inputs import archives, files
 from ostinato.beam_pipelines.inputs.archives import Member, Refusal
-from ostinato.beam_pipelines.inputs.errors import ReadReason, SourceError, StorageError, UnreadableError
-from ostinato.beam_pipelines.inputs.places import (
+from ostinato.beam_pipelines.inputs.compression import Inflated
+from ostinato.beam_pipelines.inputs.contents import contents, max_bytes_of
+from ostinato.beam_pipelines.inputs.endings import (
     ARCHIVE_SUFFIXES,
     STREAM_SUFFIXES,
     TAR_SUFFIXES,
     ZIP_SUFFIXES,
-    Place,
-    find_places,
-    folder_name,
+    Kind,
+    ending_of,
     has_suffix,
-    printable,
-    stem,
+    holds_many,
+    input_suffixes,
+    is_input,
+    tar_method,
 )
+from ostinato.beam_pipelines.inputs.errors import ReadReason, SourceError, StorageError, UnreadableError
+from ostinato.beam_pipelines.inputs.places import Place, find_places, folder_name, printable, stem
 from ostinato.beam_pipelines.inputs.stores import MAX_THREADS, is_remote
-from ostinato.music.midi import MIDI_SUFFIXES
 
 _BUFFER_BYTES = 1 << 17
+
+T = TypeVar("T", Place, Member)
 
 
 class Input(NamedTuple):
@@ -47,6 +52,10 @@ class Input(NamedTuple):
     """Empty where it cannot be read."""
     reason: ReadReason | Literal[""] = ""
     detail: str = ""
+    kind: Kind = "midi"
+    """As what it is to be parsed."""
+    holder: str = ""
+    """The key of the file that holds it and others: a tune book, a zip in an archive; else empty."""
 
 
 class Unit(NamedTuple):
@@ -72,33 +81,55 @@ class Unit(NamedTuple):
     @property
     def num_inputs(self) -> int | None:
         """None where only reading tells."""
-        return None if self.kind == "stream" and not self.fault else len(self.entries) + bool(self.fault)
+        if (self.kind == "stream" and not self.fault) or self.holds_many:
+            return None
+        return len(self.entries) + bool(self.fault)
+
+    @property
+    def holds_many(self) -> bool:
+        """Whether a file or member holds more than one input."""
+        return any(holds_many(entry[0]) for entry in self.entries)
 
 
-def find_units(patterns: Iterable[str], *, inputs_per_unit: int = 1024, stream_parts: int = 1) -> list[Unit]:
+def find_units(
+    patterns: Iterable[str],
+    *,
+    inputs_per_unit: int = 1024,
+    stream_parts: int = 1,
+    not_read: Counter[str] | None = None,
+) -> list[Unit]:
     """Returns units that together hold each input once; their order depends on names only.
 
     Args:
-        patterns: see `places.find_places`. Archives are .zip, .tar, .tar.gz, .tgz, .tar.zst and .tzst; their members
-            are known by their endings.
+        patterns: see `places.find_places`. Archives are zip, tar and compressed tar (see `endings`); their members are
+            known by their endings.
         inputs_per_unit: at most so many files or members.
         stream_parts: so many units read each compressed tar, all from beginning to end, and share its members out.
+        not_read: files of folders, and members of zip and tar archives, that are not read are added to it, by their
+            endings.
 
     Raises:
         SourceError: a pattern matches nothing, or a folder cannot be listed.
         StorageError: an archive cannot be listed for a reason that may pass.
     """
-    places = find_places(patterns)
+    not_read = Counter() if not_read is None else not_read
+    places = find_places(patterns, not_read)
     base = os.getcwd()
     loose = [place for place in places if not has_suffix(place.path, ARCHIVE_SUFFIXES)]
-    units = [Unit("files", base, entries=tuple(share)) for share in chunked(loose, inputs_per_unit)]
+    units = [Unit("files", base, entries=tuple(share)) for share in _shares(loose, inputs_per_unit)]
     for place in places:
         if has_suffix(place.path, ARCHIVE_SUFFIXES):
-            units += _archive_units(place, base, inputs_per_unit=inputs_per_unit, stream_parts=stream_parts)
+            units += _archive_units(place, base, not_read, inputs_per_unit=inputs_per_unit, stream_parts=stream_parts)
     if not units:
         names = ", ".join(place.path for place in places[:3])
-        raise SourceError(f"{names}: no member ends in {', '.join(MIDI_SUFFIXES)}")
+        raise SourceError(f"{names}: no member ends in {', '.join(input_suffixes())}")
     return units
+
+
+def _shares(entries: Sequence[T], size: int) -> list[list[T]]:
+    """Returns the entries in lists; those that hold nobody knows how many inputs are in lists of their own."""
+    by_holding = [[entry for entry in entries if holds_many(entry[0]) is many] for many in (False, True)]
+    return [share for part in by_holding for share in chunked(part, size)]
 
 
 def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
@@ -148,7 +179,9 @@ def _full_path(unit: Unit, path: str) -> str:
     return path if is_remote(path) else os.path.join(unit.base, path)
 
 
-def _archive_units(place: Place, base: str, *, inputs_per_unit: int, stream_parts: int) -> list[Unit]:
+def _archive_units(
+    place: Place, base: str, not_read: Counter[str], *, inputs_per_unit: int, stream_parts: int
+) -> list[Unit]:
     unit = Unit(_archive_kind(place.path), base, *place)
     path = _full_path(unit, place.path)
     try:
@@ -169,10 +202,12 @@ def _archive_units(place: Place, base: str, *, inputs_per_unit: int, stream_part
     members: list[Member] = []
     seen: Counter[str] = Counter()
     for member in listed:
-        if has_suffix(member.name, MIDI_SUFFIXES):
+        if _is_wanted(member.name):
             members.append(member._replace(repeat=seen[member.name]))
             seen[member.name] += 1
-    units = [unit._replace(entries=tuple(share)) for share in chunked(members, inputs_per_unit)]
+        elif not member.name.endswith("/"):
+            not_read[ending_of(member.name)] += 1
+    units = [unit._replace(entries=tuple(share)) for share in _shares(members, inputs_per_unit)]
     if error:
         *units, last = units or [unit]
         units.append(last._replace(fault=(error.reason, error.detail)))
@@ -186,15 +221,23 @@ def _archive_kind(path: str) -> Literal["zip", "tar", "stream"]:
     return "tar" if has_suffix(path, TAR_SUFFIXES) and not is_remote(path) else "stream"
 
 
+def _is_wanted(member: str) -> bool:
+    """Returns whether a member of an archive is read; a zip in it is opened."""
+    return is_input(member) or member.lower().endswith(ZIP_SUFFIXES)
+
+
 def _read_files(unit: Unit, max_bytes: int) -> Iterator[Input]:
     places = [cast(Place, entry) for entry in unit.entries]
     if not any(is_remote(place.path) for place in places):
-        yield from (_read_file(unit, place, max_bytes) for place in places)
+        for place in places:
+            yield from _inputs_in(place.path, _read_file(unit, place, max_bytes), max_bytes)
         return
     # Servers answer slowly, but many questions at once.
     with ThreadPoolExecutor(MAX_THREADS) as executor:
         for some in chunked(places, 4 * MAX_THREADS):
-            yield from executor.map(lambda place: _read_file(unit, place, max_bytes), some)
+            found = executor.map(lambda place: _read_file(unit, place, max_bytes), some)
+            for place, one in zip(some, found, strict=True):
+                yield from _inputs_in(place.path, one, max_bytes)
 
 
 def _read_file(unit: Unit, place: Place, max_bytes: int) -> Input:
@@ -208,11 +251,33 @@ def _read_file(unit: Unit, place: Place, max_bytes: int) -> Input:
         return Input(*shown, b"", error.reason, printable(error.detail))
 
 
+def _inputs_in(name: str, file: Input, max_bytes: int) -> Iterator[Input]:
+    """Yields the inputs that a file holds, the file itself where it cannot be read."""
+    if file.reason:
+        yield file
+        return
+    for found in contents(name, file.data, max_bytes=max_bytes):
+        suffix = printable(found.suffix)
+        reason, detail = found.refusal or ("", "")
+        yield Input(
+            name=file.name + suffix,
+            key=file.key + suffix,
+            folder=printable(found.folder) or file.folder,
+            data=found.data,
+            reason=reason,
+            detail=printable(detail),
+            kind=found.kind,
+            holder=file.key if suffix else "",
+        )
+
+
 def _read_members(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
     kind = "zip" if unit.kind == "zip" else "tar"
     for entry in unit.entries:
         member = cast(Member, entry)
-        yield _member(unit, member, functools.partial(archives.read_member, file, kind, member, max_bytes=max_bytes))
+        limit = max_bytes_of(member.name, max_bytes)
+        read = functools.partial(archives.read_member, file, kind, member, max_bytes=limit)
+        yield from _inputs_in(member.name, _member(unit, member, read), max_bytes)
 
 
 def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
@@ -223,23 +288,28 @@ def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
         return count % unit.parts == unit.part
 
     def wanted(member: Member) -> bool:
-        return is_mine() and member.size <= max_bytes and has_suffix(member.name, MIDI_SUFFIXES)
+        is_large = member.size > max_bytes_of(member.name, max_bytes)
+        return not is_large and _is_wanted(member.name) and (is_mine() or holds_many(member.name))
 
     compressed = has_suffix(unit.path, STREAM_SUFFIXES)
-    inflated = archives.Inflated(file, zstd=has_suffix(unit.path, ("zst",))) if compressed else None
+    inflated = Inflated(file, method=tar_method(unit.path)) if compressed else None
     stream = cast(BinaryIO, io.BufferedReader(inflated, _BUFFER_BYTES)) if inflated else file
     fault = None
     try:
         for member, data in archives.walk_tar(stream, wanted=wanted):
-            if not has_suffix(member.name, MIDI_SUFFIXES):
+            if not _is_wanted(member.name):
                 continue
-            if is_mine():
-                repeated = member._replace(repeat=seen[member.name])
-                yield _member(
-                    unit, repeated, lambda m=member, d=data: archives.check_tar_member(m, d, max_bytes=max_bytes)
-                )
+            repeated = member._replace(repeat=seen[member.name])
             seen[member.name] += 1
-            count += 1
+            if not (is_mine() or holds_many(member.name)):
+                count += 1
+                continue
+            limit = max_bytes_of(member.name, max_bytes)
+            read = functools.partial(archives.check_tar_member, member, data, max_bytes=limit)
+            for one in _inputs_in(member.name, _member(unit, repeated, read), max_bytes):
+                if is_mine():
+                    yield one
+                count += 1
         while inflated and stream.read(_BUFFER_BYTES):
             pass  # the checksum of a compressed stream stands at its end
     except UnreadableError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -17,7 +18,7 @@ from safetensors.numpy import save
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.atomic import make_folder, write_atomically
-from ostinato.model.network import init_params
+from ostinato.model.network import init_params, initial_carry
 from ostinato.music.codecs import codec_from_json
 from ostinato.sample.export.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, make_model
@@ -25,7 +26,7 @@ from ostinato.train.fingerprint import array_types
 from ostinato.train.run_metadata import FORMAT as CHECKPOINT_FORMAT
 from ostinato.train.run_metadata import PACKAGES, Progress, config_from_json, differences
 from ostinato.train.schedule import make_optimizer
-from ostinato.train.step import make_state_init
+from ostinato.train.step import TrainState
 
 PARAMETERS = "parameters.safetensors"
 FORMAT = 1
@@ -114,13 +115,16 @@ def import_run(path: Path, workdir: Path) -> int:
         ExchangeError: as `read_parameters` does, or there is a run in the folder already.
     """
     exported = read_parameters(path)
-    config, codec = exported.config, codec_from_json(exported.description["codec"])
+    config = exported.config
     if (workdir / "checkpoints").exists():
         raise ExchangeError(f"{workdir}: there is a run in it already; choose another folder")
-    model = make_model(config.model, codec)
     optimizer = make_optimizer(config.optimizer, max(1, config.num_steps))
-    state = make_state_init(model, optimizer, config.data.batch_size)(jax.random.key(0))
-    state = state._replace(params=exported.params, opt_state=optimizer.init(exported.params))
+    state = TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=exported.params,
+        opt_state=optimizer.init(exported.params),
+        carry=initial_carry(config.model, config.data.batch_size),
+    )
     description = {
         "format": CHECKPOINT_FORMAT,
         "config": exported.description["config"],

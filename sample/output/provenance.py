@@ -19,6 +19,7 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
+from ostinato.music.notation import KINDS
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params
 from ostinato.train.run_metadata import CheckpointError
 
@@ -93,7 +94,7 @@ def describe_input(path: str | Path) -> dict[str, str]:
         return {"name": path.name, "sha256": Dataset.open(path).fingerprint}
     if path.is_dir():
         digest = hashlib.sha256()
-        for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in MIDI_SUFFIXES):
+        for file in sorted(file for file in path.rglob("*") if file.suffix.lower() in (*MIDI_SUFFIXES, *KINDS)):
             digest.update(f"{file.relative_to(path)}: {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
         return {"name": path.name, "sha256": digest.hexdigest()}
     if not path.is_file():

@@ -54,6 +54,30 @@ def test_every_input_is_accounted_for(tmp_path):
     assert not (tmp_path / "out.partial").exists()
 
 
+def test_scores_and_tune_books_are_sources_and_unknown_endings_are_counted(tmp_path, caplog):
+    folder = tmp_path / "music/folk"
+    folder.mkdir(parents=True)
+    head = "M:2/4\nL:1/8\nK:G\n"
+    tunes = [f"X:{i}\n{head}" + "|".join("DEFGABcd"[(i * j) % 5 :][:4] for j in range(8)) + "|\n\n" for i in (1, 2, 3)]
+    (folder / "book.abc").write_text("".join(tunes))
+    (folder / "song.krn").write_text("**kern\n*M4/4\n" + "".join(f"4{note}\n" for note in "cdefgab" * 3) + "*-\n")
+    (folder / "broken.mxl").write_bytes(b"PK\3\4")
+    (folder / "a.7z").write_bytes(b"7z")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,style,split\nfolk/book.abc,folk,train\nfolk/book.abc#2,reel,\n")
+    config = dataclasses.replace(CONFIG, duplicates="keep")
+    with caplog.at_level("WARNING"):
+        manifest = prepare([str(tmp_path / "music")], tmp_path / "out", config, IN_MEMORY, labels=str(labels))
+    assert manifest["counts"] == {"inputs": 5, "accepted": 4, "rejected": 1, "duplicates": 0}
+    assert manifest["rejected_by_reason"] == {"bad_notation": 1}
+    assert manifest["not_read"] == {".7z": 1}
+    assert "1 file with endings we do not read: .7z 1; .7z: unpack it first" in caplog.text
+    lines = [json.loads(line) for line in (tmp_path / "out/pieces.jsonl").read_text().splitlines()]
+    styles = {os.path.basename(line["path"]): line.get("style", "") for line in lines}
+    assert styles == {"book.abc#1": "folk", "book.abc#2": "reel", "book.abc#3": "folk", "song.krn": ""}
+    assert "files not read for their endings" in (tmp_path / "out/report.html").read_text()
+
+
 def test_the_same_music_gives_the_same_bytes_from_any_folder_in_any_order(tmp_path):
     write_tunes(tmp_path / "a", 80)
     paths = [str(path) for path in sorted((tmp_path / "a").iterdir())]
@@ -177,8 +201,9 @@ def test_mistakes_are_one_line_and_leave_nothing_that_looks_finished(tmp_path):
         prepare([str(tmp_path / "nowhere/*.mid")], tmp_path / "out", CONFIG, IN_MEMORY)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/a.mid").write_text("nothing")
-    with pytest.raises(ValueError, match=r"none of 1 inputs can be used \(1 not_midi\)"):
+    with pytest.raises(ValueError, match=r"none of 1 inputs can be used \(1 not_midi\)\n .*a\.mid: begins with"):
         prepare([str(tmp_path / "bad")], tmp_path / "out", CONFIG, IN_MEMORY)
+    assert not (tmp_path / "out.partial").exists()
     config = PrepareConfig(codec=CodecConfig(style="labels"))
     with pytest.raises(ValueError, match="needs a file given by --labels with a column 'style'"):
         prepare([str(tmp_path / "bad")], tmp_path / "out", config, IN_MEMORY)

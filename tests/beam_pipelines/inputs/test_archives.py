@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.beam_pipelines.inputs import archives
-from ostinato.beam_pipelines.inputs.archives import Inflated, Member, list_members, read_member, walk_tar
+from ostinato.beam_pipelines.inputs import compression
+from ostinato.beam_pipelines.inputs.archives import Member, list_members, read_member, walk_tar
+from ostinato.beam_pipelines.inputs.compression import Inflated
+from ostinato.beam_pipelines.inputs.endings import tar_method
 from ostinato.beam_pipelines.inputs.errors import UnreadableError
 from tests.archives import compress, make_tar, make_zip, special
 
@@ -38,7 +40,7 @@ def open_tar(data, ending):
     """Returns the archive as it is read from front to back, and where its fault will stand."""
     if ending == ".tar":
         return io.BytesIO(data), None
-    inflated = Inflated(io.BytesIO(data), zstd=ending.endswith("zst"))
+    inflated = Inflated(io.BytesIO(data), method=tar_method(ending))
     return io.BufferedReader(inflated, 1000), inflated
 
 
@@ -236,7 +238,7 @@ def test_a_tar_that_is_cut_yields_what_has_arrived(ending, share):
 
 
 def test_a_stream_that_is_cut_says_so_even_behind_the_last_member():
-    inflated = Inflated(io.BytesIO(compress(make_tar(SONGS), ".tar.gz")[:-3]), zstd=False)
+    inflated = Inflated(io.BytesIO(compress(make_tar(SONGS), ".tar.gz")[:-3]), method="gz")
     assert inflated.read() == make_tar(SONGS)
     assert inflated.fault
     assert inflated.fault.reason == "damaged_archive"
@@ -264,7 +266,7 @@ def test_what_is_no_tar_is_damaged(ending):
 
 @pytest.mark.parametrize("ending", ENDINGS[1:])
 def test_a_bomb_is_stopped(ending, monkeypatch):
-    monkeypatch.setattr(archives, "FREE_STREAM_BYTES", 1 << 20)
+    monkeypatch.setattr(compression, "FREE_STREAM_BYTES", 1 << 20)
     data = compress(make_tar([("a.mid", b"MThd"), ("zeros.bin", bytes(20 << 20)), ("b.mid", b"MThd")]), ending)
     found, error = read_tar(data, ending)
     assert error == "archive_bomb"

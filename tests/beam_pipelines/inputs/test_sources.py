@@ -1,4 +1,6 @@
+import gzip
 import json
+import lzma
 import os
 import pickle
 import tempfile
@@ -18,7 +20,7 @@ from tests.archives import compress, make_tar, make_zip
 from tests.servers import FolderHandler, RangesHandler, make_bucket, s3_server, web_server
 
 LIMIT = 1 << 20
-ENDINGS = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst"]
+ENDINGS = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz", ".tar.bz2", ".tbz2"]
 SONGS = [(f"album {number % 3}/{number}.mid", b"MThd" + bytes([number]) * 50) for number in range(20)]
 
 
@@ -370,3 +372,42 @@ def test_the_checksum_at_the_end_of_a_stream_is_looked_at(tmp_path, ending):
     data[-6 if ending == ".tar.gz" else -2] ^= 1
     (tmp_path / f"x{ending}").write_bytes(data)
     assert by_key(read(tmp_path / f"x{ending}", stream_parts=3)) == {**dict(SONGS), f"x{ending}": "damaged_archive"}
+
+
+BOOK = b"X:1\nK:C\nCDE|\nX:2\nK:C\nEDC|\n"
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz", ".tar.xz"])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_an_archive_may_hold_zips_books_and_compressed_files(tmp_path, ending, parts):
+    inner = make_zip([("jazz/#1 a.mid", b"MThd a"), ("b.abc", BOOK), ("c.mid.xz", lzma.compress(b"MThd c"))])
+    inner_most = make_zip([("d.mid", b"MThd d"), ("more.zip", inner)])
+    bomb = gzip.compress(bytes(LIMIT + 1))
+    members = [("x/in.zip", inner), ("deep.zip", inner_most), ("broken.zip", b"PK"), ("x/e.mid.gz", bomb)]
+    path = make_archive(tmp_path / f"all{ending}", [*members, *SONGS])
+    inputs = read(path, stream_parts=parts)
+    assert by_key(inputs) == {
+        **dict(SONGS),
+        "x/in.zip!jazz/#1 a.mid": b"MThd a",
+        "x/in.zip!b.abc#1": BOOK[:13],
+        "x/in.zip!b.abc#2": BOOK[13:],
+        "x/in.zip!c.mid.xz": b"MThd c",
+        "deep.zip!d.mid": b"MThd d",
+        "broken.zip": "damaged_archive",
+        "x/e.mid.gz": "too_large",
+    }
+    found = {one.key: one for one in inputs}
+    assert {found[f"x/in.zip!{name}"].folder for name in ("b.abc#1", "c.mid.xz")} == {"in"}
+    assert (found["x/in.zip!jazz/#1 a.mid"].folder, found["x/in.zip!b.abc#2"].kind) == ("jazz", "abc")
+
+
+def test_endings_that_are_not_read_are_counted_in_folders_and_archives(tmp_path):
+    write_files(tmp_path)
+    (tmp_path / "album 0/a.mid.gz").write_bytes(gzip.compress(b"MThd"))
+    for name in ("cover.jpg", "README", "x.7z", ".DS_Store"):
+        (tmp_path / name).write_bytes(b"")
+    make_archive(tmp_path / "x.zip", [("a.mid", b"MThd"), ("b.JPG", b""), ("folder/", b"")])
+    not_read = Counter()
+    units = find_units([str(tmp_path)], not_read=not_read)
+    assert not_read == {".jpg": 2, "(none)": 1, ".7z": 1, ".ds_store": 1}
+    assert sum(unit.num_inputs for unit in units) == len(SONGS) + 2

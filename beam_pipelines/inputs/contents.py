@@ -1,0 +1,86 @@
+"""What one file holds: itself, inflated if it is compressed; the tunes of an ABC book; the members of a zip."""
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ostinato.beam_pipelines.inputs import archives
+from ostinato.beam_pipelines.inputs.compression import inflate
+from ostinato.beam_pipelines.inputs.endings import ZIP_SUFFIXES, Kind, compression_of, is_input, kind_of
+from ostinato.beam_pipelines.inputs.errors import UnreadableError
+from ostinato.beam_pipelines.inputs.places import folder_name, stem
+from ostinato.music.notation import split_tunes
+
+MAX_ZIP_BYTES = 64 << 20
+"""Of a zip archive in another archive, which is read into memory."""
+MAX_ZIP_MEMBERS = 100_000
+"""Of such an archive."""
+MAX_TUNES = 10_000
+"""Of a book."""
+
+
+class Content(NamedTuple):
+    """One input that a file holds."""
+
+    suffix: str
+    """Behind the name of the file: empty, `#3` for the third tune of a book, `!name` for a member of a zip."""
+    data: bytes
+    refusal: archives.Refusal | None = None
+    kind: Kind = "midi"
+    folder: str = ""
+    """In a zip: see `sources.Input.folder`."""
+
+
+def max_bytes_of(name: str, max_bytes: int) -> int:
+    """Returns how large a file may be of which a single input may have max_bytes."""
+    return max(max_bytes, MAX_ZIP_BYTES) if name.lower().endswith(ZIP_SUFFIXES) else max_bytes
+
+
+def contents(name: str, data: bytes, *, max_bytes: int) -> Iterator[Content]:
+    """Yields what a file holds; a zip is expected in an archive only, and zips in it are not opened.
+
+    Args:
+        name: of the file, whose ending says what it is.
+        data: its bytes.
+        max_bytes: an input that has more is refused.
+    """
+    if name.lower().endswith(ZIP_SUFFIXES):
+        yield from _members(name, data, max_bytes)
+        return
+    try:
+        if method := compression_of(name):
+            data = inflate(data, method, max_bytes=max_bytes)
+        tunes = split_tunes(data) if kind_of(name) == "abc" else [data]
+        if len(tunes) > MAX_TUNES:
+            raise UnreadableError("too_large", f"{len(tunes)} tunes, at most {MAX_TUNES} are allowed")
+    except UnreadableError as error:
+        yield Content("", b"", (error.reason, error.detail))
+        return
+    for number, tune in enumerate(tunes, 1):
+        yield Content(f"#{number}" if len(tunes) > 1 else "", tune, kind=kind_of(name))
+
+
+def _members(name: str, data: bytes, max_bytes: int) -> Iterator[Content]:
+    file = io.BytesIO(data)
+    listed, error = archives.list_members(file, "zip")
+    refusal: archives.Refusal | None = (error.reason, error.detail) if error else None
+    if len(listed) > MAX_ZIP_MEMBERS:
+        refusal = "archive_bomb", f"{len(listed)} members, at most {MAX_ZIP_MEMBERS} are allowed"
+        listed = []
+    seen: Counter[str] = Counter()
+    for member in listed:
+        if not is_input(member.name):
+            continue
+        seen[member.name] += 1
+        suffix = f"!{member.name}" + (f"#{seen[member.name]}" if seen[member.name] > 1 else "")
+        folder = folder_name(member.name) or stem(name)
+        try:
+            found = archives.read_member(file, "zip", member, max_bytes=max_bytes)
+        except UnreadableError as unreadable:
+            yield Content(suffix, b"", (unreadable.reason, unreadable.detail), folder=folder)
+            continue
+        for content in contents(member.name, found, max_bytes=max_bytes):
+            yield content._replace(suffix=suffix + content.suffix, folder=folder)
+    if refusal:
+        yield Content("", b"", refusal)
