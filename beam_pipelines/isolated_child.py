@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 
 _PR_SET_PDEATHSIG = 1
 _MAX_FILE_BYTES = 64 << 20
-"""Of a temporary file that a program called by a function may write."""
+"""Of a temporary file; a function that calls a program which writes one has to raise the limit of 0 for that time."""
 
 
 def serve(parent_pid: int, memory_bytes: int, cpu_s: int) -> None:
@@ -31,7 +31,7 @@ def serve(parent_pid: int, memory_bytes: int, cpu_s: int) -> None:
     os.set_blocking(sys.stderr.fileno(), False)  # what nobody reads is lost
     sys.dont_write_bytecode = True  # or importing would fill folders with empty files
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_MAX_FILE_BYTES, _MAX_FILE_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, _MAX_FILE_BYTES))
     connection = Connection(sys.stdin.fileno())
     with contextlib.suppress(EOFError, ConnectionError):
         while True:

@@ -29,7 +29,7 @@ def _add_same(writer: ShardWriter, data: bytes) -> None:
     parsed = parse(data, PrepareConfig(min_notes=1))
     if not isinstance(parsed, Unusable):
         encoded = encode(ToEncode(parsed.sha256.hex(), "", parsed.packed), _CODEC_TEXT)
-        writer.add(encoded.frame, num_steps=encoded.num_steps, num_notes=encoded.num_notes)
+        writer.add(encoded.frame, num_steps=encoded.num_steps, num_notes=encoded.account.kept)
 
 
 def _add_least(writer: ShardWriter, data: bytes) -> None:

@@ -49,7 +49,8 @@ class CopyGate(nn.Module):
     def __call__(self, features: Float[Array, "*n h"], alignment: Alignment) -> Float[Array, "*n c"]:
         """Returns the log weights of the network and of each lag; very low where a lag has no candidate."""
         rate = alignment.rate.reshape(*alignment.rate.shape[:-2], -1)
-        x = project(self.precision, features, self.kernel, self.bias) + multiply(self.precision, rate, self.rate_kernel)
+        from_rate: Array = multiply(self.precision, rate, self.rate_kernel)
+        x = project(self.precision, features, self.kernel, self.bias) + from_rate
         for lag in range(len(LAGS)):
             x = x + jnp.take(self.run[lag], alignment.run[..., lag], axis=0, mode="clip")
         x = x + jnp.take(self.bar, alignment.bar, axis=0, mode="clip")

@@ -238,10 +238,11 @@ class MusicModel(nn.Module):
 
     def _multiplied_tables(self) -> Tables:
         embeddings = jnp.concatenate(self.embeddings)
-        products = self.layers[0].gates(embeddings)
         if self.config.norm == "pre":
-            begin = multiply(self.config.precision, embeddings, self.projection)
+            begin: Array = multiply(self.config.precision, embeddings, self.projection)
             products = jnp.concatenate([begin, self.layers[0].gates(embeddings * self.norms[0][None])], axis=1)
+        else:
+            products = self.layers[0].gates(embeddings)
         return tuple(jnp.split(products, np.cumsum(self.field_sizes)[:-1]))
 
     def _input(self, values: Int[Array, "*n f"]) -> Float[Array, "*n d"]:
@@ -293,7 +294,7 @@ def init_params(model: MusicModel, key: Array) -> dict[str, Any]:
 def _init(model: MusicModel, key: Array) -> dict[str, Any]:
     row = jnp.zeros((1, 1, len(model.field_sizes)), jnp.int32)
     start = jnp.zeros((1, 1), bool)
-    return model.init(key, row, start, initial_carry(model.config, 1), method=MusicModel.initialize)["params"]
+    return dict(model.init(key, row, start, initial_carry(model.config, 1), method=MusicModel.initialize)["params"])
 
 
 def count_params(params: Any) -> int:

@@ -8,11 +8,14 @@ Files are not trusted, but libraries in C++ are: `prepare` calls this in its iso
 """
 
 import base64
+import contextlib
 import importlib.util
 import os
 import re
+import resource
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -130,7 +133,7 @@ def _with_bars(piece: Piece, quarters: list[float]) -> Piece:
 def _read_abc(data: bytes) -> Reading:
     if not re.search(rb"^K:", data, re.MULTILINE):
         raise NotationError("bad_notation", "has no tune: no line begins with K:")
-    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
+    with _writing_files(), tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         output, messages = Path(folder, "tune.mid"), Path(folder, "messages")
         with messages.open("wb") as file:
             # Importing symusic sets the variable. "stdin" is what abc2midi calls it; -NGUI leaves chord symbols out.
@@ -145,6 +148,17 @@ def _read_abc(data: bytes) -> Reading:
         if ended.returncode or not output.is_file():
             raise NotationError("bad_notation", f"abc2midi ended with {ended.returncode}{complaint}")
         return midi.read_reporting(output.read_bytes())
+
+
+@contextlib.contextmanager
+def _writing_files() -> Iterator[None]:
+    """Lets this process, and what it starts, write files, which a worker of prepare may not otherwise."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _decode(data: bytes) -> str:

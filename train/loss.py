@@ -47,7 +47,7 @@ def count(
     nll_btf = nll(logits, targets_btf)
     if log_weights_btc is not None and alignment is not None:
         nll_btf, weights = mix(log_weights_btc, nll_btf, targets_btf, alignment)
-        candidates = alignment.candidates.astype(targets_btf.dtype)
+        candidates = jnp.asarray(alignment.candidates, targets_btf.dtype)
         logits = [mixture_logits(x, weights[f], candidates[..., f]) for f, x in enumerate(logits)]
     # The target is the likeliest value where no logit is larger. XLA:CPU takes four times longer for an argmax.
     right = [jnp.max(x, -1) <= chosen_logit(x, targets_btf[..., f]) for f, x in enumerate(logits)]

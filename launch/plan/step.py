@@ -99,7 +99,8 @@ def trace_step(config: TrainConfig, field_sizes: tuple[int, ...], devices: Seque
     b, t, f = batch_size, config.data.sequence_length, len(field_sizes)
     columns = ((b, t, f), jnp.int32), ((b, t, f), jnp.int32), ((b, t), jnp.bool_), ((b, t), jnp.float32)
     alignment = jax.eval_shape(lambda: no_alignment(b, t, f)) if config.model.copy else None
-    batch: Any = Batch(*(jax.ShapeDtypeStruct(*column) for column in columns), alignment)  # pyright: ignore[reportArgumentType]
+    shapes: Any = [jax.ShapeDtypeStruct(*column) for column in columns]
+    batch: Any = Batch(*shapes, alignment=alignment)
     return Traced(step, init, jax.eval_shape(init, params_key), batch, mesh)
 
 

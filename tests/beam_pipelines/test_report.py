@@ -31,6 +31,7 @@ from ostinato.data.records import DatasetError
 from ostinato.data.statistics import Statistics
 from ostinato.music.midi import MIDI_REASONS
 from ostinato.music.midi_chunks import Repair
+from ostinato.music.notation import NOTATION_REASONS
 from ostinato.music.piece import DRUMS
 from tests.described_dataset import HOSTILE, a_dataset
 from tests.midi_files import piece_of
@@ -199,7 +200,7 @@ def test_a_folder_that_is_no_dataset_and_damaged_statistics_are_named(tmp_path):
 def test_every_reason_of_the_closed_lists_is_explained():
     killed = get_args(Killed.__annotations__["reason"])
     selected = ("too_few_notes", "too_many_notes", "only_drums")
-    assert set(EXPLANATIONS) == {*READ_REASONS, *MIDI_REASONS, *killed, *selected}
+    assert set(EXPLANATIONS) == {*READ_REASONS, *MIDI_REASONS, *NOTATION_REASONS, *killed, *selected}
     assert set(REPAIRS) == set(get_args(Repair))
 
 
