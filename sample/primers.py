@@ -139,7 +139,7 @@ def _encode_until(piece: Piece, tick: int, codec: Codec, style: int) -> Integer[
     notes = piece.notes
     sounds = set(zip(notes.program.tolist(), notes.pitch.tolist(), strict=True))
     program, pitch = next((p, q) for p in range(DRUMS) for q in range(128) if (p, q) not in sounds)
-    last = Notes(onset=tick, duration=1, pitch=pitch, velocity=1, program=program)
+    last = tick, 1, pitch, 1, program  # as Notes has its columns
     marked = Notes(*(np.append(column, value) for column, value in zip(notes, last, strict=True)))
     steps = codec.encode(Piece(marked, piece.tempos, piece.meters, piece.ticks_per_quarter), style)[:-2]
     is_rest = codec.grammar.elapsed(np, steps.astype(np.int64)).rest > 0
