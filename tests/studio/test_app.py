@@ -120,7 +120,7 @@ def test_sound_is_rendered_when_it_is_asked_for(client):
         ({"instruments": ["Flut"]}, "did you mean"),
         ({"num_bars": 4, "num_notes": 4}, "exclude each other"),
         ({"pitch_range": ["C6", "C4"]}, "is empty"),
-        ({"temperature": 0}, "temperature 0 is not from 0.05 to 4"),
+        ({"temperature": -1}, "temperature -1 is not from 0 to 4"),
         ({"temperature": float("inf")}, "temperature must be a number, not inf"),
         ({"seed": 2**40}, "is not from 0 to"),
         ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
