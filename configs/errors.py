@@ -77,4 +77,7 @@ def file_errors(path: object) -> Iterator[None]:
 
 def concerns(path: object, error: OSError) -> bool:
     """Returns whether an error is about a path: writing names no file, opening may name a temporary one beside it."""
-    return error.filename is None or Path(str(error.filename)).parent == Path(str(path)).parent
+    if error.filename is None:
+        return True
+    named, path = Path(str(error.filename)), Path(str(path))
+    return named.parent == path.parent or named in path.parents

@@ -7,10 +7,10 @@ were right before tells whether music is returning now. All of it is a pure func
 Letters: n rows, l lags, f fields.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Integer
+from jaxtyping import Bool, Float, Int, Integer
 
 from ostinato.music.score_rows import DURATIONS, GRID, METER, NUM_SHIFTS, REST, START
 
@@ -33,16 +33,16 @@ NUM_BARS, NUM_POSITIONS = 32, 8 * GRID
 class Alignment(NamedTuple):
     """What the gate knows at each row, of that row and those before it."""
 
-    candidates: Integer[np.ndarray | Array, "*n l f"]
+    candidates: Integer[Any, "*n l f"]
     """Rows that may follow; zeros where there is none."""
-    valid: Bool[np.ndarray | Array, "*n l"]
-    run: Integer[np.ndarray | Array, "*n l"]
+    valid: Bool[Any, "*n l"]
+    run: Integer[Any, "*n l"]
     """How many rows in a row, up to this one, were the candidate of the row before; as a class, see RUN_EDGES."""
-    rate: Float[np.ndarray | Array, "*n l 2"]
+    rate: Float[Any, "*n l 2"]
     """Which share of rows were; moving averages with RATES."""
-    bar: Integer[np.ndarray | Array, "*n"]
+    bar: Integer[Any, "*n"]
     """Bars since the beginning, modulo NUM_BARS."""
-    position: Integer[np.ndarray | Array, "*n"]
+    position: Integer[Any, "*n"]
     """Steps since the bar line, at most NUM_POSITIONS - 1."""
 
 

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 import resource
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ import numpy as np
 from ostinato.configs.errors import UserError
 from ostinato.music import midi
 from ostinato.music.midi import Reading
+from ostinato.music.midi_bytes import PORT, meta_event
 from ostinato.music.musicxml import Meter, meters_of_bars
 from ostinato.music.musicxml_file import MusicXmlError, parse
 from ostinato.music.piece import Meters, Piece
@@ -110,9 +112,20 @@ def _read_score(data: bytes, kind: Kind) -> Reading:
     toolkit.setOptions({"inputFrom": "humdrum" if kind == "kern" else "xml", "breaks": "none"})  # nothing is drawn
     if not toolkit.loadData(text):
         raise NotationError("bad_notation", "verovio cannot read it")
-    reading = midi.read_reporting(base64.b64decode(toolkit.renderToMIDI()))
+    reading = midi.read_reporting(_with_ports(base64.b64decode(toolkit.renderToMIDI())))
     bars = [bar["qstamp"] for bar in toolkit.renderToTimemap({"includeMeasures": True}) if "measureOn" in bar]
     return reading._replace(piece=_with_bars(reading.piece, bars))
+
+
+def _with_ports(data: bytes) -> bytes:
+    """Returns a MIDI file whose tracks share no channels: verovio gives several of them the same one."""
+    parts, position, number = [data[:14]], 14, 0
+    while position < len(data):
+        (size,) = struct.unpack_from(">I", data, position + 4)
+        events = b"\0" + meta_event(PORT, bytes((number,))) + data[position + 8 : position + 8 + size]
+        parts += b"MTrk", struct.pack(">I", len(events)), events
+        position, number = position + 8 + size, min(number + 1, 127)
+    return b"".join(parts)
 
 
 def _with_bars(piece: Piece, quarters: list[float]) -> Piece:

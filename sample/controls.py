@@ -76,7 +76,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
     return Controls(
         temperature=jnp.array(temperatures, jnp.float32),
         top_k=jnp.int32(config.top_k),
-        top_p=jnp.float32((_TOP_P_BESIDE_COPIES if copy else 1.0) if config.top_p is None else config.top_p),
+        top_p=jnp.float32(default_top_p(copy) if config.top_p is None else config.top_p),
         min_p=jnp.float32(config.min_p),
         num_notes=jnp.int32(FOREVER if for_bars_or_seconds else config.num_notes or config.max_notes),
         may_end=jnp.bool_(not for_bars_or_seconds and not config.num_notes),
@@ -91,6 +91,11 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
         density=jnp.float32(config.density) if "density" in known else None,
         pitch_bias=jnp.asarray(pitch_bias) if "key_bias" in known else None,
     )
+
+
+def default_top_p(copy: bool) -> float:
+    """Returns the top-p of a model with a copy gate or without, where none is asked for."""
+    return _TOP_P_BESIDE_COPIES if copy else 1.0
 
 
 def make_constraints(controls: Controls, codec: Codec) -> Constraints:

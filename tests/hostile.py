@@ -149,6 +149,12 @@ def _meta(kind: int, content: bytes, *, delta: int = 0) -> bytes:
     return _variable_length(delta) + bytes((0xFF, kind)) + _variable_length(len(content)) + content
 
 
+def _repeated(rng: np.random.Generator) -> bytes:
+    """One note of no length, many times."""
+    pitch = int(rng.integers(40, 90))
+    return _event(0, 0x90, pitch, 64, 0, 0x80, pitch, 0) * int(rng.integers(300, 600))
+
+
 def _melody(rng: np.random.Generator, count: int = 24, *, channel: int = 0) -> bytes:
     """Events of some notes, one after the other."""
     pitches = rng.integers(40, 90, count).tolist()
@@ -454,7 +460,7 @@ KINDS: dict[str, tuple[Maker, bool]] = {
     "note-offs-only": (_flood(0x80, size=2), NEVER),
     "notes-never-closed": (lambda rng: _file(_track(_rows(1, 0x90, rng.integers(0, 128, 5_000), 64))), MAYBE),
     "notes-of-velocity-0": (lambda rng: _file(_track(_rows(1, 0x90, rng.integers(0, 128, 5_000), 0))), NEVER),
-    "notes-of-0-ticks": (lambda rng: _file(_track(_event(0, 0x90, 60, 64, 0, 0x80, 60, 0) * 500)), MAYBE),
+    "notes-of-0-ticks": (lambda rng: _file(_track(_repeated(rng))), MAYBE),
     "one-note": (lambda rng: _file(_track(_melody(rng, 1))), MAYBE),
     "drums-only": (lambda rng: _file(_track(_melody(rng, channel=9))), MAYBE),
     "meta-only": (_raw(_file(_track(_meta(3, b"nothing here")))), NEVER),

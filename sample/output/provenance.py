@@ -20,13 +20,14 @@ from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
 from ostinato.music.notation import KINDS
+from ostinato.sample.controls import default_top_p
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params
 from ostinato.train.run_metadata import CheckpointError
 
 SPEED_OPTIONS = ("batch_size",)
 """Options that do not change the music; they are not written down."""
 
-_LATER_OPTIONS = ("without_primer",)
+_LATER_OPTIONS = ("without_primer", "repeat_strength")
 """Options that version 0.1 did not have. They are written down where they are given: other pieces keep their bytes."""
 
 _KIND = "ostinato"
@@ -68,6 +69,7 @@ def describe_origin(
     """
     options = {name: value for name, value in dataclasses.asdict(config).items() if name not in SPEED_OPTIONS}
     options["tempo"] = int(config.tempo) if config.tempo % 1 == 0 else config.tempo  # 90, as version 0.1 wrote it
+    options["top_p"] = default_top_p(run.config.model.copy) if config.top_p is None else config.top_p
     for name in _LATER_OPTIONS:
         if not options[name]:
             del options[name]

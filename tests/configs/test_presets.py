@@ -25,7 +25,7 @@ SCORE_SIZES = tuple(field.size for field in ScoreCodec().fields)
     ("preset", "field_sizes", "millions"),
     [
         ("chorales", SCORE_SIZES, 1.4),
-        ("debug", SCORE_SIZES, 0.051),
+        ("debug", SCORE_SIZES, 0.083),
         ("paper", (3000,), 6.2),
         ("lakh", SCORE_SIZES, 104.0),
     ],
@@ -75,7 +75,7 @@ def test_the_paper_is_as_the_paper_says():
         (DataConfig, {"max_velocity_change": -1}, "max_velocity_change -1"),
         (OptimizerConfig, {"learning_rate": 0.0}, "learning_rate 0.0"),
         (TrainConfig, {"num_steps": -1}, "num_steps -1"),
-        (SampleConfig, {"temperature": 0.0}, "temperature 0.0"),
+        (SampleConfig, {"temperature": -0.5}, "temperature -0.5"),
         (SampleConfig, {"top_p": 0.0}, "top_p 0.0"),
     ],
 )

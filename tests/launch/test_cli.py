@@ -131,8 +131,7 @@ def test_a_checkpoint_of_another_codec_is_refused(refused, capsys, tmp_path, tra
     said = refused("sample", "--workdir", run, "--output", tmp_path / "x", "--primer", notes)
     assert "another codec" in said
     assert main(["train", "--dataset", str(notes), "--workdir", str(run), "debug", *TINY]) == ExitCode.USAGE
-    first, *listed = capsys.readouterr().err.splitlines()[-3:]
-    assert any("codec.name" in line for line in (first, *listed))
+    assert any("codec.name" in line for line in capsys.readouterr().err.splitlines())
 
 
 def test_a_finished_run_is_shown_and_not_trained_again(capsys, trained):

@@ -152,7 +152,7 @@ def test_checkpoint_every_adds_checkpoints_between_validations(dataset, config, 
 def test_without_validation_the_latest_is_the_best(config, tmp_path):
     dataset = make_dataset(tmp_path / "set", TRAIN_LENGTHS)
     result = train(replace(config, num_steps=4, evaluate_every=2), dataset, tmp_path / "run")
-    assert result == (4, True, None, None, None, None)
+    assert result == (4, 4, True, None, None, None, None)
     assert load_params(tmp_path / "run").step == 4
 
 
