@@ -39,7 +39,7 @@ def make_run(request: dict[str, Any]) -> Callable[[int], float]:
     """Returns what runs k steps on the batches of `request`."""
     keep_freed_memory()
     arrays = np.load(request["batches"])
-    columns = [arrays[name] for name in Batch._fields]
+    columns = [arrays[name] for name in arrays.files]  # in the order of Batch
     batches = itertools.cycle([Batch(*one) for one in zip(*columns, strict=True)])
     config = ModelConfig(
         hidden_size=request["hidden_size"],

@@ -37,9 +37,12 @@ class Pieces:
         self._folder = folder
 
     def save(
-        self, generated: Generated, piece: Piece, origin: Mapping[str, Any], found: Mapping[str, str]
+        self, generated: Generated, piece: Piece, origin: Mapping[str, Any], found: Mapping[str, str], *, top_p: float
     ) -> dict[str, Any]:
-        """Saves a piece and returns what the page shows of it; the same piece, note for note, is saved once."""
+        """Saves a piece and returns what the page shows of it; the same piece, note for note, is saved once.
+
+        `top_p` is the model's default.
+        """
         data = midi_bytes(piece, origin)
         sha256 = hashlib.sha256(data).hexdigest()
         for earlier in self.newest():
@@ -52,7 +55,7 @@ class Pieces:
             "made": now.isoformat(timespec="seconds"),
             "sha256": sha256,
             "seed": origin["seed"],
-            "options": changed_options(origin["options"]),
+            "options": changed_options(origin["options"], top_p=top_p),
             "primer": origin["inputs"].get("primer"),
             "primer_ticks": generated.primer_end,
             "ended": generated.ended,
@@ -100,7 +103,8 @@ class Pieces:
             return None
 
 
-def changed_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options, as JSON has them, that are not as by default."""
-    given, default = (json.loads(json.dumps(dict(one))) for one in (options, vars(SampleConfig(num_pieces=1))))
+def changed_options(options: Mapping[str, Any], *, top_p: float) -> dict[str, Any]:
+    """Returns the options, as JSON has them, that are not as by default; `top_p` is the model's default."""
+    usual = {**vars(SampleConfig(num_pieces=1)), "top_p": top_p}
+    given, default = (json.loads(json.dumps(dict(one))) for one in (options, usual))
     return {name: value for name, value in given.items() if value != default[name]}

@@ -15,6 +15,8 @@ from ostinato.music import midi
 from ostinato.music.notes_codec import UNKNOWN, NotesCodec, choose_vocabulary, count_events
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_codec import ScoreCodec
+from ostinato.music.score_rows import MAX_BPM, MAX_NUMERATOR, MIN_BPM
+from ostinato.music.tempo_range import with_tempos_within
 
 DATA = Path(os.environ.get("OSTINATO_DATA", Path(__file__).parents[2] / "shared/data")) / "midi"
 CORPORA = ("freedoom", "giantmidi", "groove", "jsfakes", "nottingham", "openmsx", "pop909")
@@ -42,11 +44,14 @@ def test_every_file_survives_encoding_and_decoding(corpus):
         decoded = codec.decode(steps)
         assert decoded == codec.quantise(piece), name
         np.testing.assert_array_equal(codec.encode(decoded), steps, err_msg=name)
-        # The grid is fine enough: onsets move by at most half a 24th of a quarter.
+        # The grid is fine enough: onsets move by at most half a 24th of a quarter, but for doubled notes, which become
+        # one with another. What is too fast or too slow is written in longer or shorter notes.
+        piece = with_tempos_within(piece, MIN_BPM, MAX_BPM, max_beats=MAX_NUMERATOR, max_denominator=32)
         exact = piece.notes.onset * 24 / piece.ticks_per_quarter
         nearest = np.clip(np.searchsorted(decoded.notes.onset, exact), 1, max(decoded.num_notes - 1, 1))
         candidates = decoded.notes.onset[np.stack([nearest - 1, nearest % decoded.num_notes])]
-        assert np.abs(candidates - exact).min(axis=0).max() <= 0.5, name
+        num_off = (np.abs(candidates - exact).min(axis=0) > 0.5).sum()
+        assert num_off <= codec.encode_reporting(piece).account.merged, name
 
 
 @pytest.mark.parametrize("corpus", ["nottingham", "giantmidi", "openmsx"])

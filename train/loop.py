@@ -25,7 +25,7 @@ from ostinato.train.memory import keep_freed_memory
 from ostinato.train.metrics import ProgressView, open_tracker
 from ostinato.train.profiling import Profile
 from ostinato.train.rollback import roll_back
-from ostinato.train.run_metadata import Progress, describe_run, resumed_run
+from ostinato.train.run_metadata import Progress, as_then, describe_run, resumed_run
 from ostinato.train.schedule import learning_rate_schedule, make_optimizer
 from ostinato.train.stability import LossWatch, UnstableError
 from ostinato.train.step import (
@@ -119,6 +119,8 @@ def train(
         run, progress, first_params = describe_run(config, dataset, old_dataset), Progress(), None
         if checkpoints.latest_step is not None:
             saved = checkpoints.describe(checkpoints.latest_step)
+            config = as_then(config, saved["config"])
+            run = describe_run(config, dataset, old_dataset)
             run = resumed_run(saved, run, workdir, by_hand=from_step is not None)
             progress = Progress(**saved["progress"])
         elif init_from is not None:

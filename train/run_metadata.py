@@ -128,6 +128,19 @@ def config_from_json(values: dict[str, Any]) -> TrainConfig:
         raise CheckpointError(f"the configuration was written by another version of ostinato ({error})") from error
 
 
+def as_then(config: TrainConfig, saved: dict[str, Any]) -> TrainConfig:
+    """Returns the configuration with the defaults of what the saved one, of an earlier version, did not know yet.
+
+    Presets move on: an old run stays what it was when the same command resumes it.
+    """
+    parts = {}
+    for name in ("model", "data", "optimizer"):
+        part = getattr(config, name)
+        unknown = {field.name: field.default for field in dataclasses.fields(part) if field.name not in saved[name]}
+        parts[name] = dataclasses.replace(part, **unknown)
+    return dataclasses.replace(config, **parts)
+
+
 def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) -> dict[str, list[Any]]:
     """Refuses to resume a run whose network, data, codec or seed is another.
 

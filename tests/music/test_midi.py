@@ -558,11 +558,17 @@ def test_real_files_sound_when_pretty_midi_says(corpus: str) -> None:
         pytest.skip(f"no {corpus}.zip in {DATA}; set OSTINATO_DATA to the folder above it")
     files = corpus_files(DATA / f"{corpus}.zip")
     for name, data in files[:: len(files) // 15]:
-        piece = read(data)
-        ours = zip(piece.seconds(piece.notes.onset), piece.notes.pitch, piece.notes.velocity, strict=True)
+        reading = read_reporting(data)
+        piece, account = reading.piece, reading.account
         theirs = [
             (note.start, note.pitch, note.velocity)
             for instrument in pretty_midi.PrettyMIDI(io.BytesIO(data)).instruments
             for note in instrument.notes
         ]
+        ours = list(zip(piece.seconds(piece.notes.onset), piece.notes.pitch, piece.notes.velocity, strict=True))
+        if account.no_length or account.unreleased:  # notes that pretty_midi drops
+            found = np.array(theirs)
+            known = [one for one in ours if (np.abs(found - one) < 1e-6).all(1).any()]
+            assert len(ours) - len(known) <= account.no_length + account.unreleased
+            ours = known
         np.testing.assert_allclose(sorted(ours), sorted(theirs), rtol=0, atol=1e-6, err_msg=f"{corpus}: {name}")

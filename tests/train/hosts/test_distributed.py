@@ -267,7 +267,7 @@ batches = training_batches(
 )
 digests = {}
 for k in range(num_steps):
-    for column in place(batches[k], mesh, config.batch_size):
+    for column in jax.tree.leaves(place(batches[k], mesh, config.batch_size)):
         for shard in column.addressable_shards:
             for row, values in zip(range(*shard.index[0].indices(4)), jax.device_get(shard.data)):
                 digests.setdefault(f"{k} {row}", hashlib.sha256()).update(values.tobytes())
