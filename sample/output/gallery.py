@@ -11,6 +11,7 @@ from typing import Any
 
 from ostinato.configs.schema import SampleConfig
 from ostinato.report.text import as_html
+from ostinato.sample.controls import default_top_p
 from ostinato.sample.output.gallery_style import SCRIPT, STYLE
 
 PAGE = "index.html"
@@ -92,6 +93,7 @@ def _making(piece: Mapping[str, Any]) -> str:
     """Returns the controls that made a piece: those that were changed in one line, and all of them behind it."""
     origin = piece["origin"]
     defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
+    defaults["top_p"] = default_top_p("repeat_strength" in origin["options"])  # which only a copy gate has
     options = {"seed": origin["seed"], **origin["options"]}
     changed = {name: value for name, value in options.items() if _value(value) != _value(defaults.get(name))}
     flags = [f"--{name} {_quoted(given['name'])}" for name, given in origin["inputs"].items()]

@@ -69,9 +69,10 @@ def describe_origin(
     """
     options = {name: value for name, value in dataclasses.asdict(config).items() if name not in SPEED_OPTIONS}
     options["tempo"] = int(config.tempo) if config.tempo % 1 == 0 else config.tempo  # 90, as version 0.1 wrote it
+    # Of a model with a copy gate, `repeat_strength` is always written: it tells which top-p is the default.
     options["top_p"] = default_top_p(run.config.model.copy) if config.top_p is None else config.top_p
     for name in _LATER_OPTIONS:
-        if not options[name]:
+        if not options[name] and not (name == "repeat_strength" and run.config.model.copy):
             del options[name]
     return {
         "generator": _KIND,
