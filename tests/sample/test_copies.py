@@ -124,9 +124,7 @@ def test_repeat_strength_makes_returns_rare_or_frequent(model):
     assert share(8.0) > 0.8
 
 
-@pytest.mark.parametrize(
-    "batch_size", [3, pytest.param(1, marks=pytest.mark.slow), pytest.param(40, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("batch_size", [3, pytest.param(40, marks=pytest.mark.slow)])
 def test_the_batch_size_does_not_change_the_music(model, batch_size):
     options = {"num_notes": 60, "temperature": 1.5, "top_p": 0.9}
     wanted = write(gated(model, l1=2.0), num_pieces=40, batch_size=16, **options)
