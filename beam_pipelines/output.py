@@ -142,7 +142,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _open_remote(output: str) -> Iterator[Place]:
-    work = output + ".partial"
+    work, is_finished = output + ".partial", False
     names = [path.removeprefix(output).strip("/") for path in files.list_files(output)]
     _check_ours(output, names, Path(output).name)
     for leftover in (output, work):  # of a job that was killed
@@ -150,6 +150,7 @@ def _open_remote(output: str) -> Iterator[Place]:
 
     @contextlib.contextmanager
     def completed() -> Iterator[Path]:
+        nonlocal is_finished
         with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
             local = Path(folder)
             here = [local / name for name in LISTS]
@@ -159,12 +160,14 @@ def _open_remote(output: str) -> Iterator[Place]:
             written = [path for path in local.rglob("*") if path.is_file() and path not in here]
             for path in sorted(written, key=lambda path: path.name == "manifest.json"):
                 files.write_bytes(files.join(output, *path.relative_to(local).parts), path.read_bytes())
+        is_finished = True  # whatever happens from here on, the dataset stays
         files.delete_folder(work)
 
     try:
         yield Place(output, work, completed)
-    except BaseException:  # no later job goes on with it
-        with contextlib.suppress(StorageError):  # what went wrong may be the store itself
-            for leftover in (output, work):
-                files.delete_folder(leftover)
+    except BaseException:
+        if not is_finished:  # no later job goes on with it
+            with contextlib.suppress(StorageError):  # what went wrong may be the store itself
+                for leftover in (output, work):
+                    files.delete_folder(leftover)
         raise

@@ -11,7 +11,7 @@ import pytest
 
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import SourceError
-from ostinato.beam_pipelines.output import OutputError
+from ostinato.beam_pipelines.output import LISTS, OutputError, open_output
 from ostinato.beam_pipelines.prepare import prepare
 from ostinato.beam_pipelines.runners import BeamOptionsError, complete_beam_args
 from ostinato.configs.schema import CodecConfig, PrepareConfig
@@ -326,6 +326,15 @@ def test_progress_is_reported_to_the_end(tmp_path):
     assert last.shards == last.num_shards == 3
 
 
+def stopped_when_finished(output):
+    with open_output(output) as place:
+        for name in LISTS:
+            files.write_bytes(files.join(place.folder, name), b"")
+        with place.completed() as folder:
+            (folder / "manifest.json").write_text("{}")
+        raise KeyboardInterrupt
+
+
 def test_from_a_bucket_to_a_bucket_it_is_the_same_dataset(tmp_path):
     paths = write_tunes(tmp_path / "midi", 12)
     with s3_server() as options:
@@ -350,6 +359,10 @@ def test_from_a_bucket_to_a_bucket_it_is_the_same_dataset(tmp_path):
         files.write_bytes(f"{bucket}/killed/rejects.jsonl", b"")
         prepare([f"{bucket}/midi"], f"{bucket}/killed", CONFIG, options)
         assert not files.is_file(f"{bucket}/killed/killed-train.tfrecord-00000-of-00007")
+        # What is finished stays, also where the job is stopped in its last moment.
+        with pytest.raises(KeyboardInterrupt):
+            stopped_when_finished(f"{bucket}/late")
+        assert files.read_bytes(f"{bucket}/late/manifest.json") == b"{}"
     prepare([str(tmp_path / "midi")], tmp_path / "here/out", CONFIG, IN_MEMORY)
     there, here = (Dataset.open(tmp_path / name / "out") for name in ("copy", "here"))
     assert there.fingerprint == here.fingerprint
