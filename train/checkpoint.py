@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 LOSS = "validation_loss"
 DELETED = "todelete"
-DESCRIBED = ("config", "codec", "dataset", "arrays", "params_sha256")
+DESCRIBED = ("config", "codec", "dataset", "progress", "arrays", "params_sha256")
 """What the description in a checkpoint of any format says."""
 SET_ASIDE = "set-aside"
 """Where `set_aside` puts checkpoints."""

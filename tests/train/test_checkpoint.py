@@ -8,10 +8,15 @@ import pytest
 
 from ostinato.train.checkpoint import Checkpoints, load_params, make_model
 from ostinato.train.fingerprint import tree_sha256
-from ostinato.train.run_metadata import CheckpointError, describe_run
+from ostinato.train.run_metadata import CheckpointError, Progress, describe_run
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import make_mesh, make_state_init, state_shardings
 from tests.train.conftest import replace
+
+
+def described(config, dataset):
+    """What training says in a checkpoint."""
+    return {**describe_run(config, dataset), "progress": Progress()._asdict()}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def state(init):
 def saved(state, dataset, config, tmp_path):
     """A run with the checkpoint of step 7."""
     with Checkpoints(tmp_path, keep=2) as checkpoints:
-        checkpoints.save(state, describe_run(config, dataset), validation_loss=1.5)
+        checkpoints.save(state, described(config, dataset), validation_loss=1.5)
     return tmp_path
 
 
@@ -81,7 +86,7 @@ def test_parameters_load_with_configuration_and_codec_and_without_the_optimizer(
 
 
 def test_the_newest_and_the_best_are_kept_also_by_another_process(state, dataset, config, tmp_path):
-    description = describe_run(config, dataset)
+    description = described(config, dataset)
     save_steps(tmp_path, state, description, {1: 3.0, 2: 1.0, 3: 2.0})
     assert kept(tmp_path) == ["2", "3"]
     save_steps(tmp_path, state, description, {4: 2.0, 5: None, 6: 1.5})
@@ -92,7 +97,7 @@ def test_the_newest_and_the_best_are_kept_also_by_another_process(state, dataset
 
 
 def test_looking_at_a_run_changes_nothing_in_it(state, dataset, config, tmp_path):
-    description = describe_run(config, dataset)
+    description = described(config, dataset)
     save_steps(tmp_path, state, description, {1: 3.0, 2: 1.0, 3: 2.0, 4: 2.0})
     (tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp").mkdir()  # another process is writing it
     before = sorted(tmp_path.rglob("*"))
@@ -106,7 +111,7 @@ def test_what_a_crash_left_behind_is_not_a_checkpoint_and_gives_way_to_the_next_
     shutil.copytree(folder / "7", folder / "8.orbax-checkpoint-tmp", ignore=unfinished)
     shutil.copytree(folder / "7", folder / "todelete" / "6")
     assert load_params(saved, "latest").step == 7
-    save_steps(saved, state, describe_run(config, dataset), {8: 1.0})
+    save_steps(saved, state, described(config, dataset), {8: 1.0})
     assert kept(saved) == ["7", "8"]
 
 
