@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
+from ostinato.music.bars import bar_length as bar_length_of
 from ostinato.music.score_rows import DURATIONS, GRID, METER, NUM_SHIFTS, REST, START
 
 LAGS = (1, 2, 4, 8, 16, 32)
@@ -116,10 +117,5 @@ def _meter(
         if change < len(time):
             first_bar += -(-(int(time[change]) - origin) // length)
             origin, begin = int(time[change]), change
-            length = bar_steps(int(numerator[change]), int(log_denominator[change]))
+            length = int(bar_length_of(GRID, numerator[change], 1 << log_denominator[change]))
     return bar, position, bar_length
-
-
-def bar_steps(numerator: int, log_denominator: int) -> int:
-    """Returns the steps of a bar of a METER row."""
-    return max(1, numerator * 4 * GRID >> log_denominator)

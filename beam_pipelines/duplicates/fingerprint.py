@@ -28,6 +28,7 @@ from ostinato.beam_pipelines.duplicates.voices import (
     sketch_voices,
     strike_drums,
 )
+from ostinato.music.bars import bar_length
 from ostinato.music.piece import DRUMS, Notes, Piece
 
 PREFIX_NOTES = 400
@@ -213,7 +214,7 @@ def _sample_times(piece: Piece, *, from_bar: bool) -> tuple[Int16[np.ndarray, " 
     begin = int(onset[0])
     if from_bar:
         numerator, denominator = (int(column[0]) if len(column) else 4 for column in piece.meters[1:])
-        bar = max(4 * piece.ticks_per_quarter * numerator // denominator, 1)
+        bar = int(bar_length(piece.ticks_per_quarter, numerator, denominator))
         begin = (begin + bar // 2) // bar * bar if begin >= bar else 0
     chosen = onset if count <= NUM_TIMES else onset[(_PLACES * count).astype(np.int64)]
     times = (chosen - begin) * (TIMES_SPAN / span)

@@ -25,7 +25,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ostinato.beam_pipelines.duplicates.fingerprint import TELLING, TIMES_SPAN, Stacked
-from ostinato.beam_pipelines.duplicates.performances import Pairs, link_performances
+from ostinato.beam_pipelines.duplicates.performances import Pairs, equal_neighbours, link_performances
 from ostinato.beam_pipelines.duplicates.voices import NUM_BANDS, rhythms_of
 
 MIN_COMMON_BANDS = 4
@@ -174,9 +174,8 @@ def _link_same(
     yield np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.lexsort((*times[:, 1:8].T, whole))
     whole = whole[order]
-    for distance in range(1, min(_MAX_NEIGHBOURS, len(order) - 1) + 1):
-        equal = np.flatnonzero(whole[distance:] == whole[:-distance])
-        one, other = order[equal], order[equal + distance]
+    for first, second in equal_neighbours(whole, _MAX_NEIGHBOURS):
+        one, other = order[first], order[second]
         apart = np.abs(times[one].astype(np.int64) - times[other]).max(axis=1, initial=0)
         same = apart <= np.maximum(TIMES_SPAN * MAX_TIME_APART / np.minimum(span[one], span[other]), 2)
         yield one[same], other[same]
@@ -268,11 +267,8 @@ def _link_neighbours(
     key = sketches[voices, chosen[0]].astype(np.uint64) << np.uint64(32) | sketches[voices, chosen[1]]
     order = np.argsort(key, kind="stable")
     key, voices = key[order], voices[order]
-    for distance in range(1, min(_MAX_NEIGHBOURS, len(key) - 1) + 1):
-        same = np.flatnonzero(key[distance:] == key[:-distance])
-        if not len(same):
-            return
-        one, other = voices[same], voices[same + distance]
+    for first, second in equal_neighbours(key, _MAX_NEIGHBOURS):
+        one, other = voices[first], voices[second]
         common = sketches[one, :NUM_BANDS] == sketches[other, :NUM_BANDS]
         count = common.sum(axis=1)
         near = count >= MIN_COMMON_BANDS
