@@ -104,11 +104,15 @@ def _products(weights: Float[Array, "b v"], is_counted: Bool[Array, "v w"]) -> F
 
 
 def log_sum_exp(logits_bv: Float[Array, "b v"]) -> Float[Array, " b"]:
-    """Returns log(sum(exp(logits))), of which one at least is finite.
-
-    The sum is a matrix product, several times the same: `jnp.sum` adds in another order in blocks of 32.
-    """
+    """Returns log(sum(exp(logits))), of which one at least is finite."""
     most_b = jnp.max(logits_bv, axis=1)
-    ones = jnp.ones((logits_bv.shape[1], 16))
-    sums = jnp.matmul(jnp.exp(logits_bv - most_b[:, None]), ones, precision=jax.lax.Precision.HIGHEST)
-    return most_b + jnp.log(sums[:, 0])
+    return most_b + jnp.log(row_sums(jnp.exp(logits_bv - most_b[:, None]))[:, 0])
+
+
+def row_sums(x_bv: Float[Array, "b v"]) -> Float[Array, "b 1"]:
+    """Returns the sum of each row, by a matrix product, several times the same.
+
+    `jnp.sum` adds in another order in blocks of 32.
+    """
+    ones = jnp.ones((x_bv.shape[1], 16))
+    return jnp.matmul(x_bv, ones, precision=jax.lax.Precision.HIGHEST)[:, :1]

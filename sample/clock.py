@@ -20,6 +20,8 @@ class Clock(NamedTuple):
     """Steps since START."""
     bars: Int[Array, " b"]
     """Bars that are over, counted from the first bar line at or after the end of the primer; negative before it."""
+    bar: Int[Array, " b"]
+    """Bars that are over since START."""
     bar_position: Int[Array, " b"]
     """Steps since the last bar line."""
     bar_length: Int[Array, " b"]
@@ -45,6 +47,7 @@ def start_clock(grid: int, batch_size: int) -> Clock:
     return Clock(
         now=zeros,
         bars=zeros,
+        bar=zeros,
         bar_position=zeros,
         bar_length=zeros + 4 * grid,
         seconds=jnp.zeros((batch_size,)),
@@ -57,10 +60,9 @@ def advance(clock: Clock, elapsed: Elapsed, is_primer: Bool[Array, " b"]) -> Clo
     """Returns the clock after a row. A new meter begins a new bar; a bar that it cuts short counts as one."""
     steps = elapsed.time_shift + elapsed.rest
     position = clock.bar_position + steps
-    bars = clock.bars + position // clock.bar_length
-    position = position % clock.bar_length
+    passed, position = position // clock.bar_length, position % clock.bar_length
     is_meter = elapsed.bar_length > 0
-    bars = bars + (is_meter & (position > 0)).astype(jnp.int32)
+    passed = passed + (is_meter & (position > 0)).astype(jnp.int32)
     position = jnp.where(is_meter, 0, position)
     seconds = clock.seconds + steps.astype(jnp.float32) * clock.seconds_per_step
     is_tempo = elapsed.seconds_per_step > 0
@@ -70,7 +72,8 @@ def advance(clock: Clock, elapsed: Elapsed, is_primer: Bool[Array, " b"]) -> Clo
     to_begin = jnp.maximum(clock.begin - now, 0)
     return Clock(
         now=now,
-        bars=jnp.where(is_primer, -((position + to_begin + bar_length - 1) // bar_length), bars),
+        bars=jnp.where(is_primer, -((position + to_begin + bar_length - 1) // bar_length), clock.bars + passed),
+        bar=clock.bar + passed,
         bar_position=position,
         bar_length=bar_length,
         seconds=jnp.where(is_primer, -to_begin.astype(jnp.float32) * seconds_per_step, seconds),

@@ -6,13 +6,13 @@ sequences, m remembered note rows, l lags, f fields, v values, c 1 + l.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ostinato.music.alignment import LAGS, MEMORY, NUM_BARS, NUM_POSITIONS, RATES, RUN_EDGES, Alignment
-from ostinato.music.score_rows import DURATIONS, GRID, METER, NUM_SHIFTS, REST, START, VELOCITY_BITS
-from ostinato.sample.choose import SamplingParams, draw_from, most_probable_if_greedy, values_kept
+from ostinato.music.score_rows import NUM_SHIFTS, START, VELOCITY_BITS
+from ostinato.sample.choose import SamplingParams, draw_from, most_probable_if_greedy, row_sums, values_kept
+from ostinato.sample.clock import Clock
 
 _DURATION_BITS = 8
 
@@ -25,11 +25,6 @@ class AlignmentState(NamedTuple):
     note: Int[Array, "b m"]
     """Instrument, pitch, duration and velocity of each in one number, which grows with instrument and pitch."""
     num_notes: Int[Array, " b"]
-    now: Int[Array, " b"]
-    """Steps."""
-    bar: Int[Array, " b"]
-    position: Int[Array, " b"]
-    bar_length: Int[Array, " b"]
     candidates: Int[Array, "b l f"]
     valid: Bool[Array, "b l"]
     run: Int[Array, "b l"]
@@ -39,16 +34,12 @@ class AlignmentState(NamedTuple):
 
 def start_alignment(batch_size: int) -> AlignmentState:
     """Returns the state after START."""
-    zeros, lags = jnp.zeros((batch_size,), jnp.int32), jnp.zeros((batch_size, len(LAGS)), jnp.int32)
+    lags = jnp.zeros((batch_size, len(LAGS)), jnp.int32)
     memory = jnp.zeros((batch_size, MEMORY), jnp.int32)
     return AlignmentState(
         time=memory,
         note=memory,
-        num_notes=zeros,
-        now=zeros,
-        bar=zeros,
-        position=zeros,
-        bar_length=zeros + 4 * GRID,
+        num_notes=jnp.zeros((batch_size,), jnp.int32),
         candidates=jnp.zeros((batch_size, len(LAGS), 5), jnp.int32),
         valid=lags > 0,
         run=lags,
@@ -56,17 +47,9 @@ def start_alignment(batch_size: int) -> AlignmentState:
     )
 
 
-def advance_alignment(state: AlignmentState, row: Int[Array, "b 5"]) -> AlignmentState:
-    """Returns the state after a row."""
-    shift, instrument, pitch, duration, velocity = row.T
-    steps = shift + jnp.where(instrument == REST, jnp.asarray(DURATIONS, jnp.int32)[duration], 0)
-    now, position = state.now + steps, state.position + steps
-    bar, position = state.bar + position // state.bar_length, position % state.bar_length
-    is_meter = instrument == METER
-    bar = bar + (is_meter & (position > 0)).astype(jnp.int32)
-    position = jnp.where(is_meter, 0, position)
-    bar_length = jnp.where(is_meter, jnp.maximum(1, (pitch * 4 * GRID) >> velocity), state.bar_length)
-
+def advance_alignment(state: AlignmentState, row: Int[Array, "b 5"], clock: Clock) -> AlignmentState:
+    """Returns the state after a row, with the clock behind it."""
+    _, instrument, pitch, duration, velocity = row.T
     hit = jnp.all(state.candidates == row[:, None, :], axis=-1) & state.valid
     rates = jnp.asarray(RATES)[None, None, :]
     rate = (1 - rates) * state.rate + rates * hit[:, :, None].astype(jnp.float32)
@@ -74,21 +57,17 @@ def advance_alignment(state: AlignmentState, row: Int[Array, "b 5"]) -> Alignmen
     is_note = instrument < START
     note = (((instrument << 7) | pitch) << _DURATION_BITS | duration) << VELOCITY_BITS | velocity
     sequence, slot = jnp.arange(len(row)), state.num_notes % MEMORY
-    times = state.time.at[sequence, slot].set(jnp.where(is_note, now, state.time[sequence, slot]))
+    times = state.time.at[sequence, slot].set(jnp.where(is_note, clock.now, state.time[sequence, slot]))
     notes = state.note.at[sequence, slot].set(jnp.where(is_note, note, state.note[sequence, slot]))
     num_notes = state.num_notes + is_note.astype(jnp.int32)
 
     key = jnp.where(is_note, (instrument << 7) | pitch, -1)
-    then = now[:, None] - jnp.asarray(LAGS)[None, :] * bar_length[:, None]
+    then = clock.now[:, None] - jnp.asarray(LAGS)[None, :] * clock.bar_length[:, None]
     candidates, valid = _first_after(times, notes, num_notes, then, key)
     return AlignmentState(
         time=times,
         note=notes,
         num_notes=num_notes,
-        now=now,
-        bar=bar,
-        position=position,
-        bar_length=bar_length,
         candidates=candidates,
         valid=valid,
         run=jnp.where(hit, state.run + 1, 0),
@@ -96,15 +75,15 @@ def advance_alignment(state: AlignmentState, row: Int[Array, "b 5"]) -> Alignmen
     )
 
 
-def alignment_of(state: AlignmentState) -> Alignment:
-    """Returns what the gate sees."""
+def alignment_of(state: AlignmentState, clock: Clock) -> Alignment:
+    """Returns what the gate sees; the clock is that behind the last row."""
     return Alignment(
         candidates=state.candidates,
         valid=state.valid,
         run=jnp.sum(state.run[:, :, None] >= jnp.asarray(RUN_EDGES)[None, None, :], axis=-1),
         rate=state.rate,
-        bar=state.bar % NUM_BARS,
-        position=jnp.minimum(state.position, NUM_POSITIONS - 1),
+        bar=clock.bar % NUM_BARS,
+        position=jnp.minimum(clock.bar_position, NUM_POSITIONS - 1),
     )
 
 
@@ -167,10 +146,10 @@ def choose_with_copies(
         candidate: the field's value in each copy.
     """
     kept = values_kept(biased, allowed, params)
-    kept = kept / _sum(kept)
+    kept = kept / row_sums(kept)
     value = jnp.arange(logits.shape[1])[None, :]
     peak = jnp.max(logits, axis=1, keepdims=True)
-    share = _sum(jnp.where(allowed, jnp.exp(biased - peak), 0)) / _sum(jnp.exp(logits - peak))
+    share = row_sums(jnp.where(allowed, jnp.exp(biased - peak), 0)) / row_sums(jnp.exp(logits - peak))
     total = jnp.maximum(weights[:, :1] * share, 1e-30) * kept
     strength = jnp.exp(biased - logits + params.copy_bias[:, None])
     for lag in range(candidate.shape[1]):
@@ -213,8 +192,3 @@ def allowed_share(
 def _sum_columns(x: Float[Array, "b c"]) -> Float[Array, " b"]:
     """Returns the sum over c, in the same order in blocks of all widths."""
     return sum((x[:, column] for column in range(1, x.shape[1])), start=x[:, 0])
-
-
-def _sum(x: Float[Array, "b v"]) -> Float[Array, "b 1"]:
-    """Returns the sum over v, by a matrix product: `jnp.sum` adds in another order in blocks of 32."""
-    return jnp.matmul(x, jnp.ones((x.shape[1], 16)), precision=jax.lax.Precision.HIGHEST)[:, :1]

@@ -213,8 +213,8 @@ def write_row(
     # What may come back.
     alignment, weights, candidates = None, None, None
     if state.alignment is not None:
-        alignment = advance_alignment(state.alignment, state.row)
-        seen = alignment_of(alignment)
+        alignment = advance_alignment(state.alignment, state.row, state.clock)
+        seen = alignment_of(alignment, state.clock)
         weights = jnp.exp(cast("Array", model.apply(
             {"params": params}, features_bh, seen, method=MusicModel.copy_log_weights
         )))  # fmt: skip

@@ -13,7 +13,6 @@ from jaxtyping import Int
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import Codec
-from ostinato.sample.controls import default_top_p
 from ostinato.sample.finished import finished_piece
 from ostinato.sample.generate import generate
 from ostinato.sample.output.provenance import describe_origin
@@ -60,7 +59,7 @@ def compose(run: LoadedRun, workdir: Path, pieces: Pieces, job: Job) -> None:
     inputs = {} if job.primer is None else {"primer": job.primer}
     origin = describe_origin(run, job.config, inputs, piece=0)
     found = {name: str(path.absolute()) for name, path in {"workdir": workdir, **inputs}.items()}
-    note = pieces.save(generated, piece, origin, found, top_p=default_top_p(run.config.model.copy))
+    note = pieces.save(generated, piece, origin, found)
     job.send("done", piece={**note, "roll": roll_of(piece)})
 
 

@@ -13,12 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ostinato.configs.schema import SampleConfig
 from ostinato.data.atomic import write_atomically
 from ostinato.music import midi
 from ostinato.music.piece import Piece
 from ostinato.sample.generate import Generated
-from ostinato.sample.output.provenance import provenance_json
+from ostinato.sample.output.provenance import default_options, provenance_json
 from ostinato.sample.output.write import midi_bytes
 from ostinato.studio.roll import roll_of, summary_of
 
@@ -37,12 +36,9 @@ class Pieces:
         self._folder = folder
 
     def save(
-        self, generated: Generated, piece: Piece, origin: Mapping[str, Any], found: Mapping[str, str], *, top_p: float
+        self, generated: Generated, piece: Piece, origin: Mapping[str, Any], found: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Saves a piece and returns what the page shows of it; the same piece, note for note, is saved once.
-
-        `top_p` is the model's default.
-        """
+        """Saves a piece and returns what the page shows of it; the same piece, note for note, is saved once."""
         data = midi_bytes(piece, origin)
         sha256 = hashlib.sha256(data).hexdigest()
         for earlier in self.newest():
@@ -55,7 +51,7 @@ class Pieces:
             "made": now.isoformat(timespec="seconds"),
             "sha256": sha256,
             "seed": origin["seed"],
-            "options": changed_options(origin["options"], top_p=top_p),
+            "options": changed_options(origin),
             "primer": origin["inputs"].get("primer"),
             "primer_ticks": generated.primer_end,
             "ended": generated.ended,
@@ -103,8 +99,8 @@ class Pieces:
             return None
 
 
-def changed_options(options: Mapping[str, Any], *, top_p: float) -> dict[str, Any]:
-    """Returns the options, as JSON has them, that are not as by default; `top_p` is the model's default."""
-    usual = {**vars(SampleConfig(num_pieces=1)), "top_p": top_p}
-    given, default = (json.loads(json.dumps(dict(one))) for one in (options, usual))
+def changed_options(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a piece, as JSON has them, that are not as by default."""
+    usual = {**default_options(origin), "num_pieces": 1}
+    given, default = (json.loads(json.dumps(dict(one))) for one in (origin["options"], usual))
     return {name: value for name, value in given.items() if value != default[name]}

@@ -3,16 +3,14 @@
 It is a function of pieces.json alone. Names of files and instruments come from outside: they go through `_text`.
 """
 
-import dataclasses
 import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ostinato.configs.schema import SampleConfig
 from ostinato.report.text import as_html
-from ostinato.sample.controls import default_top_p
 from ostinato.sample.output.gallery_style import SCRIPT, STYLE
+from ostinato.sample.output.provenance import default_options
 
 PAGE = "index.html"
 
@@ -92,8 +90,7 @@ def _summary(piece: Mapping[str, Any]) -> str:
 def _making(piece: Mapping[str, Any]) -> str:
     """Returns the controls that made a piece: those that were changed in one line, and all of them behind it."""
     origin = piece["origin"]
-    defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
-    defaults["top_p"] = default_top_p("repeat_strength" in origin["options"])  # which only a copy gate has
+    defaults = default_options(origin)
     options = {"seed": origin["seed"], **origin["options"]}
     changed = {name: value for name, value in options.items() if _value(value) != _value(defaults.get(name))}
     flags = [f"--{name} {_quoted(given['name'])}" for name, given in origin["inputs"].items()]

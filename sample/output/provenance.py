@@ -86,6 +86,12 @@ def describe_origin(
     }
 
 
+def default_options(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options that `describe_origin` would write where none is given."""
+    defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
+    return defaults | {"top_p": default_top_p("repeat_strength" in origin["options"])}
+
+
 def describe_input(path: str | Path) -> dict[str, str]:
     """Returns name and fingerprint of a file, a folder of MIDI files, or a dataset.
 

@@ -10,6 +10,7 @@ import pytest
 from ostinato.model.network import MusicModel, init_params, initial_carry
 from ostinato.music import alignment, score_rows
 from ostinato.music.alignment import LAGS, RUN_EDGES
+from ostinato.sample import clock as clocks
 from ostinato.sample import copies
 from ostinato.sample.copies import advance_alignment, alignment_of, start_alignment
 from ostinato.sample.primers import Primer
@@ -44,11 +45,14 @@ def test_row_by_row_is_what_the_whole_piece_says(monkeypatch, memory):
     length = min(map(len, pieces))
     rows = jnp.asarray(np.stack([piece[:length] for piece in pieces], axis=1), jnp.int32)
 
-    def step(state, row):
-        state = advance_alignment(state, row)
-        return state, alignment_of(state)
+    def step(carry, row):
+        state, clock = carry
+        clock = clocks.advance(clock, SCORE.grammar.elapsed(jnp, row), jnp.zeros(len(row), bool))
+        state = advance_alignment(state, row, clock)
+        return (state, clock), alignment_of(state, clock)
 
-    _, found = jax.lax.scan(step, start_alignment(len(pieces)), rows)
+    begin = start_alignment(len(pieces)), clocks.start_clock(SCORE.grammar.grid, len(pieces))
+    _, found = jax.lax.scan(step, begin, rows)
     for b, piece in enumerate(pieces):
         wanted = alignment.align(piece[:length])
         for name, values in wanted._asdict().items():
