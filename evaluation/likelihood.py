@@ -18,7 +18,7 @@ from ostinato.configs.errors import UserError
 from ostinato.data.ngrams import Tape, make_tape
 from ostinato.data.records import Dataset, Record, TFRecordSource
 from ostinato.evaluation.scores import PieceScores, SplitStats, expected_hits
-from ostinato.model.copy_gate import mix, mixture_logits
+from ostinato.model.copy_gate import mixed
 from ostinato.model.network import Carry, MusicModel, initial_carry, make_gate, make_head, nll
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_line
@@ -165,9 +165,7 @@ def _make_step(model: MusicModel, mesh: Mesh) -> Callable[[Any, Carry, Batch], t
         nll_btf = nll(logits, targets_btf)
         if batch.alignment is not None:
             log_weights: Any = make_gate(model).apply({"params": params["gate"]}, features_bth, batch.alignment)
-            nll_btf, weights = mix(log_weights, nll_btf, targets_btf, batch.alignment)
-            candidates = jnp.asarray(batch.alignment.candidates, targets_btf.dtype)
-            logits = [mixture_logits(x, weights[f], candidates[..., f]) for f, x in enumerate(logits)]
+            logits, nll_btf = mixed(logits, nll_btf, targets_btf, log_weights, batch.alignment)
         top1, top5 = [], []
         for field, logits_btv in enumerate(logits):
             chosen = jnp.take_along_axis(logits_btv, targets_btf[..., field : field + 1], axis=-1)

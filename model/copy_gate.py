@@ -91,6 +91,27 @@ def mix(
     return Mixture(jnp.stack([before - after for before, after in itertools.pairwise(sums)], -1), weights[:-1])
 
 
+def mixed(
+    logits: list[Float[Array, "*n _"]],
+    nll_f: Float[Array, "*n f"],
+    targets: Integer[Array, "*n f"],
+    log_weights: Float[Array, "*n c"],
+    alignment: Alignment,
+) -> tuple[list[Float[Array, "*n _"]], Float[Array, "*n f"]]:
+    """Returns the logits of each field and the nats of the targets, of network and copies together.
+
+    Args:
+        logits: of the network, each given the targets of the fields before.
+        nll_f: the network's nats.
+        targets: the rows.
+        log_weights: from the gate.
+        alignment: what it saw.
+    """
+    nll_f, weights = mix(log_weights, nll_f, targets, alignment)
+    candidates = jnp.asarray(alignment.candidates, targets.dtype)
+    return [mixture_logits(x, weights[f], candidates[..., f]) for f, x in enumerate(logits)], nll_f
+
+
 def mixture_logits(
     logits: Float[Array, "*n v"], log_weights: Float[Array, "*n c"], candidates: Integer[Array, "*n l"]
 ) -> Float[Array, "*n v"]:

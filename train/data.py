@@ -311,6 +311,7 @@ def _padded(excerpts: Sequence[_Rows | None], sequence_length: int, codec: Codec
     return _batch(rows or [padding], starts, weights)
 
 
+@functools.lru_cache(maxsize=8)  # it is asked for with every batch
 def _end_rows(codec: Codec, count: int, *, copy: bool) -> _Rows:
     end = np.tile(np.array(codec.end, codec.dtype), (count, 1))
     return _Rows(end, end, codec.align(end) if copy else None)

@@ -116,11 +116,11 @@ def train(
         checkpoints = stack.enter_context(Checkpoints(workdir, keep=config.keep_checkpoints))
 
         # --- 2. The run: a new one, or that of the latest checkpoint, if it is the same. ---
-        run, progress, first_params = describe_run(config, dataset, old_dataset), Progress(), None
-        if checkpoints.latest_step is not None:
-            saved = checkpoints.describe(checkpoints.latest_step)
+        saved = None if checkpoints.latest_step is None else checkpoints.describe(checkpoints.latest_step)
+        if saved is not None:
             config = as_then(config, saved["config"])
-            run = describe_run(config, dataset, old_dataset)
+        run, progress, first_params = describe_run(config, dataset, old_dataset), Progress(), None
+        if saved is not None:
             run = resumed_run(saved, run, workdir, by_hand=from_step is not None)
             progress = Progress(**saved["progress"])
         elif init_from is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ostinato.model.backend import platform
-from ostinato.model.copy_gate import mix, mixture_logits
+from ostinato.model.copy_gate import mixed
 from ostinato.model.network import MusicModel, chosen_logit, make_gate, make_head, nll
 from ostinato.music.alignment import Alignment
 
@@ -46,9 +46,7 @@ def count(
     targets_btf = jnp.asarray(targets_btf)
     nll_btf = nll(logits, targets_btf)
     if log_weights_btc is not None and alignment is not None:
-        nll_btf, weights = mix(log_weights_btc, nll_btf, targets_btf, alignment)
-        candidates = jnp.asarray(alignment.candidates, targets_btf.dtype)
-        logits = [mixture_logits(x, weights[f], candidates[..., f]) for f, x in enumerate(logits)]
+        logits, nll_btf = mixed(logits, nll_btf, targets_btf, log_weights_btc, alignment)
     # The target is the likeliest value where no logit is larger. XLA:CPU takes four times longer for an argmax.
     right = [jnp.max(x, -1) <= chosen_logit(x, targets_btf[..., f]) for f, x in enumerate(logits)]
     right_btf = jnp.stack(right, axis=-1)
