@@ -99,17 +99,15 @@ class ScoreCodec(Codec):
         notes, tpq = piece.notes, piece.ticks_per_quarter
         onset = quantize_ticks(notes.onset, tpq, GRID)
         length = np.maximum(quantize_ticks(notes.onset + notes.duration, tpq, GRID) - onset, 1)
-        last_onset = onset.max(initial=0)
 
         tempo_tick = quantize_ticks(piece.tempos.tick, tpq, GRID)
         bpm = np.rint(_US_PER_MINUTE / piece.tempos.us_per_quarter).astype(np.int64)
         bpm = np.clip(bpm, MIN_BPM, MAX_BPM)
-        in_time = tempo_tick <= last_onset
-        tempo_us = np.rint(_US_PER_MINUTE / bpm[in_time]).astype(np.int64)
+        tempo_us = np.rint(_US_PER_MINUTE / bpm).astype(np.int64)
 
         meter_tick = quantize_ticks(piece.meters.tick, tpq, GRID)
         numerator, denominator = piece.meters.numerator, piece.meters.denominator
-        sayable = (numerator >= 1) & (numerator <= MAX_NUMERATOR) & (meter_tick <= last_onset)
+        sayable = (numerator >= 1) & (numerator <= MAX_NUMERATOR)
         sayable &= (denominator >= 1) & (denominator < 1 << NUM_DENOMINATORS) & (denominator & (denominator - 1) == 0)
 
         on_grid = make_piece(
@@ -118,7 +116,7 @@ class ScoreCodec(Codec):
             pitch=notes.pitch,
             velocity=np.clip(notes.velocity, 1, 127) // VELOCITY_BIN * VELOCITY_BIN + VELOCITY_BIN // 2,
             program=notes.program,
-            tempos=_from_start(tempo_tick[in_time], (tempo_us, DEFAULT_TEMPO_US)),
+            tempos=_from_start(tempo_tick, (tempo_us, DEFAULT_TEMPO_US)),
             meters=_from_start(meter_tick[sayable], (numerator[sayable], 4), (denominator[sayable], 4)),
             ticks_per_quarter=GRID,
         )
@@ -126,7 +124,12 @@ class ScoreCodec(Codec):
         # A note that was cut short at the next one may have left the grid of long durations.
         notes = resolved.piece.notes
         notes = notes._replace(duration=DURATIONS[_longest_duration_within(notes.duration)])
-        return resolved._replace(piece=Piece(notes, on_grid.tempos, on_grid.meters, GRID))
+        last_onset = notes.onset.max(initial=0)  # the last note of all may have been a double of one before
+        tempos, meters = (
+            type(changes)(*(column[changes.tick <= last_onset] for column in changes))
+            for changes in (on_grid.tempos, on_grid.meters)
+        )
+        return resolved._replace(piece=Piece(notes, tempos, meters, GRID))
 
     def encode(self, piece: Piece, style: int = 0) -> Integer[np.ndarray, "n 5"]:
         return self.encode_reporting(piece, style).steps

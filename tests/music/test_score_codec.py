@@ -51,6 +51,23 @@ def test_a_long_silence_is_rests_and_a_shift():
     assert steps[-2].tolist() == [5, 0, 60, 0, 16]
 
 
+def test_a_tempo_and_a_meter_after_the_last_note_are_left_out_also_where_that_note_was_a_double():
+    doubled = make_piece(
+        onset=[0, 1],
+        duration=[9, 9],
+        pitch=[60, 60],
+        velocity=[64, 64],
+        program=[0, 0],
+        tempos=([1], [400_000]),
+        meters=([1], [3], [4]),
+        ticks_per_quarter=24,
+    )
+    quantised = CODEC.quantise(doubled)
+    assert quantised.num_notes == 1
+    assert (quantised.tempos.tick.tolist(), quantised.meters.tick.tolist()) == ([0], [0])
+    assert CODEC.quantise(quantised) == quantised
+
+
 @given(pieces())
 @settings(max_examples=300, deadline=None)
 def test_decoding_what_was_encoded_gives_the_quantised_piece(piece):
