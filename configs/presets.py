@@ -49,7 +49,7 @@ def chorales() -> Preset:
             model=ModelConfig(
                 embedding_size=128, hidden_size=256, num_layers=2, norm="pre", copy=True, head_size=128, dropout=0.3
             ),
-            data=DataConfig(batch_size=16, sequence_length=64, max_transpose=5, misheard=0.03),
+            data=DataConfig(batch_size=16, sequence_length=64, max_transpose=5, mark_transposed=True, misheard=0.03),
             optimizer=OptimizerConfig(learning_rate=4e-3, warmup_steps=50),
             num_steps=2400,
             evaluate_every=200,
@@ -85,7 +85,7 @@ def lakh() -> Preset:
             model=ModelConfig(
                 embedding_size=512, hidden_size=2048, num_layers=3, norm="pre", copy=True, head_size=512, dropout=0.1
             ),
-            data=DataConfig(batch_size=512, sequence_length=512, max_transpose=5, misheard=0.03),
+            data=DataConfig(batch_size=512, sequence_length=512, max_transpose=5, mark_transposed=True, misheard=0.03),
             optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=2000, weight_decay=0.01),
             num_epochs=10,
             evaluate_every=2000,

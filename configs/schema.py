@@ -149,6 +149,9 @@ class DataConfig:
     max_transpose: int = 0
     """Training pieces are moved up or down by at most this many semitones, by others in each epoch. Drums stay, and so
     does a piece that would leave the range of pitches."""
+    mark_transposed: bool = False
+    """The first row of a training piece tells the network by how many semitones the piece was moved (distribution
+    augmentation, Jun et al. 2020): it learns from all keys and writes in those of the collection."""
     max_tempo_change: int = 0
     """Training pieces are played faster or slower by at most this many per cent, by another in each epoch."""
     max_velocity_change: int = 0

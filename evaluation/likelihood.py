@@ -164,8 +164,8 @@ def _make_step(model: MusicModel, mesh: Mesh) -> Callable[[Any, Carry, Batch], t
         logits: Any = make_head(model).apply({"params": params["head"]}, features_bth, targets_btf)
         nll_btf = nll(logits, targets_btf)
         if batch.alignment is not None:
-            log_weights: Any = make_gate(model).apply({"params": params["gate"]}, features_bth, batch.alignment)
-            logits, nll_btf = mixed(logits, nll_btf, targets_btf, log_weights, batch.alignment)
+            sources: Any = make_gate(model).apply({"params": params["gate"]}, features_bth, batch.alignment)
+            logits, nll_btf = mixed(logits, nll_btf, targets_btf, sources, batch.alignment)
         top1, top5 = [], []
         for field, logits_btv in enumerate(logits):
             chosen = jnp.take_along_axis(logits_btv, targets_btf[..., field : field + 1], axis=-1)

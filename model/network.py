@@ -35,7 +35,7 @@ from jaxtyping import Bool, Float, Int, Key, Shaped
 from ostinato.configs.schema import ModelConfig
 from ostinato.model import cudnn
 from ostinato.model.backend import memory_bytes, platform
-from ostinato.model.copy_gate import CopyGate, no_alignment
+from ostinato.model.copy_gate import CopyGate, Sources, no_alignment
 from ostinato.model.field_head import FieldHead, embedding_init, sum_rows
 from ostinato.model.layers import RecurrentLayer, dropout, inverse_rms, rms_norm
 from ostinato.model.recurrent import CELLS, State, in_parts, multiply, recurrent_scan, recurrent_step
@@ -141,8 +141,8 @@ class MusicModel(nn.Module):
             states.append(state)
         return rms_norm(x, self.norm_out) if is_normed else x, tuple(states)
 
-    def copy_log_weights(self, features: Float[Array, "*n h"], alignment: Alignment) -> Float[Array, "*n c"]:
-        """Returns how likely the next row is the network's, or a copy from each lag; as logarithms."""
+    def sources(self, features: Float[Array, "*n h"], alignment: Alignment) -> Sources:
+        """Returns how likely the next row is the network's, or a copy from each lag, and how copies are varied."""
         return self.gate(features, alignment)
 
     def precompute(self) -> Tables | None:
@@ -261,7 +261,7 @@ def make_head(model: MusicModel) -> FieldHead:
 
 def make_gate(model: MusicModel) -> CopyGate:
     """Returns the copy gate alone; its parameters are those named `gate`."""
-    return CopyGate(model.config.hidden_size, model.config.precision)
+    return CopyGate(len(model.field_sizes), model.config.hidden_size, model.config.precision)
 
 
 def choose_parts(config: ModelConfig, length: int, num_rows: int) -> int:

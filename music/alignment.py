@@ -4,7 +4,7 @@ Music returns after whole bars. For a row at time T, in bars of b steps, and eac
 first note row after (T - L b, instrument, pitch) in the order of rows: what followed L bars ago. How often candidates
 were right before tells whether music is returning now. All of it is a pure function of the rows so far.
 
-Letters: n rows, l lags, f fields.
+Letters: n rows, l lags, f fields, k kinds of return: of whole rows, and of instrument and pitch alone.
 """
 
 from typing import Any, NamedTuple
@@ -27,6 +27,8 @@ RUN_EDGES = (1, 2, 3, 4, 6, 9, 17, 33)
 RATES = (1 / 8, 1 / 48)
 """What each new row weighs in the two moving averages."""
 
+NUM_KINDS = 2
+
 NUM_BARS, NUM_POSITIONS = 32, 8 * GRID
 """Bars are counted modulo the one; positions in a bar end at the other."""
 
@@ -37,9 +39,9 @@ class Alignment(NamedTuple):
     candidates: Integer[Any, "*n l f"]
     """Rows that may follow; zeros where there is none."""
     valid: Bool[Any, "*n l"]
-    run: Integer[Any, "*n l"]
+    run: Integer[Any, "*n l k"]
     """How many rows in a row, up to this one, were the candidate of the row before; as a class, see RUN_EDGES."""
-    rate: Float[Any, "*n l 2"]
+    rate: Float[Any, "*n l k 2"]
     """Which share of rows were; moving averages with RATES."""
     bar: Integer[Any, "*n"]
     """Bars since the beginning, modulo NUM_BARS."""
@@ -79,11 +81,12 @@ def align(steps: Integer[np.ndarray, "n f"], misheard: Bool[np.ndarray, " n"] | 
         candidates[ok, j, 0] = wait[ok]
         valid[:, j] = ok
 
-    hit = np.zeros_like(valid)
-    hit[1:] = (candidates[:-1] == steps[1:, None]).all(-1) & valid[:-1]
+    hit = np.zeros((*valid.shape, NUM_KINDS), bool)
+    is_same = candidates[:-1] == steps[1:, None]
+    hit[1:] = np.stack([is_same.all(-1), is_same[..., 1:3].all(-1)], axis=-1) & valid[:-1, :, None]
     if misheard is not None:
-        hit &= ~misheard[:, None]
-    row = np.arange(n)[:, None]
+        hit &= ~misheard[:, None, None]
+    row = np.arange(n)[:, None, None]
     run = row - np.maximum.accumulate(np.where(hit, -1, row), axis=0)
     averages = [lfilter([rate], [1, rate - 1], hit.astype(np.float64), axis=0) for rate in RATES]
     return Alignment(

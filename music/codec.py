@@ -211,6 +211,10 @@ class Codec:
         """Returns what was heard some bars ago at each row; `misheard` rows count as no return of anything."""
         raise NotImplementedError
 
+    def mark_transposed(self, steps: Integer[np.ndarray, "n f"], semitones: int) -> Integer[np.ndarray, "n f"]:
+        """Returns the steps of a transposed piece with a first row that says by how much, where the codec has a place."""
+        return steps
+
     def quantise(self, piece: Piece) -> Piece:
         """Returns the piece as the codec can say it: `decode(encode(piece))`."""
         return self.decode(self.encode(piece))

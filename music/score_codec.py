@@ -181,6 +181,9 @@ class ScoreCodec(Codec):
     ) -> alignment.Alignment:
         return alignment.align(steps, misheard)
 
+    def mark_transposed(self, steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.ndarray, "n 5"]:
+        return score_transforms.mark_transposed(steps, semitones)
+
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "styles": list(self.styles)}
 

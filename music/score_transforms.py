@@ -17,6 +17,13 @@ def transpose(steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.n
     return moved
 
 
+def mark_transposed(steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.ndarray, "n 5"]:
+    """Returns the steps of a whole piece with a START row that says by how much it was transposed, in its pitch."""
+    marked = np.array(steps)
+    marked[0, 2] = semitones % 128
+    return marked
+
+
 def scale_tempo(steps: Integer[np.ndarray, "n 5"], percent: int) -> Integer[np.ndarray, "n 5"]:
     """Returns the steps with every tempo some per cent faster, as far as the codec can say it.
 

@@ -1,7 +1,8 @@
 """The copy gate while music is written: what was heard some bars ago, row by row, and how it is drawn from.
 
 It computes, one row at a time and inside the compiled step, what music/alignment.py says of a whole piece. Letters: b
-sequences, m remembered note rows, l lags, f fields, v values, c 1 + l.
+sequences, m remembered note rows, l lags, f fields, v values,
+c 1 + l, k kinds of return.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ostinato.music.alignment import LAGS, MEMORY, NUM_BARS, NUM_POSITIONS, RATES, RUN_EDGES, Alignment
+from ostinato.model.copy_gate import sum_columns
+from ostinato.music.alignment import LAGS, MEMORY, NUM_BARS, NUM_KINDS, NUM_POSITIONS, RATES, RUN_EDGES, Alignment
 from ostinato.music.score_rows import NUM_SHIFTS, START, VELOCITY_BITS
 from ostinato.sample.choose import SamplingParams, draw_from, most_probable_if_greedy, row_sums, values_kept
 from ostinato.sample.clock import Clock
@@ -27,9 +29,9 @@ class AlignmentState(NamedTuple):
     num_notes: Int[Array, " b"]
     candidates: Int[Array, "b l f"]
     valid: Bool[Array, "b l"]
-    run: Int[Array, "b l"]
+    run: Int[Array, "b l k"]
     """Rows in a row that were the candidate of the row before."""
-    rate: Float[Array, "b l 2"]
+    rate: Float[Array, "b l k 2"]
 
 
 def start_alignment(batch_size: int) -> AlignmentState:
@@ -42,17 +44,18 @@ def start_alignment(batch_size: int) -> AlignmentState:
         num_notes=jnp.zeros((batch_size,), jnp.int32),
         candidates=jnp.zeros((batch_size, len(LAGS), 5), jnp.int32),
         valid=lags > 0,
-        run=lags,
-        rate=jnp.zeros((batch_size, len(LAGS), len(RATES))),
+        run=jnp.zeros((batch_size, len(LAGS), NUM_KINDS), jnp.int32),
+        rate=jnp.zeros((batch_size, len(LAGS), NUM_KINDS, len(RATES))),
     )
 
 
 def advance_alignment(state: AlignmentState, row: Int[Array, "b 5"], clock: Clock) -> AlignmentState:
     """Returns the state after a row, with the clock behind it."""
     _, instrument, pitch, duration, velocity = row.T
-    hit = jnp.all(state.candidates == row[:, None, :], axis=-1) & state.valid
-    rates = jnp.asarray(RATES)[None, None, :]
-    rate = (1 - rates) * state.rate + rates * hit[:, :, None].astype(jnp.float32)
+    is_same = state.candidates == row[:, None, :]
+    hit = jnp.stack([jnp.all(is_same, axis=-1), jnp.all(is_same[..., 1:3], axis=-1)], axis=-1) & state.valid[..., None]
+    rates = jnp.asarray(RATES)[None, None, None, :]
+    rate = (1 - rates) * state.rate + rates * hit[..., None].astype(jnp.float32)
 
     is_note = instrument < START
     note = (((instrument << 7) | pitch) << _DURATION_BITS | duration) << VELOCITY_BITS | velocity
@@ -80,7 +83,7 @@ def alignment_of(state: AlignmentState, clock: Clock) -> Alignment:
     return Alignment(
         candidates=state.candidates,
         valid=state.valid,
-        run=jnp.sum(state.run[:, :, None] >= jnp.asarray(RUN_EDGES)[None, None, :], axis=-1),
+        run=jnp.sum(state.run[..., None] >= jnp.asarray(RUN_EDGES)[None, None, None, :], axis=-1),
         rate=state.rate,
         bar=clock.bar % NUM_BARS,
         position=jnp.minimum(clock.bar_position, NUM_POSITIONS - 1),
@@ -128,7 +131,7 @@ def choose_with_copies(
     allowed: Bool[Array, "b v"],
     uniform: Float[Array, " b"],
     params: SamplingParams,
-    weights: Float[Array, "b c"],
+    shares: Float[Array, "b c"],
     candidate: Int[Array, "b l"],
 ) -> Int[Array, " b"]:
     """Returns one allowed value of a field for each sequence, drawn from network and copies together.
@@ -142,25 +145,26 @@ def choose_with_copies(
         allowed: the values that may be chosen.
         uniform: what decides.
         params: how the network's part is drawn.
-        weights: of network and copies, given the fields before.
+        shares: of network and copies in the field, given the fields before.
         candidate: the field's value in each copy.
     """
     kept = values_kept(biased, allowed, params)
     kept = kept / row_sums(kept)
     value = jnp.arange(logits.shape[1])[None, :]
     peak = jnp.max(logits, axis=1, keepdims=True)
-    share = row_sums(jnp.where(allowed, jnp.exp(biased - peak), 0)) / row_sums(jnp.exp(logits - peak))
-    total = jnp.maximum(weights[:, :1] * share, 1e-30) * kept
+    of_network = row_sums(jnp.where(allowed, jnp.exp(biased - peak), 0)) / row_sums(jnp.exp(logits - peak))
+    total = jnp.maximum(shares[:, :1] * of_network, 1e-30) * kept
     strength = jnp.exp(biased - logits + params.copy_bias[:, None])
     for lag in range(candidate.shape[1]):
         is_copy = (candidate[:, lag][:, None] == value) & allowed
-        total = total + jnp.where(is_copy, weights[:, lag + 1][:, None] * strength, 0)
+        total = total + jnp.where(is_copy, shares[:, lag + 1][:, None] * strength, 0)
     total = most_probable_if_greedy(total, params)
     return draw_from(total, jnp.where(params.temperature <= 0, 0, uniform))
 
 
 def weights_after(
     weights: Float[Array, "b c"],
+    varied: Float[Array, " b"],
     probability: Float[Array, " b"],
     candidate: Int[Array, "b l"],
     chosen: Int[Array, " b"],
@@ -169,26 +173,25 @@ def weights_after(
 
     Args:
         weights: given the fields before; they add up to 1.
+        varied: how likely the field of a copy is the network's.
         probability: what the network gives to the value.
         candidate: the field's value in each copy.
         chosen: the value.
     """
-    network = weights[:, :1] * probability[:, None]
-    copies = jnp.where(candidate == chosen[:, None], weights[:, 1:], 0)
-    after = jnp.concatenate([network, copies], axis=1)
-    total = jnp.maximum(_sum_columns(after), 1e-37)
+    from_network = (varied * probability)[:, None]
+    copied = jnp.where(candidate == chosen[:, None], 1 - varied[:, None] + from_network, from_network)
+    after = weights * jnp.concatenate([probability[:, None], copied], axis=1)
+    total = jnp.maximum(sum_columns(after), 1e-37)
     return jnp.log(total), after / total[:, None]
 
 
 def allowed_share(
-    share: Float[Array, " b"], allowed: Bool[Array, "b v"], weights: Float[Array, "b c"], candidate: Int[Array, "b l"]
+    of_network: Float[Array, " b"],
+    allowed: Bool[Array, "b v"],
+    shares: Float[Array, "b c"],
+    candidate: Int[Array, "b l"],
 ) -> Float[Array, " b"]:
-    """Returns the log of what network and copies give to all allowed values, from the network's share."""
+    """Returns the log of what network and copies give to all allowed values, from what the network gives to them."""
     is_allowed = jnp.take_along_axis(allowed, candidate, axis=1)
-    parts = jnp.concatenate([weights[:, :1] * share[:, None], jnp.where(is_allowed, weights[:, 1:], 0)], axis=1)
-    return jnp.log(jnp.maximum(_sum_columns(parts), 1e-37))
-
-
-def _sum_columns(x: Float[Array, "b c"]) -> Float[Array, " b"]:
-    """Returns the sum over c, in the same order in blocks of all widths."""
-    return sum((x[:, column] for column in range(1, x.shape[1])), start=x[:, 0])
+    parts = jnp.concatenate([shares[:, :1] * of_network[:, None], jnp.where(is_allowed, shares[:, 1:], 0)], axis=1)
+    return jnp.log(jnp.maximum(sum_columns(parts), 1e-37))

@@ -36,14 +36,24 @@ def largest_change(config: DataConfig) -> Change:
     return Change(config.max_transpose, config.max_tempo_change, config.max_velocity_change)
 
 
-def changed(codec: Codec, steps: Integer[np.ndarray, "n f"], change: Change) -> Integer[np.ndarray, "n f"]:
+def changed(
+    codec: Codec, steps: Integer[np.ndarray, "n f"], change: Change, *, mark_transposed: bool = False
+) -> Integer[np.ndarray, "n f"]:
     """Returns the steps of a piece after a change; there are as many as before, so the order of the data stays.
+
+    Args:
+        codec: says the steps.
+        steps: a whole piece.
+        change: what is done to it.
+        mark_transposed: the first row says by how much the piece was transposed.
 
     Raises:
         UserError: the codec cannot say such a change.
     """
-    steps = codec.transform("transpose", steps, change.semitones)
-    steps = codec.transform("tempo", steps, change.tempo_percent)
+    transposed = codec.transform("transpose", steps, change.semitones)
+    if mark_transposed and transposed is not steps:  # it stays where it would leave the range of pitches
+        transposed = codec.mark_transposed(transposed, change.semitones)
+    steps = codec.transform("tempo", transposed, change.tempo_percent)
     return codec.transform("velocity", steps, change.velocity)
 
 

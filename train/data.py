@@ -260,6 +260,7 @@ class _Pieces:
         mean_bytes = int(source.lengths.mean() * len(codec.fields) * np.dtype(codec.dtype).itemsize)
         size = max(1, CACHE_BYTES // max(1, mean_bytes))
         self._source, self._rate, self._copy = source, config.misheard, copy
+        self._mark_transposed = config.mark_transposed
         self._changed = functools.lru_cache(maxsize=size)(self._read_changed)
         # Chunk after chunk reads on in the same pieces.
         self._heard = functools.lru_cache(maxsize=4 * config.batch_size)(self._hear)
@@ -274,7 +275,8 @@ class _Pieces:
     def _read_changed(self, piece: int, change: Change) -> Integer[np.ndarray, "n f"]:
         if change == NO_CHANGE:
             return self._source[piece].steps
-        return changed(self._source.codec, self._changed(piece, NO_CHANGE), change)
+        whole = self._changed(piece, NO_CHANGE)
+        return changed(self._source.codec, whole, change, mark_transposed=self._mark_transposed)
 
     def _hear(self, piece: int, change: Change, draw: tuple[int, ...]) -> _Rows:
         steps, codec = self._changed(piece, change), self._source.codec

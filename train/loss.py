@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ostinato.model.backend import platform
-from ostinato.model.copy_gate import mixed
+from ostinato.model.copy_gate import Sources, mixed
 from ostinato.model.network import MusicModel, chosen_logit, make_gate, make_head, nll
 from ostinato.music.alignment import Alignment
 
@@ -36,17 +36,17 @@ def count(
     logits: list[Float[Array, "b t _"]],
     targets_btf: Int[Array | np.ndarray, "b t f"],
     weights_bt: Float[Array | np.ndarray, "b t"],
-    log_weights_btc: Float[Array, "b t c"] | None = None,
+    sources: Sources | None = None,
     alignment: Alignment | None = None,
 ) -> Totals:
     """Returns the sums of likelihood and of right guesses over the steps, each times its weight.
 
-    With a copy gate's log weights it is the likelihood of the mixture.
+    With what a copy gate says of the sources it is the likelihood of the mixture.
     """
     targets_btf = jnp.asarray(targets_btf)
     nll_btf = nll(logits, targets_btf)
-    if log_weights_btc is not None and alignment is not None:
-        logits, nll_btf = mixed(logits, nll_btf, targets_btf, log_weights_btc, alignment)
+    if sources is not None and alignment is not None:
+        logits, nll_btf = mixed(logits, nll_btf, targets_btf, sources, alignment)
     # The target is the likeliest value where no logit is larger. XLA:CPU takes four times longer for an argmax.
     right = [jnp.max(x, -1) <= chosen_logit(x, targets_btf[..., f]) for f, x in enumerate(logits)]
     right_btf = jnp.stack(right, axis=-1)
@@ -105,8 +105,8 @@ def _loss(
     if not model.config.copy:
         totals = count(logits, targets, weights)
         return jnp.sum(totals.nll_f), totals
-    log_weights: Any = make_gate(model).apply({"params": params["gate"]}, jax.lax.stop_gradient(features), alignment)
-    totals = count([jax.lax.stop_gradient(x) for x in logits], targets, weights, log_weights, alignment)
+    sources: Any = make_gate(model).apply({"params": params["gate"]}, jax.lax.stop_gradient(features), alignment)
+    totals = count([jax.lax.stop_gradient(x) for x in logits], targets, weights, sources, alignment)
     of_network = jnp.sum(nll(logits, targets) * weights[..., None])
     return of_network + jnp.sum(totals.nll_f), totals
 

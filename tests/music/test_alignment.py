@@ -49,12 +49,13 @@ def test_candidates_are_what_a_plain_search_finds(seed):
 def test_runs_and_rates_count_the_rows_that_returned():
     steps = CODEC.encode(returning_tune(1))
     found = align(steps)
-    run, rate = np.zeros(len(LAGS), int), np.zeros((len(LAGS), 2))
+    run, rate = np.zeros((len(LAGS), 2), int), np.zeros((len(LAGS), 2, 2))
     longest = 0
     for t in range(1, len(steps)):
-        hit = (found.candidates[t - 1] == steps[t]).all(-1) & found.valid[t - 1]
+        is_same = found.candidates[t - 1] == steps[t]
+        hit = np.stack([is_same.all(-1), is_same[:, 1] & is_same[:, 2]], axis=-1) & found.valid[t - 1][:, None]
         run = np.where(hit, run + 1, 0)
-        rate = rate + np.array(RATES) * (hit[:, None] - rate)
+        rate = rate + np.array(RATES) * (hit[..., None] - rate)
         assert found.run[t].tolist() == np.searchsorted(RUN_EDGES, run, side="right").tolist()
         np.testing.assert_allclose(found.rate[t], rate, atol=1e-6)
         longest = max(longest, run.max())
@@ -75,7 +76,7 @@ def test_bars_and_positions_are_those_of_the_piece():
 def test_a_misheard_row_ends_a_return():
     steps = CODEC.encode(returning_tune(1))
     heard = align(steps)
-    t = int(heard.run.max(1).argmax())
+    t = int(heard.run.max((1, 2)).argmax())
     misheard = np.arange(len(steps)) == t
     assert align(steps, misheard).run[t].max() == 0
     np.testing.assert_array_equal(align(steps, misheard).candidates, heard.candidates)

@@ -27,14 +27,15 @@ def model():
     return network, init_params(network, jax.random.key(1))
 
 
-def gated(model, **biases):
-    """The model with the log weight of the network (lag 0) or of some lags raised."""
+def gated(model, varied=-60.0, **biases):
+    """The model with the log weight of the network (lag 0) or of some lags raised, and copies varied so often."""
     network, params = model
+    variation = jnp.broadcast_to(jnp.float32(varied), params["gate"]["variation_bias"].shape)
     bias = params["gate"]["output_bias"]
     for lag, amount in biases.items():
         index = 1 + LAGS.index(int(lag[1:])) if lag != "network" else 0
         bias = bias.at[index].add(amount)
-    return network, {**params, "gate": {**params["gate"], "output_bias": bias}}
+    return network, {**params, "gate": {**params["gate"], "output_bias": bias, "variation_bias": variation}}
 
 
 @pytest.mark.parametrize("memory", [2048, 32])
@@ -77,7 +78,7 @@ def teacher_forced(model, steps):
 
 
 def test_the_sampler_gives_a_piece_the_likelihood_that_training_gives_it(model):
-    often = gated(model, l1=3.0, l4=3.0)
+    often = gated(model, varied=-1.0, l1=3.0, l4=3.0)
     primer = SCORE.encode(returning_tune(0))[:-1]
     (piece,) = write(often, [Primer(primer)], num_pieces=1, num_notes=40, temperature=1.5, top_p=0.8)
     rows = piece.steps[:-1] if not piece.ended else piece.steps
@@ -92,6 +93,17 @@ def test_a_gate_that_always_copies_repeats_the_primer(model):
     new = slice(len(primer), None)
     hit = (found.candidates[:-1] == piece.steps[1:-1, None]).all(-1)[:, LAGS.index(8)]
     assert hit[len(primer) :].mean() > 0.9, piece.steps[new]
+
+
+def test_a_copy_whose_loudness_is_varied_keeps_time_instrument_pitch_and_length(model):
+    primer, loudness = SCORE.encode(returning_tune(2))[:-1], np.array([0, 0, 0, 0, 120.0])
+    (piece,) = write(
+        gated(model, varied=-60 + loudness, l8=60.0), [Primer(primer)], num_pieces=1, num_bars=4, loop_guard=0
+    )
+    found = SCORE.align(piece.steps[:-1])
+    is_same = found.candidates[:-1, LAGS.index(8)] == piece.steps[1:-1]
+    assert is_same[len(primer) :, :4].all(-1).mean() > 0.9
+    assert is_same[len(primer) :, 4].mean() < 0.5
 
 
 def test_a_copy_that_a_control_forbids_is_none(model):
@@ -131,7 +143,8 @@ def test_repeat_strength_makes_returns_rare_or_frequent(model):
 @pytest.mark.parametrize("batch_size", [3, pytest.param(40, marks=pytest.mark.slow)])
 def test_the_batch_size_does_not_change_the_music(model, batch_size):
     options = {"num_notes": 60, "temperature": 1.5, "top_p": 0.9}
-    wanted = write(gated(model, l1=2.0), num_pieces=40, batch_size=16, **options)
-    found = write(gated(model, l1=2.0), num_pieces=40 if batch_size == 40 else 3, batch_size=batch_size, **options)
+    often = gated(model, varied=-1.0, l1=2.0)
+    wanted = write(often, num_pieces=40, batch_size=16, **options)
+    found = write(often, num_pieces=40 if batch_size == 40 else 3, batch_size=batch_size, **options)
     for one, other in zip(found, wanted, strict=False):
         np.testing.assert_array_equal(one.steps, other.steps)

@@ -333,3 +333,26 @@ def test_the_alignment_of_a_chunk_is_that_of_the_whole_piece(score_dataset):
 def test_a_codec_without_bars_cannot_be_copied_from(dataset):
     with pytest.raises(UserError, match=r"notes codec has no bars.*--model.no-copy"):
         batches_of(dataset, "streams", copy=True)
+
+
+@ORDERS
+def test_the_first_row_says_by_how_much_a_piece_was_transposed(score_dataset, order):
+    """What was moved by so much is another piece of the collection moved by nothing, so only the mark tells."""
+    options = {"seed": 3, "max_transpose": 5, "sequence_length": 64}
+    plain, marked = (
+        [batches_of(score_dataset, order, mark_transposed=mark, **options)[k] for k in range(8)]
+        for mark in (False, True)
+    )
+    source = score_dataset.source("train")
+    as_they_are = {steps[1:].tobytes() for steps in (source[i].steps.astype(np.int32)[:20] for i in range(len(source)))}
+    marks = Counter()
+    for one, other in zip(plain, marked, strict=True):
+        is_start = one.inputs[..., 1] == ScoreCodec.specials.start
+        np.testing.assert_array_equal(one.inputs[~is_start], other.inputs[~is_start])
+        for row, t in np.argwhere(is_start & other.starts):
+            mark, rest = int(other.inputs[row, t, 2]), other.inputs[row, t + 1 : t + 20]
+            assert mark in {*range(6), *range(123, 128)}
+            if len(rest) == 19 and (rest[:, 1] != ScoreCodec.specials.start).all():
+                assert (rest.tobytes() in as_they_are) == (mark == 0)
+                marks[mark] += 1
+    assert len(marks) > 2

@@ -7,7 +7,7 @@ import pytest
 
 from ostinato.configs.schema import ModelConfig
 from ostinato.model.backend import planned_for
-from ostinato.model.copy_gate import mix, mixture_logits, no_alignment
+from ostinato.model.copy_gate import Sources, mix, mixture_logits, no_alignment, shares
 from ostinato.model.network import MusicModel, init_params, nll
 from ostinato.music.alignment import LAGS
 from ostinato.train.loss import Steps, choose_steps, count, head_loss
@@ -93,12 +93,14 @@ def test_the_probabilities_of_all_rows_add_up_to_one():
     candidates = jnp.asarray(rng.integers(0, SIZES, (len(LAGS), 2)))
     alignment = no_alignment(len(rows), 2)._replace(candidates=jnp.tile(candidates[None], (len(rows), 1, 1)))
     nats = nll([x[None] for x in logits], jnp.asarray(rows)[None])[0]
-    found = mix(jnp.tile(weights[None], (len(rows), 1)), nats, jnp.asarray(rows), alignment)
+    variation = jnp.tile(jnp.asarray([[-1.0, 0.5]]), (len(rows), 1))
+    found = mix(Sources(jnp.tile(weights[None], (len(rows), 1)), variation), nats, jnp.asarray(rows), alignment)
     probability = np.exp(-np.asarray(found.nll_f))
     assert probability.prod(1).sum() == pytest.approx(1, abs=1e-5)
     for value in range(SIZES[0]):  # of the second field, given the first
         assert probability[rows[:, 0] == value, 1].sum() == pytest.approx(1, abs=1e-5)
-    of_all = np.exp(jax.nn.log_softmax(mixture_logits(logits[1], found.log_weights[1], alignment.candidates[..., 1])))
+    of_each = shares(jnp.exp(found.log_weights[1]), jax.nn.sigmoid(variation[:, 1]))
+    of_all = np.exp(jax.nn.log_softmax(mixture_logits(logits[1], of_each, alignment.candidates[..., 1])))
     np.testing.assert_allclose(of_all[np.arange(len(rows)), rows[:, 1]], probability[:, 1], rtol=1e-4)
 
 
