@@ -301,6 +301,9 @@ class SampleConfig:
     repeat_strength: float = 0.0
     """Above 0 the music comes back more often than the model would let it, below 0 less often; in nats. Only for
     models with a copy gate (--model.copy)."""
+    form: str = ""
+    """Which sections return, as AABA: each has eight bars, or as many as it says (A16B8A16), and is written once; where
+    its letter comes again its notes return, after a ' (AA'BA) only those on quarters. It says how long the piece is."""
     loop_guard: int = 4
     """A pattern that is heard this many times running (for at least 32 notes) heats the temperature until it breaks; 0
     lets it go on."""
@@ -338,7 +341,7 @@ class SampleConfig:
         check_bounds(self, "repeat_strength", -100, 100)
         if self.loop_guard == 1:
             raise UserError("loop_guard 1 would take every pattern for a loop; it must be 0 (off) or at least 2")
-        lengths = [name for name in ("num_notes", "num_bars", "num_seconds") if getattr(self, name)]
+        lengths = [name for name in ("num_notes", "num_bars", "num_seconds", "form") if getattr(self, name)]
         if len(lengths) > 1:
             raise UserError(f"{' and '.join(lengths)} exclude each other; give one of them")
         for name, temperature in (("temperature", self.temperature), *self.field_temperature):

@@ -91,7 +91,7 @@ class ScoreGrammar(NamedTuple):
     narrow: ScoreLimits = NO_LIMITS
 
     grid = GRID
-    controls = frozenset({"style", "meter", "tempo", "instruments", "density", "key_bias", "harmonise", "fill"})
+    controls = frozenset({"style", "meter", "tempo", "instruments", "density", "key_bias", "harmonise", "fill", "form"})
     note_counts = (np.arange(NUM_INSTRUMENTS) < START).astype(np.int64)
 
     def limits(self, request: Request) -> ScoreLimits:

@@ -17,6 +17,7 @@ from ostinato.music.piece import DRUMS
 from ostinato.sample.clock import Length
 from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
 from ostinato.sample.density import Density
+from ostinato.sample.form import FormPlan, parse_form
 from ostinato.sample.loop_guard import LoopGuard
 from ostinato.sample.parse import parse_instruments, parse_key, parse_meter, parse_pitch
 
@@ -27,7 +28,7 @@ _TOP_P_BESIDE_COPIES = 0.9
 """What the laboratory used on Nottingham: what the network invents beside its copies is then nearer to the key. Other
 values were not compared."""
 
-_OF_SOME_CODECS = ("style", "meter", "tempo", "instruments", "density", "key_bias")
+_OF_SOME_CODECS = ("style", "meter", "tempo", "instruments", "density", "key_bias", "form")
 
 
 class Controls(NamedTuple):
@@ -44,6 +45,8 @@ class Controls(NamedTuple):
     loop_repeats: Int[Array, ""]
     repeat_strength: Float[Array, ""]
     """Nats that are added to the weights of copies."""
+    form: FormPlan | None
+    """Which bars return."""
     limits: Any
     """Of the codec's grammar: what rows may hold."""
     density: Float[Array, ""] | None
@@ -73,7 +76,12 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
         tempo=round(config.tempo) if config.tempo else None,
     )
     temperatures = _temperatures(config, codec)
-    for_bars_or_seconds = bool(config.num_bars or config.num_seconds)
+    form = parse_form(config.form) if config.form else None
+    num_bars = config.num_bars if form is None else int(form.num_bars)
+    for_bars_or_seconds = bool(num_bars or config.num_seconds)
+    limits = codec.grammar.limits(request)
+    if form is not None:  # bars are counted back, so all are equally long
+        limits = limits._replace(meter_changes=np.bool_(False))
     return Controls(
         temperature=jnp.array(temperatures, jnp.float32),
         top_k=jnp.int32(config.top_k),
@@ -82,13 +90,14 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
         num_notes=jnp.int32(FOREVER if for_bars_or_seconds else config.num_notes or config.max_notes),
         may_end=jnp.bool_(not for_bars_or_seconds and not config.num_notes),
         length=Length(
-            bars=jnp.int32(config.num_bars or FOREVER),
+            bars=jnp.int32(num_bars or FOREVER),
             seconds=jnp.float32(config.num_seconds * _tempo_written(config) or FOREVER),
             steps=jnp.int32(FOREVER),
         ),
         loop_repeats=jnp.int32(config.loop_guard if any(temperatures) else 0),  # what is not drawn cannot be heated
         repeat_strength=jnp.float32(config.repeat_strength),
-        limits=jax.tree.map(jnp.asarray, codec.grammar.limits(request)),
+        form=form,
+        limits=jax.tree.map(jnp.asarray, limits),
         density=jnp.float32(config.density) if "density" in known else None,
         pitch_bias=jnp.asarray(pitch_bias) if "key_bias" in known else None,
     )

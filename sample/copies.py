@@ -101,28 +101,37 @@ def _first_after(
     sequence = jnp.arange(len(times))[:, None]
     num_kept = jnp.minimum(num_notes, MEMORY)[:, None]
     oldest = (num_notes[:, None] - num_kept) % MEMORY
-    key_bits = _DURATION_BITS + VELOCITY_BITS
     low, high = jnp.zeros_like(then), jnp.broadcast_to(num_kept, then.shape)
     for _ in range(MEMORY.bit_length()):
         middle = (low + high) // 2
         slot = (oldest + middle) % MEMORY
         time = times[sequence, slot]
-        is_after = (time > then) | ((time == then) & (notes[sequence, slot] >> key_bits > key[:, None]))
+        is_after = (time > then) | ((time == then) & (note_key(notes[sequence, slot]) > key[:, None]))
         is_open = low < high
         low, high = jnp.where(is_open & ~is_after, middle + 1, low), jnp.where(is_open & is_after, middle, high)
     slot = (oldest + low) % MEMORY
     note, wait = notes[sequence, slot], times[sequence, slot] - then
     is_remembered = (low > 0) | (num_notes[:, None] <= MEMORY)
     valid = (then >= 0) & (low < num_kept) & is_remembered & (wait < NUM_SHIFTS)
-    instrument_and_pitch = note >> key_bits
+    return jnp.where(valid[:, :, None], note_rows(note, wait), 0), valid
+
+
+def note_key(note: Int[Array, "*n"]) -> Int[Array, "*n"]:
+    """Returns instrument and pitch of remembered notes as one number, in the order of rows."""
+    return note >> _DURATION_BITS + VELOCITY_BITS
+
+
+def note_rows(note: Int[Array, "*n"], shift: Int[Array, "*n"]) -> Int[Array, "*n 5"]:
+    """Returns remembered notes as rows with these time shifts."""
+    instrument_and_pitch = note_key(note)
     columns = (
-        wait,
+        shift,
         instrument_and_pitch >> 7,
         instrument_and_pitch & 127,
         (note >> VELOCITY_BITS) & (2**_DURATION_BITS - 1),
         note & (2**VELOCITY_BITS - 1),
     )
-    return jnp.where(valid[:, :, None], jnp.stack(columns, axis=-1), 0), valid
+    return jnp.stack(columns, axis=-1)
 
 
 def choose_with_copies(

@@ -158,7 +158,7 @@ class _Batch:
             np.zeros((len(primers), CHUNK, num_fields), np.int32),
             np.zeros((len(primers), CHUNK), bool),
         )
-        max_chunks = len(primed) + -(-_max_steps(config) // CHUNK)
+        max_chunks = len(primed) + -(-_max_steps(config, self.controls) // CHUNK)
 
         rows: list[np.ndarray] = []
         log_probs: list[np.ndarray] = []
@@ -195,7 +195,7 @@ class _Batch:
         """Cuts each row of the batch where its piece ends, and says what went wrong."""
         done = np.ravel(state.done)
         num_loops = np.ravel(state.constraints["loop_guard"].num_loops)
-        ends_early = config.num_notes or config.num_bars or config.num_seconds
+        ends_early = config.num_notes or config.num_bars or config.num_seconds or config.form
         if ends_early and not done.all():
             short = [int(number) for number, is_done in zip(numbers, done, strict=True) if not is_done]
             wanted = f"{config.num_notes} notes" if config.num_notes else "was asked for"
@@ -216,9 +216,10 @@ def _header_length(codec: Codec) -> int:
     return len(codec.encode(empty)) - 1
 
 
-def _max_steps(config: SampleConfig) -> int:
-    if config.num_bars:
-        return MAX_STEPS_PER_BAR * config.num_bars
+def _max_steps(config: SampleConfig, controls: Controls) -> int:
+    num_bars = config.num_bars if controls.form is None else int(controls.form.num_bars)
+    if num_bars:
+        return MAX_STEPS_PER_BAR * num_bars
     if config.num_seconds:
         return MAX_STEPS_PER_SECOND * int(np.ceil(config.num_seconds))
     return MAX_STEPS_PER_NOTE * (config.num_notes or config.max_notes)

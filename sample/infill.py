@@ -80,7 +80,7 @@ def harmony_attempts(
     Raises:
         UserError: as `harmonise` does.
     """
-    _check(codec)
+    _check(codec, config)
     given = _melody(codec.quantise(given), config)
     programs = {int(program) for program in np.unique(given.notes.program)}
     controls = make_controls(config, codec)
@@ -128,7 +128,7 @@ def fill(
     Raises:
         UserError: the codec is another one, the piece has no such bars, or nothing follows them.
     """
-    _check(codec)
+    _check(codec, config)
     first_bar, num_bars = config.fill_bars
     piece = codec.quantise(piece)
     start, end = ticks_of_bars(piece, first_bar, num_bars)
@@ -246,7 +246,9 @@ def _chosen(piece: Piece, which: Bool[np.ndarray, " n"]) -> Piece:
     return Piece(notes, piece.tempos, piece.meters, piece.ticks_per_quarter)
 
 
-def _check(codec: Codec) -> None:
+def _check(codec: Codec, config: SampleConfig) -> None:
+    if config.form:
+        raise UserError(f"--form {config.form} is for new music; what stands around given notes has their form")
     if not {"harmonise", "fill"} <= codec.grammar.controls:
         raise UserError(f"only a model with the score codec can write around given notes, this one has {codec.name}")
 

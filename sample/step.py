@@ -32,6 +32,7 @@ from ostinato.sample.copies import (
     start_alignment,
     weights_after,
 )
+from ostinato.sample.form import returning
 from ostinato.sample.schedule import Schedule, has_come, next_due
 
 WIDTHS = (2, 4, 8, 16, 32)
@@ -68,7 +69,7 @@ class State(NamedTuple):
     constraints: dict[str, Any]
     """What each remembers, by its name in `make_constraints`."""
     alignment: AlignmentState | None
-    """What was heard before `row`; for a network with a copy gate."""
+    """What was heard before `row`; for a network with a copy gate, and where a form is asked for."""
 
 
 class Written(NamedTuple):
@@ -115,7 +116,7 @@ def start_states(model: MusicModel, codec: Codec, num_blocks: int, width: int, c
         clock=clocks.start_clock(codec.grammar.grid, width),
         num_given=zeros,
         constraints={name: constraint.start(width) for name, constraint in constraints.items()},
-        alignment=start_alignment(width) if model.config.copy else None,
+        alignment=start_alignment(width) if model.config.copy or controls.form is not None else None,
     )
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_blocks, axis=0), state)
 
@@ -215,6 +216,7 @@ def write_row(
     alignment, weights, varied, candidates = None, None, None, None
     if state.alignment is not None:
         alignment = advance_alignment(state.alignment, state.row, state.clock)
+    if alignment is not None and model.config.copy:
         seen = alignment_of(alignment, state.clock)
         sources = cast("Sources", model.apply({"params": params}, features_bh, seen, method=MusicModel.sources))
         weights, varied = jnp.exp(sources.log_weights), jax.nn.sigmoid(sources.variation)
@@ -228,6 +230,9 @@ def write_row(
         may_end_b = may_end_b & (state.num_given >= schedule.length)
     begin = state.clock.begin if schedule is None else schedule.free_from
     free_from_b = begin - state.clock.now
+    if controls.form is not None and alignment is not None:
+        asked = returning(controls.form, alignment, state.row, state.clock)
+        due, free_from_b = asked.due, jnp.maximum(free_from_b, asked.free_from)
     moment = Moment(steps_left_b, controls.num_notes - state.num_notes, may_end_b, due, free_from_b)
 
     # The row, field by field.

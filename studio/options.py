@@ -47,7 +47,7 @@ RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "primer_bars": (int, 0, 100_000),
 }
 """The numbers that may be asked for, lowest and highest. What the library refuses (a tempo of 300) it says itself."""
-_TEXTS = ("style", "meter", "key")
+_TEXTS = ("style", "meter", "key", "form")
 OFFERED = (*RANGES, *_TEXTS, "instruments", "pitch_range", "field_temperature")
 
 

@@ -92,7 +92,9 @@ export class Form {
   read() {
     const options = { temperature: Number(byId("temperature").value) };
     const unit = byId("unit").value;
-    if (unit) options[unit] = number(byId("length"), "Length");
+    const form = this.model.codec === "score" ? byId("form").value.trim() : "";
+    if (form) options.form = form; // it says how long the piece is
+    else if (unit) options[unit] = number(byId("length"), "Length");
     if (byId("style").value) options.style = byId("style").value;
     if (byId("tonic").value) options.key = `${byId("tonic").value} ${byId("mode").value}`;
     if (this.model.codec === "score") {
@@ -131,6 +133,7 @@ export class Form {
     const unit = ["num_bars", "num_seconds", "num_notes"].find(name => options[name]) || "";
     byId("unit").value = unit;
     if (unit) byId("length").value = options[unit];
+    byId("form").value = options.form || "";
     byId("meter").value = options.meter || "";
     byId("style").value = options.style || "";
     const [tonic, ...mode] = (options.key || "").split(" ");

@@ -1,0 +1,140 @@
+"""A form that is asked for, such as AABA: which bars return, and what of that is due at each row.
+
+The notes of a section that returns are due at their time, as those of a given melody are (`schedule`), only that they
+are looked up in what was written before. Letters: b sequences, m bars of the plan, n remembered notes.
+"""
+
+import re
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+from ostinato.configs.errors import UserError
+from ostinato.music.codec import FOREVER, Due
+from ostinato.music.score_rows import DURATIONS, GRID, START
+from ostinato.sample.clock import Clock
+from ostinato.sample.copies import AlignmentState, note_key, note_rows
+
+SECTION_BARS = 8
+"""Bars of a section that does not say how many it has."""
+
+_MAX_BARS = 1024
+_SECTION = re.compile(r"([A-Z])('?)(\d*)")
+
+
+class FormPlan(NamedTuple):
+    """What is asked of each bar; bars are counted from the first bar line at or after the end of the primer."""
+
+    lag: Int[Array, " m"]
+    """How many bars back the bar stands that it repeats; 0 where it is free."""
+    until: Int[Array, " m"]
+    """The first bar of the next section."""
+    is_varied: Bool[Array, " m"]
+    """Only notes on quarters have to return."""
+    num_bars: int | Int[Array, ""]
+
+
+class Returning(NamedTuple):
+    """What a plan asks of the next row."""
+
+    due: Due
+    free_from: Int[Array, " b"]
+    """Steps from now before which nothing else begins."""
+
+
+def parse_form(text: str) -> FormPlan:
+    """Returns the plan of a form: sections such as A, A' (varied) or B16 (of 16 bars), one after the other.
+
+    A section whose letter was heard before returns: exactly, or with a ' on its quarters alone. It may be shorter than
+    the first one of its letter.
+
+    Raises:
+        UserError: it is none, a section returns that was shorter, or there are too many bars.
+    """
+    compact = re.sub(r"[\s,-]", "", text).replace("′", "'").replace("’", "'")  # noqa: RUF001
+    sections = _SECTION.findall(compact)
+    if not sections or "".join("".join(section) for section in sections) != compact:
+        raise UserError(f"form {text!r} is not a row of sections such as AABA, AA'BA or A16B8A16")
+    first: dict[str, tuple[int, int]] = {}
+    lag, until, is_varied = [], [], []
+    for letter, prime, digits in sections:
+        begin, length = len(lag), int(digits or SECTION_BARS)
+        source, longest = first.setdefault(letter, (begin, length))
+        if not 1 <= length <= _MAX_BARS - begin:
+            raise UserError(f"form {text!r} has a section of {length} bars; 1 to {_MAX_BARS} in all are allowed")
+        if length > longest:
+            raise UserError(f"form {text!r}: {letter} cannot return with {length} bars, since it has {longest}")
+        lag += [begin - source] * length
+        until += [begin + length] * length
+        is_varied += [bool(prime)] * length
+    filled = _MAX_BARS + 1 - len(lag)  # the bar after the last one is looked at, too
+    return FormPlan(
+        lag=jnp.asarray(np.pad(lag, (0, filled)), jnp.int32),
+        until=jnp.asarray(np.pad(until, (0, filled), constant_values=_MAX_BARS), jnp.int32),
+        is_varied=jnp.asarray(np.pad(is_varied, (0, filled))),
+        num_bars=len(lag),
+    )
+
+
+def returning(plan: FormPlan, memory: AlignmentState, row: Int[Array, "b 5"], clock: Clock) -> Returning:
+    """Returns what is due after a row, with the clock behind it.
+
+    In a section that returns that is its next note, and nothing else may be written; in a free one before such a
+    section it is the first note of that, and what is written ends before.
+    """
+    bar, last = jnp.maximum(clock.bars, 0), len(plan.lag) - 1
+    is_in_plan = clock.bars >= 0
+    lag = jnp.where(is_in_plan, plan.lag[jnp.minimum(bar, last)], 0)
+    next_bar = jnp.where(is_in_plan, plan.until[jnp.minimum(bar, last)], 0)
+    next_lag = plan.lag[jnp.minimum(next_bar, last)]
+    after_next = plan.until[jnp.minimum(next_bar, last)]
+    is_varied = (lag > 0) & plan.is_varied[jnp.minimum(bar, last)]
+    next_varied = plan.is_varied[jnp.minimum(next_bar, last)]
+    line = clock.now - clock.bar_position
+    section_end = line + (next_bar - clock.bars) * clock.bar_length
+    next_end = line + (after_next - clock.bars) * clock.bar_length
+
+    key = jnp.where(row[:, 1] < START, (row[:, 1] << 7) | row[:, 2], -1)
+    here = _first(memory, clock.now, key, lag * clock.bar_length, section_end, is_varied)
+    there = _first(memory, section_end, -jnp.ones_like(key), next_lag * clock.bar_length, next_end, next_varied)
+    time, note, found = (jnp.where(here[2], a, b) for a, b in zip(here, there, strict=True))
+    end = jnp.where(here[2], section_end, next_end)
+    wait = jnp.where(found, time - clock.now, FOREVER)
+
+    # What returns ends with its section where another return follows, whose notes may be the same.
+    is_followed = jnp.where(here[2], next_lag > 0, plan.lag[jnp.minimum(after_next, last)] > 0)
+    fitting = jnp.searchsorted(jnp.asarray(DURATIONS), jnp.maximum(end - time, 1), side="right") - 1
+    due = note_rows(note, jnp.zeros_like(time))
+    due = due.at[:, 3].set(jnp.where(is_followed, jnp.minimum(due[:, 3], fitting), due[:, 3]))
+
+    to_end = section_end - clock.now
+    is_exact = (lag > 0) & ~is_varied
+    # What is free ends before the next return, also while nothing is there yet to return.
+    until_next = jnp.where(next_lag > 0, to_end, FOREVER)
+    free_until = jnp.where(is_exact & found, 0, jnp.minimum(wait, jnp.where(is_exact, FOREVER, until_next)))
+    return Returning(
+        due=Due(wait=wait, row=due, free_until=free_until),
+        free_from=jnp.where(is_exact, jnp.minimum(wait, to_end), 0),
+    )
+
+
+def _first(
+    memory: AlignmentState, now: Int[Array, " b"], key: Int[Array, " b"], back: Int[Array, " b"],
+    before: Int[Array, " b"], on_quarters: Bool[Array, " b"],
+) -> tuple[Int[Array, " b"], Int[Array, " b"], Bool[Array, " b"]]:  # fmt: skip
+    """Returns when the next note of a return begins, the note, and whether there is one.
+
+    It is the first remembered note which, `back` steps later, stands after (now, key) and before `before`.
+    """
+    time, keys = memory.time + back[:, None], note_key(memory.note)
+    slot = jnp.arange(time.shape[1])[None, :]
+    wait = time - now[:, None]
+    fits = (slot < memory.num_notes[:, None]) & (back > 0)[:, None] & (time < before[:, None])
+    fits &= (wait > 0) | ((wait == 0) & (keys > key[:, None]))
+    fits &= ~on_quarters[:, None] | (time % GRID == 0)
+    order = jnp.where(fits, (jnp.minimum(wait, 2**15) << 15) | keys, FOREVER)
+    best = jnp.argmin(order, axis=1)
+    sequence = jnp.arange(len(now))
+    return time[sequence, best], memory.note[sequence, best], fits[sequence, best]
