@@ -212,7 +212,7 @@ class Codec:
         raise NotImplementedError
 
     def mark_transposed(self, steps: Integer[np.ndarray, "n f"], semitones: int) -> Integer[np.ndarray, "n f"]:
-        """Returns the steps of a transposed piece with a first row that says by how much, where the codec has a place."""
+        """Returns the steps of a transposed piece; its first row says by how much, where the codec has a place."""
         return steps
 
     def quantise(self, piece: Piece) -> Piece:

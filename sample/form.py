@@ -21,6 +21,7 @@ SECTION_BARS = 8
 """Bars of a section that does not say how many it has."""
 
 _MAX_BARS = 1024
+_FAR = 2**17  # bars, whose steps are still int32
 _SECTION = re.compile(r"([A-Z])('?)(\d*)")
 
 
@@ -31,6 +32,8 @@ class FormPlan(NamedTuple):
     """How many bars back the bar stands that it repeats; 0 where it is free."""
     until: Int[Array, " m"]
     """The first bar of the next section."""
+    next_return: Int[Array, " m"]
+    """The first bar of the next section that returns; far away where none does. Until then notes may be held."""
     is_varied: Bool[Array, " m"]
     """Only notes on quarters have to return."""
     num_bars: int | Int[Array, ""]
@@ -70,9 +73,11 @@ def parse_form(text: str) -> FormPlan:
         until += [begin + length] * length
         is_varied += [bool(prime)] * length
     filled = _MAX_BARS + 1 - len(lag)  # the bar after the last one is looked at, too
+    next_return = [next((i for i in range(end, len(lag)) if lag[i]), _FAR) for end in until]
     return FormPlan(
         lag=jnp.asarray(np.pad(lag, (0, filled)), jnp.int32),
         until=jnp.asarray(np.pad(until, (0, filled), constant_values=_MAX_BARS), jnp.int32),
+        next_return=jnp.asarray(np.pad(next_return, (0, filled), constant_values=_FAR), jnp.int32),
         is_varied=jnp.asarray(np.pad(is_varied, (0, filled))),
         num_bars=len(lag),
     )
@@ -84,39 +89,36 @@ def returning(plan: FormPlan, memory: AlignmentState, row: Int[Array, "b 5"], cl
     In a section that returns that is its next note, and nothing else may be written; in a free one before such a
     section it is the first note of that, and what is written ends before.
     """
-    bar, last = jnp.maximum(clock.bars, 0), len(plan.lag) - 1
+    bar = jnp.clip(clock.bars, 0, len(plan.lag) - 1)
     is_in_plan = clock.bars >= 0
-    lag = jnp.where(is_in_plan, plan.lag[jnp.minimum(bar, last)], 0)
-    next_bar = jnp.where(is_in_plan, plan.until[jnp.minimum(bar, last)], 0)
-    next_lag = plan.lag[jnp.minimum(next_bar, last)]
-    after_next = plan.until[jnp.minimum(next_bar, last)]
-    is_varied = (lag > 0) & plan.is_varied[jnp.minimum(bar, last)]
-    next_varied = plan.is_varied[jnp.minimum(next_bar, last)]
-    line = clock.now - clock.bar_position
-    section_end = line + (next_bar - clock.bars) * clock.bar_length
-    next_end = line + (after_next - clock.bars) * clock.bar_length
+    lag, is_varied = jnp.where(is_in_plan, plan.lag[bar], 0), plan.is_varied[bar]
+    next_bar = jnp.minimum(jnp.where(is_in_plan, plan.until[bar], 0), len(plan.lag) - 1)
+    next_return = jnp.where(is_in_plan, plan.next_return[bar], jnp.argmax(plan.lag > 0))
 
+    def begin(number: Int[Array, " b"]) -> Int[Array, " b"]:
+        return clock.now - clock.bar_position + (number - clock.bars) * clock.bar_length
+
+    section_end = begin(next_bar)
     key = jnp.where(row[:, 1] < START, (row[:, 1] << 7) | row[:, 2], -1)
     here = _first(memory, clock.now, key, lag * clock.bar_length, section_end, is_varied)
-    there = _first(memory, section_end, -jnp.ones_like(key), next_lag * clock.bar_length, next_end, next_varied)
+    there = _first(
+        memory, section_end, -jnp.ones_like(key), plan.lag[next_bar] * clock.bar_length, begin(plan.until[next_bar]),
+        plan.is_varied[next_bar],
+    )  # fmt: skip
     time, note, found = (jnp.where(here[2], a, b) for a, b in zip(here, there, strict=True))
-    end = jnp.where(here[2], section_end, next_end)
     wait = jnp.where(found, time - clock.now, FOREVER)
 
-    # What returns ends with its section where another return follows, whose notes may be the same.
-    is_followed = jnp.where(here[2], next_lag > 0, plan.lag[jnp.minimum(after_next, last)] > 0)
+    # No note is held into a later return, whose notes may be the same.
+    end = begin(jnp.where(here[2], next_return, plan.next_return[next_bar]))
     fitting = jnp.searchsorted(jnp.asarray(DURATIONS), jnp.maximum(end - time, 1), side="right") - 1
     due = note_rows(note, jnp.zeros_like(time))
-    due = due.at[:, 3].set(jnp.where(is_followed, jnp.minimum(due[:, 3], fitting), due[:, 3]))
+    due = due.at[:, 3].set(jnp.minimum(due[:, 3], fitting))
 
-    to_end = section_end - clock.now
     is_exact = (lag > 0) & ~is_varied
-    # What is free ends before the next return, also while nothing is there yet to return.
-    until_next = jnp.where(next_lag > 0, to_end, FOREVER)
-    free_until = jnp.where(is_exact & found, 0, jnp.minimum(wait, jnp.where(is_exact, FOREVER, until_next)))
+    free_until = jnp.minimum(wait, begin(next_return) - clock.now)
     return Returning(
-        due=Due(wait=wait, row=due, free_until=free_until),
-        free_from=jnp.where(is_exact, jnp.minimum(wait, to_end), 0),
+        due=Due(wait=wait, row=due, free_until=jnp.where(is_exact & found, 0, free_until)),
+        free_from=jnp.where(is_exact, jnp.minimum(wait, section_end - clock.now), 0),
     )
 
 
