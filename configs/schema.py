@@ -277,7 +277,7 @@ class SampleConfig:
     """Choose only among the k most probable values of each field; 0 is all."""
     top_p: float | None = None
     """Choose only among the most probable values that together have this probability; 1 is all. Copies of a copy gate
-    are not cut. Nothing is 0.9 for a model with a copy gate, 1 for others and with --harmonise and --fill."""
+    are not cut. Nothing is 0.95 for a model with a copy gate, 1 for others and with --harmonise and --fill."""
     min_p: float = 0.0
     """Choose only among values at least this share as probable as the most probable; 0 is all."""
     style: str = ""
@@ -298,9 +298,9 @@ class SampleConfig:
     """Lowest and highest pitch, but for drums: MIDI note numbers or names such as C4, which is 60."""
     density: float = 0.0
     """Notes in a bar, of all instruments together; 0 leaves it to the model."""
-    repeat_strength: float = 0.0
+    repeat_strength: float | None = None
     """Above 0 the music comes back more often than the model would let it, below 0 less often; in nats. Only for
-    models with a copy gate (--model.copy)."""
+    models with a copy gate (--model.copy), for which nothing is 0.5."""
     form: str = ""
     """Which sections return, as AABA: each has eight bars, or as many as it says (A16B8A16), and is written once; where
     its letter comes again its notes return, after a ' (AA'BA) only those on quarters. It says how long the piece is."""
@@ -338,7 +338,8 @@ class SampleConfig:
         check_bounds(self, "primer_bars", 0, 100_000)
         if min(self.fill_bars) < 1:
             raise UserError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
-        check_bounds(self, "repeat_strength", -100, 100)
+        if self.repeat_strength is not None:
+            check_bounds(self, "repeat_strength", -100, 100)
         if self.loop_guard == 1:
             raise UserError("loop_guard 1 would take every pattern for a loop; it must be 0 (off) or at least 2")
         lengths = [name for name in ("num_notes", "num_bars", "num_seconds", "form") if getattr(self, name)]

@@ -20,7 +20,7 @@ from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
 from ostinato.music.notation import KINDS
-from ostinato.sample.controls import default_top_p
+from ostinato.sample.controls import default_repeat_strength, default_top_p
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params
 from ostinato.train.run_metadata import CheckpointError
 
@@ -69,10 +69,13 @@ def describe_origin(
     """
     options = {name: value for name, value in dataclasses.asdict(config).items() if name not in SPEED_OPTIONS}
     options["tempo"] = int(config.tempo) if config.tempo % 1 == 0 else config.tempo  # 90, as version 0.1 wrote it
-    # Of a model with a copy gate, `repeat_strength` is always written: it tells which top-p is the default.
-    options["top_p"] = default_top_p(run.config.model.copy) if config.top_p is None else config.top_p
+    # Of a model with a copy gate, `repeat_strength` is always written: it tells which defaults hold.
+    copy = run.config.model.copy
+    options["top_p"] = default_top_p(copy) if config.top_p is None else config.top_p
+    if config.repeat_strength is None:
+        options["repeat_strength"] = default_repeat_strength(copy)
     for name in _LATER_OPTIONS:
-        if not options[name] and not (name == "repeat_strength" and run.config.model.copy):
+        if not options[name] and not (name == "repeat_strength" and copy):
             del options[name]
     return {
         "generator": _KIND,
@@ -89,7 +92,8 @@ def describe_origin(
 def default_options(origin: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options that `describe_origin` would write where none is given."""
     defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
-    return defaults | {"top_p": default_top_p("repeat_strength" in origin["options"])}
+    copy = "repeat_strength" in origin["options"]
+    return defaults | {"top_p": default_top_p(copy), "repeat_strength": default_repeat_strength(copy)}
 
 
 def describe_input(path: str | Path) -> dict[str, str]:

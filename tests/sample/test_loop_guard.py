@@ -12,17 +12,19 @@ from tests.sample.tiny_models import SCORE, assert_legal, leaning, tiny_model, w
 
 
 @jax.jit
-def _advance(state, row, repeats):
+def _advance(state, row, repeats, now=0):
     zeros, never = jnp.zeros((1,), jnp.int32), jnp.zeros((1,), bool)
-    event = Event(row, Elapsed(zeros, zeros, zeros, zeros), zeros, start_clock(24, 1), is_given=never, is_last=never)
+    clock = start_clock(24, 1)._replace(now=zeros + now)
+    event = Event(row, Elapsed(row[:, 0], zeros, zeros, zeros), zeros, clock, is_given=never, is_last=never)
     return LoopGuard(repeats, SCORE.fields).advance(state, event)
 
 
 def _after(rows, *, repeats=4):
     """The guard after some rows, for one sequence."""
-    states = [LoopGuard(jnp.int32(repeats), SCORE.fields).start(1)]
+    states, now = [LoopGuard(jnp.int32(repeats), SCORE.fields).start(1)], 0
     for row in rows:
-        states.append(_advance(states[-1], jnp.asarray(row, jnp.int32)[None], jnp.int32(repeats)))
+        states.append(_advance(states[-1], jnp.asarray(row, jnp.int32)[None], jnp.int32(repeats), jnp.int32(now)))
+        now += int(row[0])
     return states[1:]
 
 
@@ -47,6 +49,15 @@ def test_a_pattern_is_a_loop_when_it_was_heard_often_enough_and_no_longer_when_i
     assert heat[-1] < heat[-4]
     assert int(states[-1].num_loops[0]) == 1
     assert (_heat(_after(pattern * 3)) == 1).all()
+
+
+def test_a_bar_is_not_copied_to_the_end_of_its_fourth_time():
+    bar = [(24, 0, 60 + i, 23, 20) for i in range(4)]
+    about_to = [bool(state.is_about_to[0]) for state in _after(bar * 4)]
+    assert about_to == [False] * 14 + [True] * 2
+    assert not any(bool(state.is_about_to[0]) for state in _after([*bar * 3, *bar[:2], (24, 0, 90, 23, 20), bar[3]]))
+    sixteenths = [(6, 0, 60 + i, 5, 20) for i in range(4)]  # a quarter that is heard four times is no loop
+    assert not any(bool(state.is_about_to[0]) for state in _after(sixteenths * 6))
 
 
 def test_music_that_does_not_repeat_is_left_alone():
