@@ -277,7 +277,7 @@ class SampleConfig:
     """Choose only among the k most probable values of each field; 0 is all."""
     top_p: float | None = None
     """Choose only among the most probable values that together have this probability; 1 is all. Copies of a copy gate
-    are not cut. Nothing is 0.95 for a model with a copy gate, 1 for others and with --harmonise and --fill."""
+    are not cut. Nothing is 0.9 for a model with a copy gate, 1 for others and with --harmonise and --fill."""
     min_p: float = 0.0
     """Choose only among values at least this share as probable as the most probable; 0 is all."""
     style: str = ""

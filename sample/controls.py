@@ -24,10 +24,11 @@ from ostinato.sample.parse import parse_instruments, parse_key, parse_meter, par
 RHYTHM = ("shift", "duration")
 """The fields that the name 'rhythm' stands for."""
 
-_TOP_P_BESIDE_COPIES, _STRENGTH_OF_COPIES = 0.95, 0.5
-"""Chosen on Nottingham's validation split among 0.9, 0.95 and 1, and 0 to 1.5 nats: repetition, distinct bars and the
-Fréchet distance were nearest to real music (docs/form.md). What is drawn has slips that real music has not, and each
-ends a return; half a nat makes up for them."""
+_TOP_P_BESIDE_COPIES, _STRENGTH_OF_COPIES = 0.9, 0.5
+"""Chosen on the validation splits of Nottingham and jsfakes among 0.9, 0.95 and 1, and 0 to 1.5 nats (docs/form.md).
+
+What is drawn has slips that real music has not, and each ends a return: half a nat makes up for them.
+"""
 
 _OF_SOME_CODECS = ("style", "meter", "tempo", "instruments", "density", "key_bias", "form")
 
