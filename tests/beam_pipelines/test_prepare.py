@@ -62,7 +62,7 @@ def test_scores_and_tune_books_are_sources_and_unknown_endings_are_counted(tmp_p
     (folder / "book.abc").write_text("".join(tunes))
     (folder / "song.krn").write_text("**kern\n*M4/4\n" + "".join(f"4{note}\n" for note in "cdefgab" * 3) + "*-\n")
     (folder / "broken.mxl").write_bytes(b"PK\3\4")
-    (folder / "a.7z").write_bytes(b"7z")
+    (folder / "a.rar").write_bytes(b"Rar!")
     labels = tmp_path / "labels.csv"
     labels.write_text("path,style,split\nfolk/book.abc,folk,train\nfolk/book.abc#2,reel,\n")
     config = dataclasses.replace(CONFIG, duplicates="keep")
@@ -70,8 +70,8 @@ def test_scores_and_tune_books_are_sources_and_unknown_endings_are_counted(tmp_p
         manifest = prepare([str(tmp_path / "music")], tmp_path / "out", config, IN_MEMORY, labels=str(labels))
     assert manifest["counts"] == {"inputs": 5, "accepted": 4, "rejected": 1, "duplicates": 0}
     assert manifest["rejected_by_reason"] == {"bad_notation": 1}
-    assert manifest["not_read"] == {".7z": 1}
-    assert "1 file with endings we do not read: .7z 1; .7z: unpack it first" in caplog.text
+    assert manifest["not_read"] == {".rar": 1}
+    assert "1 file with endings we do not read: .rar 1; .rar: unpack it first" in caplog.text
     lines = [json.loads(line) for line in (tmp_path / "out/pieces.jsonl").read_text().splitlines()]
     styles = {os.path.basename(line["path"]): line.get("style", "") for line in lines}
     assert styles == {"book.abc#1": "folk", "book.abc#2": "reel", "book.abc#3": "folk", "song.krn": ""}
