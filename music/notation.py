@@ -81,7 +81,7 @@ def _toolkit() -> Any:
     """Returns verovio, which takes as long to start as to read a short score."""
     try:
         import verovio
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise NotationError("no_reader", f"needs verovio: pip install 'ostinato[{EXTRA}]'") from error
     verovio.enableLog(verovio.LOG_OFF)
     return verovio.toolkit()
