@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import symusic
 
@@ -27,7 +28,7 @@ _BAR_MARK = 119
 
 _MUSIC = re.compile(
     r"""(?P<bar>:*\[?\|[|:\]]*(?:\ *\[?\d[\d,.-]*)?|::+)"""  # with the number of an ending
-    r"""|"[^"\n]*"|![^!\n]*!|\{[^}\n]*\}|\[[A-Za-z]:[^\]\n]*\]|%[^\n]*|.""",
+    r"""|"[^"\n]*"|![^!\n]*!|\{[^}\n]*\}|\[[A-Za-z]:[^\]\n]*\]|%[^\n]*|[^:|\["!{%]+|.""",
     re.VERBOSE | re.DOTALL,
 )
 _LYRICS = re.compile(r"^w:.*\n?(?:\+:.*\n?)*", re.MULTILINE)
@@ -73,7 +74,7 @@ def _mark_bars(text: str) -> str:
 
 def _bars(data: bytes, end_tick: int) -> list[Fraction]:
     """Returns where the bars of a marked tune begin, in quarters, by the voice that has the most."""
-    score = symusic.Score.from_midi(data)
+    score: Any = symusic.Score.from_midi(data)
     voices = (
         {control.time for control in track.controls if control.number == _BAR_MARK and control.time < end_tick}
         for track in score.tracks

@@ -63,10 +63,12 @@ def read_members(
             wanted.append(member)
     for share in constrained_batches(wanted, SHARE_BYTES, SHARE_MEMBERS, get_len=lambda one: one.size, strict=False):
         (found,) = shared_pool(1, LIMITS).imap(_read, [_Share(path, tuple(member.offset for member in share))])
-        if isinstance(found, Killed):
-            found = [("archive_bomb", f"reading it and those beside it: {found.detail}")] * len(share)
-        for member, one in zip(share, found, strict=True):
-            yield member, functools.partial(_give, one)
+        for number, member in enumerate(share):
+            if isinstance(found, Killed):
+                refusal: Refusal = "archive_bomb", f"reading it and those beside it: {found.detail}"
+                yield member, functools.partial(_give, refusal)
+            else:
+                yield member, functools.partial(_give, found[number])
 
 
 def _give(found: bytes | Refusal) -> bytes:
@@ -116,7 +118,7 @@ def _read(share: _Share) -> list[bytes | Refusal]:
         for index, entry in enumerate(archive.files):
             if entry.folder is not None:
                 blocks.setdefault(id(entry.folder), []).append((index, entry))
-        streams = archive.header.main_streams
+        streams: Any = archive.header.main_streams
         packed = 0
         for folder in streams.unpackinfo.folders if streams else ():
             file.seek(archive.afterheader + streams.packinfo.packpositions[packed])
