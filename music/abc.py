@@ -67,7 +67,8 @@ def _mark_bars(text: str) -> str:
     return "".join(
         line
         if i < head or _NO_MUSIC.match(line)
-        else _MUSIC.sub(lambda found: found[0] + mark if found["bar"] else found[0], line)
+        # abc2midi takes [|], a bar line that is not drawn, for the beginning of a chord.
+        else _MUSIC.sub(lambda found: (found[0].replace("[|]", "") or "|") + mark if found["bar"] else found[0], line)
         for i, line in enumerate(lines)
     )
 

@@ -252,6 +252,12 @@ def test_bar_lines_of_abc_are_where_the_tune_has_them(music, expected):
     assert meters(read(tune.encode(), "abc")) == expected
 
 
+def test_a_bar_line_of_abc_that_is_not_drawn_is_one():
+    tune = b"X:1\nM:2/4\nL:1/8\nK:C\nC2|D4[|]E4 H[|]:|\n"
+    bars = [(0, 24, 60), (24, 48, 62), (72, 48, 64)]
+    assert [row[:3] for row in rows(read(tune, "abc"))] == [*bars, *((120 + at, *rest) for at, *rest in bars)]
+
+
 def test_voices_of_abc_sound_together_on_their_instruments():
     tune = b"X:1\nM:2/4\nL:1/4\nK:C\nV:1\n%%MIDI program 40\nCD|\nV:2\n%%MIDI program 70\nE2|\n"
     assert rows(read(tune, "abc")) == [(0, 24, 60, 40), (0, 48, 64, 70), (24, 24, 62, 40)]
