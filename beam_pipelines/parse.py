@@ -20,6 +20,7 @@ from ostinato.music.account import COUNTS, NoteAccount
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
 from ostinato.music.midi_chunks import Repair
+from ostinato.music.notation_error import NotationError
 from ostinato.music.piece import DRUMS, Piece
 
 _ACCOUNT = struct.Struct(f"<{len(COUNTS)}q")
@@ -80,7 +81,7 @@ def parse(data: bytes, config: PrepareConfig, *, kind: Literal["midi"] | notatio
     """Reads one file and decides whether it can be used."""
     try:
         return _parse(data, config, kind)
-    except (midi.MidiError, notation.NotationError) as error:
+    except (midi.MidiError, NotationError) as error:
         return Unusable("parse", error.reason, error.detail)
     except MemoryError:
         raise

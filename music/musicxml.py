@@ -9,17 +9,15 @@ Source: W3C MusicXML 4.0, https://www.w3.org/2021/06/musicxml40/.
 """
 
 import math
-import re
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
-from ostinato.music.musicxml_file import MusicXmlError, parse
+from ostinato.music.meters import Meter, meters_of_bars
+from ostinato.music.musicxml_file import MusicXmlError, parse, to_fraction
 from ostinato.music.piece import Piece, make_piece
 
 TICKS_PER_QUARTER = 480
@@ -40,7 +38,6 @@ VELOCITY = 80
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _BEAT_TYPES = ("1", "2", "4", "8", "16", "32", "64")
 _HALF = Fraction(1, 2)
-_NUMBER = re.compile(r"[+-]?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})")  # bounded, since Fraction("1e999999999") never ends
 
 
 class _Note(NamedTuple):
@@ -50,15 +47,6 @@ class _Note(NamedTuple):
     pitch: int
     tie_start: bool
     tie_stop: bool
-
-
-class Meter(NamedTuple):
-    numerator: int
-    denominator: int
-
-    @property
-    def quarters(self) -> Fraction:
-        return Fraction(4 * self.numerator, self.denominator)
 
 
 @dataclass
@@ -268,7 +256,7 @@ class _Reader:
         return pitch
 
     def _tempo(self, text: str) -> Fraction:
-        tempo = _to_fraction(text)
+        tempo = to_fraction(text)
         if tempo is None or not 4 <= tempo <= 60_000_000:  # MIDI has 24 bits for the microseconds of a quarter
             raise MusicXmlError(f"{self.where}: tempo is {text[:40]!r} quarters per minute, not 4 to 60000000")
         return tempo
@@ -300,7 +288,7 @@ class _Reader:
             if unit not in _BEAT_TYPES:
                 raise MusicXmlError(f"{wrong}; the beat type must be a power of two up to 64")
             for term in beat.split("+"):
-                whole += (_to_fraction(term) or 0) / int(unit)
+                whole += (to_fraction(term) or 0) / int(unit)
             denominator = max(denominator, int(unit))
         numerator = whole * denominator
         if numerator not in range(1, 256):
@@ -309,17 +297,10 @@ class _Reader:
 
 
 def _number(element: Element, where: str) -> Fraction:
-    number = _to_fraction(element.text or "")
+    number = to_fraction(element.text or "")
     if number is None:
         raise MusicXmlError(f"{where}: <{element.tag}> is {(element.text or '')[:40]!r}, not a decimal number")
     return number
-
-
-@lru_cache(maxsize=1024)
-def _to_fraction(text: str) -> Fraction | None:
-    """Returns the number that a text says, None if it says none."""
-    text = text.strip()
-    return Fraction(text) if _NUMBER.fullmatch(text) else None
 
 
 def _join_ties(bars: list[_Bar], starts: list[Fraction]) -> list[tuple[Fraction, Fraction, int]]:
@@ -342,53 +323,6 @@ def _join_ties(bars: list[_Bar], starts: list[Fraction]) -> list[tuple[Fraction,
             if note.tie_start:
                 waiting[note.pitch, end].append(index)
     return joined
-
-
-def meters_of_bars(
-    meters: list[tuple[Fraction, Meter]], starts: list[Fraction], lengths: list[Fraction]
-) -> list[tuple[Fraction, Meter]]:
-    """Returns the meters that put MIDI's bar lines where the score has them.
-
-    MIDI counts bars from the last meter, so a pickup needs a meter of its own: a quarter before 4/4 is 1/4, then 4/4.
-    A bar that is only split in two (by a repeat sign or a double bar) needs none, and neither does a short last bar.
-    """
-    if not meters:
-        return []
-    result: list[tuple[Fraction, Meter]] = []
-    meter = Meter(4, 4)
-    changes = dict(meters)  # the last of several at one time
-    change_times = sorted(changes)
-    bar_lines = set(starts)
-    bar_end = Fraction(0)  # of a bar that is split over several measures
-    shown: Meter | None = None
-    for i, length in enumerate(lengths):
-        start = starts[i]
-        if start in changes:
-            meter, bar_end = changes[start], start
-        if start < bar_end or not length:
-            continue
-        played = meter
-        bar_end = start + meter.quarters
-        next_change = bisect_right(change_times, start)
-        meter_holds = next_change == len(change_times) or change_times[next_change] >= bar_end
-        is_last = i + 1 == len(lengths)
-        if not (bar_end in bar_lines and meter_holds) and not is_last:
-            bar_end = start + length
-            played = _meter_of_length(length, meter.denominator)
-        if played is not None and played != shown:
-            result.append((start, played))
-            shown = played
-    return result
-
-
-def _meter_of_length(quarters: Fraction, denominator: int) -> Meter | None:
-    """Returns the meter of a bar of this length, with the given denominator or a larger one; None if MIDI has none."""
-    while denominator <= 64:
-        numerator = quarters / 4 * denominator
-        if numerator in range(1, 256):
-            return Meter(int(numerator), denominator)
-        denominator *= 2
-    return None
 
 
 def _ticks_per_quarter(resolution: int) -> int:

@@ -2,8 +2,11 @@
 
 import io
 import lzma
+import re
 import zipfile
 import zlib
+from fractions import Fraction
+from functools import lru_cache
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
@@ -17,6 +20,8 @@ MAX_XML_BYTES = 32 << 20
 # directories (the others).
 _UNPACKING_ERRORS = (zipfile.BadZipFile, RuntimeError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
 
+_NUMBER = re.compile(r"[+-]?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})")  # bounded, since Fraction("1e999999999") never ends
+
 
 class MusicXmlError(UserError):
     """The data is not MusicXML that can be read; the message says what was found and where."""
@@ -28,15 +33,25 @@ def parse(data: bytes) -> Element:
     Raises:
         MusicXmlError: the data is no MusicXML, larger than MAX_XML_BYTES, or declares entities.
     """
-    if data[:4] == b"PK\x03\x04":
-        data = _unzip(data)
-    if len(data) > MAX_XML_BYTES:
-        raise MusicXmlError(f"the score has {len(data)} bytes, at most {MAX_XML_BYTES} are read")
+    data = unpack(data)
     _refuse_entities(data)
     root = _parse_xml(data, "the score")
     if root.tag not in ("score-partwise", "score-timewise"):
         raise MusicXmlError(f"the root element is <{root.tag}>, not <score-partwise> or <score-timewise>")
     return root
+
+
+def unpack(data: bytes) -> bytes:
+    """Returns the XML of a plain or compressed score.
+
+    Raises:
+        MusicXmlError: it cannot be unpacked, or is larger than MAX_XML_BYTES.
+    """
+    if data[:4] == b"PK\x03\x04":
+        data = _unzip(data)
+    if len(data) > MAX_XML_BYTES:
+        raise MusicXmlError(f"the score has {len(data)} bytes, at most {MAX_XML_BYTES} are read")
+    return data
 
 
 def _unzip(data: bytes) -> bytes:
@@ -97,3 +112,10 @@ def _parse_xml(data: bytes, name: str) -> Element:
         return ElementTree.fromstring(data)
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise MusicXmlError(f"{name} is not well-formed XML: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def to_fraction(text: str) -> Fraction | None:
+    """Returns the number that a text says, None if it says none."""
+    text = text.strip()
+    return Fraction(text) if _NUMBER.fullmatch(text) else None

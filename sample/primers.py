@@ -14,6 +14,7 @@ from ostinato.music import midi, notation
 from ostinato.music.bars import bar_length, bar_lines, cut_ticks, ticks_of_bars
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES
+from ostinato.music.notation_error import NotationError
 from ostinato.music.piece import DRUMS, Meters, Notes, Piece, Tempos
 from ostinato.sample.controls import style_number
 from ostinato.sample.parse import parse_meter
@@ -86,7 +87,7 @@ def read_piece(file: Path) -> Piece:
     try:
         kind = notation.KINDS.get(file.suffix.lower())
         return notation.read(file.read_bytes(), kind) if kind else midi.read(file.read_bytes())
-    except (midi.MidiError, notation.NotationError, OSError) as error:
+    except (midi.MidiError, NotationError, OSError) as error:
         raise UserError(f"{file}: {error}") from error
 
 

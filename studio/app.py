@@ -5,7 +5,7 @@
     /api/pieces             GET: the history. POST {"options": {…}, "primer": null or {"name", "sha256"}}: generates a
                             piece; the answer is lines of JSON, one for each event, while it is generated
     /api/pieces/ID          GET: a piece with its notes. DELETE
-    /api/uploads?name=NAME  POST: the bytes of a MIDI file to continue
+    /api/uploads?name=NAME  POST: the bytes of a MIDI file or score to continue
     /files/ID.mid           the piece; .wav and .flac are rendered when they are asked for
 
 What is wrong with a request is said in {"message": "…"}, one line for the musician.
@@ -105,7 +105,7 @@ class _Studio:
         return Response(status_code=204)
 
     async def upload(self, request: Request) -> Response:
-        """Takes a MIDI file to continue."""
+        """Takes a MIDI file or score to continue."""
         # None of the types that a form of another site can send.
         async with receiving(request, ("audio/midi", "application/octet-stream"), MAX_BYTES) as ours:
             data = await ours.body()

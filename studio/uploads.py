@@ -1,4 +1,7 @@
-"""MIDI files that musicians bring: read, measured, and saved by their content, under the name that they came with."""
+"""Music that musicians bring: read, measured, and saved by its content, under the name that it came with.
+
+Of a score its MIDI is kept, `tune.abc.mid`, so that nothing but MIDI is read again.
+"""
 
 import hashlib
 import re
@@ -10,11 +13,12 @@ import numpy as np
 
 from ostinato.configs.errors import UserError
 from ostinato.data.atomic import make_folder, write_atomically
-from ostinato.music import midi
+from ostinato.music import midi, notation
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES, MidiReason
 from ostinato.music.piece import Piece
 from ostinato.studio.roll import roll_of, summary_of
+from ostinato.studio.scores import to_midi
 
 MAX_BYTES = 2_000_000
 """Of a file; a symphony has some hundred thousand."""
@@ -47,9 +51,12 @@ class Uploads:
         """Saves a file and returns what the page shows of it, as the model sees it: on the grid of its codec.
 
         Raises:
-            UserError: it is not a MIDI file that can be used; the message names it.
+            UserError: it is no MIDI file or score that can be used; the message names it.
         """
+        kind = notation.KINDS.get(Path(name).suffix.lower())
         name = safe_name(name)
+        if kind:
+            data = to_midi(name.removesuffix(".mid"), data, kind)
         piece = self._read(name, data)
         sha256 = hashlib.sha256(data).hexdigest()
         path = self._folder / sha256 / name

@@ -1,11 +1,12 @@
 """Small MIDI files of real shape for tests, made by the project's own writer."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from ostinato.music import midi
-from ostinato.music.piece import Piece, make_piece
+from ostinato.music.piece import Notes, Piece, make_piece
 
 SCALE = (0, 2, 4, 5, 7, 9, 11)
 
@@ -47,6 +48,19 @@ def returning_tune(seed: int) -> Piece:
         onset=onset, duration=duration, pitch=pitch, velocity=velocity, program=program,
         tempos=([0], [500_000]), meters=meters, ticks_per_quarter=480,
     )  # fmt: skip
+
+
+def write_parts(folder: Path, numbers: Iterable[int], names: Iterable[str] = ("both", "melody", "bass")) -> None:
+    """Writes tunes as folder/both/0.mid, the melody alone as folder/melody/0.mid, and the bass as folder/bass/0.mid."""
+    for number in numbers:
+        piece = tune(number, num_notes=80)
+        program = piece.notes.program
+        parts = {"both": program >= 0, "melody": program == 0, "bass": program == 32}
+        for name in names:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            notes = Notes(*(column[parts[name]] for column in piece.notes))
+            part = make_piece(**notes._asdict(), ticks_per_quarter=480)
+            (folder / name / f"{number}.mid").write_bytes(midi.write(part))
 
 
 def write_tunes(folder: Path, count: int, *, first_seed: int = 0) -> list[Path]:

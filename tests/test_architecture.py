@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "sample": {"configs", "music", "data", "model", "train", "report"},
     "evaluation": {"configs", "music", "data", "model", "train", "sample", "report"},
     "listen": {"configs", "music", "data", "model", "train", "sample", "evaluation", "report"},
-    "studio": {"configs", "music", "data", "model", "train", "sample", "listen", "report"},
+    "studio": {"configs", "music", "data", "beam_pipelines", "model", "train", "sample", "listen", "report"},
     "benchmarks/rolls": {"configs", "data", "model", "train", "report"},
     "launch": {
         "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",

@@ -10,7 +10,7 @@ from ostinato.beam_pipelines.inputs.compression import inflate
 from ostinato.beam_pipelines.inputs.endings import ZIP_SUFFIXES, Kind, compression_of, is_input, kind_of
 from ostinato.beam_pipelines.inputs.errors import UnreadableError
 from ostinato.beam_pipelines.inputs.places import folder_name, stem
-from ostinato.music.notation import split_tunes
+from ostinato.music.abc import split_tunes
 
 MAX_ZIP_BYTES = 64 << 20
 """Of a zip archive in another archive, which is read into memory."""

@@ -1,6 +1,7 @@
 """What the ending of a file's name says: whether it is read, as what, and what else would read it."""
 
 import functools
+import importlib.util
 import urllib.parse
 from collections.abc import Mapping
 from typing import Literal
@@ -14,15 +15,17 @@ Kind = Literal["midi"] | notation.Kind
 
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar",)
+SEVEN_ZIP_SUFFIXES = (".7z",)
+SEVEN_ZIP_EXTRA = "7z"
 STREAM_SUFFIXES = (
     ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tbz",
 )  # fmt: skip
-ARCHIVE_SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES + STREAM_SUFFIXES
+ARCHIVE_SUFFIXES = ZIP_SUFFIXES + TAR_SUFFIXES + STREAM_SUFFIXES + SEVEN_ZIP_SUFFIXES
 COMPRESSIONS: dict[str, Method] = {".gz": "gz", ".bz2": "bz2", ".xz": "xz"}
 """Of a single file, behind its own ending."""
 
 NOT_READ = {
-    ".7z": "unpack it first",
+    ".7z": f"pip install 'ostinato[{SEVEN_ZIP_EXTRA}]' reads it",
     ".rar": "unpack it first",
     **dict.fromkeys(notation.KINDS, f"pip install 'ostinato[{notation.EXTRA}]' reads it"),
 }
@@ -40,6 +43,16 @@ def input_suffixes() -> tuple[str, ...]:
 def is_input(name: str) -> bool:
     """Returns whether a file of this name is read from a folder or an archive; not for archives."""
     return _inner_ending(name) in input_suffixes()
+
+
+def can_read_seven_zip() -> bool:
+    """Returns whether the extra that reads .7z is installed."""
+    return importlib.util.find_spec("py7zr") is not None
+
+
+def archive_suffixes() -> tuple[str, ...]:
+    """Returns the endings by which archives are known in folders: those that can be read with what is installed."""
+    return tuple(s for s in ARCHIVE_SUFFIXES if s not in SEVEN_ZIP_SUFFIXES or can_read_seven_zip())
 
 
 def kind_of(name: str) -> Kind:

@@ -14,6 +14,7 @@ from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.endings import (
     ARCHIVE_SUFFIXES,
     STREAM_SUFFIXES,
+    archive_suffixes,
     describe_not_read,
     ending_of,
     has_suffix,
@@ -65,7 +66,7 @@ def find_places(patterns: Iterable[str], not_read: Counter[str] | None = None) -
         except StorageError as error:
             raise SourceError(str(error)) from error
         if not found:
-            wanted = ", ".join(input_suffixes() + ARCHIVE_SUFFIXES)
+            wanted = ", ".join(input_suffixes() + archive_suffixes())
             others = f"; {describe_not_read(not_read)}" if not_read.total() > seen else ""
             raise SourceError(f"{pattern}: holds no file ending in {wanted}{others}")
         for place in found:
@@ -157,8 +158,9 @@ def _walk(root: str, not_read: Counter[str]) -> Iterator[Place]:
 
 def _in_folder(root: str, paths: list[str], not_read: Counter[str], *, named: bool = False) -> Iterator[Place]:
     start = len(os.path.join(root, "")) if root else 0
+    archives = archive_suffixes()
     for path in paths:
-        if is_input(path) or path.lower().endswith(ARCHIVE_SUFFIXES):
+        if is_input(path) or path.lower().endswith(archives):
             yield Place(path, path[start:], named)
         else:
             not_read[ending_of(path)] += 1

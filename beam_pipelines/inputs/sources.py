@@ -13,12 +13,13 @@ from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from more_itertools import chunked
 
-from ostinato.beam_pipelines.inputs import archives, files
+from ostinato.beam_pipelines.inputs import archives, files, seven_zip
 from ostinato.beam_pipelines.inputs.archives import Member, Refusal
 from ostinato.beam_pipelines.inputs.compression import Inflated
 from ostinato.beam_pipelines.inputs.contents import contents, max_bytes_of
 from ostinato.beam_pipelines.inputs.endings import (
     ARCHIVE_SUFFIXES,
+    SEVEN_ZIP_SUFFIXES,
     STREAM_SUFFIXES,
     TAR_SUFFIXES,
     ZIP_SUFFIXES,
@@ -61,7 +62,7 @@ class Input(NamedTuple):
 class Unit(NamedTuple):
     """What one worker reads at a time."""
 
-    kind: Literal["files", "zip", "tar", "stream"]
+    kind: Literal["files", "zip", "tar", "stream", "7z"]
     base: str
     """Folder to which paths on this machine are relative."""
     path: str = ""
@@ -101,8 +102,8 @@ def find_units(
     """Returns units that together hold each input once; their order depends on names only.
 
     Args:
-        patterns: see `places.find_places`. Archives are zip, tar and compressed tar (see `endings`); their members are
-            known by their endings.
+        patterns: see `places.find_places`. Archives are zip, tar, compressed tar and 7z (see `endings`); their members
+            are known by their endings.
         inputs_per_unit: at most so many files or members.
         stream_parts: so many units read each compressed tar, all from beginning to end, and share its members out.
         not_read: files of folders, and members of zip and tar archives, that are not read are added to it, by their
@@ -144,6 +145,10 @@ def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
     """
     if unit.kind == "files":
         yield from _read_files(unit, max_bytes)
+    elif unit.kind == "7z":
+        members = cast("tuple[Member, ...]", unit.entries)
+        for member, read in seven_zip.read_members(_full_path(unit, unit.path), members, max_bytes=max_bytes):
+            yield from _inputs_in(member.name, _member(unit, member, read), max_bytes)
     elif unit.entries or not unit.fault:
         try:
             with files.open_binary(_full_path(unit, unit.path)) as file:
@@ -192,7 +197,10 @@ def _archive_units(
                 raise StorageError(path, "no such file", reason="missing")
             return [unit._replace(part=part, parts=stream_parts) for part in range(stream_parts)]
         with files.open_binary(path) as file:
-            listed, error = archives.list_members(file, "zip" if unit.kind == "zip" else "tar")
+            if unit.kind == "7z":
+                listed, error = seven_zip.list_members(path)
+            else:
+                listed, error = archives.list_members(file, "zip" if unit.kind == "zip" else "tar")
     except OSError as error:
         raise StorageError(place.path, f"cannot be read ({error.strerror or error})") from error
     except StorageError as error:
@@ -214,7 +222,9 @@ def _archive_units(
     return units
 
 
-def _archive_kind(path: str) -> Literal["zip", "tar", "stream"]:
+def _archive_kind(path: str) -> Literal["zip", "tar", "stream", "7z"]:
+    if has_suffix(path, SEVEN_ZIP_SUFFIXES):
+        return "7z"
     if has_suffix(path, ZIP_SUFFIXES):
         return "zip"
     # A remote tar would have to be read to its end to know where its members lie.

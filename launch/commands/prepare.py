@@ -20,9 +20,9 @@ class Prepare:
     """Turns a collection of MIDI files into a dataset. Options of Apache Beam (--runner=FlinkRunner) go to it."""
 
     midi: tuple[str, ...]
-    """Files, folders that are searched through, globs, archives (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst),
-    lists (.txt, one path or URL a line); also in any store that Beam reads (s3://, gs://, hdfs://). Read are MIDI, ABC
-    and, with the extra `notation`, MusicXML and kern."""
+    """Files, folders that are searched through, globs, archives (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst,
+    with the extra `7z` .7z), lists (.txt, one path or URL a line); also in any store that Beam reads (s3://, gs://,
+    hdfs://). Read are MIDI, ABC and, with the extra `notation`, MusicXML and kern."""
     output: str
     """The dataset's folder, here or in such a store; it must not exist yet."""
     labels: str = ""

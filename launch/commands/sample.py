@@ -38,11 +38,12 @@ class Sample:
     """A MIDI file that this command wrote, or its .json: makes that piece again, to the same bytes. All options of the
     music come from the file."""
     primer: str = ""
-    """What the pieces begin with: a MIDI file, a folder of them, or a dataset (its training split, as in the paper)."""
+    """What the pieces begin with: a MIDI file or score, a folder of them, or a dataset (its training split, as in
+    the paper). Scores are ABC and, with the extra `notation`, MusicXML and kern."""
     harmonise: str = ""
-    """A MIDI file whose notes (or those of --melody) are kept, while other instruments are written around them."""
+    """A MIDI file or score whose notes (or those of --melody) are kept; other instruments are written around them."""
     fill: str = ""
-    """A MIDI file of which --fill-bars are rewritten."""
+    """A MIDI file or score of which --fill-bars are rewritten."""
     stream: str = ""
     """Instead of --output, music without end: to a .mid file that can be opened at any moment, '-' or a named pipe or
     device (raw MIDI messages in time), or port:NAME, a live MIDI port (port: is the first; needs the extra `live`)."""

@@ -17,10 +17,10 @@ from ostinato.beam_pipelines.runners import BeamOptionsError, complete_beam_args
 from ostinato.configs.schema import CodecConfig, PrepareConfig
 from ostinato.data.records import Dataset
 from ostinato.music import midi
-from ostinato.music.piece import Notes, make_piece
+from ostinato.music.piece import make_piece
 from ostinato.music.score_codec import ScoreCodec
 from tests.midi_events import midi_file, on, timed_track
-from tests.midi_files import tune, write_tunes
+from tests.midi_files import tune, write_parts, write_tunes
 from tests.prepare_process import content
 from tests.servers import make_bucket, s3_server
 
@@ -62,7 +62,7 @@ def test_scores_and_tune_books_are_sources_and_unknown_endings_are_counted(tmp_p
     (folder / "book.abc").write_text("".join(tunes))
     (folder / "song.krn").write_text("**kern\n*M4/4\n" + "".join(f"4{note}\n" for note in "cdefgab" * 3) + "*-\n")
     (folder / "broken.mxl").write_bytes(b"PK\3\4")
-    (folder / "a.7z").write_bytes(b"7z")
+    (folder / "a.rar").write_bytes(b"Rar!")
     labels = tmp_path / "labels.csv"
     labels.write_text("path,style,split\nfolk/book.abc,folk,train\nfolk/book.abc#2,reel,\n")
     config = dataclasses.replace(CONFIG, duplicates="keep")
@@ -70,8 +70,8 @@ def test_scores_and_tune_books_are_sources_and_unknown_endings_are_counted(tmp_p
         manifest = prepare([str(tmp_path / "music")], tmp_path / "out", config, IN_MEMORY, labels=str(labels))
     assert manifest["counts"] == {"inputs": 5, "accepted": 4, "rejected": 1, "duplicates": 0}
     assert manifest["rejected_by_reason"] == {"bad_notation": 1}
-    assert manifest["not_read"] == {".7z": 1}
-    assert "1 file with endings we do not read: .7z 1; .7z: unpack it first" in caplog.text
+    assert manifest["not_read"] == {".rar": 1}
+    assert "1 file with endings we do not read: .rar 1; .rar: unpack it first" in caplog.text
     lines = [json.loads(line) for line in (tmp_path / "out/pieces.jsonl").read_text().splitlines()]
     styles = {os.path.basename(line["path"]): line.get("style", "") for line in lines}
     assert styles == {"book.abc#1": "folk", "book.abc#2": "reel", "book.abc#3": "folk", "song.krn": ""}
@@ -119,17 +119,7 @@ def test_music_in_disguise_is_a_duplicate(tmp_path):
 
 
 def test_a_tune_its_melody_and_its_bass_share_a_split(tmp_path):
-    for number in range(12):
-        piece = tune(number, num_notes=80)
-        for name, keep in (
-            ("both", piece.notes.program >= 0),
-            ("melody", piece.notes.program == 0),
-            ("bass", piece.notes.program == 32),
-        ):
-            part = Notes(*(column[keep] for column in piece.notes))
-            (tmp_path / name).mkdir(exist_ok=True)
-            file = tmp_path / name / f"{number}.mid"
-            file.write_bytes(midi.write(make_piece(**part._asdict(), ticks_per_quarter=480)))
+    write_parts(tmp_path, range(12))
     config = PrepareConfig(split=(34, 33, 33), duplicates="variants")
     manifest = prepare([str(tmp_path)], tmp_path / "out", config, IN_MEMORY)
     assert manifest["counts"]["accepted"] == 36
@@ -147,6 +137,31 @@ def test_a_tune_its_melody_and_its_bass_share_a_split(tmp_path):
     assert manifest["duplicates_by_kind"] == {"near": 24}
     kept = [json.loads(line)["path"] for line in (tmp_path / "dropped/pieces.jsonl").read_text().splitlines()]
     assert {os.path.basename(os.path.dirname(path)) for path in kept} == {"both"}  # they have the most notes
+
+
+def test_a_group_of_the_labels_holds_its_files_together_and_overrides_what_is_found(tmp_path):
+    write_parts(tmp_path, range(12), ("both", "melody"))
+    labels = tmp_path / "labels.csv"
+    rows = [f"{name}/{number}.mid,all {name}" for name in ("both", "melody") for number in range(10)]
+    labels.write_text("\n".join(["path,group", *rows, ""]))  # tunes 10 and 11 have none
+    found = {}
+    for output, options in (("plain", {}), ("labelled", {"labels": str(labels)})):
+        config = PrepareConfig(split=(34, 33, 33), duplicates="variants", seed=1)
+        manifest = prepare([str(tmp_path / "*/*.mid")], tmp_path / output, config, IN_MEMORY, **options)
+        assert manifest["counts"]["accepted"] == 24
+        lines = [json.loads(line) for line in (tmp_path / output / "pieces.jsonl").read_text().splitlines()]
+        found[output] = {tuple(line["path"].split("/")[-2:]): (line["group"], line["split"]) for line in lines}
+        assert manifest["groups"] == len({group for group, _ in found[output].values()})
+    for number in range(12):
+        tune_and_melody = (("both", f"{number}.mid"), ("melody", f"{number}.mid"))
+        assert found["plain"][tune_and_melody[0]] == found["plain"][tune_and_melody[1]]
+        groups = {found["labelled"][name][0] for name in tune_and_melody}
+        assert len(groups) == (2 if number < 10 else 1)
+    for name in ("both", "melody"):
+        assert len({found["labelled"][name, f"{number}.mid"] for number in range(10)}) == 1
+        assert len({found["plain"][name, f"{number}.mid"] for number in range(10)}) == 10
+    assert len({group for group, _ in found["labelled"].values()}) == 4
+    assert found["labelled"]["both", "0.mid"][1] != found["labelled"]["melody", "0.mid"][1]
 
 
 def test_zip_archives_and_styles_by_folder(tmp_path):

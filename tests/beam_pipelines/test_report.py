@@ -31,7 +31,7 @@ from ostinato.data.records import DatasetError
 from ostinato.data.statistics import Statistics
 from ostinato.music.midi import MIDI_REASONS
 from ostinato.music.midi_chunks import Repair
-from ostinato.music.notation import NOTATION_REASONS
+from ostinato.music.notation_error import NOTATION_REASONS
 from ostinato.music.piece import DRUMS
 from tests.described_dataset import HOSTILE, a_dataset
 from tests.midi_files import piece_of

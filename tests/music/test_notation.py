@@ -3,7 +3,9 @@ from fractions import Fraction
 import pytest
 
 from ostinato.music import notation
-from ostinato.music.notation import NotationError, read, split_tunes
+from ostinato.music.abc import split_tunes
+from ostinato.music.notation import read
+from ostinato.music.notation_error import NotationError
 
 FOUR_FOUR = "<time><beats>4</beats><beat-type>4</beat-type></time>"
 TRIPLET = (
@@ -96,6 +98,119 @@ def test_musicxml_is_played_with_its_pickup_repeat_endings_ties_and_triplets():
         assert meters(piece) == [(0, 1, 4), (1, 4, 4)]
 
 
+def bare(*measures, attributes="", part=""):
+    """Returns a score of durations in twelfths of a quarter, without a single note value."""
+    start = f"<attributes><divisions>12</divisions>{FOUR_FOUR}{attributes}</attributes>"
+    bars = "".join(f'<measure number="{i + 1}">{"" if i else start}{bar}</measure>' for i, bar in enumerate(measures))
+    parts = f'<part-list><score-part id="P"><part-name>p</part-name>{part}</score-part></part-list>'
+    return f'<score-partwise>{parts}<part id="P">{bars}</part></score-partwise>'.encode()
+
+
+def bare_note(step, duration, more="", *, first=""):
+    pitch = f"<pitch><step>{step}</step><octave>4</octave></pitch>"
+    return f"<note>{first}{pitch}<duration>{duration}</duration>{more}</note>"
+
+
+GRACE = "<note><grace slash='yes'/><pitch><step>B</step><octave>4</octave></pitch></note>"
+C_TO_F = "".join(bare_note(step, 12) for step in "CDEF")
+REST = "<note><rest/><duration>{}</duration></note>"
+RATIO = "<time-modification><actual-notes>3</actual-notes><normal-notes>2</normal-notes></time-modification>"
+
+
+@pytest.mark.parametrize(
+    ("bar", "expected"),
+    [
+        (bare_note("C", 18) + bare_note("D", 6) + bare_note("E", 24), [(0, 36, 60), (36, 12, 62), (48, 48, 64)]),
+        (
+            "".join(bare_note(step, 4) for step in "CDE") + bare_note("F", 15) + REST.format(21),
+            [(0, 8, 60), (8, 8, 62), (16, 8, 64), (24, 30, 65)],
+        ),
+        (
+            "".join(bare_note(step, 4, "<type>eighth</type>" + RATIO) for step in "CDE") + REST.format(36),
+            [(0, 8, 60), (8, 8, 62), (16, 8, 64)],
+        ),
+        (
+            bare_note("C", 36) + bare_note("E", 36, first="<chord/>") + bare_note("F", 12),
+            [(0, 72, 60), (0, 72, 64), (72, 24, 65)],
+        ),
+        (
+            bare_note("C", 30, "<tie type='start'/>") + bare_note("C", 6, "<tie type='stop'/>") + bare_note("D", 12),
+            [(0, 72, 60), (72, 24, 62)],
+        ),
+        (
+            bare_note("C", 24, "<voice>1</voice>") + bare_note("D", 24, "<voice>1</voice>")
+            + "<backup><duration>48</duration></backup><forward><duration>12</duration><voice>2</voice></forward>"
+            + bare_note("E", 36, "<voice>2</voice>"),
+            [(0, 48, 60), (24, 72, 64), (48, 48, 62)],
+        ),
+    ],
+    ids=["dotted", "triplets and five quarters of a beat", "triplets without brackets", "chord", "tied", "voices"],
+)  # fmt: skip
+def test_musicxml_with_durations_alone_keeps_them(bar, expected):
+    assert [row[:3] for row in rows(read(bare(bar), "musicxml"))] == expected
+
+
+def test_a_grace_note_takes_its_time_from_the_note_behind_it():
+    first, second, *rest = rows(read(bare(GRACE + C_TO_F), "musicxml"))
+    assert (first[0], first[2], second[2]) == (0, 71, 60)
+    assert second[0] > 0
+    assert first[1] + second[1] == 24
+    assert [row[:2] for row in rest] == [(24, 24), (48, 24), (72, 24)]
+
+
+def test_a_transposing_part_sounds_where_it_sounds_and_drums_are_drums():
+    clarinet = "<transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose>"
+    assert [row[2] for row in rows(read(bare(C_TO_F, attributes=clarinet), "musicxml"))] == [58, 60, 62, 63]
+    kit = (
+        '<score-instrument id="I"><instrument-name>snare</instrument-name></score-instrument><midi-instrument id="I">'
+        "<midi-channel>10</midi-channel><midi-unpitched>39</midi-unpitched></midi-instrument>"
+    )
+    hit = (
+        "<note><unpitched><display-step>E</display-step><display-octave>4</display-octave></unpitched>"
+        '<duration>12</duration><instrument id="I"/></note>'
+    )
+    assert rows(read(bare(hit * 2 + REST.format(24), part=kit), "musicxml")) == [(0, 24, 38, 128), (24, 24, 38, 128)]
+
+
+def test_dal_segno_coda_and_fine_are_followed():
+    def sound(attribute, words):
+        return f"<direction><direction-type>{words}</direction-type><sound {attribute}/></direction>"
+
+    def bars(piece):
+        return "".join("CDEF"["CDEF".index("CDEF"[(60, 62, 64, 65).index(pitch)])] for _, _, pitch, _ in rows(piece))
+
+    whole = [bare_note(step, 48) for step in "CDEF"]
+    fine = sound('fine="yes"', "<words>Fine</words>")
+    da_capo = sound('dacapo="yes"', "<words>D.C. al Fine</words>")
+    assert bars(read(bare(whole[0], whole[1] + fine, whole[2] + da_capo), "musicxml")) == "CDECD"
+    segno, coda = sound('segno="s"', "<segno/>"), sound('coda="c"', "<coda/>")
+    to_coda = sound('tocoda="c"', "<words>To Coda</words>")
+    dal_segno = sound('dalsegno="s"', "<words>D.S. al Coda</words>")
+    score = bare(whole[0], segno + whole[1] + to_coda, whole[2] + dal_segno, coda + whole[3])
+    assert bars(read(score, "musicxml")) == "CDEDF"
+
+
+def test_a_metronome_mark_is_the_tempo():
+    mark = "<metronome><beat-unit>quarter</beat-unit><per-minute>90</per-minute></metronome>"
+    score = bare(f"<direction><direction-type>{mark}</direction-type></direction>" + C_TO_F)
+    assert tempo(read(score, "musicxml")) == 90
+
+
+def test_a_score_of_measures_that_hold_parts_is_the_same_score():
+    partwise = bare(C_TO_F, C_TO_F)
+    head, _, tail = partwise.decode().partition('<part id="P">')
+    timewise = head + tail.replace("</part></score", "</score").replace("</measure>", "</part></measure>")
+    timewise = timewise.replace('<measure number="1">', '<measure number="1"><part id="P">')
+    timewise = timewise.replace('<measure number="2">', '<measure number="2"><part id="P">')
+    timewise = timewise.replace("score-partwise", "score-timewise").encode()
+    assert rows(read(timewise, "musicxml")) == rows(read(partwise, "musicxml")) != []
+
+
+def test_divisions_of_zero_are_refused():
+    with pytest.raises(NotationError, match="<divisions> is '0', not a number above 0"):
+        read(bare(C_TO_F).replace(b"<divisions>12", b"<divisions>0"), "musicxml")
+
+
 def test_kern_is_played_with_its_instruments():
     piece = read(KERN.encode(), "kern")
     viola = [(0, 18, 60, 41), (18, 6, 62, 41), (24, 24, 64, 41), (48, 24, 65, 41), (72, 24, 67, 41)]
@@ -116,6 +231,31 @@ def test_abc_is_played_and_a_book_has_a_piece_for_each_tune():
         assert [row[:3] for row in rows(piece)] == expected
         assert tempo(piece) == 60
     assert split_tunes(tunes[0]) == [tunes[0]]
+
+
+@pytest.mark.parametrize(
+    ("music", "expected"),
+    [
+        ("D2|G6|A6|", [(0, 1, 4), (1, 3, 4)]),
+        # The last bar of the repeated part lacks the pickup's quarter, which the repeat takes along.
+        ("D2|:G2A2-A2|c4:|G6|", [(0, 1, 4), (1, 3, 4), (4, 2, 4), (6, 3, 4), (9, 2, 4), (11, 3, 4)]),
+        ("|:D2|G6|A4:|", [(0, 1, 4), (1, 3, 4)]),
+        # A second part with a pickup of its own, behind a whole bar.
+        ("G6|A6||D2|B6|c6|", [(0, 3, 4), (6, 1, 4), (7, 3, 4)]),
+        ("|:D2|G6|1A4:|2B6|]", [(0, 1, 4), (1, 3, 4)]),
+        ('D2|"G|m"G6|[M:2/4]!trill!A4|B4|{|}c4|', [(0, 1, 4), (1, 3, 4), (4, 2, 4)]),
+        ("D2 G6 A6", [(0, 3, 4)]),
+    ],
+)
+def test_bar_lines_of_abc_are_where_the_tune_has_them(music, expected):
+    tune = f"X:1\nT:A | B\nM:3/4\nL:1/8\nK:G\n%a|b\n{music}\nw: one | two\n"
+    assert meters(read(tune.encode(), "abc")) == expected
+
+
+def test_a_bar_line_of_abc_that_is_not_drawn_is_one():
+    tune = b"X:1\nM:2/4\nL:1/8\nK:C\nC2|D4[|]E4 H[|]:|\n"
+    bars = [(0, 24, 60), (24, 48, 62), (72, 48, 64)]
+    assert [row[:3] for row in rows(read(tune, "abc"))] == [*bars, *((120 + at, *rest) for at, *rest in bars)]
 
 
 def test_voices_of_abc_sound_together_on_their_instruments():
@@ -141,6 +281,7 @@ def test_what_is_no_notation_is_refused(data, kind, complaint):
 
 def test_without_verovio_only_abc_is_read_and_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "verovio", None)
+    notation._toolkit.cache_clear()
     monkeypatch.setattr(notation.importlib.util, "find_spec", lambda name: None)
     assert notation.readable_suffixes() == (".abc",)
     with pytest.raises(NotationError, match=r"no_reader: needs verovio: pip install 'ostinato\[notation\]'"):

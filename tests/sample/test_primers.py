@@ -4,7 +4,7 @@ import pytest
 from ostinato.configs.schema import SampleConfig
 from ostinato.music import midi
 from ostinato.music.score_rows import TEMPO
-from ostinato.sample.primers import load_primers
+from ostinato.sample.primers import load_primers, read_piece
 from tests.midi_files import tune, write_tunes
 from tests.sample.tiny_models import SCORE
 
@@ -59,3 +59,16 @@ def test_primers_come_from_a_folder_in_order(tmp_path):
     np.testing.assert_array_equal(primers[1].steps, SCORE.encode(tune(1))[: len(primers[1].steps)])
     with pytest.raises(ValueError, match="neither a MIDI file"):
         load_primers(str(tmp_path / "nothing"), SCORE, SampleConfig())
+
+
+def test_scores_are_primers_alone_and_in_a_folder_of_midi_files(tmp_path):
+    pytest.importorskip("verovio", reason="the extra notation is not installed")
+    notes = "".join(f"4{note}\n" for note in "cdefgab" * 3)
+    (tmp_path / "b.krn").write_text(f"**kern\n*M4/4\n{notes}*-\n")
+    (tmp_path / "c.ABC").write_text("X:1\nM:3/4\nL:1/4\nK:C\nC|DEF|GAB|cde|\n")
+    write_tunes(tmp_path / "a", 1)
+    assert read_piece(tmp_path / "b.krn").num_notes == 21
+    assert read_piece(tmp_path / "c.ABC").meters.numerator.tolist() == [1, 3]  # it begins with a pickup
+    primers = load_primers(str(tmp_path), SCORE, SampleConfig(primer_notes=4, num_pieces=3))
+    pitches = [SCORE.decode(primer.steps).notes.pitch.tolist() for primer in primers]
+    assert pitches[1:] == [[60, 62, 64, 65], [60, 62, 64, 65]]

@@ -1,5 +1,6 @@
 """The studio's server without a browser: its pieces are those of `ostinato sample`, and mistakes are one line."""
 
+import functools
 import io
 import json
 import shutil
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ostinato.beam_pipelines.isolation import Limits
 from ostinato.launch.cli import main
 from ostinato.music import midi
+from ostinato.studio import scores
 from tests.studio.studios import make_run, open_studio, tune_bytes, upload, write, written
 
 OPTIONS = {"num_notes": 24, "temperature": 1.1, "key": "D minor", "tempo": 90, "meter": "3/4", "seed": 5}
@@ -148,6 +151,64 @@ def test_a_file_that_is_no_music_is_refused_in_one_line(client, data, message):
     answer = upload(client, data, "song.mid")
     assert answer.status_code == 422
     assert message in answer.json()["message"]
+
+
+NOTES = "cdefgabc" * 4
+ABC = f"X:1\nM:4/4\nL:1/4\nK:C\n{NOTES}|\n".encode()
+KERN = "\n".join(["**kern", "*M4/4", *(f"4{note}" for note in NOTES), "*-", ""]).encode()
+MUSICXML = (
+    '<score-partwise><part-list><score-part id="P"><part-name>p</part-name></score-part></part-list><part id="P">'
+    "<measure><attributes><divisions>1</divisions></attributes>"
+    + "".join(
+        f"<note><pitch><step>{note.upper()}</step><octave>4</octave></pitch><duration>1</duration></note>"
+        for note in NOTES
+    )
+    + "</measure></part></score-partwise>"
+).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("tune.ABC", ABC), ("song.krn", KERN), ("song.musicxml", MUSICXML), ("song.xml", MUSICXML)]
+)
+def test_a_piece_goes_on_from_a_score(client, name, data):
+    if not name.endswith("ABC"):
+        pytest.importorskip("verovio", reason="the extra notation is not installed")
+    taken = upload(client, data, name).raise_for_status().json()
+    assert (taken["name"], taken["notes"]) == (f"{name}.mid", len(NOTES))
+    primer = {"name": taken["name"], "sha256": taken["sha256"]}
+    piece = written(client, {"num_notes": 8, "primer_bars": 2}, primer)
+    assert piece["primer"]["sha256"] == taken["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("song.abc", "song.abc cannot be read: has no tune: no line begins with K:"),
+        ("song.mxl", "song.mxl cannot be read: not well-formed XML: syntax error"),
+    ],
+)
+def test_a_file_that_is_no_score_is_refused_in_one_line(client, name, message):
+    pytest.importorskip("verovio", reason="the extra notation is not installed")
+    answer = upload(client, b"no music", name)
+    assert (answer.status_code, answer.json()["message"].partition(": line")[0]) == (422, message)
+
+
+def test_a_score_that_needs_an_extra_names_it(client, monkeypatch, tmp_path):
+    (tmp_path / "verovio.py").write_text("raise ModuleNotFoundError")
+    monkeypatch.syspath_prepend(tmp_path)  # child processes get it too
+    monkeypatch.setattr(scores, "Limits", functools.partial(Limits, wall_s=61))  # so that there is no child yet
+    answer = upload(client, KERN, "song.krn")
+    message = "song.krn cannot be read: needs verovio: pip install 'ostinato[notation]'"
+    assert (answer.status_code, answer.json()["message"]) == (422, message)
+
+
+@pytest.mark.slow
+def test_a_score_that_takes_too_much_of_the_machine_ends_the_child_and_not_the_server(client, monkeypatch):
+    pytest.importorskip("verovio", reason="the extra notation is not installed")
+    monkeypatch.setattr(scores, "Limits", functools.partial(Limits, memory_mb=100))
+    answer = upload(client, MUSICXML.replace(b"</measure>", b"</measure>" + b"<measure/>" * 50_000), "song.xml")
+    assert (answer.status_code, "song.xml cannot be read: killed by SIG" in answer.json()["message"]) == (422, True)
+    assert upload(client, MUSICXML, "song.xml").status_code == 201
 
 
 def test_bars_that_a_file_does_not_have_are_refused_without_the_servers_paths(client, workdir):

@@ -404,10 +404,10 @@ def test_an_archive_may_hold_zips_books_and_compressed_files(tmp_path, ending, p
 def test_endings_that_are_not_read_are_counted_in_folders_and_archives(tmp_path):
     write_files(tmp_path)
     (tmp_path / "album 0/a.mid.gz").write_bytes(gzip.compress(b"MThd"))
-    for name in ("cover.jpg", "README", "x.7z", ".DS_Store"):
+    for name in ("cover.jpg", "README", "x.rar", ".DS_Store"):
         (tmp_path / name).write_bytes(b"")
     make_archive(tmp_path / "x.zip", [("a.mid", b"MThd"), ("b.JPG", b""), ("folder/", b"")])
     not_read = Counter()
     units = find_units([str(tmp_path)], not_read=not_read)
-    assert not_read == {".jpg": 2, "(none)": 1, ".7z": 1, ".ds_store": 1}
+    assert not_read == {".jpg": 2, "(none)": 1, ".rar": 1, ".ds_store": 1}
     assert sum(unit.num_inputs for unit in units) == len(SONGS) + 2
