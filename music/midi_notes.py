@@ -79,38 +79,43 @@ def find_notes(scan: Scan, ticks_per_quarter: int, *, pedal: bool) -> Sounding:
         pedal: whether notes last as long as the pedals hold them.
     """
     events, short = scan.channels, max(ticks_per_quarter // SHORT_PARTS, 1)
-    channel, kind = events.status & np.uint8(15), events.status & np.uint8(0xF0)
-    place = channel + 16 * scan.ports[events.track] if scan.ports.any() else channel.astype(np.int64)
-    part = events.track * 16 + channel
-    on, off = _pair(events, part, kind)
-    unreleased = off < 0
-    if unreleased.any():
-        off = _pair_across_tracks(events, place, kind, on, off)
+    kind = events.status & np.uint8(0xF0)
+    on, off = _pair(events, kind)
+    onset, pitch, track = events.tick[on], events.first[on].astype(np.int64), events.track[on]
+    channel = (events.status[on] & np.uint8(15)).astype(np.int64)
+    place = _places(events, scan.ports, on)
+    is_drum = channel == DRUM_CHANNEL
+    end, num_unreleased = events.tick[off], 0
+    if off.min(initial=0) < 0:
+        off = _pair_across_tracks(events, scan.ports, kind, on, off)
         unreleased = off < 0
-
-    onset, pitch, place_on = events.tick[on], events.first[on].astype(np.int64), place[on]
-    is_drum = channel[on] == DRUM_CHANNEL
-    end = events.tick[off]
-    if unreleased.any():
-        one_shot = np.where(is_drum, onset + short, scan.end_ticks[events.track[on]])
-        end = np.where(unreleased, np.minimum(one_shot, _next_onset(place_on, pitch, onset)), end)
-    at = ((kind == CONTROL) & IS_HEEDED[events.first]).nonzero()[0]
-    controls = Controls(events.tick[at], events.first[at], events.second[at], place[at])
-    held = hold(controls, Keys(place_on, pitch, onset, end, is_drum), short, pedal=pedal)
-    program = _programs(scan.programs, scan.ports, (on, onset, place_on, events.track[on]))
+        num_unreleased = int(np.count_nonzero(unreleased))
+        one_shot = np.where(is_drum, onset + short, scan.end_ticks[track])
+        end = np.where(unreleased, np.minimum(one_shot, _next_onset(place, pitch, onset)), events.tick[off])
+    at = (kind == CONTROL).nonzero()[0]
+    at = at[IS_HEEDED[events.first[at]]]
+    controls = Controls(events.tick[at], events.first[at], events.second[at], _places(events, scan.ports, at))
+    held = hold(controls, Keys(place, pitch, onset, end, is_drum), short, pedal=pedal)
+    program = _programs(scan.programs, scan.ports, (on, onset, place, track))
     program[is_drum] = DRUMS
-    bend = (kind == BEND) & ((events.second != _BEND_CENTRE) | (events.first != 0))
+    bend = (kind == BEND).nonzero()[0]
     return Sounding(
         notes=Notes(onset, held.end - onset, pitch, events.second[on].astype(np.int64), program),
-        voice=part[on] * (DRUMS + 1) + program,
+        voice=(track * 16 + channel) * (DRUMS + 1) + program,
         account=NoteAccount(
             read=len(on),
-            unreleased=int(unreleased.sum()),
+            unreleased=num_unreleased,
             no_length=held.no_length,
             prolonged=held.prolonged,
-            bends=int(bend.sum()),
+            bends=int(np.count_nonzero((events.second[bend] != _BEND_CENTRE) | (events.first[bend] != 0))),
         ),
     )
+
+
+def _places(events: Channels, ports: Int[np.ndarray, " t"], at: Int[np.ndarray, " k"]) -> Int[np.ndarray, " k"]:
+    """Returns the channels of some events, each port's apart."""
+    channel = (events.status[at] & np.uint8(15)).astype(np.int64)
+    return channel + 16 * ports[events.track[at]] if ports.any() else channel
 
 
 def hold(controls: Controls, keys: Keys, short: int, *, pedal: bool) -> Held:
@@ -128,14 +133,17 @@ def hold(controls: Controls, keys: Keys, short: int, *, pedal: bool) -> Held:
         silence = _next_in(controls.place[silences], controls.tick[silences], keys.place, keys.onset)
         end = np.minimum(end, silence)
     no_length = end <= keys.onset
-    if no_length.any():
+    num_no_length = int(np.count_nonzero(no_length))
+    if num_no_length:
         limit = np.minimum(keys.onset + short, _next_onset(keys.place, keys.pitch, keys.onset))
         end = np.where(no_length, limit, end)
-    held = np.where(keys.is_drum, end, _held(controls, keys._replace(end=end))) if len(controls.tick) else end
-    return Held(held if pedal else end, int(no_length.sum()), int((held > end).sum()))
+    if not len(controls.tick):
+        return Held(end, num_no_length, 0)
+    held = np.where(keys.is_drum, end, _held(controls, keys._replace(end=end)))
+    return Held(held if pedal else end, num_no_length, int(np.count_nonzero(held > end)))
 
 
-def _pair(events: Channels, part: np.ndarray, kind: np.ndarray) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+def _pair(events: Channels, kind: np.ndarray) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
     """Returns the numbers of the events that begin notes, in file order, and of those that end them; -1 for none.
 
     Of notes of the same pitch, track and channel the first opened is the first closed.
@@ -145,15 +153,16 @@ def _pair(events: Channels, part: np.ndarray, kind: np.ndarray) -> tuple[Int[np.
     on = at[opens]
     if not len(on):
         return on, on
-    key = part[at] * 128 + events.first[at]
+    # The status without its kind is the channel; both together fit into 16 bits in most files.
+    key = events.track[at] << 11 | (events.status[at] & np.int64(15)) << 7 | events.first[at]
     order = _stable_order(key)
     at, key, opens = at[order], key[order], opens[order]
+    off_of = np.full(len(kind), -1)
+    if _alternate(key, opens):
+        off_of[at[0::2]] = at[1::2]
+        return on, off_of[on]
     num_open = np.where(opens, 1, -1).cumsum()
     last = np.append(key[1:] != key[:-1], True).nonzero()[0]  # of each pitch
-    off_of = np.full(len(kind), -1)
-    if num_open.min() >= 0 and not num_open[last].any():  # every note is closed, and nothing else
-        off_of[at[opens]] = at[~opens]
-        return on, off_of[on]
     first = np.append(0, last[:-1] + 1)
     before = np.append(0, num_open[last[:-1]])
     simple = (np.minimum.reduceat(num_open, first) >= before) & (num_open[last] == before)
@@ -163,6 +172,11 @@ def _pair(events: Channels, part: np.ndarray, kind: np.ndarray) -> tuple[Int[np.
         numbers, ends = _pair_one_pitch(at[begin:end].tolist(), opens[begin:end].tolist())
         off_of[numbers] = ends
     return on, off_of[on]
+
+
+def _alternate(key: Int[np.ndarray, " e"], opens: Bool[np.ndarray, " e"]) -> bool:
+    """Returns whether each note is closed before the next of its pitch begins."""
+    return bool(opens[0::2].all() and not opens[1::2].any() and len(key) % 2 == 0 and (key[0::2] == key[1::2]).all())
 
 
 def _pair_one_pitch(at: list[int], opens: list[bool]) -> tuple[list[int], list[int]]:
@@ -185,7 +199,7 @@ def _pair_one_pitch(at: list[int], opens: list[bool]) -> tuple[list[int], list[i
 
 
 def _pair_across_tracks(
-    events: Channels, place: np.ndarray, kind: np.ndarray, on: np.ndarray, off: np.ndarray
+    events: Channels, ports: np.ndarray, kind: np.ndarray, on: np.ndarray, off: np.ndarray
 ) -> Int[np.ndarray, " n"]:
     """Returns `off` with the note-offs of other tracks of the channel for notes that have none, where there are any."""
     opened = (off < 0).nonzero()[0]
@@ -193,7 +207,7 @@ def _pair_across_tracks(
     is_spare[off[off >= 0]] = False
     spare = is_spare.nonzero()[0]
     at, note = np.r_[on[opened], spare], np.r_[opened, np.full(len(spare), -1)]
-    key = place[at] * 128 + events.first[at]
+    key = _places(events, ports, at) << 7 | events.first[at]
     order = np.lexsort((events.tick[at], key))
     off, waiting = off.copy(), dict[int, list[int]]()
     for number, pitch, opens in zip(at[order].tolist(), key[order].tolist(), note[order].tolist(), strict=True):
@@ -206,17 +220,23 @@ def _pair_across_tracks(
 
 def _next_onset(place: np.ndarray, pitch: np.ndarray, onset: np.ndarray) -> Int[np.ndarray, " n"]:
     """Returns when each note's pitch begins again on its channel; very late where it does not."""
-    key = place * 128 + pitch
-    order = onset.argsort(kind="stable")
-    order = order[_stable_order(key[order])]
+    key = place << 7 | pitch
+    if (onset[1:] < onset[:-1]).any():
+        order = onset.argsort(kind="stable")
+        order = order[_stable_order(key[order])]
+    else:
+        order = _stable_order(key)
     key, onset = key[order], onset[order]
-    begins = np.ones(len(key), bool)  # the first of those that begin together
-    begins[1:] = (key[1:] != key[:-1]) | (onset[1:] != onset[:-1])
-    first = begins.nonzero()[0]
-    following = np.full(len(first), _FOREVER)
-    following[:-1] = np.where(key[first[1:]] == key[first[:-1]], onset[first[1:]], _FOREVER)
+    following = np.full(len(key), _FOREVER)
+    same = key[1:] == key[:-1]
+    np.copyto(following[:-1], onset[1:], where=same)
+    together = same & (onset[1:] == onset[:-1])
+    if together.any():
+        # Of those that begin together all wait for what follows the last.
+        last = np.append(~together, True).nonzero()[0]
+        following = following[last].repeat(np.diff(last, prepend=-1))
     found = np.empty(len(key), np.int64)
-    found[order] = following[begins.cumsum() - 1]
+    found[order] = following
     return found
 
 
@@ -247,22 +267,23 @@ def _held(controls: Controls, keys: Keys) -> Int[np.ndarray, " n"]:
         is_down = (controls.number[at] == pedal) & (controls.value[at] >= _DOWN)
         if not is_down.any():
             continue
-        order = np.lexsort((controls.tick[at], controls.place[at]))  # stable: of one tick the last in the file holds
+        # Stable: of one tick the last in the file holds.
+        order = (controls.place[at] << 32 | controls.tick[at]).argsort(kind="stable")
         where, tick, is_down = controls.place[at[order]], controls.tick[at[order]], is_down[order]
         changes = np.ones(len(tick), bool)
         changes[1:] = (is_down[1:] != is_down[:-1]) | (where[1:] != where[:-1])
         where, tick, is_down = where[changes], tick[changes], is_down[changes]
         down = is_down.nonzero()[0]
-        same_channel = np.append(where[1:] == where[:-1], False)[down]
-        up = np.where(same_channel, np.append(tick, last_tick)[down + 1], last_tick)
-        down_key = where[down] << 32 | tick[down]
+        until = np.append(tick[1:], last_tick)
+        until[:-1][where[1:] != where[:-1]] = last_tick
+        where, down_tick, up_tick = where[down], tick[down], until[down]
         # A note that ends while the sustain pedal is down is held; so is one that sounds when the sostenuto goes down.
         side = "right" if pedal == SUSTAIN else "left"
-        found = np.searchsorted(down_key, place_on << 32 | end, side=side) - 1
-        is_held = (found >= 0) & (where[down][found] == place_on)
+        found = (where << 32 | down_tick).searchsorted(place_on << 32 | end, side=side) - 1
+        is_held = (found >= 0) & (where[found] == place_on)
         if pedal == SOSTENUTO:
-            is_held &= tick[down][found] >= onset
-        held = np.maximum(held, np.where(is_held, up[found], 0))
+            is_held &= down_tick[found] >= onset
+        held = np.where(is_held, np.maximum(held, up_tick[found]), held)
     if not (held > end).any():
         return end
     limit = _next_onset(place_on, pitch, onset)

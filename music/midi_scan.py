@@ -86,7 +86,7 @@ def scan(data: bytes, tracks: Sequence[Track]) -> Scan:
         except Damage:
             damaged.append(number)
             walk.end_track(number)
-    return _decode(data, walk, damaged, len(tracks))
+    return _decode(walk, damaged, len(tracks))
 
 
 class _Walk:
@@ -94,30 +94,36 @@ class _Walk:
 
     def __init__(self, data: bytes) -> None:
         values = np.frombuffer(data, np.uint8)
-        low = values < 128
+        is_low = values < 128
         # A status byte follows the last byte of a time, which is below 128.
-        special = (values >= PROGRAM_CHANGE) & (values & 0xF0 != BEND)
-        special[1:] &= low[:-1]
-        self._data = data
-        self._special = memoryview(special.nonzero()[0])
-        self._num_low = memoryview(low.cumsum(dtype=np.int32))  # pyright: ignore[reportArgumentType]
-        """Bytes below 128 up to each byte."""
-        self.runs: list[tuple[int, int]] = []
-        self.run_columns: list[tuple[int, int, int]] = []
-        """(track, ticks of other events before it in the track, number of events) of each run."""
-        self.num_events = 0
-        self.events: list[tuple[int, ...]] = []
-        """(kind, events before, ticks of other events before it in the track, track, value, value)."""
+        is_special = (values >= PROGRAM_CHANGE) & (values & 0xF0 != BEND)
+        is_special[1:] &= is_low[:-1]
+        special = is_special.nonzero()[0]
+        self.data = data
+        self.values = values
+        self.low = is_low.nonzero()[0]
+        """Where the bytes below 128 are."""
+        self._special = special.tolist()
+        self._low_before_special = self.low.searchsorted(special).tolist()
+        """How many bytes below 128 stand before each."""
+        self.runs: list[tuple[int, int, int, int]] = []
+        """(track, ticks of other events before it in the track, first byte, number among `low`) of each run."""
+        self.num_events: list[int] = []
+        """Of each run."""
+        self.events: list[int] = []
+        """Six numbers for each: kind, runs before, ticks of other events before it in the track, track, two values."""
         self.has_early_end = False
 
     def end_track(self, number: int, ticks: int = 0) -> None:
-        self.events.append((END_OF_TRACK, self.num_events, ticks, number, 0, 0))
+        self._other(END_OF_TRACK, ticks, number, 0, 0)
 
     def track(self, track: Track, number: int) -> None:
         """Notes what a track holds, or raises Damage."""
-        data, special, num_low = self._data, self._special, self._num_low
+        data, special, low = self.data, self._special, memoryview(self.low)
         position, end = track.start, track.end
         i, ticks, running = bisect_left(special, position), 0, 0
+        last = bisect_left(special, end, i)
+        seen, counted = position, bisect_left(low, position)  # a position, and how many bytes below 128 are before it
         while position < end:
             if running >= PROGRAM_CHANGE:
                 delta, data_at = read_number(data, position)
@@ -125,24 +131,23 @@ class _Walk:
                     ticks, position = ticks + delta, data_at + 1
                     self._change(running, ticks, number, data[data_at])
                     continue
-            status_at, counted = end, num_low[position - 1]
-            while i < len(special) and special[i] < end:
-                # The first byte of a three has come: this byte is a status, and none with two data bytes.
-                if special[i] >= position and (num_low[special[i] - 1] - counted) % 3 == 1:
-                    status_at = special[i]
-                    break
+            counted = bisect_left(low, position, counted, min(counted + position - seen, len(low)))
+            seen = position
+            # Where the first byte of a three has come, this byte is a status, and none with two data bytes.
+            while i < last and (special[i] < position or (self._low_before_special[i] - counted) % 3 != 1):
                 i += 1
-            num_events, rest = divmod(num_low[status_at - 1] - counted, 3)
-            if status_at == end:
+            if i == last:
+                num_events, rest = divmod(bisect_left(low, end, counted) - counted, 3)
                 if rest or data[end - 1] > 127 or track.is_cut:
                     raise Damage
-                self._run(position, end, num_events, ticks, number)
+                self._run(position, counted, num_events, ticks, number)
                 break
+            status_at = special[i]
             wait_at = status_at - 1
             while wait_at > position and data[wait_at - 1] > 127:
                 wait_at -= 1
             if wait_at > position:
-                self._run(position, wait_at, num_events, ticks, number)
+                self._run(position, counted, (self._low_before_special[i] - counted) // 3, ticks, number)
                 running = 0
             ticks += data[wait_at] if data[wait_at] < 128 else read_number(data, wait_at)[0]
             status, position = data[status_at], status_at + 1
@@ -153,18 +158,23 @@ class _Walk:
                 self._change(status, ticks, number, data[position])
                 position += 1
             elif status == 0xFF:
-                if data[position:end] in (b"", END_MARK[1:2]):
+                if position == end or (position == end - 1 and data[position] == END_OF_TRACK):
                     self.has_early_end = True
                     break
                 kind, (size, content) = data[position], _number_within(data, position + 1, end)
                 position = content + size
                 if position > end:
                     raise Damage
-                if kind == END_OF_TRACK:
+                if kind == TEMPO and size == 3:
+                    self._other(TEMPO, ticks, number, int.from_bytes(data[content:position], "big"), 0)
+                elif kind == METER and size == 4:
+                    self._other(METER, ticks, number, data[content], 1 << min(data[content + 1], 31))
+                elif kind == PORT and size == 1:
+                    self._other(PORT, ticks, number, data[content], 0)
+                elif kind == END_OF_TRACK:
                     if position == end or data[end - 3 : end] != END_MARK:
                         break
                     self.has_early_end = True
-                self._meta(kind, data[content:position], ticks, number)
             elif status in (0xF0, 0xF7):
                 size, position = _number_within(data, position, end)
                 position += size
@@ -179,70 +189,70 @@ class _Walk:
                 raise Damage
         self.end_track(number, ticks)
 
-    def _run(self, begin: int, end: int, num_events: int, ticks: int, number: int) -> None:
-        self.runs.append((begin, end))
-        self.run_columns.append((number, ticks, num_events))
-        self.num_events += num_events
+    def _run(self, begin: int, counted: int, num_events: int, ticks: int, number: int) -> None:
+        self.runs.append((number, ticks, begin, counted))
+        self.num_events.append(num_events)
 
     def _change(self, status: int, ticks: int, number: int, value: int) -> None:
         if status & 0xF0 == PROGRAM_CHANGE:
-            self.events.append((PROGRAM_CHANGE, self.num_events, ticks, number, status & 15, value))
+            self._other(PROGRAM_CHANGE, ticks, number, status & 15, value)
 
-    def _meta(self, kind: int, content: bytes, ticks: int, number: int) -> None:
-        if kind == TEMPO and len(content) == 3:
-            values = int.from_bytes(content, "big"), 0
-        elif kind == METER and len(content) == 4:
-            values = content[0], 1 << min(content[1], 31)
-        elif kind == PORT and len(content) == 1:
-            values = content[0], 0
-        else:
-            return
-        self.events.append((kind, self.num_events, ticks, number, *values))
+    def _other(self, kind: int, ticks: int, number: int, value: int, other: int) -> None:
+        self.events += (kind, len(self.runs), ticks, number, value, other)
 
 
 def _number_within(data: bytes, position: int, end: int) -> tuple[int, int]:
     """Returns a variable-length number and the position behind it, or raises Damage where the track cuts it."""
     if position >= end:
         raise Damage
+    if data[position] < 128:
+        return data[position], position + 1
     value, size = read_number(data[position : min(position + 4, end)] + bytes(4), 0)
     if position + size > end:
         raise Damage
     return value, position + size
 
 
-def _decode(data: bytes, walk: _Walk, damaged: list[int], num_tracks: int) -> Scan:
+def _decode(walk: _Walk, damaged: list[int], num_tracks: int) -> Scan:
     """Returns the events of the runs as columns, and the others with their ticks."""
-    run_track, run_ticks, run_events = np.array(walk.run_columns, np.int64).reshape(-1, 3).T
-    values = np.frombuffer(b"".join([data[begin:end] for begin, end in walk.runs]), np.uint8)
-    low = (values < 128).nonzero()[0]
+    run_track, run_ticks, run_begin, run_low = np.array(walk.runs, np.int64).reshape(-1, 4).T
+    bounds = np.zeros(len(walk.runs) + 1, np.int64)  # events before each run
+    run_events = np.array(walk.num_events, np.int64)
+    run_events.cumsum(out=bounds[1:])
+    part_bounds = zip(run_low.tolist(), (run_low + 3 * run_events).tolist(), strict=True)
+    parts = [walk.low[begin:end] for begin, end in part_bounds] or [walk.low[:0]]
+    low = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    data_bytes = walk.values[low]
+
     wait_at, first_at, second_at = low[0::3], low[1::3], low[2::3]
-    data_bytes = values[low]
-    wait_size = wait_at + 1  # bytes of the time
-    wait_size[1:] -= second_at[:-1] + 1
+    wait_size = np.empty(len(wait_at), np.int64)  # bytes of the time
+    wait_size[1:] = wait_at[1:] - second_at[:-1]
+    wait_size[bounds[:-1]] = wait_at[bounds[:-1]] - run_begin + 1
     status_size = first_at - wait_at
-    status_size -= 1
     track = run_track.repeat(run_events)
     begins = np.ones(len(run_track), bool)  # the first run of each track
     begins[1:] = run_track[1:] != run_track[:-1]
-    first_event = (run_events.cumsum() - run_events)[begins]
-    status = values[first_at - 1]
-    wrong = (second_at - first_at != 1) | (wait_size > 4) | (status_size > 1)
-    if not status_size.all():
+    first_event = bounds[:-1][begins]
+    wrong = (wait_size > 4) | (status_size > 2) | (second_at - first_at > 1)
+    named = (status_size > 1).nonzero()[0]
+    status = walk.values[first_at[named] - 1]
+    if len(named) < len(track):
         # Running status: an event without one has the last that its track named.
-        named = status_size > 0
-        wrong[first_event] |= ~named[first_event]
-        status = status[np.maximum.accumulate(np.where(named, np.arange(len(named)), 0))]
+        wrong[first_event] |= status_size[first_event] == 1
+        lasts = np.append(named[1:], len(track))
+        lasts[1:] -= named[1:]
+        status = status.repeat(lasts)
     if wrong.any():
         damaged = sorted({*damaged, *track[wrong].tolist()})
 
-    elapsed = np.zeros(len(wait_at) + 1, np.int64)
+    elapsed = np.zeros(len(track) + 1, np.int64)
     wait = elapsed[1:]
     wait[:] = data_bytes[0::3]
     longer = (wait_size > 1).nonzero()[0]
-    for size in (1, 2, 3):
+    for place in (1, 2, 3):
         if len(longer):
-            wait[longer] += (values[wait_at[longer] - size] & np.int64(127)) << 7 * size
-            longer = longer[wait_size[longer] > size + 1]
+            wait[longer] += (walk.values[wait_at[longer] - place] & np.int64(127)) << 7 * place
+            longer = longer[wait_size[longer] > place + 1]
     wait.cumsum(out=wait)
     start = np.zeros(num_tracks, np.int64)  # what has elapsed before each track
     start[run_track[begins]] = elapsed[first_event]
@@ -250,6 +260,7 @@ def _decode(data: bytes, walk: _Walk, damaged: list[int], num_tracks: int) -> Sc
     channels = Channels(tick, track, status, data_bytes[1::3], data_bytes[2::3])
 
     kind, before, ticks, number, value, other = np.array(walk.events, np.int64).reshape(-1, 6).T
+    before = bounds[before]
     has_runs = np.zeros(num_tracks, bool)
     has_runs[run_track] = True
     ticks = ticks + (elapsed[before] - start[number]) * has_runs[number]
