@@ -24,6 +24,7 @@ from typing import Any, Literal, get_args
 from xml.etree import ElementTree
 
 import numpy as np
+import symusic  # noqa: F401  # sets SYMUSIC_ABC2MIDI
 
 from ostinato.configs.errors import UserError
 from ostinato.music import midi
@@ -149,7 +150,7 @@ def _read_abc(data: bytes) -> Reading:
     with _writing_files(), tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
         output, messages = Path(folder, "tune.mid"), Path(folder, "messages")
         with messages.open("wb") as file:
-            # Importing symusic sets the variable. "stdin" is what abc2midi calls it; -NGUI leaves chord symbols out.
+            # "stdin" is what abc2midi calls it; -NGUI leaves chord symbols out.
             command = [os.environ["SYMUSIC_ABC2MIDI"], "stdin", "-o", str(output), "-NGUI"]
             try:
                 ended = subprocess.run(command, input=data, stdout=file, stderr=file, timeout=ABC2MIDI_S, check=False)

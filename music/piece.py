@@ -118,13 +118,13 @@ def make_piece(
         meters: (tick, numerator, denominator) likewise.
         ticks_per_quarter: resolution of all ticks.
     """
-    notes = Notes(*(_integers(column) for column in (onset, duration, pitch, velocity, program)))
-    return Piece(
-        notes=_sorted_notes(notes),
-        tempos=Tempos(*_changes(*map(_integers, tempos))),
-        meters=Meters(*_changes(*map(_integers, meters))),
-        ticks_per_quarter=int(ticks_per_quarter),
-    )
+    notes = Notes(*map(_integers, (onset, duration, pitch, velocity, program)))
+    return in_order(notes, Tempos(*map(_integers, tempos)), Meters(*map(_integers, meters)), int(ticks_per_quarter))
+
+
+def in_order(notes: Notes, tempos: Tempos, meters: Meters, ticks_per_quarter: int) -> Piece:
+    """Returns what `make_piece` returns. All columns are of int64; the piece takes over those that are in order."""
+    return Piece(_sorted_notes(notes), Tempos(*_changes(*tempos)), Meters(*_changes(*meters)), ticks_per_quarter)
 
 
 def _sorted_notes(notes: Notes) -> Notes:
@@ -194,7 +194,8 @@ def resolve_overlaps(piece: Piece) -> Resolved:
     gap = _gaps(key, notes.onset[order])
     if (notes.duration[order[:-1]] <= gap).all():
         return Resolved(piece, 0, 0)
-    stays = np.append(gap > 0, True)
+    stays = np.ones(len(order), bool)
+    np.greater(gap, 0, out=stays[:-1])
     order, key, gap = order[stays], key[stays], gap[stays[:-1]]
     if _are_doubled(gap, notes.duration[order[:-1]], piece.ticks_per_quarter).any():
         notes = notes._replace(duration=notes.duration.copy(), velocity=notes.velocity.copy())

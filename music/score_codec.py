@@ -26,9 +26,11 @@ from ostinato.music.codec import Codec, Encoding, Field, Specials
 from ostinato.music.piece import (
     DEFAULT_TEMPO_US,
     Meters,
+    Notes,
     Piece,
     Resolved,
     Tempos,
+    in_order,
     make_piece,
     quantize_ticks,
     resolve_overlaps,
@@ -124,15 +126,12 @@ class ScoreCodec(Codec):
         sayable = (numerator >= 1) & (numerator <= MAX_NUMERATOR)
         sayable &= (denominator >= 1) & (denominator < 1 << NUM_DENOMINATORS) & (denominator & (denominator - 1) == 0)
 
-        on_grid = make_piece(
-            onset=onset,
-            duration=_NEAREST[np.minimum(length, LONGEST_REST)],
-            pitch=notes.pitch,
-            velocity=np.minimum(np.maximum(notes.velocity, 1), 127) & -VELOCITY_BIN | VELOCITY_BIN // 2,
-            program=notes.program,
-            tempos=_from_start(tempo_tick, (tempo_us, DEFAULT_TEMPO_US)),
-            meters=_from_start(meter_tick[sayable], (numerator[sayable], 4), (denominator[sayable], 4)),
-            ticks_per_quarter=GRID,
+        velocity = np.minimum(np.maximum(notes.velocity, 1), 127) & -VELOCITY_BIN | VELOCITY_BIN // 2
+        on_grid = in_order(
+            Notes(onset, _NEAREST[np.minimum(length, LONGEST_REST)], notes.pitch, velocity, notes.program),
+            Tempos(*_from_start(tempo_tick, (tempo_us, DEFAULT_TEMPO_US))),
+            Meters(*_from_start(meter_tick[sayable], (numerator[sayable], 4), (denominator[sayable], 4))),
+            GRID,
         )
         resolved = resolve_overlaps(on_grid)
         notes, tempos, meters = resolved.piece.notes, resolved.piece.tempos, resolved.piece.meters
@@ -157,7 +156,7 @@ class ScoreCodec(Codec):
         notes, tempos, meters = piece.notes, piece.tempos, piece.meters
         num_meters, num_others = len(meters.tick), len(meters.tick) + len(tempos.tick)
         rows = np.zeros((num_others + piece.num_notes + 3, 5), self.dtype)
-        rows[0], rows[1], rows[-1] = self.start, (0, STYLE, style, 0, 0), self.end
+        rows[0, 1], rows[1, 1], rows[1, 2], rows[-1, 1] = START, STYLE, style, END
         events = rows[2:-1]
         some = events[:num_meters]
         some[:, 1], some[:, 2], some[:, 4] = METER, meters.numerator, np.log2(meters.denominator)
@@ -176,7 +175,7 @@ class ScoreCodec(Codec):
         events[1:, 0] = gap
         if (gap < NUM_SHIFTS).all():
             return rows
-        return np.concatenate([rows[:2], _with_rests(events, np.append(0, gap)), rows[-1:]])
+        return _with_rests(rows, gap)
 
     def decode(self, steps: Integer[np.ndarray, "n 5"]) -> Piece:
         shift, instrument, pitch, duration, velocity = np.asarray(steps).astype(np.int64).T
@@ -206,15 +205,21 @@ class ScoreCodec(Codec):
         return cls(styles=tuple(description["styles"]))
 
 
-def _with_rests(events: Integer[np.ndarray, "n 5"], gap: Int[np.ndarray, " n"]) -> Integer[np.ndarray, "m 5"]:
-    """Returns the rows with REST rows before those whose shift, the gap before them, is too long to be said."""
-    num_longest, rest = np.divmod(gap, LONGEST_REST)
+def _with_rests(rows: Integer[np.ndarray, "n 5"], gap: Int[np.ndarray, " n-4"]) -> Integer[np.ndarray, "m 5"]:
+    """Returns the rows of a piece with REST rows before those whose shift is too long to be said.
+
+    Args:
+        rows: with START, STYLE and END.
+        gap: the shifts of all but these and the first event, which has none.
+    """
+    late = (gap >= NUM_SHIFTS).nonzero()[0]
+    num_longest, rest = np.divmod(gap[late], LONGEST_REST)
     has_shorter = rest >= NUM_SHIFTS
     shorter = _longest_duration_within(rest)
-    position = np.arange(len(events)) + np.cumsum(num_longest + has_shorter)
-    rows = np.empty((position[-1] + 1, 5), events.dtype)
-    rows[:] = (0, REST, 0, len(DURATIONS) - 1, 0)  # what no event overwrites is a longest rest
-    rows[position] = events
+    num_rests = num_longest + has_shorter
+    late += 3  # among the rows
+    rows = np.insert(rows, late.repeat(num_rests), (0, REST, 0, len(DURATIONS) - 1, 0), axis=0)
+    position = late + num_rests.cumsum()
     rows[position, 0] = np.where(has_shorter, rest - DURATIONS[shorter], rest)
     rows[position[has_shorter] - 1, 3] = shorter[has_shorter]
     return rows
@@ -229,6 +234,8 @@ def _from_start(tick: np.ndarray, *columns: tuple[np.ndarray, int]) -> Any:
 
 def _until(last: int, tick: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
     """Returns the changes that are not after a tick."""
+    if tick[-1] <= last:
+        return tick, *values
     num = int(tick.searchsorted(last, side="right"))
     return tick[:num], *(column[:num] for column in values)
 
