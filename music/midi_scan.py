@@ -110,7 +110,7 @@ class _Walk:
         self.low = is_low.nonzero()[0]
         """Where the bytes below 128 are."""
         self._data = data
-        self._low = memoryview(self.low)
+        self._low = memoryview(self.low)  # pyright: ignore[reportArgumentType]
         self._special = special.tolist()
         self._low_before_special = self.low.searchsorted(special).tolist()
         """How many bytes below 128 stand before each."""
