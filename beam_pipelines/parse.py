@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import struct
-from dataclasses import astuple
 from typing import Any, Literal, NamedTuple
 
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
@@ -102,7 +101,7 @@ def _parse(data: bytes, config: PrepareConfig, kind: Literal["midi"] | notation.
     if config.codec.name == "notes" and bool((piece.notes.program == DRUMS).all()):
         return Unusable("select", "only_drums", "the notes codec leaves drums out")
     prints = fingerprint(piece, reading.tracks)
-    spooled = _ACCOUNT.pack(*astuple(reading.account)) + packed.pack(piece)
+    spooled = _ACCOUNT.pack(*(getattr(reading.account, name) for name in COUNTS)) + packed.pack(piece)
     return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, reading.repairs, spooled)
 
 

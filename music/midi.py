@@ -31,11 +31,10 @@ from ostinato.music.midi_chunks import MIDI_REASONS as MIDI_REASONS
 from ostinato.music.midi_chunks import MidiError, Repair, Track, find_chunks, without_riff
 from ostinato.music.midi_chunks import MidiReason as MidiReason
 from ostinato.music.midi_notes import find_notes
-from ostinato.music.midi_plain import read_plain
 from ostinato.music.midi_repair import mend
 from ostinato.music.midi_scan import Scan, scan
 from ostinato.music.midi_write import write as write
-from ostinato.music.piece import Notes, Piece, make_piece
+from ostinato.music.piece import Meters, Notes, Piece, Tempos, in_order
 
 MIDI_SUFFIXES = (".mid", ".midi", ".smf", ".rmi", ".kar")
 """Endings, in any case, by which MIDI files are known in folders and archives."""
@@ -79,22 +78,15 @@ def read_reporting(data: bytes, *, pedal: bool = True) -> Reading:
     plain = without_riff(data)
     chunks = find_chunks(plain)
     repairs = chunks.repairs | ({"riff_wrapper"} if plain is not data else set())
-    quick = read_plain(plain, chunks, pedal=pedal)
-    if quick:
-        tracks, tempos, meters, account = quick
-    else:
-        found, given_up = _scan(plain, chunks.tracks, repairs)
-        sounding = find_notes(found, chunks.ticks_per_quarter, pedal=pedal)
-        _check_notes(sounding.notes, chunks.tracks, repairs)
-        tracks, tempos, meters = _split(sounding.notes, sounding.voice), found.tempos, found.meters
-        account = replace(sounding.account, given_up=given_up)
+    found, given_up = _scan(plain, chunks.tracks, repairs)
+    notes, voice, account = find_notes(found, chunks.ticks_per_quarter, pedal=pedal)
+    _check_notes(notes, chunks.tracks, repairs)
+    tracks = _split(notes, voice)
     if len(tracks) > MAX_INSTRUMENTS:
         detail = f"{len(tracks)} combinations of track, channel and program; at most {MAX_INSTRUMENTS} are allowed"
         raise MidiError("too_many_tracks", detail)
-    notes = Notes(*map(np.concatenate, zip(*tracks, strict=True)))
-    tempos, meters = _time_maps(tempos, meters)
-    piece = make_piece(**notes._asdict(), tempos=tempos, meters=meters, ticks_per_quarter=chunks.ticks_per_quarter)
-    return Reading(piece, tuple(sorted(repairs)), tracks, account)
+    piece = in_order(notes, *_time_maps(found), chunks.ticks_per_quarter)
+    return Reading(piece, tuple(sorted(repairs)), tracks, replace(account, given_up=given_up) if given_up else account)
 
 
 def _scan(data: bytes, tracks: list[Track], repairs: set[Repair]) -> tuple[Scan, int]:
@@ -104,8 +96,7 @@ def _scan(data: bytes, tracks: list[Track], repairs: set[Repair]) -> tuple[Scan,
         found, given_up = _scan_mended(data, tracks, found.damaged, repairs)
     if found.has_early_end:
         repairs.add("end_mark")
-    ticks = found.channels.tick, found.tempos[0], found.meters[0], found.end_ticks
-    last_tick = max(int(column.max(initial=0)) for column in ticks)
+    last_tick = max(found.end_ticks.tolist(), default=0)
     if last_tick >= MAX_TICKS:
         raise MidiError("ticks_overflow", f"ticks do not stay below {MAX_TICKS} (a track ends at tick {last_tick})")
     return found, given_up
@@ -142,15 +133,14 @@ def _scan_mended(data: bytes, tracks: list[Track], damaged: list[int], repairs: 
     return found, given_up
 
 
-def _time_maps(
-    tempos: tuple[np.ndarray, ...], meters: tuple[np.ndarray, ...]
-) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Returns the tempos and meters that make sense, for `make_piece`."""
-    tick, us_per_quarter = tempos
+def _time_maps(found: Scan) -> tuple[Tempos, Meters]:
+    """Returns the tempos and meters that make sense."""
+    tick, us_per_quarter = found.tempos
     flows = us_per_quarter > 0
-    meter_tick, numerator, denominator = meters
+    meter_tick, numerator, denominator = found.meters
     counts = (numerator > 0) & (denominator > 0) & (denominator <= _MAX_DENOMINATOR)
-    return (tick[flows], us_per_quarter[flows]), (meter_tick[counts], numerator[counts], denominator[counts])
+    tempos = Tempos(tick[flows], us_per_quarter[flows])
+    return tempos, Meters(meter_tick[counts], numerator[counts], denominator[counts])
 
 
 def _split(notes: Notes, voice: np.ndarray) -> list[Notes]:
@@ -159,4 +149,4 @@ def _split(notes: Notes, voice: np.ndarray) -> list[Notes]:
         order = voice.argsort(kind="stable")
         voice, notes = voice[order], Notes(*(column[order] for column in notes))
     bounds = [0, *((voice[1:] != voice[:-1]).nonzero()[0] + 1).tolist(), len(voice)]
-    return [Notes(*(column[begin:end] for column in notes)) for begin, end in pairwise(bounds)]
+    return [Notes._make([column[begin:end] for column in notes]) for begin, end in pairwise(bounds)]

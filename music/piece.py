@@ -13,7 +13,8 @@ DRUMS = 128
 DEFAULT_TEMPO_US = 500_000
 """Microseconds per quarter note where a file says nothing: 120 beats per minute (Standard MIDI Files 1.0)."""
 
-_NO_LIMIT = np.iinfo(np.int64).max
+_NO_LIMIT = 2**60
+"""More ticks than there are; a few times as many can still be counted."""
 
 
 class Notes(NamedTuple):
@@ -117,13 +118,13 @@ def make_piece(
         meters: (tick, numerator, denominator) likewise.
         ticks_per_quarter: resolution of all ticks.
     """
-    notes = Notes(*(_integers(column) for column in (onset, duration, pitch, velocity, program)))
-    return Piece(
-        notes=_sorted_notes(notes),
-        tempos=Tempos(*_changes(*map(_integers, tempos))),
-        meters=Meters(*_changes(*map(_integers, meters))),
-        ticks_per_quarter=int(ticks_per_quarter),
-    )
+    notes = Notes(*map(_integers, (onset, duration, pitch, velocity, program)))
+    return in_order(notes, Tempos(*map(_integers, tempos)), Meters(*map(_integers, meters)), int(ticks_per_quarter))
+
+
+def in_order(notes: Notes, tempos: Tempos, meters: Meters, ticks_per_quarter: int) -> Piece:
+    """Returns what `make_piece` returns. All columns are of int64; the piece takes over those that are in order."""
+    return Piece(_sorted_notes(notes), Tempos(*_changes(*tempos)), Meters(*_changes(*meters)), ticks_per_quarter)
 
 
 def _sorted_notes(notes: Notes) -> Notes:
@@ -132,9 +133,14 @@ def _sorted_notes(notes: Notes) -> Notes:
     if (key[1:] > key[:-1]).all():
         return notes
     order = key.argsort(kind="stable")
-    sorted_key = key[order]
-    if (sorted_key[1:] == sorted_key[:-1]).any():
-        order = np.lexsort((notes.duration << 7 | notes.velocity, key))
+    key = key[order]
+    tied = np.zeros(len(key), bool)
+    np.equal(key[1:], key[:-1], out=tied[1:])
+    if tied.any():
+        tied[:-1] |= tied[1:]
+        at = tied.nonzero()[0]
+        same = order[at]
+        order[at] = same[np.lexsort((notes.duration[same] << 7 | notes.velocity[same], key[at]))]
     return Notes(*(column[order] for column in notes))
 
 
@@ -144,10 +150,13 @@ def _changes(tick: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
         return tick, *values
     if (tick[1:] > tick[:-1]).all() and (values[0][1:] != values[0][:-1]).all():
         return tick, *values
-    columns = np.stack([tick, *values])[:, np.argsort(tick, kind="stable")]
-    columns = columns[:, np.append(columns[0, 1:] != columns[0, :-1], True)]
-    changed = np.any(columns[1:, 1:] != columns[1:, :-1], axis=0)
-    return tuple(columns[:, np.insert(changed, 0, True)])
+    columns = np.array([tick, *values])[:, tick.argsort(kind="stable")]
+    is_last = np.ones(len(tick), bool)
+    np.not_equal(columns[0, 1:], columns[0, :-1], out=is_last[:-1])
+    columns = columns[:, is_last]
+    changed = np.ones(columns.shape[1], bool)
+    np.any(columns[1:, 1:] != columns[1:, :-1], axis=0, out=changed[1:])
+    return tuple(columns[:, changed])
 
 
 _DOUBLED_PART = 4
@@ -181,55 +190,73 @@ def resolve_overlaps(piece: Piece) -> Resolved:
     notes = piece.notes
     key = (notes.program << 7 | notes.pitch).astype(np.uint16)  # NumPy sorts 16 bits several times as fast as 64
     order = key.argsort(kind="stable")  # of equal onsets the longest, then loudest, stays last
-    onset, key = notes.onset[order], key[order]
-    room = np.where(key[1:] == key[:-1], onset[1:] - onset[:-1], _NO_LIMIT)
-    length = notes.duration[order[:-1]]
-    if (length <= room).all():
+    key = key[order]
+    gap = _gaps(key, notes.onset[order])
+    if (notes.duration[order[:-1]] <= gap).all():
         return Resolved(piece, 0, 0)
-    order, room, length = order[np.append(room > 0, True)], room[room > 0], length[room > 0]
-    if _are_doubled(room, length, piece.ticks_per_quarter).any():
+    stays = np.ones(len(order), bool)
+    np.greater(gap, 0, out=stays[:-1])
+    order, key, gap = order[stays], key[stays], gap[stays[:-1]]
+    if _are_doubled(gap, notes.duration[order[:-1]], piece.ticks_per_quarter).any():
         notes = notes._replace(duration=notes.duration.copy(), velocity=notes.velocity.copy())
-        order = _without_doubles(order, notes, piece.ticks_per_quarter)
-        onset, key = notes.onset[order], notes.program[order] << 7 | notes.pitch[order]
-        room = np.where(key[1:] == key[:-1], onset[1:] - onset[:-1], _NO_LIMIT)
+        order, gap = _without_doubles(order, key, gap, notes, piece.ticks_per_quarter)
     limit = np.zeros(piece.num_notes, np.int64)
-    limit[order] = np.append(room, _NO_LIMIT)
+    limit[order[:-1]], limit[order[-1]] = gap, _NO_LIMIT
     keep = limit > 0
     duration = np.minimum(notes.duration, limit)
-    shortened = int((keep & (duration < notes.duration)).sum())
+    shortened = int(np.count_nonzero(keep & (duration < notes.duration)))
     notes = Notes(*(column[keep] for column in notes._replace(duration=duration)))
     resolved = Piece(notes, piece.tempos, piece.meters, piece.ticks_per_quarter)
     return Resolved(resolved, piece.num_notes - resolved.num_notes, shortened)
+
+
+def _gaps(key: Int[np.ndarray, " n"], onset: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n-1"]:
+    """Returns the ticks from each note but the last to the next of its program and pitch; _NO_LIMIT before others."""
+    return np.where(key[1:] == key[:-1], onset[1:] - onset[:-1], _NO_LIMIT)
 
 
 def _are_doubled(
     gap: Int[np.ndarray, " n"], length: Int[np.ndarray, " n"], ticks_per_quarter: int
 ) -> Bool[np.ndarray, " n"]:
     """Returns whether notes are doubled by the next ones, which begin a gap later."""
-    return (gap < -(-ticks_per_quarter // _DOUBLED_PART)) & (gap < -(-length // _DOUBLED_SHARE))
+    return (gap * _DOUBLED_PART < ticks_per_quarter) & (gap * _DOUBLED_SHARE < length)
 
 
-def _without_doubles(order: Int[np.ndarray, " n"], notes: Notes, ticks_per_quarter: int) -> Int[np.ndarray, " m"]:
-    """Returns the notes that are not doubles, in the same order: by program, pitch and onset.
+def _without_doubles(
+    order: Int[np.ndarray, " n"],
+    key: Int[np.ndarray, " n"],
+    gap: Int[np.ndarray, " n-1"],
+    notes: Notes,
+    ticks_per_quarter: int,
+) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m-1"]]:
+    """Returns the notes that are not doubles, in the same order, and the gaps between them.
 
     Where several double one another in a row, the first takes the second in, the third the fourth, and so on until no
     two are left. The length and loudness of the notes are changed in place.
+
+    Args:
+        order: the numbers of the notes, by program, pitch and onset.
+        key: program and pitch of each.
+        gap: see `_gaps`.
+        notes: all notes.
+        ticks_per_quarter: of the piece.
     """
     while True:
-        onset, length = notes.onset[order], notes.duration[order]
-        key = notes.program[order] << 7 | notes.pitch[order]
-        gap = onset[1:] - onset[:-1]
-        doubled = (key[1:] == key[:-1]) & _are_doubled(gap, length[:-1], ticks_per_quarter)
-        if not doubled.any():
-            return order
-        at = np.flatnonzero(doubled)
-        begins = np.maximum.accumulate(np.where(np.diff(at, prepend=-2) > 1, at, 0))  # of the row that each stands in
+        at = _are_doubled(gap, notes.duration[order[:-1]], ticks_per_quarter).nonzero()[0]
+        if not len(at):
+            return order, gap
+        is_first = np.ones(len(at), bool)  # of the row that each stands in
+        is_first[1:] = at[1:] - at[:-1] > 1
+        begins = np.maximum.accumulate(np.where(is_first, at, 0))
         first = at[(at - begins) % 2 == 0]
         one, other = order[first], order[first + 1]
         end = np.maximum(notes.onset[one] + notes.duration[one], notes.onset[other] + notes.duration[other])
         notes.duration[one] = end - notes.onset[one]
         notes.velocity[one] = np.maximum(notes.velocity[one], notes.velocity[other])
-        order = np.delete(order, first + 1)
+        stays = np.ones(len(order), bool)
+        stays[first + 1] = False
+        order, key = order[stays], key[stays]
+        gap = _gaps(key, notes.onset[order])
 
 
 def quantize_ticks(ticks: Int[np.ndarray, " n"], ticks_per_quarter: int, grid: int) -> Int[np.ndarray, " n"]:

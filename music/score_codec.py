@@ -23,7 +23,18 @@ from ostinato.configs.errors import UserError
 from ostinato.music import alignment, score_transforms
 from ostinato.music.account import NoteAccount
 from ostinato.music.codec import Codec, Encoding, Field, Specials
-from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, Resolved, make_piece, quantize_ticks, resolve_overlaps
+from ostinato.music.piece import (
+    DEFAULT_TEMPO_US,
+    Meters,
+    Notes,
+    Piece,
+    Resolved,
+    Tempos,
+    in_order,
+    make_piece,
+    quantize_ticks,
+    resolve_overlaps,
+)
 from ostinato.music.score_grammar import ScoreGrammar
 from ostinato.music.score_rows import (
     DURATIONS,
@@ -48,6 +59,11 @@ from ostinato.music.score_rows import (
 from ostinato.music.tempo_range import with_tempos_within
 
 _US_PER_MINUTE = 60_000_000
+_TICKS = np.arange(LONGEST_REST + 1)
+_LONGEST_WITHIN = np.maximum(np.searchsorted(DURATIONS, _TICKS, side="right") - 1, 0)
+"""The index of the longest of DURATIONS that is not above so many ticks; 0 where there is none."""
+_NEAREST = DURATIONS[_LONGEST_WITHIN[np.minimum(_TICKS + (_TICKS > EXACT_DURATION) * (GRID // 2), LONGEST_REST)]]
+"""The nearest of DURATIONS to so many ticks, the longer of two equally near."""
 _FIELDS = (
     Field("shift", NUM_SHIFTS),
     Field("instrument", NUM_INSTRUMENTS),
@@ -102,7 +118,7 @@ class ScoreCodec(Codec):
 
         tempo_tick = quantize_ticks(piece.tempos.tick, tpq, GRID)
         bpm = np.rint(_US_PER_MINUTE / piece.tempos.us_per_quarter).astype(np.int64)
-        bpm = np.clip(bpm, MIN_BPM, MAX_BPM)
+        bpm = np.minimum(np.maximum(bpm, MIN_BPM), MAX_BPM)
         tempo_us = np.rint(_US_PER_MINUTE / bpm).astype(np.int64)
 
         meter_tick = quantize_ticks(piece.meters.tick, tpq, GRID)
@@ -110,25 +126,21 @@ class ScoreCodec(Codec):
         sayable = (numerator >= 1) & (numerator <= MAX_NUMERATOR)
         sayable &= (denominator >= 1) & (denominator < 1 << NUM_DENOMINATORS) & (denominator & (denominator - 1) == 0)
 
-        on_grid = make_piece(
-            onset=onset,
-            duration=DURATIONS[_nearest_duration(length)],
-            pitch=notes.pitch,
-            velocity=np.clip(notes.velocity, 1, 127) // VELOCITY_BIN * VELOCITY_BIN + VELOCITY_BIN // 2,
-            program=notes.program,
-            tempos=_from_start(tempo_tick, (tempo_us, DEFAULT_TEMPO_US)),
-            meters=_from_start(meter_tick[sayable], (numerator[sayable], 4), (denominator[sayable], 4)),
-            ticks_per_quarter=GRID,
+        velocity = np.minimum(np.maximum(notes.velocity, 1), 127) & -VELOCITY_BIN | VELOCITY_BIN // 2
+        on_grid = in_order(
+            Notes(onset, _NEAREST[np.minimum(length, LONGEST_REST)], notes.pitch, velocity, notes.program),
+            Tempos(*_from_start(tempo_tick, (tempo_us, DEFAULT_TEMPO_US))),
+            Meters(*_from_start(meter_tick[sayable], (numerator[sayable], 4), (denominator[sayable], 4))),
+            GRID,
         )
         resolved = resolve_overlaps(on_grid)
-        # A note that was cut short at the next one may have left the grid of long durations.
-        notes = resolved.piece.notes
-        notes = notes._replace(duration=DURATIONS[_longest_duration_within(notes.duration)])
-        last_onset = notes.onset.max(initial=0)  # the last note of all may have been a double of one before
-        tempos, meters = (
-            type(changes)(*(column[changes.tick <= last_onset] for column in changes))
-            for changes in (on_grid.tempos, on_grid.meters)
-        )
+        notes, tempos, meters = resolved.piece.notes, resolved.piece.tempos, resolved.piece.meters
+        if resolved.piece is not on_grid:
+            # A note that was cut short at the next one may have left the grid of long durations.
+            notes = notes._replace(duration=DURATIONS[_longest_duration_within(notes.duration)])
+        last_onset = notes.onset[-1] if len(notes.onset) else 0  # of all notes the last may have been a double
+        tempos = Tempos(*_until(last_onset, *tempos))
+        meters = Meters(*_until(last_onset, *meters))
         return resolved._replace(piece=Piece(notes, tempos, meters, GRID))
 
     def encode(self, piece: Piece, style: int = 0) -> Integer[np.ndarray, "n 5"]:
@@ -142,24 +154,28 @@ class ScoreCodec(Codec):
     def _rows(self, piece: Piece, style: int) -> Integer[np.ndarray, "n 5"]:
         """Returns the rows of a piece that is on the grid."""
         notes, tempos, meters = piece.notes, piece.tempos, piece.meters
-        num_meters, num_tempos = len(meters.tick), len(tempos.tick)
-        events = np.zeros((num_meters + num_tempos + piece.num_notes, 5), np.int64)
-        rows = events[:num_meters]
-        rows[:, 1], rows[:, 2] = METER, meters.numerator
-        rows[:, 4] = np.log2(meters.denominator).astype(np.int64)
-        rows = events[num_meters : num_meters + num_tempos]
-        rows[:, 1], rows[:, 3] = TEMPO, np.rint(_US_PER_MINUTE / tempos.us_per_quarter) - MIN_BPM
-        rows = events[num_meters + num_tempos :]
-        rows[:, 1], rows[:, 2] = notes.program, notes.pitch
-        rows[:, 3], rows[:, 4] = _longest_duration_within(notes.duration), notes.velocity // VELOCITY_BIN
+        num_meters, num_others = len(meters.tick), len(meters.tick) + len(tempos.tick)
+        rows = np.zeros((num_others + piece.num_notes + 3, 5), self.dtype)
+        rows[0, 1], rows[1, 1], rows[1, 2], rows[-1, 1] = START, STYLE, style, END
+        events = rows[2:-1]
+        some = events[:num_meters]
+        some[:, 1], some[:, 2], some[:, 4] = METER, meters.numerator, np.log2(meters.denominator)
+        some = events[num_meters:num_others]
+        some[:, 1], some[:, 3] = TEMPO, np.rint(_US_PER_MINUTE / tempos.us_per_quarter) - MIN_BPM
+        some = events[num_others:]
+        some[:, 1], some[:, 2] = notes.program, notes.pitch
+        some[:, 3], some[:, 4] = _longest_duration_within(notes.duration), notes.velocity // VELOCITY_BIN
 
         time = np.concatenate([meters.tick, tempos.tick, notes.onset])
-        if (time[1:] < time[:-1]).any():
+        gap = time[1:] - time[:-1]
+        if (gap < 0).any():
             order = time.argsort(kind="stable")  # stable: METER before TEMPO before notes
-            time, events = time[order], events[order]
-        events[1:, 0] = time[1:] - time[:-1]
-        head, end = np.array([self.start, (0, STYLE, style, 0, 0)], self.dtype), np.array([self.end], self.dtype)
-        return np.concatenate([head, _with_rests(events).astype(self.dtype), end])
+            time, events[:] = time[order], events[order]
+            gap = time[1:] - time[:-1]
+        events[1:, 0] = gap
+        if (gap < NUM_SHIFTS).all():
+            return rows
+        return _with_rests(rows, gap)
 
     def decode(self, steps: Integer[np.ndarray, "n 5"]) -> Piece:
         shift, instrument, pitch, duration, velocity = np.asarray(steps).astype(np.int64).T
@@ -192,18 +208,21 @@ class ScoreCodec(Codec):
         return cls(styles=tuple(description["styles"]))
 
 
-def _with_rests(events: Int[np.ndarray, "n 5"]) -> Int[np.ndarray, "m 5"]:
-    """Returns the rows with REST rows before those whose shift is too long to be said."""
-    gap = events[:, 0]
-    if (gap < NUM_SHIFTS).all():
-        return events
-    num_longest, rest = np.divmod(gap, LONGEST_REST)
+def _with_rests(rows: Integer[np.ndarray, "n 5"], gap: Int[np.ndarray, " n-4"]) -> Integer[np.ndarray, "m 5"]:
+    """Returns the rows of a piece with REST rows before those whose shift is too long to be said.
+
+    Args:
+        rows: with START, STYLE and END.
+        gap: the shifts of all but these and the first event, which has none.
+    """
+    late = (gap >= NUM_SHIFTS).nonzero()[0]
+    num_longest, rest = np.divmod(gap[late], LONGEST_REST)
     has_shorter = rest >= NUM_SHIFTS
     shorter = _longest_duration_within(rest)
-    position = np.arange(len(events)) + np.cumsum(num_longest + has_shorter)
-    rows = np.empty((position[-1] + 1, 5), np.int64)
-    rows[:] = (0, REST, 0, len(DURATIONS) - 1, 0)  # what no event overwrites is a longest rest
-    rows[position] = events
+    num_rests = num_longest + has_shorter
+    late += 3  # among the rows
+    rows = np.insert(rows, late.repeat(num_rests), (0, REST, 0, len(DURATIONS) - 1, 0), axis=0)
+    position = late + num_rests.cumsum()
     rows[position, 0] = np.where(has_shorter, rest - DURATIONS[shorter], rest)
     rows[position[has_shorter] - 1, 3] = shorter[has_shorter]
     return rows
@@ -213,16 +232,17 @@ def _from_start(tick: np.ndarray, *columns: tuple[np.ndarray, int]) -> Any:
     """Returns ticks and values, with the default of each column at tick 0 where nothing is said there."""
     if len(tick) and tick[0] == 0:
         return tick, *(values for values, _ in columns)
-    return np.append(0, tick), *(np.append(default, values) for values, default in columns)
+    return np.concatenate([[0], tick]), *(np.concatenate([[default], values]) for values, default in columns)
 
 
-def _nearest_duration(ticks: np.ndarray) -> np.ndarray:
-    """Returns the index of the nearest of DURATIONS, the longer of two equally near."""
-    return _longest_duration_within(np.where(ticks > EXACT_DURATION, ticks + GRID // 2, ticks))
+def _until(last: int, tick: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Returns the changes that are not after a tick."""
+    if tick[-1] <= last:
+        return tick, *values
+    num = int(tick.searchsorted(last, side="right"))
+    return tick[:num], *(column[:num] for column in values)
 
 
 def _longest_duration_within(ticks: np.ndarray) -> np.ndarray:
     """Returns the index of the longest of DURATIONS that is not above `ticks`; 0 where there is none."""
-    quarters = np.minimum(ticks, LONGEST_REST) // GRID
-    exact = np.maximum(ticks, 1) - 1
-    return np.where(ticks > EXACT_DURATION, quarters + (EXACT_DURATION - 1 - EXACT_DURATION // GRID), exact)
+    return _LONGEST_WITHIN[np.minimum(ticks, LONGEST_REST)]

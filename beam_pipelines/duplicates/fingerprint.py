@@ -127,7 +127,7 @@ def fingerprint(piece: Piece, tracks: Sequence[Notes]) -> Fingerprints:
     else:
         moves, first = pitch[1:] - pitch[:-1], b""
         line = highest_notes(key, onset, together)
-        highest, length = line.pitch[: np.searchsorted(line.voice, 1)], lengths[0]
+        highest, length = line.pitch[: line.voice.searchsorted(1)], lengths[0]
         outer = np.concatenate([highest, _lowest_notes(pitch[:length], onset[:length], together) | 128])
 
     shape, timed = moves.tobytes(), _interleave(moves, _name_times(onset))
@@ -160,8 +160,9 @@ def _sort_notes(
     Drums are looked at only where there is nothing else.
     """
     notes = piece.notes
-    pitched = ~is_hit if not is_hit.all() else is_hit
-    voices = [(notes.onset[pitched], notes.pitch[pitched])]
+    if is_hit.any() and not is_hit.all():
+        notes = Notes._make([column.compress(~is_hit) for column in notes])
+    voices = [(notes.onset, notes.pitch)]
     chosen = [track for track in tracks if len(track.onset) >= MIN_TRACK_NOTES and track.program[0] != DRUMS]
     if len(chosen) > 1 or (chosen and len(chosen[0].onset) < len(voices[0][0])):
         voices += [(track.onset, track.pitch) for track in chosen]
@@ -194,7 +195,7 @@ def _name_times(onset: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, " n-1"]:
     ratio = np.rint(_STEPS_PER_OCTAVE * (step[1:] - step[:-1])) + _NO_RATIO // 2
     far = step >= _ACROSS_VOICES
     ratio[far[1:] | far[:-1]] = _NO_RATIO
-    times[later[1:]] = ratio.clip(1, _NO_RATIO)
+    times[later[1:]] = np.minimum(np.maximum(ratio, 1), _NO_RATIO)
     return times
 
 

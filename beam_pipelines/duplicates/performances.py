@@ -70,9 +70,10 @@ def link_performances(blocks: Sequence[UInt32[np.ndarray, "_ 256"]]) -> Iterator
     """
     sketches = np.concatenate(blocks)
     yield np.zeros(0, np.int64), np.zeros(0, np.int64)
+    seen: set[tuple[int, int]] = set()
     for first in range(0, NUM_BINS, _BINS_TOGETHER):
         for chosen in combinations(range(first, first + _BINS_TOGETHER), 2):
-            yield from _compare(sketches, chosen)
+            yield from _compare(sketches, chosen, seen)
 
 
 def equal_neighbours(values: Shaped[np.ndarray, " n"], most: int) -> Iterator[Pairs]:
@@ -84,8 +85,10 @@ def equal_neighbours(values: Shaped[np.ndarray, " n"], most: int) -> Iterator[Pa
         yield same, same + distance
 
 
-def _compare(sketches: UInt32[np.ndarray, "n 256"], chosen: tuple[int, int]) -> Iterator[Pairs]:
-    """Yields the pairs among pieces that have two chosen values in common."""
+def _compare(
+    sketches: UInt32[np.ndarray, "n 256"], chosen: tuple[int, int], seen: set[tuple[int, int]]
+) -> Iterator[Pairs]:
+    """Yields the pairs among pieces that have two chosen values in common, and adds those with enough to `seen`."""
     both = sketches[:, chosen]
     full = np.flatnonzero((both != _EMPTY).all(axis=1))
     value = (both[full] >> np.uint32(8)).astype(np.uint64)
@@ -96,21 +99,25 @@ def _compare(sketches: UInt32[np.ndarray, "n 256"], chosen: tuple[int, int]) -> 
         for begin in range(0, len(first), _PAIRS_AT_ONCE):
             some = slice(begin, begin + _PAIRS_AT_ONCE)
             one, other = pieces[first[some]], pieces[second[some]]
-            common = (sketches[one] ^ sketches[other] < 256) & (sketches[one] != _EMPTY)
-            likely = np.flatnonzero(common.sum(axis=1) >= MIN_IN_ORDER)
-            near = [
-                i
-                for i in likely
-                if _count_in_order(sketches[one[i]][common[i]], sketches[other[i]][common[i]]) >= MIN_IN_ORDER
-            ]
+            values, others = sketches[one], sketches[other]
+            common = (values ^ others < 256) & (values != _EMPTY)
+            near = []
+            for i in np.flatnonzero(common.sum(axis=1) >= MIN_IN_ORDER).tolist():
+                pair = int(one[i]), int(other[i])
+                if pair not in seen:
+                    seen.add(pair)
+                    if _are_in_order(values[i][common[i]], others[i][common[i]]):
+                        near.append(i)
             yield one[near], other[near]
 
 
-def _count_in_order(one: UInt32[np.ndarray, " k"], other: UInt32[np.ndarray, " k"]) -> int:
-    """Returns how many equal runs can be chosen so that they stand in the same order in both pieces."""
-    order = np.lexsort((other & 255, one & 255))
-    ends: list[int] = []
-    for place in (other[order] & 255).tolist():
+def _are_in_order(one: UInt32[np.ndarray, " k"], other: UInt32[np.ndarray, " k"]) -> bool:
+    """Returns whether MIN_IN_ORDER equal runs can be chosen so that they stand in the same order in both pieces."""
+    places = np.sort((one & 255) << 8 | other & 255) & 255
+    ends: list[int] = []  # the least place at which so many runs in order can end
+    for place in places.tolist():
         at = bisect_right(ends, place)
+        if at == MIN_IN_ORDER - 1:
+            return True
         ends[at : at + 1] = [place]
-    return len(ends)
+    return False

@@ -46,6 +46,9 @@ _MAX_NEIGHBOURS = 8
 _MAX_SHARING = 100
 """A track that more pieces have, of which none repeats another, is common property and connects nothing."""
 
+_MANY_VOICES = 2**20
+"""From so many on it is quicker to count values in a table of 128 MB than to sort them."""
+
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -257,7 +260,11 @@ def _hash_rows(rows: UInt32[np.ndarray, "v 24"]) -> UInt64[np.ndarray, " v"]:
 def _recurs(column: UInt32[np.ndarray, " v"], voices: Bool[np.ndarray, " v"]) -> Bool[np.ndarray, " v"]:
     """Returns which values occur more than once among the voices (and, so that it is quick, a few others)."""
     coarse = column >> np.uint32(8)
-    return np.bincount(coarse[voices], minlength=1 << 24)[coarse] > 1
+    if len(coarse) >= _MANY_VOICES:
+        return np.bincount(coarse[voices], minlength=1 << 24)[coarse] > 1
+    among = np.sort(coarse[voices])
+    again = np.append(among[1:][among[1:] == among[:-1]], np.uint32(0xFFFFFFFF))
+    return again[again.searchsorted(coarse)] == coarse
 
 
 def _link_neighbours(

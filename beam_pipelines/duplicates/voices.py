@@ -72,7 +72,7 @@ def sketch_voices(line: Line, *, num_voices: int, drums: bool) -> UInt32[np.ndar
     mixed ^= mixed >> np.uint64(29)
     mixed = (mixed * MIX[1] >> np.uint64(1)).view(np.int64)
     mixed = mixed & ~np.int64(255) | times  # of equal n-grams one rhythm is kept
-    in_whole = int(np.searchsorted(voice, 1))
+    in_whole = int(voice.searchsorted(1))
     if in_whole >= _MIN_HALVED:
         half = np.arange(in_whole) * 2 // in_whole
         voice, mixed = np.concatenate([voice, half + num_voices]), np.concatenate([mixed, mixed[:in_whole]])
@@ -80,9 +80,9 @@ def sketch_voices(line: Line, *, num_voices: int, drums: bool) -> UInt32[np.ndar
 
     least = np.full(num_voices * _NUM_BINS, _EMPTY)
     np.minimum.at(least, voice * _NUM_BINS + (mixed >> 58), mixed)
-    full = np.flatnonzero(least != _EMPTY)
+    full = (least != _EMPTY).nonzero()[0]
     # For each bin the next full one of its voice; behind the last one comes the first.
-    source = np.searchsorted(full, np.arange(len(least))).reshape(num_voices, _NUM_BINS)
+    source = full.searchsorted(np.arange(len(least))).reshape(num_voices, _NUM_BINS)
     begin = source[:, 0]
     end = np.append(begin[1:], len(full))
     telling = end - begin >= _MIN_FULL_BINS
@@ -116,8 +116,8 @@ def highest_notes(key: Int64[np.ndarray, " n"], onset: Int64[np.ndarray, " n"], 
     """
     highest = np.ones(len(key), np.bool_)
     np.not_equal(onset[1:], onset[:-1], out=highest[:-1])
-    key = key[highest]
-    onset, pitch = onset[highest], key & PITCH
+    key, onset = key.compress(highest), onset.compress(highest)  # in half the time of a mask
+    pitch = key & PITCH
     hidden = np.zeros(len(key), np.bool_)
     for distance in range(1, _MAX_TOGETHER + 1):
         near = onset[distance:] - onset[:-distance] < together
@@ -127,8 +127,8 @@ def highest_notes(key: Int64[np.ndarray, " n"], onset: Int64[np.ndarray, " n"], 
         hidden[:-distance] |= near & rising
         hidden[distance:] |= near & ~rising
     chosen = ~hidden
-    key = key[chosen]
-    return Line(key >> VOICE_BIT, pitch[chosen].astype(np.uint8), _compare_times(onset[chosen]))
+    voice, pitch = key.compress(chosen) >> VOICE_BIT, pitch.compress(chosen).astype(np.uint8)
+    return Line(voice, pitch, _compare_times(onset.compress(chosen)))
 
 
 def strike_drums(drum: UInt8[np.ndarray, " n"], onset: Int64[np.ndarray, " n"], together: int) -> Line:
@@ -171,4 +171,4 @@ def _find_ngrams(voice: np.ndarray, move: np.ndarray, time: np.ndarray) -> tuple
     ngrams = pairs[:-4] << np.uint64(32) | pairs[2:-2] << np.uint64(16) | pairs[4:]
     two = time[1:-1] | time[2:] << 2
     times = two[:-4] | two[2:-2] << 4
-    return voice[:-_NGRAM][chosen], ngrams[chosen], times[chosen]
+    return voice[:-_NGRAM].compress(chosen), ngrams.compress(chosen), times.compress(chosen)

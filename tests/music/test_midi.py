@@ -274,6 +274,10 @@ HOSTILE = {
         "ticks_overflow",
         midi_file(track(*[(2**21 - 1, on(60)), (2**21 - 1, off(60))] * 520)),
     ),
+    "ends in the wait behind a program change": (
+        "truncated",
+        midi_file(track((0, program_change(5)), (200, on(60)), (9, off(60)))).partition(b"\x48\x90")[0],
+    ),
     "no tracks": ("no_notes", midi_file()),
     "only a tempo": ("no_notes", midi_file(track((0, tempo(9))))),
     "only ends of notes": ("no_notes", midi_file(track((0, off(60)), (0, on(60, 0))))),

@@ -5,7 +5,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ostinato.music import midi, midi_plain
 from ostinato.music.account import NoteAccount
 from ostinato.music.bars import bar_lines
 from ostinato.music.midi import MidiError, read, read_reporting
@@ -117,19 +116,6 @@ def test_pedals_hold_notes_until_they_go_up_or_the_pitch_begins_again() -> None:
     assert half.notes.duration.tolist() == [60, 60]
     sostenuto = [(30, control(66, 64)), *notes(2, length=60), (1440, control(66, 0))]
     assert read(file_of(sostenuto)).notes.duration.tolist() == [1440, 60]  # of the second nothing sounded yet
-
-
-@pytest.mark.parametrize("pedal", [False, True])
-def test_the_quick_way_reads_the_same_as_the_scan(monkeypatch: pytest.MonkeyPatch, pedal: bool) -> None:
-    two_pedals = [(5, control(64, 90, 1)), *notes(channel=1, length=60), (2000, control(64, 0, 1))]
-    many = [(0, tempo(400_000)), (0, meter(3, 3)), (480, tempo(300_000))]
-    for data in (file_of(many, PEDAL, two_pedals), file_of(*TWO, hits(30)), ONE, *(case[0] for case in READ.values())):
-        quick = read_reporting(data, pedal=pedal)
-        with monkeypatch.context() as patch:
-            patch.setattr(midi, "read_plain", lambda *_, **__: None)
-            scanned = read_reporting(data, pedal=pedal)
-        assert (quick.piece, quick.account, quick.repairs) == (scanned.piece, scanned.account, scanned.repairs)
-    assert midi_plain.read_plain(ONE, midi.find_chunks(ONE), pedal=True) is not None
 
 
 def test_format_2_and_a_file_that_ends_within_its_music_are_refused() -> None:
