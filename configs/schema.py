@@ -78,8 +78,7 @@ class PrepareConfig:
     those that hold the same music one is kept; other arrangements and endings stay, in one split. keep: all stay, in
     one split."""
     pedal: Literal["on", "off"] = "on"
-    """on: notes last as long as the sustain and sostenuto pedals hold them, as they are heard. off: as long as the keys
-    are down."""
+    """on: notes last as long as the sustain and sostenuto pedals hold them. off: as long as the keys are down."""
     seed: int = 0
     """Another seed gives another split."""
 
@@ -302,8 +301,8 @@ class SampleConfig:
     """Above 0 the music comes back more often than the model would let it, below 0 less often; in nats. Only for
     models with a copy gate (--model.copy), for which nothing is 0.5."""
     form: str = ""
-    """Which sections return, as AABA: each has eight bars, or as many as it says (A16B8A16), and is written once; where
-    its letter comes again its notes return, after a ' (AA'BA) only those on quarters. It says how long the piece is."""
+    """Which sections return, as AABA: each has eight bars, or as many as it says (A16B8A16). Where a letter comes again
+    its notes return, after a ' (AA'BA) only those on quarters. It says how long the piece is."""
     loop_guard: int = 4
     """A pattern that is heard this many times running (for at least 32 notes) heats the temperature until it breaks; 0
     lets it go on."""

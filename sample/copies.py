@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ostinato.model.copy_gate import sum_columns
+from ostinato.model.copy_gate import shares, sum_columns
 from ostinato.music.alignment import LAGS, MEMORY, NUM_BARS, NUM_KINDS, NUM_POSITIONS, RATES, RUN_EDGES, Alignment
 from ostinato.music.score_rows import NUM_SHIFTS, START, VELOCITY_BITS
 from ostinato.sample.choose import SamplingParams, draw_from, most_probable_if_greedy, row_sums, values_kept
@@ -32,6 +32,20 @@ class AlignmentState(NamedTuple):
     run: Int[Array, "b l k"]
     """Rows in a row that were the candidate of the row before."""
     rate: Float[Array, "b l k 2"]
+
+
+class Copies(NamedTuple):
+    """Where a row may come from, while its fields are chosen."""
+
+    weights: Float[Array, "b c"]
+    """Of network and copies, given the fields so far; they add up to 1."""
+    varied: Float[Array, "b f"]
+    """How likely the field of a copy is the network's."""
+    candidates: Int[Array, "b l f"]
+
+    def of_field(self, field: int) -> tuple[Float[Array, "b c"], Int[Array, "b l"]]:
+        """Returns the shares of network and copies in a field, and its value in each copy."""
+        return shares(self.weights, self.varied[:, field]), self.candidates[:, :, field]
 
 
 def start_alignment(batch_size: int) -> AlignmentState:
@@ -171,27 +185,24 @@ def choose_with_copies(
     return draw_from(total, jnp.where(params.temperature <= 0, 0, uniform))
 
 
-def weights_after(
-    weights: Float[Array, "b c"],
-    varied: Float[Array, " b"],
-    probability: Float[Array, " b"],
-    candidate: Int[Array, "b l"],
-    chosen: Int[Array, " b"],
-) -> tuple[Float[Array, " b"], Float[Array, "b c"]]:
-    """Returns the log probability of a field's value, and the weights of network and copies given that value too.
+def copies_after(
+    copies: Copies, field: int, probability: Float[Array, " b"], chosen: Int[Array, " b"]
+) -> tuple[Float[Array, " b"], Copies]:
+    """Returns the log probability of a field's value, and network and copies given that value too.
 
     Args:
-        weights: given the fields before; they add up to 1.
-        varied: how likely the field of a copy is the network's.
+        copies: given the fields before.
+        field: its number.
         probability: what the network gives to the value.
-        candidate: the field's value in each copy.
         chosen: the value.
     """
-    from_network = (varied * probability)[:, None]
-    copied = jnp.where(candidate == chosen[:, None], 1 - varied[:, None] + from_network, from_network)
-    after = weights * jnp.concatenate([probability[:, None], copied], axis=1)
+    varied = copies.varied[:, field][:, None]
+    from_network = varied * probability[:, None]
+    is_hit = copies.candidates[:, :, field] == chosen[:, None]
+    copied = jnp.where(is_hit, 1 - varied + from_network, from_network)
+    after = copies.weights * jnp.concatenate([probability[:, None], copied], axis=1)
     total = jnp.maximum(sum_columns(after), 1e-37)
-    return jnp.log(total), after / total[:, None]
+    return jnp.log(total), copies._replace(weights=after / total[:, None])
 
 
 def allowed_share(

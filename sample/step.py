@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ostinato.model.backend import platform
-from ostinato.model.copy_gate import Sources, shares
+from ostinato.model.copy_gate import Sources
 from ostinato.model.network import Carry, MusicModel, Tables, initial_carry
 from ostinato.music.codec import Codec, Moment
 from ostinato.sample import clock as clocks
@@ -25,12 +25,13 @@ from ostinato.sample.constraints import Constraints, Event
 from ostinato.sample.controls import Controls, make_constraints
 from ostinato.sample.copies import (
     AlignmentState,
+    Copies,
     advance_alignment,
     alignment_of,
     allowed_share,
     choose_with_copies,
+    copies_after,
     start_alignment,
-    weights_after,
 )
 from ostinato.sample.form import returning
 from ostinato.sample.schedule import Schedule, has_come, next_due
@@ -213,14 +214,13 @@ def write_row(
     parts = cast("list[Array]", model.apply({"params": params}, features_bh, method=MusicModel.field_parts))
 
     # What may come back.
-    alignment, weights, varied, candidates = None, None, None, None
+    alignment, copies = None, None
     if state.alignment is not None:
         alignment = advance_alignment(state.alignment, state.row, state.clock)
     if alignment is not None and model.config.copy:
         seen = alignment_of(alignment, state.clock)
         sources = cast("Sources", model.apply({"params": params}, features_bh, seen, method=MusicModel.sources))
-        weights, varied = jnp.exp(sources.log_weights), jax.nn.sigmoid(sources.variation)
-        candidates = jnp.asarray(seen.candidates)
+        copies = Copies(jnp.exp(sources.log_weights), jax.nn.sigmoid(sources.variation), jnp.asarray(seen.candidates))
 
     # What limits the row.
     due = None if schedule is None else next_due(schedule, state.num_given, state.clock.now)
@@ -253,19 +253,17 @@ def write_row(
         log_share_b = jnp.zeros_like(total_b)
         if log_mass is not None:
             log_share_b = log_sum_exp(jnp.where(allowed_bv, logits_bv, -jnp.inf)) - total_b
-        if weights is None or varied is None or candidates is None:
+        if copies is None:
             chosen_b = choose(biased_bv, allowed_bv, uniform_bf[:, field], how)
         else:
-            copies = shares(weights, varied[:, field]), candidates[:, :, field]
-            chosen_b = choose_with_copies(logits_bv, biased_bv, allowed_bv, uniform_bf[:, field], how, *copies)
-            log_share_b = allowed_share(jnp.exp(log_share_b), allowed_bv, *copies)
+            of_field = copies.of_field(field)
+            chosen_b = choose_with_copies(logits_bv, biased_bv, allowed_bv, uniform_bf[:, field], how, *of_field)
+            log_share_b = allowed_share(jnp.exp(log_share_b), allowed_bv, *of_field)
         chosen_b = jnp.where(is_given_b, given_bf[:, field], chosen_b)
         row = row.at[:, field].set(chosen_b)
         log_prob_b = jnp.take_along_axis(logits_bv, chosen_b[:, None], axis=1)[:, 0] - total_b
-        if weights is not None and varied is not None and candidates is not None:
-            log_prob_b, weights = weights_after(
-                weights, varied[:, field], jnp.exp(log_prob_b), candidates[:, :, field], chosen_b
-            )
+        if copies is not None:
+            log_prob_b, copies = copies_after(copies, field, jnp.exp(log_prob_b), chosen_b)
         log_prob += log_prob_b
         log_mass = None if log_mass is None else log_mass + log_share_b
 
