@@ -7,15 +7,19 @@ are looked up in what was written before. Letters: b sequences, m bars of the pl
 import re
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ostinato.configs.errors import UserError
+from ostinato.model.copy_gate import mixture_logits, sum_columns
+from ostinato.music.alignment import LAGS
 from ostinato.music.codec import FOREVER, Due
 from ostinato.music.score_rows import DURATIONS, GRID, START
+from ostinato.sample.choose import row_sums
 from ostinato.sample.clock import Clock
-from ostinato.sample.copies import AlignmentState, note_key, note_rows
+from ostinato.sample.copies import AlignmentState, Copies, note_key, note_rows
 
 SECTION_BARS = 8
 """Bars of a section that does not say how many it has."""
@@ -30,6 +34,8 @@ class FormPlan(NamedTuple):
 
     lag: Int[Array, " m"]
     """How many bars back the bar stands that it repeats; 0 where it is free."""
+    begin: Int[Array, " m"]
+    """The first bar of its section."""
     until: Int[Array, " m"]
     """The first bar of the next section."""
     next_return: Int[Array, " m"]
@@ -61,7 +67,7 @@ def parse_form(text: str) -> FormPlan:
     if not sections or "".join("".join(section) for section in sections) != compact:
         raise UserError(f"form {text!r} is not a row of sections such as AABA, AA'BA or A16B8A16")
     first: dict[str, tuple[int, int]] = {}
-    lag, until, is_varied = [], [], []
+    lag, begins, until, is_varied = [], [], [], []
     for letter, prime, digits in sections:
         begin, length = len(lag), int(digits or SECTION_BARS)
         source, longest = first.setdefault(letter, (begin, length))
@@ -70,12 +76,14 @@ def parse_form(text: str) -> FormPlan:
         if length > longest:
             raise UserError(f"form {text!r}: {letter} cannot return with {length} bars, since it has {longest}")
         lag += [begin - source] * length
+        begins += [begin] * length
         until += [begin + length] * length
         is_varied += [bool(prime)] * length
     filled = _MAX_BARS + 1 - len(lag)  # the bar after the last one is looked at, too
     next_return = [next((i for i in range(end, len(lag)) if lag[i]), _FAR) for end in until]
     return FormPlan(
         lag=jnp.asarray(np.pad(lag, (0, filled)), jnp.int32),
+        begin=jnp.asarray(np.pad(begins, (0, filled)), jnp.int32),
         until=jnp.asarray(np.pad(until, (0, filled), constant_values=_MAX_BARS), jnp.int32),
         next_return=jnp.asarray(np.pad(next_return, (0, filled), constant_values=_FAR), jnp.int32),
         is_varied=jnp.asarray(np.pad(is_varied, (0, filled))),
@@ -83,7 +91,31 @@ def parse_form(text: str) -> FormPlan:
     )
 
 
-def returning(plan: FormPlan, memory: AlignmentState, row: Int[Array, "b 5"], clock: Clock) -> Returning:
+def ask(
+    plan: FormPlan, memory: AlignmentState, row: Int[Array, "b 5"], clock: Clock, copies: Copies | None,
+    shift_logits: Float[Array, "b v"], uniform: Float[Array, " b"],
+) -> tuple[Returning, Copies | None, Float[Array, " b"]]:  # fmt: skip
+    """Returns what a plan asks of the next row, the copies that it leaves, and what is left to decide the time shift.
+
+    Args:
+        plan: the form.
+        memory: what was written.
+        row: the last row.
+        clock: behind it.
+        copies: of a network with a copy gate.
+        shift_logits: the network's, of the next row's time shift.
+        uniform: what decides it, in [0, 1).
+    """
+    if copies is None:
+        log_probabilities = jax.nn.log_softmax(shift_logits)
+    else:
+        copies = _without_earlier_sections(plan, copies, clock)
+        log_probabilities = mixture_logits(shift_logits, *copies.of_field(0))
+    asked, uniform = _may_leave(_returning(plan, memory, row, clock), jnp.exp(log_probabilities), uniform)
+    return asked, copies, uniform
+
+
+def _returning(plan: FormPlan, memory: AlignmentState, row: Int[Array, "b 5"], clock: Clock) -> Returning:
     """Returns what is due after a row, with the clock behind it.
 
     In a section that returns that is its next note, and nothing else may be written; in a free one before such a
@@ -120,6 +152,41 @@ def returning(plan: FormPlan, memory: AlignmentState, row: Int[Array, "b 5"], cl
         due=Due(wait=wait, row=due, free_until=jnp.where(is_exact & found, 0, free_until)),
         free_from=jnp.where(is_exact, jnp.minimum(wait, section_end - clock.now), 0),
     )
+
+
+def _without_earlier_sections(plan: FormPlan, copies: Copies, clock: Clock) -> Copies:
+    """Returns the copies without those that a new section would take from the sections before it."""
+    bar = jnp.clip(clock.bars, 0, len(plan.lag) - 1)
+    is_new = (clock.bars >= 0) & (clock.bars < plan.num_bars) & (plan.lag[bar] == 0)
+    is_own = jnp.asarray(LAGS)[None, :] <= (clock.bars - plan.begin[bar])[:, None]
+    kept = jnp.where(is_new[:, None] & ~is_own, 0, copies.weights[:, 1:])
+    weights = jnp.concatenate([jnp.maximum(copies.weights[:, :1], 1e-30), kept], axis=1)
+    return copies._replace(weights=weights / sum_columns(weights)[:, None])
+
+
+def _may_leave(
+    asked: Returning, probabilities: Float[Array, "b v"], uniform: Float[Array, " b"]
+) -> tuple[Returning, Float[Array, " b"]]:
+    """Returns what is asked of the next row, where it may go on to what is due, and what is left to decide its shift.
+
+    What the model gives to all times from the due note on, or from the end of a free section on, is how likely nothing
+    more comes before. Without it the model would fill what is left of a section with notes that it does not want.
+
+    Args:
+        asked: by the plan.
+        probabilities: of the time shifts, whatever is allowed.
+        uniform: what decides, in [0, 1).
+    """
+    due = asked.due
+    is_beyond = jnp.arange(probabilities.shape[1])[None, :] >= due.free_until[:, None]
+    beyond = row_sums(jnp.where(is_beyond, probabilities, 0))[:, 0]
+    leaves = uniform < beyond
+    within = (uniform - beyond) / jnp.maximum(1 - beyond, 1e-9)
+    is_known = due.wait < FOREVER
+    free_until = jnp.where(leaves, jnp.where(is_known, 0, FOREVER), due.free_until)
+    free_from = jnp.where(leaves, jnp.where(is_known, due.wait, due.free_until), asked.free_from)
+    uniform = jnp.clip(jnp.where(leaves, uniform / jnp.maximum(beyond, 1e-9), within), 0, 1 - 2**-24)
+    return Returning(due._replace(free_until=free_until), jnp.maximum(free_from, asked.free_from)), uniform
 
 
 def _first(

@@ -33,7 +33,7 @@ from ostinato.sample.copies import (
     copies_after,
     start_alignment,
 )
-from ostinato.sample.form import returning
+from ostinato.sample.form import ask
 from ostinato.sample.schedule import Schedule, has_come, next_due
 
 WIDTHS = (2, 4, 8, 16, 32)
@@ -207,10 +207,8 @@ def write_row(
 
     # The network.
     params, tables = network
-    features_bh, carry = cast(
-        "tuple[Array, Carry]",
-        model.apply({"params": params}, tables, state.row, state.carry, method=MusicModel.step),
-    )
+    stepped = model.apply({"params": params}, tables, state.row, state.carry, method=MusicModel.step)
+    features_bh, carry = cast("tuple[Array, Carry]", stepped)
     parts = cast("list[Array]", model.apply({"params": params}, features_bh, method=MusicModel.field_parts))
 
     # What may come back.
@@ -228,10 +226,11 @@ def write_row(
     may_end_b = jnp.broadcast_to(controls.may_end, state.done.shape)
     if schedule is not None:
         may_end_b = may_end_b & (state.num_given >= schedule.length)
-    begin = state.clock.begin if schedule is None else schedule.free_from
-    free_from_b = begin - state.clock.now
+    free_from_b = (state.clock.begin if schedule is None else schedule.free_from) - state.clock.now
     if controls.form is not None and alignment is not None:
-        asked = returning(controls.form, alignment, state.row, state.clock)
+        shifts = cast("Array", model.apply({"params": params}, parts[0], state.row, 0, method=MusicModel.field_logits))
+        asked, copies, uniform = ask(controls.form, alignment, state.row, state.clock, copies, shifts, uniform_bf[:, 0])
+        uniform_bf = uniform_bf.at[:, 0].set(uniform)
         due, free_from_b = asked.due, jnp.maximum(free_from_b, asked.free_from)
     moment = Moment(steps_left_b, controls.num_notes - state.num_notes, may_end_b, due, free_from_b)
 

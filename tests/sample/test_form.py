@@ -9,6 +9,7 @@ import pytest
 from ostinato.configs.errors import UserError
 from ostinato.evaluation.metrics.form import bars_of
 from ostinato.model.network import MusicModel, init_params
+from ostinato.music.alignment import LAGS
 from ostinato.sample.form import parse_form
 from ostinato.sample.primers import Primer
 from tests.midi_files import returning_tune
@@ -57,6 +58,29 @@ def test_a_varied_return_keeps_the_notes_on_quarters():
         assert len(on_quarters) > 3
         assert on_quarters <= again
         assert again != source
+
+
+def test_a_new_section_copies_nothing_from_those_before_it():
+    network, params = with_gate()
+    bias = params["gate"]["output_bias"].at[1 + LAGS.index(4)].add(60.0)
+    always = network, {**params, "gate": {**params["gate"], "output_bias": bias}}
+    for piece in written(always, "A4B4", loop_guard=0):
+        bars = bars_of(piece)
+        assert any(bars[:4])
+        assert not any(one == other for one, other in zip(bars[:4], bars[4:], strict=False) if one)
+    alone = [SCORE.decode(p.steps) for p in write(always, meter="3/4", num_pieces=4, num_bars=9, loop_guard=0)]
+    assert all(
+        any(one == other for one, other in zip(bars, bars[4:], strict=False) if one) for bars in map(bars_of, alone)
+    )
+
+
+@pytest.mark.parametrize("form", ["A2B1A2B1", "A2A'2"])
+def test_a_section_is_not_filled_up_before_a_return(form):
+    halves = leaning(tiny_model(SCORE), output_bias_0={48: 9.0})
+    for piece in written(halves, form):
+        per_bar = np.bincount(piece.notes.onset // 72, minlength=4)
+        assert per_bar.max() <= 4
+        assert per_bar.sum() >= 4
 
 
 def test_the_form_begins_after_a_primer():
