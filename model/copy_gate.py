@@ -63,6 +63,7 @@ class CopyGate(nn.Module):
         self.variation_bias = self.param("variation_bias", nn.initializers.constant(-4.0), (self.num_fields,))
 
     def __call__(self, features: Float[Array, "*n h"], alignment: Alignment) -> Sources:
+        """Returns where the next row may come from, from the network's features and what was heard some bars ago."""
         rate = alignment.rate.reshape(*alignment.rate.shape[:-3], -1)
         from_rate: Array = multiply(self.precision, rate, self.rate_kernel)
         x = project(self.precision, features, self.kernel, self.bias) + from_rate

@@ -1,8 +1,7 @@
 """The copy gate while music is written: what was heard some bars ago, row by row, and how it is drawn from.
 
 It computes, one row at a time and inside the compiled step, what music/alignment.py says of a whole piece. Letters: b
-sequences, m remembered note rows, l lags, f fields, v values,
-c 1 + l, k kinds of return.
+sequences, m remembered note rows, l lags, f fields, v values, c 1 + l, k kinds of return.
 """
 
 from typing import NamedTuple

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer, Key
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
-from ostinato.music.codec import Codec
+from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.piece import make_piece
 from ostinato.sample.controls import Controls, make_controls
 from ostinato.sample.primers import Primer
@@ -217,8 +217,8 @@ def _header_length(codec: Codec) -> int:
 
 
 def _max_steps(config: SampleConfig, controls: Controls) -> int:
-    num_bars = config.num_bars if controls.form is None else int(controls.form.num_bars)
-    if num_bars:
+    num_bars = int(controls.length.bars)
+    if num_bars < FOREVER:
         return MAX_STEPS_PER_BAR * num_bars
     if config.num_seconds:
         return MAX_STEPS_PER_SECOND * int(np.ceil(config.num_seconds))

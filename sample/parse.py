@@ -5,12 +5,12 @@ Pitches are MIDI note numbers or names with an octave: middle C is C4, or 60.
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
 
 from ostinato.configs.errors import UserError
+from ostinato.music.meters import Meter
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DRUMS
 
@@ -36,11 +36,6 @@ MODES = {
 
 _MODE_NAMES = {"": "major", "maj": "major", "m": "minor", "min": "minor", "ionian": "major", "aeolian": "natural-minor"}
 """Other names; a tonic alone is major."""
-
-
-class Meter(NamedTuple):
-    numerator: int
-    denominator: int
 
 
 def parse_key(text: str) -> Bool[np.ndarray, " 12"]:
