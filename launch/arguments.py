@@ -5,8 +5,6 @@ which its authors may still change: pyproject.toml names the versions that have 
 """
 
 import dataclasses
-import difflib
-import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NoReturn, Protocol, Union
@@ -15,6 +13,7 @@ import tyro
 from tyro import _errors as events
 
 from ostinato.configs.errors import UserError
+from ostinato.configs.values import similar
 
 PROGRAM = "ostinato"
 TAKES_BEAM_OPTIONS = ("prepare", "evaluate")
@@ -73,12 +72,12 @@ def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapp
         case events.MissingArgs(unrecognized_tokens=[token, *_]) | events.UnrecognizedArgs(tokens=[token, *_]):
             if not token.startswith("-"):
                 hint = "" if chosen or not choices else f": choose one of {', '.join(choices)}"
-                fail(f"unknown word {token!r}{hint}")
+                fail(f"unknown word {token!r}{similar(token, choices) if hint else ''}{hint}")
             option = token.split("=")[0].replace("_", "-")
             options = [word for word in spellings if word.startswith("-")]
             if option in options:  # of a subcommand that comes later
                 fail(f"{option} must come after {' or '.join(chosen or choices)}")
-            fail(f"unknown option {option}{_similar(option, options)}")
+            fail(f"unknown option {option}{similar(option, options)}")
         case events.MissingArgs():
             names = [_name(missing.arg) for missing in event.missing_arguments]
             fail(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing")
@@ -114,17 +113,10 @@ def check_beam_options(name: str, command: Any) -> None:
         if not error.unknown:
             raise
         option = error.unknown[0].split("=")[0]
-        hint = _similar(option.replace("_", "-"), [word for word in _spellings(type(command)) if word.startswith("-")])
+        hint = similar(option.replace("_", "-"), [word for word in _spellings(type(command)) if word.startswith("-")])
         raise UserError(
             f"unknown option {option}{hint}; see '{PROGRAM} {name} --help' and Beam's own options"
         ) from error
-
-
-def _similar(option: str, options: Sequence[str]) -> str:
-    """Returns which options a person may have meant: those of which a word begins so, or that are spelled alike."""
-    near = [name for name in options if re.search(rf"[-.]{re.escape(option.strip('-'))}", name)]
-    near = near or difflib.get_close_matches(option, options, cutoff=0.7)
-    return f" (perhaps {' or '.join(near[:2])})" if near else ""
 
 
 def _name(argument: Any) -> str:

@@ -27,12 +27,12 @@ def cache_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones take seconds together
 
 
-def load_run(workdir: Path, checkpoint: Literal["best", "latest"]) -> "LoadedRun":
+def load_run(workdir: str | Path, checkpoint: Literal["best", "latest"]) -> "LoadedRun":
     """Returns a trained model, whose functions will be compiled once and then kept."""
     from ostinato.train.checkpoint import load_params
 
     cache_compilations()
-    return load_params(workdir, checkpoint)
+    return load_params(Path(workdir), checkpoint)
 
 
 def folder_of(dataset: Dataset, name: str, *, is_made: Callable[[Path], bool]) -> Path:

@@ -71,7 +71,7 @@ def describe_model(run: LoadedRun, workdir: Path, folder: Path) -> dict[str, Any
         "workdir": str(workdir.absolute()),
         "folder": str(folder.absolute()),
         "instruments": [instrument_name(program) for program in range(DRUMS + 1)],
-        "known_instruments": _known_instruments(run.description),
+        "known_instruments": known_instruments(run.description),
         "codec": run.codec.name,
         "styles": [style for style in run.codec.styles if style],
         "fields": [field.name for field in run.codec.fields],
@@ -81,7 +81,7 @@ def describe_model(run: LoadedRun, workdir: Path, folder: Path) -> dict[str, Any
     }
 
 
-def _known_instruments(description: Mapping[str, Any]) -> list[str]:
+def known_instruments(description: Mapping[str, Any]) -> list[str]:
     """Returns what the model heard in training, the most frequent first; nothing where its dataset is gone."""
     path = Path(description.get("dataset", {}).get("path", ""), "statistics.json")
     if not path.is_file():

@@ -1,6 +1,5 @@
 """`ostinato sample`: new pieces of a run or of a baseline, one piece once more, or music without end."""
 
-import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from ostinato.launch.commands.show import say
 if TYPE_CHECKING:
     from ostinato.music.codec import Codec
     from ostinato.sample.generate import Generated
-    from ostinato.train.checkpoint import LoadedRun
 
 logger = logging.getLogger(__name__)
 
@@ -91,15 +89,15 @@ class Sample:
         """Returns new pieces of a run."""
         from ostinato.launch.cache import load_run
         from ostinato.sample.output.provenance import describe_origin
+        from ostinato.sample.request import check_inputs, make_pieces
 
         if self.workdir is None or self.output is None:
             missing = "--workdir" if self.workdir is None else "--output"
             raise UserError(f"{missing} is missing; see 'ostinato sample --help'")
-        if self.config.without_primer and not self.primer:
-            raise UserError("--without-primer leaves out what --primer gives; give both")
         inputs = self._inputs()
+        check_inputs(self.config, inputs)
         run = load_run(self.workdir, self.checkpoint)
-        pieces = dict(enumerate(_generate(run, self.config, inputs)))
+        pieces = dict(enumerate(make_pieces(run, self.config, inputs)))
         origins = {number: describe_origin(run, self.config, inputs, piece=number) for number in pieces}
         return _Made(pieces, run.codec, self.output, origins, {"workdir": self.workdir, **inputs}, self.config)
 
@@ -129,6 +127,7 @@ class Sample:
         from ostinato.sample.finished import finished_piece
         from ostinato.sample.output import provenance
         from ostinato.sample.output.write import midi_bytes
+        from ostinato.sample.request import make_pieces
 
         assert self.again is not None
         if self.config != SampleConfig():
@@ -141,7 +140,7 @@ class Sample:
         cache_compilations()
         run = provenance.load_run(recipe, workdir)
         # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
-        piece = _generate(run, config, inputs, num_pieces=number + 1)[number]
+        piece = make_pieces(run, config, inputs, num_pieces=number + 1)[number]
         provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), origin))
         output = self.output or self.again.parent / "again"
         return _Made({number: piece}, run.codec, output, {number: origin}, {"workdir": workdir, **inputs}, config)
@@ -186,29 +185,3 @@ class _Made(NamedTuple):
     origins: Mapping[int, dict[str, Any]]
     found: Mapping[str, str | Path]
     config: SampleConfig
-
-
-def _generate(
-    run: "LoadedRun", config: SampleConfig, inputs: Mapping[str, str], *, num_pieces: int | None = None
-) -> "list[Generated]":
-    """Returns the pieces that the options ask for, or only the first few of them.
-
-    Args:
-        run: the trained model.
-        config: all options.
-        inputs: at most one file, by the name of its option: `primer`, `harmonise` or `fill`.
-        num_pieces: how many are needed. Primers are drawn for all, and filled bars are the best of all.
-    """
-    from ostinato.sample.generate import generate
-    from ostinato.sample.infill import fill, harmonise
-    from ostinato.sample.primers import load_primers, read_piece
-    from ostinato.sample.rank import make_score
-
-    needed = dataclasses.replace(config, num_pieces=num_pieces or config.num_pieces)
-    network = run.model, run.params, run.codec
-    if "harmonise" in inputs:
-        return harmonise(*network, needed, read_piece(Path(inputs["harmonise"])))
-    if "fill" in inputs:
-        return fill(*network, config, read_piece(Path(inputs["fill"])))
-    primers = load_primers(inputs.get("primer", ""), run.codec, config)
-    return generate(*network, needed, primers, score=make_score(run, config.best_by))
