@@ -5,6 +5,7 @@ which its authors may still change: pyproject.toml names the versions that have 
 """
 
 import dataclasses
+import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NoReturn, Protocol, Union
@@ -17,6 +18,8 @@ from ostinato.configs.values import similar
 
 PROGRAM = "ostinato"
 TAKES_BEAM_OPTIONS = ("prepare", "evaluate")
+_LIKE_OURS = ("--runner", "--streaming", "--update", "--label", "--job-server-timeout")
+"""Options of Beam that look as if ours had been misspelled; a test looks at all of Beam's."""
 
 
 class Command(Protocol):
@@ -41,20 +44,32 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
         launch: Any = parse(words[:split], commands)
         parse(words[split + 1 :], commands)  # a mistake is told here once, not by every process
         return dataclasses.replace(launch, command=tuple(words[split + 1 :]))
-    if words[:1] == ["runs"] and not {"show", "list", "plot", "-h", "--help"} & set(words[1:2]):
-        words.insert(1, "list")
+    if words[:1] == ["runs"] and "runs" in commands:
+        words = _runs_in_full(words, [word for word in _spellings(commands["runs"]) if not word.startswith("-")])
     kinds: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())]  # noqa: UP007
     options: dict[str, Any] = {
         "args": words,
         "prog": PROGRAM,
-        "description": "Prepare a MIDI collection, train an LSTM on it, sample and evaluate new music.",
+        "description": "Prepare a MIDI collection, train an LSTM on it, sample and evaluate new music. --version says "
+        "which this is, doctor whether all is there.",
         "config": (tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs),
     }
     with events.on_parse_error(lambda event: _explain(event, words, commands)):
         if words[:1] and words[0] in TAKES_BEAM_OPTIONS:
             command, beam_options = tyro.cli(kinds, return_unknown_args=True, **options)
+            _refuse_what_is_not_beams(words[0], type(command), beam_options)
             return dataclasses.replace(command, beam_options=tuple(beam_options))
         return tyro.cli(kinds, **options)
+
+
+def _runs_in_full(words: list[str], known: Sequence[str]) -> list[str]:
+    """Returns `runs FOLDER` as `runs list FOLDER`."""
+    word = "".join(words[1:2])
+    if word in (*known, "-h", "--help"):
+        return words
+    if word and (hint := similar(word, known)) and not os.path.exists(word):
+        raise UserError(f"unknown word {word!r}{hint}, and no folder; see '{PROGRAM} runs --help'")
+    return ["runs", "list", *words[1:]]
 
 
 def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapping[str, Any]) -> None:
@@ -112,11 +127,30 @@ def check_beam_options(name: str, command: Any) -> None:
     except BeamOptionsError as error:
         if not error.unknown:
             raise
-        option = error.unknown[0].split("=")[0]
-        hint = similar(option.replace("_", "-"), [word for word in _spellings(type(command)) if word.startswith("-")])
-        raise UserError(
-            f"unknown option {option}{hint}; see '{PROGRAM} {name} --help' and Beam's own options"
-        ) from error
+        raise _unknown_option(name, error.unknown[0], type(command)) from error
+
+
+def _refuse_what_is_not_beams(name: str, kind: type, words: Sequence[str]) -> None:
+    """Refuses options that cannot be Beam's without importing it, which takes a second and more.
+
+    Beam's names have underscores where ours have dashes.
+    """
+    for word in words:
+        option = word.split("=")[0]
+        if not option.startswith("--") or "_" in option or option in _LIKE_OURS:
+            continue
+        if "-" in option.strip("-") or similar(option, _options_of(kind)):
+            raise _unknown_option(name, word, kind)
+
+
+def _unknown_option(name: str, word: str, kind: type) -> UserError:
+    option = word.split("=")[0]
+    hint = similar(option.replace("_", "-"), _options_of(kind))
+    return UserError(f"unknown option {option}{hint}; see '{PROGRAM} {name} --help' and Beam's own options")
+
+
+def _options_of(kind: type) -> list[str]:
+    return [word for word in _spellings(kind) if word.startswith("-")]
 
 
 def _name(argument: Any) -> str:

@@ -1,6 +1,7 @@
 """`import ostinato` and `python -m ostinato`."""
 
 import importlib
+import importlib.metadata
 import inspect
 import subprocess
 import sys
@@ -46,3 +47,11 @@ def test_the_package_is_the_command():
     done = run("-m", "ostinato", "frob")
     assert done.returncode == ExitCode.USAGE
     assert done.stderr.startswith("ostinato: unknown word 'frob': choose one of ")
+
+
+def test_the_version_is_told_without_any_library():
+    code = "import sys; from ostinato.launch.cli import main; main(['--version'])"
+    done = run("-c", f"{code}; assert not {{'jax', 'numpy', 'rich'}} & set(sys.modules)")
+    version = importlib.metadata.version
+    assert done.stdout == f"ostinato {version('ostinato')}, Python {sys.version.split()[0]}, JAX {version('jax')}\n"
+    assert (done.returncode, done.stderr) == (0, "")

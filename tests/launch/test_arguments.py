@@ -1,6 +1,9 @@
 """What the command line understands, and what it says to words that it does not: one line that names the wrong one."""
 
+import argparse
+
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from ostinato.configs.errors import UserError
 from ostinato.launch.arguments import parse
@@ -55,6 +58,8 @@ def refused(arguments):
         (["import", "a"], "workdir is missing; see 'ostinato import --help'"),
         # an unknown command, subcommand or preset, none, or a word too many
         (["frob"], "unknown word 'frob': choose one of demo, prepare, inspect, "),
+        (["sampel"], "unknown word 'sampel' (perhaps sample): choose one of demo, prepare, inspect, "),
+        (["runs", "plott"], "unknown word 'plott' (perhaps plot), and no folder; see 'ostinato runs --help'"),
         ([], "a word is missing: choose one of demo, prepare, inspect, "),
         (["listen", "frob"], "unknown word 'frob': choose one of create, serve, results, export; see 'ostinato listen"),
         (["plan", "frob", "--on", "cpu"], "unknown word 'frob': choose one of chorales, debug, paper, lakh; see"),
@@ -71,6 +76,23 @@ def refused(arguments):
 )
 def test_the_wrong_word_is_named_with_what_is_right(arguments, said):
     assert refused(arguments).startswith(said)
+
+
+def test_a_misspelled_option_of_prepare_is_told_without_beam_and_none_of_beams_is_taken_for_one():
+    said = refused(["prepare", "--midi", "a", "--output", "b", "--max-note", "3"])
+    assert said.startswith("unknown option --max-note (perhaps --max-notes")
+    assert said.endswith("see 'ostinato prepare --help' and Beam's own options")
+    assert refused(["evaluate", *TRAIN[1:], "--output", "c", "--sed=1"]).startswith(
+        "unknown option --sed (perhaps --seed"
+    )
+    parser = argparse.ArgumentParser(allow_abbrev=False, conflict_handler="resolve")
+    for part in PipelineOptions.__subclasses__():
+        getattr(part, "_add_argparse_args", lambda _: None)(parser)
+    of_beam = {word for action in parser._actions for word in action.option_strings if word.startswith("--")}
+    assert len(of_beam) > 100
+    for name, words in (("prepare", ["--midi", "a"]), ("evaluate", TRAIN[1:])):
+        parsed = [parse([name, *words, "--output", "c", word], COMMANDS) for word in of_beam - {"--help", "--labels"}]
+        assert all(len(command.beam_options) == 1 for command in parsed)
 
 
 def test_options_of_train_may_stand_after_the_preset_but_not_those_of_the_preset_before_it():
