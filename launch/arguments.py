@@ -33,7 +33,7 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
     """Returns the command that was typed.
 
     Options of prepare and evaluate that are not theirs become `beam_options`, what follows -- becomes the `command` of
-    launch, and `runs FOLDER` is short for `runs list FOLDER`.
+    launch, and `runs FOLDER` is short for `runs list FOLDER`. A command that has `for_words` says what it is for these.
 
     Raises:
         UserError: the words cannot be understood, in one line; or the values do not go together.
@@ -46,6 +46,8 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
         return dataclasses.replace(launch, command=tuple(words[split + 1 :]))
     if words[:1] == ["runs"] and "runs" in commands:
         words = _runs_in_full(words, [word for word in _spellings(commands["runs"]) if not word.startswith("-")])
+    if adapted := getattr(commands.get("".join(words[:1])), "for_words", None):
+        commands = {**commands, words[0]: adapted(words[1:])}
     kinds: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())]  # noqa: UP007
     options: dict[str, Any] = {
         "args": words,
@@ -166,10 +168,17 @@ def _spellings(hint: Any, prefix: str = "") -> Iterator[str]:
             nested = list(_spellings(inner, f"{prefix}{name}." if dataclasses.is_dataclass(inner) else prefix))
             yield from nested
             markers = getattr(inner, "__metadata__", ())
+            name = next((marker.name for marker in markers if _is_arg(marker) and marker.name), name)
             if not nested and not {tyro.conf.Positional, tyro.conf.Suppress} & set(markers):
                 yield f"--{prefix}{name}".replace("_", "-")
                 if inner is bool:
                     yield f"--{prefix}no-{name}".replace("_", "-")
     for part in typing.get_args(hint):
+        if _is_arg(part):
+            continue
         name = getattr(part, "name", None)  # of tyro.conf.subcommand
         yield from [name] if isinstance(name, str) and name else _spellings(part, prefix)
+
+
+def _is_arg(marker: Any) -> bool:
+    return hasattr(marker, "metavar")  # what tyro.conf.arg returns has no public type

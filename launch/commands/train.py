@@ -1,13 +1,17 @@
 """`ostinato train`."""
 
+import dataclasses
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from ostinato.configs.errors import ExitCode, StoppedError
 from ostinato.configs.presets import PRESETS
+from ostinato.configs.run_file import read_run_file
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.commands.show import say
 
@@ -45,8 +49,29 @@ class Train:
     """Music that shall not be forgotten: --data.old-share of each batch is read from here."""
     profile: str = ""
     """Steps, such as 100-105, of which a JAX trace is written to the folder profile/ of the run."""
+    run_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """A TOML file that has these options and those of the preset, such as `ostinato runs config RUN` writes. Instead of
+    a preset, of which it may name one; options override it."""
     config: Annotated[PRESET, tyro.conf.arg(name="")]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
     """The preset, and options that change it."""
+
+    @classmethod
+    def for_words(cls, words: Sequence[str]) -> type["Train"]:
+        """Returns the command as these words have it: with --config FILE, what the file says is the default.
+
+        Raises:
+            UserError: the file cannot be read or says what cannot be.
+        """
+        given = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+        given += [after for word, after in itertools.pairwise(words) if word == "--config"]
+        if not given:
+            return cls
+        file = read_run_file(Path(given[-1]))
+        config: Any = Annotated[TrainConfig, tyro.conf.arg(name="")]
+        fields = [("config", config, dataclasses.field(default=file.config))]
+        for name, path in file.paths.items():
+            fields.append((name, cls.__annotations__[name], dataclasses.field(default=path)))
+        return dataclasses.make_dataclass("Train", fields, bases=(cls,), frozen=True, kw_only=True)
 
     def run(self) -> None:
         """Trains, with the other processes of the run if there are any, and says how good the model is.

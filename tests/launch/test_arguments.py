@@ -1,11 +1,14 @@
 """What the command line understands, and what it says to words that it does not: one line that names the wrong one."""
 
 import argparse
+import dataclasses
+from pathlib import Path
 
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from ostinato.configs.errors import UserError
+from ostinato.configs.presets import PRESETS
 from ostinato.launch.arguments import parse
 from ostinato.launch.cli import COMMANDS
 from ostinato.launch.commands.runs import RunsList
@@ -38,6 +41,7 @@ def refused(arguments):
         ([*TRAIN, "debug", "--batch-size", "4"], "unknown option --batch-size (perhaps --data.batch-size);"),
         (["sample", "--frobnicate"], "unknown option --frobnicate; see 'ostinato sample --help'"),
         (["runs", "plot", "--frob"], "unknown option --frob; see 'ostinato runs plot --help'"),
+        (["train", "--confg", "a.toml"], "unknown option --confg (perhaps --config);"),
         # a value of another type, too few of them, or none of the choices
         (
             [*TRAIN, "debug", "--num-steps", "many"],
@@ -100,6 +104,27 @@ def test_options_of_train_may_stand_after_the_preset_but_not_those_of_the_preset
     assert isinstance(command, Train)
     assert (command.config.num_steps, command.config.model.hidden_size) == (7, 32)
     assert refused([*TRAIN, "--num-steps", "7", "debug"]).startswith("--num-steps must come after debug;")
+
+
+def test_a_file_gives_train_its_options_and_others_override_it(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('dataset = "a"\ninit_from = "pop"\npreset = "debug"\nseed = 5\n[model]\nnum_layers = 3\n')
+    command = parse(["train", f"--config={file}", "--workdir", "b", "--seed", "7", "--model.cell", "gru"], COMMANDS)
+    assert (command.dataset, command.workdir, command.init_from) == (Path("a"), Path("b"), Path("pop"))
+    debug = PRESETS["debug"]().train
+    model = dataclasses.replace(debug.model, num_layers=3, cell="gru")
+    assert command.config == dataclasses.replace(debug, seed=7, model=model)
+    words = ["launch", "local", "--processes", "2", "--", "train", "--config", str(file), "--workdir", "b"]
+    assert parse(words, COMMANDS).command[0] == "train"
+    train = ["train", "--config", str(file)]
+    assert refused(train).startswith("--workdir is missing")
+    assert refused([*train, "--workdir", "b", "paper"]).startswith("unknown word 'paper'")
+    assert refused([*train, "--workdir", "b", "--model.hiden-size", "3"]).startswith(
+        "unknown option --model.hiden-size"
+    )
+    assert refused(["train", "--config"]).startswith("--config needs a value")
+    file.write_text("sed = 1")
+    assert refused(train) == f"{file}: unknown option sed (perhaps seed)"
 
 
 def test_what_is_for_others_is_kept_for_them():
