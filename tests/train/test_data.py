@@ -363,7 +363,7 @@ def test_half_of_the_pieces_say_the_key_they_are_then_in_and_the_others_how_far_
     codec = ScoreCodec()
     tunes = [
         make_piece(
-            onset=range(0, 24 * 60, 24), duration=[24] * 60, pitch=np.tile([60, 64, 67, 71, 62, 67], 10) + tonic,
+            onset=range(0, 24 * 60, 24), duration=[24] * 60, pitch=np.tile([60, 64, 67, 60, 65, 67], 10) + tonic,
             velocity=[80] * 60, program=[0] * 60, ticks_per_quarter=24,
         )
         for tonic in (0, 2, 7)
