@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import FOREVER, Codec, Request
+from ostinato.music.keys import key_value
 from ostinato.music.piece import DRUMS
 from ostinato.sample.clock import Length
 from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
@@ -56,7 +57,7 @@ class Controls(NamedTuple):
     pitch_bias: Float[Array, " 128"] | None
     """Nats that are added to the logits of pitches, but for drums; None where the codec has no pitch of its own."""
     key: Int[Array, ""] | None
-    """What the START row tells the network: 1 + `Key.number`, or 0. None for a network that is not told keys."""
+    """`key_value` of what the network is told; None for one that is not told keys."""
 
 
 def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tell_key: bool = False) -> Controls:
@@ -113,7 +114,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
         limits=jax.tree.map(jnp.asarray, limits),
         density=jnp.float32(config.density) if "density" in known else None,
         pitch_bias=jnp.asarray(pitch_bias) if "key_bias" in known else None,
-        key=jnp.int32(0 if key is None else 1 + key.number) if tell_key else None,
+        key=jnp.int32(key_value(key)) if tell_key else None,
     )
 
 
@@ -171,10 +172,11 @@ def _temperatures(config: SampleConfig, codec: Codec) -> list[float]:
     return list(wanted.values())
 
 
-def start_rows(codec: Codec, controls: Controls, count: int) -> Int[Array, "n f"]:
-    """Returns as many START rows."""
-    rows = jnp.tile(jnp.asarray([codec.start], jnp.int32), (count, 1))
-    return rows if controls.key is None else rows.at[:, codec.key_field].set(controls.key)
+def with_key(row: Int[Array, "b f"], controls: Controls) -> Int[Array, "b _"]:
+    """Returns rows as the network hears them: with the key, where it is told one."""
+    if controls.key is None:
+        return row
+    return jnp.concatenate([row, jnp.broadcast_to(controls.key, (len(row), 1)).astype(row.dtype)], axis=1)
 
 
 def _pitches(config: SampleConfig, *, is_told: bool) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
