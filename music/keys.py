@@ -41,6 +41,11 @@ def key_value(key: Key | None) -> int:
     return 0 if key is None else 1 + key.number
 
 
+def key_of_value(value: int) -> Key | None:
+    """Returns the key of which `key_value` is this."""
+    return key_of_number(value - 1) if value else None
+
+
 def key_of_number(number: int) -> Key:
     """Returns the key of which `Key.number` is this."""
     return Key(number % 12, number >= 12)

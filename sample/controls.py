@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import FOREVER, Codec, Request
-from ostinato.music.keys import key_value
+from ostinato.music.keys import Key, key_of_value, key_value
 from ostinato.music.piece import DRUMS
 from ostinato.sample.clock import Length
 from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
@@ -45,6 +45,8 @@ class Controls(NamedTuple):
     may_end: Bool[Array, ""]
     """The model may end a piece before it is as long as asked for."""
     length: Length
+    ends: Bool[Array, ""]
+    """The piece comes to an end in its last bar."""
     loop_repeats: Int[Array, ""]
     repeat_strength: Float[Array, ""]
     """Nats that are added to the weights of copies."""
@@ -106,6 +108,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
             seconds=jnp.float32(config.num_seconds * _tempo_written(config) or FOREVER),
             steps=jnp.int32(FOREVER),
         ),
+        ends=jnp.bool_(bool(config.num_bars) and config.ending),
         loop_repeats=jnp.int32(config.loop_guard if any(temperatures) else 0),  # what is not drawn cannot be heated
         repeat_strength=jnp.float32(
             default_repeat_strength(copy) if config.repeat_strength is None else config.repeat_strength
@@ -170,6 +173,11 @@ def _temperatures(config: SampleConfig, codec: Codec) -> list[float]:
     if "rhythm" in wanted:
         raise UserError(f"the {codec.name} codec has no rhythm of its own: its only field is {', '.join(names)}")
     return list(wanted.values())
+
+
+def told_key(controls: Controls) -> Key | None:
+    """Returns the key that the network is told."""
+    return None if controls.key is None else key_of_value(int(controls.key))
 
 
 def with_key(row: Int[Array, "b f"], controls: Controls) -> Int[Array, "b _"]:

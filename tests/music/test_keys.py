@@ -1,6 +1,10 @@
+import io
+
 import numpy as np
+import pretty_midi
 import pytest
 
+from ostinato.music import midi
 from ostinato.music.keys import find_key, key_of_number, key_value
 from ostinato.music.piece import DRUMS, make_piece
 from ostinato.music.score_codec import ScoreCodec
@@ -52,3 +56,6 @@ def test_the_length_of_notes_counts_and_their_number_does_not():
 def test_keys_have_their_signatures(number, num_sharps):
     assert key_of_number(number).number == number
     assert key_of_number(number).num_sharps == num_sharps
+    written = pretty_midi.PrettyMIDI(io.BytesIO(midi.write(cadence(0, False), key=key_of_number(number))))
+    (signature,) = written.key_signature_changes
+    assert (signature.key_number, signature.time) == (number, 0)
