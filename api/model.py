@@ -158,7 +158,7 @@ class Model:
                 end = 0 if config.without_primer else generated.primer_end
                 pieces.append(
                     Piece(
-                        music, midi_bytes(music, origin), name=f"piece-{number:03d}", origin=origin,
+                        music, midi_bytes(music, generated, origin), name=f"piece-{number:03d}", origin=origin,
                         primer_end_tick=end, ended=generated.ended,
                     )
                 )  # fmt: skip

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Int, Integer
 from ostinato.configs.errors import UserError
 from ostinato.music.account import NoteAccount
 from ostinato.music.alignment import Alignment
+from ostinato.music.keys import Key
 from ostinato.music.piece import Piece
 
 FOREVER = np.int32(2**30)
@@ -180,6 +181,8 @@ class Codec:
     """Names of the styles, by their number."""
     can_align: bool = False
     """Whether `align` says what was heard some bars ago; only of rows that are notes with a time."""
+    has_keys: bool = False
+    """Whether `key_of` finds a key."""
     transforms: Mapping[str, Transform]
     """How steps can be changed while they stay legal: `transpose` by semitones, `tempo` by per cent, `velocity`."""
 
@@ -214,6 +217,10 @@ class Codec:
     def mark_transposed(self, steps: Integer[np.ndarray, "n f"], semitones: int) -> Integer[np.ndarray, "n f"]:
         """Returns the steps of a transposed piece; its first row says by how much, where the codec has a place."""
         return steps
+
+    def key_of(self, steps: Integer[np.ndarray, "n f"]) -> Key | None:
+        """Returns the key of a piece, by how long each pitch class sounds; None where no pitch does."""
+        raise NotImplementedError
 
     def quantise(self, piece: Piece) -> Piece:
         """Returns the piece as the codec can say it: `decode(encode(piece))`."""

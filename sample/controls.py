@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import FOREVER, Codec, Request
+from ostinato.music.keys import Key, key_of_value, key_value, log_profile
 from ostinato.music.piece import DRUMS
 from ostinato.sample.clock import Length
 from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
@@ -30,6 +31,9 @@ _TOP_P_BESIDE_COPIES, _STRENGTH_OF_COPIES = 0.9, 0.5
 What is drawn has slips that real music has not, and each ends a return: half a nat makes up for them.
 """
 
+_LEAN_TO_KEY = 0.25
+"""So much of a key's profile is added where the network is told it: pieces do not slip into the relative one."""
+
 _OF_SOME_CODECS = ("style", "meter", "tempo", "instruments", "density", "key_bias", "form")
 
 
@@ -44,6 +48,8 @@ class Controls(NamedTuple):
     may_end: Bool[Array, ""]
     """The model may end a piece before it is as long as asked for."""
     length: Length
+    ends: Bool[Array, ""]
+    """The piece comes to an end in its last bar."""
     loop_repeats: Int[Array, ""]
     repeat_strength: Float[Array, ""]
     """Nats that are added to the weights of copies."""
@@ -55,10 +61,18 @@ class Controls(NamedTuple):
     """Notes in a bar; 0 leaves them to the model. None where the codec has no time shift of its own."""
     pitch_bias: Float[Array, " 128"] | None
     """Nats that are added to the logits of pitches, but for drums; None where the codec has no pitch of its own."""
+    key: Int[Array, ""] | None
+    """`key_value` of what the network is told; None for one that is not told keys."""
 
 
-def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> Controls:
-    """Returns what a configuration asks for; `copy` says that the model has a copy gate, whose default top-p differs.
+def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tell_key: bool = False) -> Controls:
+    """Returns what a configuration asks for.
+
+    Args:
+        config: what a user wants.
+        codec: of the model.
+        copy: the model has a copy gate, whose default top-p differs.
+        tell_key: the model can be told a key, which then is what --key means: all pitches stay.
 
     Raises:
         UserError: a name is not known, the codec has no such thing, or no note is left that may be written.
@@ -67,7 +81,8 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
     absent = [name for name in _OF_SOME_CODECS if getattr(config, name) and name not in known]
     if absent:
         raise UserError(f"{absent[0]} cannot be asked of the {codec.name} codec, whose rows do not hold it")
-    pitches, pitch_bias = _pitches(config)
+    key = parse_key(config.key).key if config.key and tell_key else None
+    pitches, pitch_bias = _pitches(config, told=key)
     programs = np.full(DRUMS + 1, not config.instruments)
     programs[parse_instruments(config.instruments)] = True
     request = Request(
@@ -96,6 +111,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
             seconds=jnp.float32(config.num_seconds * _tempo_written(config) or FOREVER),
             steps=jnp.int32(FOREVER),
         ),
+        ends=jnp.bool_(bool(config.num_bars) and config.ending),
         loop_repeats=jnp.int32(config.loop_guard if any(temperatures) else 0),  # what is not drawn cannot be heated
         repeat_strength=jnp.float32(
             default_repeat_strength(copy) if config.repeat_strength is None else config.repeat_strength
@@ -104,6 +120,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
         limits=jax.tree.map(jnp.asarray, limits),
         density=jnp.float32(config.density) if "density" in known else None,
         pitch_bias=jnp.asarray(pitch_bias) if "key_bias" in known else None,
+        key=jnp.int32(key_value(key)) if tell_key else None,
     )
 
 
@@ -161,16 +178,29 @@ def _temperatures(config: SampleConfig, codec: Codec) -> list[float]:
     return list(wanted.values())
 
 
-def _pitches(config: SampleConfig) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
-    """Returns which pitches may be played, and the bias of each."""
+def told_key(controls: Controls) -> Key | None:
+    """Returns the key that the network is told."""
+    return None if controls.key is None else key_of_value(int(controls.key))
+
+
+def with_key(row: Int[Array, "b f"], controls: Controls) -> Int[Array, "b _"]:
+    """Returns rows as the network hears them: with the key, where it is told one."""
+    if controls.key is None:
+        return row
+    return jnp.concatenate([row, jnp.broadcast_to(controls.key, (len(row), 1)).astype(row.dtype)], axis=1)
+
+
+def _pitches(config: SampleConfig, *, told: Key | None) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
+    """Returns which pitches may be played, and the bias of each; a key that the network is told forbids none."""
     low, high = (parse_pitch(text) for text in config.pitch_range)
     if low > high:
         raise UserError(f"pitch_range {config.pitch_range} is empty: its first pitch is above its second")
     pitch = np.arange(128)
     in_range = (pitch >= low) & (pitch <= high)
-    in_key = parse_key(config.key)[pitch % 12] if config.key else np.ones(128, bool)
-    if config.key_bias:
-        return in_range, np.where(in_key, 0, -config.key_bias).astype(np.float32)
+    in_key = parse_key(config.key).pitch_classes[pitch % 12] if config.key else np.ones(128, bool)
+    if told or config.key_bias:
+        lean = _LEAN_TO_KEY * log_profile(told)[pitch % 12] if told else 0
+        return in_range, (lean + np.where(in_key, 0, -config.key_bias)).astype(np.float32)
     if not (in_range & in_key).any():
         raise UserError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")
     return in_range & in_key, np.zeros(128, np.float32)

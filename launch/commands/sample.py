@@ -141,7 +141,7 @@ class Sample:
         run = provenance.load_run(recipe, workdir)
         # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
         piece = make_pieces(run, config, inputs, num_pieces=number + 1)[number]
-        provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), origin))
+        provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), piece, origin))
         output = self.output or self.again.parent / "again"
         return _Made({number: piece}, run.codec, output, {number: origin}, {"workdir": workdir, **inputs}, config)
 

@@ -13,6 +13,8 @@ from ostinato.data.records import Dataset, DatasetError, Record, write_dataset
 from ostinato.music.notes_codec import END, START
 from ostinato.music.piece import DRUMS, make_piece
 from ostinato.music.score_codec import ScoreCodec
+from ostinato.music.score_rows import END as END_ROW
+from ostinato.music.score_rows import START as START_ROW
 from ostinato.music.score_rows import TEMPO
 from ostinato.train import data
 from ostinato.train.data import Batch, evaluation_batches, prefetch, training_batches
@@ -356,3 +358,54 @@ def test_the_first_row_says_by_how_much_a_piece_was_transposed(score_dataset, or
                 assert (rest.tobytes() in as_they_are) == (mark == 0)
                 marks[mark] += 1
     assert len(marks) > 2
+
+
+@ORDERS
+def test_half_of_the_pieces_tell_the_key_that_they_are_then_in_and_the_others_how_far_they_were_moved(tmp_path, order):
+    """What is heard beside it and predicted is that of a network that is told nothing."""
+    codec = ScoreCodec()
+    tunes = [
+        make_piece(
+            onset=range(0, 24 * 60, 24), duration=[24] * 60, pitch=np.tile([60, 64, 67, 60, 65, 67], 10) + tonic,
+            velocity=[80] * 60, program=[0] * 60, ticks_per_quarter=24,
+        )
+        for tonic in (0, 2, 7)
+    ]  # fmt: skip
+    records = [Record(str(i), f"{i}.mid", codec.encode(one)) for i, one in enumerate(tunes)]
+    write_dataset(tmp_path / "set", {"train": records}, codec)
+    source = Dataset.open(tmp_path / "set").source("train")
+    config = DataConfig(order=order, batch_size=2, sequence_length=32, max_transpose=5, mark_transposed=True)
+    plain, telling = (training_batches(source, config, seed=0, tell_keys=tell) for tell in (False, True))
+    told, moved = Counter(), Counter()
+    for k in range(120):
+        batch, other = telling[k], plain[k]
+        heard, key = batch.inputs[..., :5], batch.inputs[..., 5]
+        is_start = heard[..., 1] == codec.start[1]
+        if order == "streams":  # windows draw all their places and changes from one generator
+            scored = batch.weights > 0  # START is not predicted
+            np.testing.assert_array_equal(batch.targets[scored], other.targets[scored])
+            np.testing.assert_array_equal(heard[~is_start], other.inputs[~is_start])
+        for row, keys in zip(heard, key, strict=True):
+            begin = np.flatnonzero(row[:, 1] == codec.start[1])
+            for first, end in itertools.pairwise([0, *begin, 32]):
+                piece = row[first:end]
+                notes, values = piece[piece[:, 1] < START_ROW], set(keys[first:end][piece[:, 1] != END_ROW].tolist())
+                if len(notes) < 6 or len(values) > 1:
+                    continue
+                value = values.pop()
+                tonic = notes[:, 2].min() % 12 if set(notes[:, 2] - notes[:, 2].min()) == {0, 4, 5, 7} else None
+                assert tonic is not None
+                assert value in (0, 1 + tonic)
+                told[value] += 1
+            for at in begin:
+                assert not (keys[at] and row[at, 2])
+                if not keys[at]:
+                    moved[int(row[at, 2])] += 1
+    assert 0.3 < told[0] / told.total() < 0.7
+    assert len(told) > 8
+    assert order == "windows" or len(moved) > 5
+
+
+def test_a_codec_without_keys_says_so(dataset):
+    with pytest.raises(UserError, match="no keys to tell; set --model"):
+        training_batches(dataset.source("train"), DataConfig(), seed=0, tell_keys=True)
