@@ -10,7 +10,7 @@ import tyro
 
 from ostinato.configs.errors import UserError, file_errors
 from ostinato.configs.schema import SampleConfig
-from ostinato.launch.commands.show import say
+from ostinato.launch.commands.show import COMPILING, say
 
 if TYPE_CHECKING:
     from ostinato.music.codec import Codec
@@ -61,12 +61,12 @@ class Sample:
         Raises:
             UserError: the options do not go together, or an input cannot be read or does not fit the model.
         """
-        from ostinato.sample.output.write import write_pieces
-
         if self.stream:
             self._play()
             return
         made = self._compose() if self.model or self.dataset else self._again() if self.again else self._sample()
+        from ostinato.sample.output.write import write_pieces
+
         paths = write_pieces(
             made.pieces,
             made.codec,
@@ -87,16 +87,19 @@ class Sample:
 
     def _sample(self) -> "_Made":
         """Returns new pieces of a run."""
+        if self.workdir is None or self.output is None:
+            missing = "--workdir" if self.workdir is None else "--output"
+            raise UserError(f"{missing} is missing; see 'ostinato sample --help'")
+        logger.info("loading %s", self.workdir)  # before the imports: they take seconds
         from ostinato.launch.cache import load_run
         from ostinato.sample.output.provenance import describe_origin
         from ostinato.sample.request import check_inputs, make_pieces
 
-        if self.workdir is None or self.output is None:
-            missing = "--workdir" if self.workdir is None else "--output"
-            raise UserError(f"{missing} is missing; see 'ostinato sample --help'")
         inputs = self._inputs()
         check_inputs(self.config, inputs)
         run = load_run(self.workdir, self.checkpoint)
+        number = self.config.num_pieces
+        logger.info("writing %s; %s", "1 piece" if number == 1 else f"{number} pieces", COMPILING)
         pieces = dict(enumerate(make_pieces(run, self.config, inputs)))
         origins = {number: describe_origin(run, self.config, inputs, piece=number) for number in pieces}
         return _Made(pieces, run.codec, self.output, origins, {"workdir": self.workdir, **inputs}, self.config)

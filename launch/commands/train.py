@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from ostinato.launch.commands.show import say
 
 if TYPE_CHECKING:
     from ostinato.train.loop import Result
+
+logger = logging.getLogger(__name__)
 
 PRESET = tyro.extras.subcommand_type_from_defaults(
     {name: preset().train for name, preset in PRESETS.items()},
@@ -79,9 +83,11 @@ class Train:
         Raises:
             StoppedError: SIGTERM came; a checkpoint is saved.
         """
+        if max(self.process_id, int(os.environ.get("OSTINATO_PROCESS_ID") or 0)) <= 0:
+            logger.info(
+                "training on %s in %s; the first step is compiled for up to a minute", self.dataset, self.workdir
+            )
         import hashlib
-        import logging
-        import os
 
         import jax
 
