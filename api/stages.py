@@ -12,7 +12,7 @@ from ostinato.api.options import takes_options
 from ostinato.configs.errors import UserError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import PrepareConfig
-from ostinato.configs.values import similar, with_values
+from ostinato.configs.values import as_type, similar, with_values
 from ostinato.launch.commands.evaluate import Evaluate
 from ostinato.launch.commands.prepare import Prepare
 from ostinato.launch.commands.train import Train
@@ -63,6 +63,7 @@ def train(
     init_from: str | Path | None = None,
     old_dataset: str | Path | None = None,
     from_step: int = -1,
+    track: Sequence[str] = (),
     **options: Any,
 ) -> Model:
     """Trains a model on a dataset, or resumes the run that is in the folder, and returns it.
@@ -74,6 +75,7 @@ def train(
         init_from: begin with the best checkpoint of another run: fine-tuning.
         old_dataset: music that shall not be forgotten; `data={"old_share": 0.5}` of each batch is read from it.
         from_step: resume from the checkpoint of this step instead of the latest.
+        track: wandb, mlflow, or both: trackers that hear the numbers of the run beside its own files.
         options: of `ostinato.configs.schema.TrainConfig`; those of its parts as mappings:
             `num_steps=500, model={"hidden_size": 512}, data={"max_transpose": 5}`.
 
@@ -88,9 +90,12 @@ def train(
         dataset=Path(dataset),
         workdir=Path(workdir),
         from_step=from_step,
+        track=as_type(Train.__annotations__["track"], track, "track"),
         init_from=None if init_from is None else Path(init_from),
         old_dataset=None if old_dataset is None else Path(old_dataset),
-        config=with_values(PRESETS[preset]().train, options, also=("preset", "init_from", "old_dataset", "from_step")),
+        config=with_values(
+            PRESETS[preset]().train, options, also=("preset", "init_from", "old_dataset", "from_step", "track")
+        ),
     )
     with _shown():
         command.run()

@@ -30,6 +30,8 @@ NEEDED_FOR = {
     "dask": "prepare on Dask",
     "tf": "as_dataset() of tfds",
     "hub": "hub:USER/NAME",
+    "wandb": "train --track wandb",
+    "mlflow": "train --track mlflow",
 }
 """What users need an extra for; those of developers are not looked at."""
 

@@ -1,13 +1,14 @@
 """`ostinato train`."""
 
 import dataclasses
+import importlib
 import itertools
 import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -53,6 +54,8 @@ class Train:
     """Music that shall not be forgotten: --data.old-share of each batch is read from here."""
     profile: str = ""
     """Steps, such as 100-105, of which a JAX trace is written to the folder profile/ of the run."""
+    track: tuple[Literal["wandb", "mlflow"], ...] = ()
+    """Trackers that hear the numbers of the run beside metrics.jsonl and TensorBoard (extras `wandb` and `mlflow`)."""
     run_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
     """A TOML file that has these options and those of the preset, such as `ostinato runs config RUN` writes. Instead of
     a preset, of which it may name one; options override it."""
@@ -72,7 +75,7 @@ class Train:
             return cls
         file = read_run_file(Path(given[-1]))
         config: Any = Annotated[TrainConfig, tyro.conf.arg(name="")]
-        fields = [("config", config, dataclasses.field(default=file.config))]
+        fields: list[tuple[str, Any, Any]] = [("config", config, dataclasses.field(default=file.config))]
         for name, path in file.paths.items():
             fields.append((name, cls.__annotations__[name], dataclasses.field(default=path)))
         return dataclasses.make_dataclass("Train", fields, bases=(cls,), frozen=True, kw_only=True)
@@ -87,6 +90,11 @@ class Train:
             logger.info(
                 "training on %s in %s; the first step is compiled for up to a minute", self.dataset, self.workdir
             )
+        from ostinato.launch.extras import needs_extra
+
+        for name in self.track:
+            with needs_extra(name, who=f"--track {name}"):
+                importlib.import_module(name)
         import hashlib
 
         import jax
@@ -121,6 +129,7 @@ class Train:
                 from_step=None if self.from_step < 0 else self.from_step,
                 profile=profile,
                 init_from=self.init_from,
+                track=self.track,
                 old_dataset=None if self.old_dataset is None else Dataset.open(self.old_dataset),
             )
         if not result.finished:

@@ -53,6 +53,8 @@ def test_wrong_keywords_are_refused_before_anything_is_done(folder, tmp_path):
         ostinato.train(tmp_path, tmp_path / "x", "debug", hidden_size=3)
     with pytest.raises(ostinato.UserError, match=r"preset 'debg' \(perhaps debug\) must be one of chorales, debug"):
         ostinato.train(tmp_path, tmp_path / "x", "debg")
+    with pytest.raises(ostinato.UserError, match="track 'tensorboard' must be one of wandb, mlflow"):
+        ostinato.train(tmp_path, tmp_path / "x", "debug", track="tensorboard")
     with pytest.raises(TypeError, match=r"unknown option num_sample \(perhaps num_samples\)"):
         ostinato.evaluate(tmp_path, tmp_path, tmp_path / "x", num_sample=3)
     assert not (tmp_path / "x").exists()
