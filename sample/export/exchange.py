@@ -1,7 +1,7 @@
 """A trained model as one file of safetensors, and back: `ostinato export` and `ostinato import`.
 
-The file holds float32 arrays named and laid out as in `torch_layout`, and in its metadata, under `ostinato`, a JSON
-description: the network's configuration, the codec, and the fingerprint of the parameters.
+The file holds float32 arrays named and laid out as in `model.torch_layout`, and in its metadata, under `ostinato`, a
+JSON description: the configuration of the network, the codec, and the fingerprint of the parameters.
 """
 
 import importlib.metadata
@@ -19,8 +19,8 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import init_params, initial_carry
+from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.music.codecs import codec_from_json
-from ostinato.sample.export.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, make_model
 from ostinato.train.fingerprint import array_types
 from ostinato.train.run_metadata import FORMAT as CHECKPOINT_FORMAT
