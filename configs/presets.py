@@ -47,7 +47,14 @@ def chorales() -> Preset:
         prepare=PrepareConfig(duplicates="variants"),
         train=TrainConfig(
             model=ModelConfig(
-                embedding_size=128, hidden_size=256, num_layers=2, norm="pre", copy=True, head_size=128, dropout=0.3
+                embedding_size=128,
+                hidden_size=256,
+                num_layers=2,
+                norm="pre",
+                copy=True,
+                key_condition=True,
+                head_size=128,
+                dropout=0.3,
             ),
             data=DataConfig(batch_size=16, sequence_length=64, max_transpose=5, mark_transposed=True, misheard=0.03),
             optimizer=OptimizerConfig(learning_rate=4e-3, warmup_steps=50),
@@ -83,7 +90,14 @@ def lakh() -> Preset:
         prepare=PrepareConfig(min_notes=64),
         train=TrainConfig(
             model=ModelConfig(
-                embedding_size=512, hidden_size=2048, num_layers=3, norm="pre", copy=True, head_size=512, dropout=0.1
+                embedding_size=512,
+                hidden_size=2048,
+                num_layers=3,
+                norm="pre",
+                copy=True,
+                key_condition=True,
+                head_size=512,
+                dropout=0.1,
             ),
             data=DataConfig(batch_size=512, sequence_length=512, max_transpose=5, mark_transposed=True, misheard=0.03),
             optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=2000, weight_decay=0.01),

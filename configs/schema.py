@@ -116,6 +116,9 @@ class ModelConfig:
     copy: bool = False
     """A gate that may copy, field by field, what was heard 1, 2, 4, 8, 16 or 32 bars before: music that comes back.
     Only for datasets of the score codec."""
+    key_condition: bool = False
+    """The first row of half of the training pieces tells the network their key, which is found by their pitches; then
+    --key can be asked of it. Only for datasets of the score codec."""
     head_size: int = 128
     """Hidden width of the head, for each field."""
     dropout: float = 0.2

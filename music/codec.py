@@ -180,6 +180,8 @@ class Codec:
     """Names of the styles, by their number."""
     can_align: bool = False
     """Whether `align` says what was heard some bars ago; only of rows that are notes with a time."""
+    key_field: int | None = None
+    """The field of the START row in which 1 + `Key.number` tells a network the key; None where there is no place."""
     transforms: Mapping[str, Transform]
     """How steps can be changed while they stay legal: `transpose` by semitones, `tempo` by per cent, `velocity`."""
 
@@ -213,6 +215,10 @@ class Codec:
 
     def mark_transposed(self, steps: Integer[np.ndarray, "n f"], semitones: int) -> Integer[np.ndarray, "n f"]:
         """Returns the steps of a transposed piece; its first row says by how much, where the codec has a place."""
+        return steps
+
+    def tell_key(self, steps: Integer[np.ndarray, "n f"]) -> Integer[np.ndarray, "n f"]:
+        """Returns the steps of a whole piece; its first row says the key, where the codec has a place for it."""
         return steps
 
     def quantise(self, piece: Piece) -> Piece:

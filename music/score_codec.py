@@ -41,6 +41,7 @@ from ostinato.music.score_rows import (
     END,
     EXACT_DURATION,
     GRID,
+    KEY_FIELD,
     LONGEST_REST,
     MAX_BPM,
     MAX_NUMERATOR,
@@ -83,6 +84,7 @@ class ScoreCodec(Codec):
     dtype = np.uint8
     specials = Specials(field=1, start=START, end=END)
     can_align = True
+    key_field = KEY_FIELD
     transforms = score_transforms.TRANSFORMS
 
     def __post_init__(self) -> None:
@@ -199,6 +201,9 @@ class ScoreCodec(Codec):
 
     def mark_transposed(self, steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.ndarray, "n 5"]:
         return score_transforms.mark_transposed(steps, semitones)
+
+    def tell_key(self, steps: Integer[np.ndarray, "n 5"]) -> Integer[np.ndarray, "n 5"]:
+        return score_transforms.tell_key(steps)
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "styles": list(self.styles)}

@@ -55,10 +55,18 @@ class Controls(NamedTuple):
     """Notes in a bar; 0 leaves them to the model. None where the codec has no time shift of its own."""
     pitch_bias: Float[Array, " 128"] | None
     """Nats that are added to the logits of pitches, but for drums; None where the codec has no pitch of its own."""
+    key: Int[Array, ""] | None
+    """What the START row tells the network: 1 + `Key.number`, or 0. None for a network that is not told keys."""
 
 
-def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> Controls:
-    """Returns what a configuration asks for; `copy` says that the model has a copy gate, whose default top-p differs.
+def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tell_key: bool = False) -> Controls:
+    """Returns what a configuration asks for.
+
+    Args:
+        config: what a user wants.
+        codec: of the model.
+        copy: the model has a copy gate, whose default top-p differs.
+        tell_key: the model can be told a key, which then is what --key means: all pitches stay.
 
     Raises:
         UserError: a name is not known, the codec has no such thing, or no note is left that may be written.
@@ -67,7 +75,8 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
     absent = [name for name in _OF_SOME_CODECS if getattr(config, name) and name not in known]
     if absent:
         raise UserError(f"{absent[0]} cannot be asked of the {codec.name} codec, whose rows do not hold it")
-    pitches, pitch_bias = _pitches(config)
+    key = parse_key(config.key).key if config.key and tell_key else None
+    pitches, pitch_bias = _pitches(config, is_told=key is not None)
     programs = np.full(DRUMS + 1, not config.instruments)
     programs[parse_instruments(config.instruments)] = True
     request = Request(
@@ -104,6 +113,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False) -> 
         limits=jax.tree.map(jnp.asarray, limits),
         density=jnp.float32(config.density) if "density" in known else None,
         pitch_bias=jnp.asarray(pitch_bias) if "key_bias" in known else None,
+        key=jnp.int32(0 if key is None else 1 + key.number) if tell_key else None,
     )
 
 
@@ -161,15 +171,21 @@ def _temperatures(config: SampleConfig, codec: Codec) -> list[float]:
     return list(wanted.values())
 
 
-def _pitches(config: SampleConfig) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
-    """Returns which pitches may be played, and the bias of each."""
+def start_rows(codec: Codec, controls: Controls, count: int) -> Int[Array, "n f"]:
+    """Returns as many START rows."""
+    rows = jnp.tile(jnp.asarray([codec.start], jnp.int32), (count, 1))
+    return rows if controls.key is None else rows.at[:, codec.key_field].set(controls.key)
+
+
+def _pitches(config: SampleConfig, *, is_told: bool) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
+    """Returns which pitches may be played, and the bias of each; `is_told` says that the network knows the key."""
     low, high = (parse_pitch(text) for text in config.pitch_range)
     if low > high:
         raise UserError(f"pitch_range {config.pitch_range} is empty: its first pitch is above its second")
     pitch = np.arange(128)
     in_range = (pitch >= low) & (pitch <= high)
-    in_key = parse_key(config.key)[pitch % 12] if config.key else np.ones(128, bool)
-    if config.key_bias:
+    in_key = parse_key(config.key).pitch_classes[pitch % 12] if config.key else np.ones(128, bool)
+    if is_told or config.key_bias:
         return in_range, np.where(in_key, 0, -config.key_bias).astype(np.float32)
     if not (in_range & in_key).any():
         raise UserError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")

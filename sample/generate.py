@@ -95,7 +95,7 @@ def generate(
         first = tuple(primer.steps[0])
         if first != codec.start:
             raise UserError(f"a primer begins with {first}, it must begin with the START row {codec.start}")
-    controls = make_controls(config, codec, copy=model.config.copy)
+    controls = make_controls(config, codec, copy=model.config.copy, tell_key=model.config.key_condition)
     total = config.num_pieces * config.best_of
     devices = list(devices or jax.local_devices())
     width = choose_width(-(-min(config.batch_size, total) // len(devices)))

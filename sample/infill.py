@@ -83,7 +83,7 @@ def harmony_attempts(
     _check(codec, config)
     given = _melody(codec.quantise(given), config)
     programs = {int(program) for program in np.unique(given.notes.program)}
-    controls = make_controls(config, codec)
+    controls = make_controls(config, codec, tell_key=model.config.key_condition)
     free = np.asarray(controls.limits.programs) & ~np.isin(_PROGRAMS, list(programs))
     if not free.any():
         names = ", ".join(instrument_name(program) for program in sorted(programs))
@@ -138,7 +138,7 @@ def fill(
         raise UserError(f"no note follows bar {first_bar + num_bars - 1}; continue the piece with --primer instead")
     style = style_number(config.style, codec)
     rows = _given_rows(codec, around, style)
-    controls = make_controls(config, codec)
+    controls = make_controls(config, codec, tell_key=model.config.key_condition)
     programs = controls.limits.programs if config.instruments else np.isin(_PROGRAMS, piece.notes.program)
     controls = _without_changes(controls, programs=programs, steps=int(FOREVER))
     bars_left = len(bar_lines(piece)) - first_bar - num_bars

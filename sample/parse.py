@@ -5,11 +5,13 @@ Pitches are MIDI note numbers or names with an octave: middle C is C4, or 60.
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool
 
 from ostinato.configs.errors import UserError
+from ostinato.music.keys import Key
 from ostinato.music.meters import Meter
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DRUMS
@@ -37,9 +39,21 @@ MODES = {
 _MODE_NAMES = {"": "major", "maj": "major", "m": "minor", "min": "minor", "ionian": "major", "aeolian": "natural-minor"}
 """Other names; a tonic alone is major."""
 
+_WITH_KEY = ("major", "minor", "natural-minor", "harmonic-minor")
+"""The modes that are a key by which music is found; others are scales."""
 
-def parse_key(text: str) -> Bool[np.ndarray, " 12"]:
-    """Returns which pitch classes, from C up, belong to a key such as 'D minor', 'Dm' or 'A♭', or to a list as 'C,E,G'.
+
+class AskedKey(NamedTuple):
+    """What a user means by a key."""
+
+    pitch_classes: Bool[np.ndarray, " 12"]
+    """Which belong to it, from C up."""
+    key: Key | None
+    """None where it is neither major nor minor."""
+
+
+def parse_key(text: str) -> AskedKey:
+    """Returns what is meant by a key such as 'D minor', 'Dm' or 'A♭', or by a list as 'C,E,G'.
 
     Raises:
         UserError: it is neither.
@@ -49,8 +63,9 @@ def parse_key(text: str) -> Bool[np.ndarray, " 12"]:
     mode = re.sub(r"\s+", "-", key[2]) if key else ""
     mode = _MODE_NAMES.get(mode, mode)
     if key and mode in MODES:
-        classes[(_pitch_class(key[1]) + np.array(MODES[mode])) % 12] = True
-        return classes
+        tonic = _pitch_class(key[1])
+        classes[(tonic + np.array(MODES[mode])) % 12] = True
+        return AskedKey(classes, Key(tonic, mode != "major") if mode in _WITH_KEY else None)
     names = [name.strip() for name in _ascii(text).lower().split(",")]
     if not all(re.fullmatch(_NOTE, name) for name in names):
         raise UserError(
@@ -58,7 +73,7 @@ def parse_key(text: str) -> Bool[np.ndarray, " 12"]:
             "nor a list of notes ('C,E,G')"
         )
     classes[[_pitch_class(name) for name in names]] = True
-    return classes
+    return AskedKey(classes, None)
 
 
 def parse_meter(text: str) -> Meter:

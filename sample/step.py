@@ -22,7 +22,7 @@ from ostinato.sample import clock as clocks
 from ostinato.sample.choose import SamplingParams, choose, log_sum_exp
 from ostinato.sample.clock import Clock
 from ostinato.sample.constraints import Constraints, Event
-from ostinato.sample.controls import Controls, make_constraints
+from ostinato.sample.controls import Controls, make_constraints, start_rows
 from ostinato.sample.copies import (
     AlignmentState,
     Copies,
@@ -110,7 +110,7 @@ def start_states(model: MusicModel, codec: Codec, num_blocks: int, width: int, c
     constraints = make_constraints(controls, codec)
     state = State(
         carry=initial_carry(model.config, width),
-        row=jnp.tile(jnp.asarray([codec.start], jnp.int32), (width, 1)),
+        row=start_rows(codec, controls, width),
         step=jnp.int32(0),
         num_notes=zeros,
         done=zeros > 0,
@@ -299,7 +299,10 @@ def write_row(
         new = _where(is_held, state, new)
     if is_endless:
         new = jax.lax.cond(
-            jnp.any(done), lambda new: _where(done, _next_piece(codec, constraints, new), new), lambda new: new, new
+            jnp.any(done),
+            lambda new: _where(done, _next_piece(codec, controls, constraints, new), new),
+            lambda new: new,
+            new,
         )
     log_mass = None if log_mass is None else jnp.where(is_over, 0.0, log_mass)
     return new, Written(row, jnp.where(is_over, 0.0, log_prob), log_mass, done, is_held)
@@ -326,13 +329,13 @@ def _nothing_written(codec: Codec, is_given_tb: Bool[Array, "t b"], has_schedule
     return Written(rows, zeros, zeros if has_schedule else None, always, always)
 
 
-def _next_piece(codec: Codec, constraints: Constraints, state: State) -> State:
+def _next_piece(codec: Codec, controls: Controls, constraints: Constraints, state: State) -> State:
     """Returns the state of the next piece; what it draws from the key goes on."""
     width = len(state.done)
     zeros = jnp.zeros((width,), jnp.int32)
     return state._replace(
         carry=jax.tree.map(jnp.zeros_like, state.carry),
-        row=jnp.tile(jnp.asarray([codec.start], jnp.int32), (width, 1)),
+        row=start_rows(codec, controls, width),
         num_notes=zeros,
         done=zeros > 0,
         clock=clocks.start_clock(codec.grammar.grid, width),

@@ -64,7 +64,8 @@ def endless_rows(
         config: what is asked for; the number of pieces is not looked at.
         primer: with which the first piece begins.
     """
-    controls, width = make_controls(config, codec, copy=model.config.copy), WIDTHS[0]
+    controls = make_controls(config, codec, copy=model.config.copy, tell_key=model.config.key_condition)
+    width = WIDTHS[0]
     mesh = Mesh(np.array(jax.local_devices()[:1]), ("blocks",))
     split = NamedSharding(mesh, P("blocks"))
     network = jax.device_put(prepare_network(model, params), NamedSharding(mesh, P()))

@@ -18,17 +18,24 @@ class Change(NamedTuple):
     """Per cent faster."""
     velocity: int = 0
     """Steps of MIDI velocity louder."""
+    tells_key: int = 0
+    """1 where the first row says the key instead of the transposition."""
 
 
 NO_CHANGE = Change()
 
 
-def draw_changes(rng: np.random.Generator, config: DataConfig, count: int) -> Int[np.ndarray, "n 3"]:
+def draw_changes(
+    rng: np.random.Generator, config: DataConfig, count: int, *, tell_keys: bool = False
+) -> Int[np.ndarray, "n 4"]:
     """Returns the fields of a Change for each of `count` pieces, all within the configuration's limits equally likely.
 
     What was added to the configuration later is drawn later: where it is 0, earlier runs resume with the same batches.
+    With `tell_keys` half of the pieces say their key, so that the network can do with and without.
     """
-    return np.stack([rng.integers(-limit, limit + 1, count) for limit in largest_change(config)], axis=1)
+    limits = config.max_transpose, config.max_tempo_change, config.max_velocity_change
+    columns = [rng.integers(-limit, limit + 1, count) for limit in limits]
+    return np.stack([*columns, rng.integers(2, size=count) if tell_keys else np.zeros(count, np.int64)], axis=1)
 
 
 def largest_change(config: DataConfig) -> Change:
@@ -45,13 +52,15 @@ def changed(
         codec: says the steps.
         steps: a whole piece.
         change: what is done to it.
-        mark_transposed: the first row says by how much the piece was transposed.
+        mark_transposed: the first row says by how much the piece was transposed, where it does not say the key.
 
     Raises:
         UserError: the codec cannot say such a change.
     """
     transposed = codec.transform("transpose", steps, change.semitones)
-    if mark_transposed and transposed is not steps:  # it stays where it would leave the range of pitches
+    if change.tells_key:
+        transposed = codec.tell_key(transposed)
+    elif mark_transposed and transposed is not steps:  # it stays where it would leave the range of pitches
         transposed = codec.mark_transposed(transposed, change.semitones)
     steps = codec.transform("tempo", transposed, change.tempo_percent)
     return codec.transform("velocity", steps, change.velocity)

@@ -68,7 +68,13 @@ class TrainingBatches(Protocol):
 
 
 def training_batches(
-    source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice = slice(None), copy: bool = False
+    source: TFRecordSource,
+    config: DataConfig,
+    *,
+    seed: int,
+    rows: slice = slice(None),
+    copy: bool = False,
+    tell_keys: bool = False,
 ) -> TrainingBatches:
     """Returns the training batches in the order that the configuration names.
 
@@ -78,10 +84,11 @@ def training_batches(
         seed: the seed of the run.
         rows: the rows of each batch that this host reads.
         copy: the network has a copy gate.
+        tell_keys: half of the pieces say their key.
 
     Raises:
-        UserError: the split is empty, the codec knows no bars to copy from, or pieces are to be changed in a way that
-            the codec cannot.
+        UserError: the split is empty, the codec knows no bars to copy from or no keys, or pieces are to be changed in
+            a way that the codec cannot.
     """
     if not len(source):
         raise UserError("the training split holds no pieces; prepare a larger collection")
@@ -91,8 +98,10 @@ def training_batches(
         raise UserError(
             f"the {source.codec.name} codec has no bars to copy from; set --model.no-copy and --data.misheard 0"
         )
+    if tell_keys and source.codec.key_field is None:
+        raise UserError(f"the {source.codec.name} codec has no place for a key; set --model.no-key-condition")
     order = {"streams": StreamBatches, "windows": WindowBatches}[config.order]
-    return order(source, config, seed=seed, rows=rows, copy=copy)
+    return order(source, config, seed=seed, rows=rows, copy=copy, tell_keys=tell_keys)
 
 
 class StreamBatches:
@@ -105,10 +114,12 @@ class StreamBatches:
     empty, which happens once in S batches.
     """
 
-    def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool) -> None:
+    def __init__(
+        self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool, tell_keys: bool
+    ) -> None:
         self._lengths = np.asarray(source.lengths, np.int64)
         self._codec = source.codec
-        self._config, self._copy = config, copy
+        self._config, self._copy, self._tell_keys = config, copy, tell_keys
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
         self._pieces = _Pieces(source, config, copy=copy)
@@ -150,7 +161,7 @@ class StreamBatches:
             begins=ends - self._lengths[order],
             num_steps=int(ends[-1]),
             offset=int(rng.integers(ends[-1])),
-            changes=draw_changes(rng, self._config, len(order)),
+            changes=draw_changes(rng, self._config, len(order), tell_keys=self._tell_keys),
         )
 
     def _parts(self, stream: "_TokenStream", row: int, chunk: int) -> Iterator[tuple[int, int, int]]:
@@ -173,7 +184,7 @@ class _TokenStream(NamedTuple):
     begins: Int[np.ndarray, " p"]
     num_steps: int
     offset: int
-    changes: Int[np.ndarray, "p 3"]
+    changes: Int[np.ndarray, "p 4"]
 
 
 class WindowBatches:
@@ -183,13 +194,15 @@ class WindowBatches:
     than a window is filled up with END rows of weight 0.
     """
 
-    def __init__(self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool) -> None:
+    def __init__(
+        self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool, tell_keys: bool
+    ) -> None:
         lengths = np.asarray(source.lengths, np.int64)
         self._codec = source.codec
         self._config = config
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
-        self._copy = copy
+        self._copy, self._tell_keys = copy, tell_keys
         self._pieces = _Pieces(source, config, copy=copy)
         self._window_ends = np.cumsum(np.maximum(1, lengths - config.sequence_length))
         self.steps_per_epoch = _steps_per_epoch(lengths, config)
@@ -197,7 +210,7 @@ class WindowBatches:
     def __getitem__(self, k: int) -> Batch:
         rng = np.random.default_rng([self._seed, k])
         windows = rng.integers(self._window_ends[-1], size=self._config.batch_size)
-        changes = draw_changes(rng, self._config, self._config.batch_size)
+        changes = draw_changes(rng, self._config, self._config.batch_size, tell_keys=self._tell_keys)
         pieces = np.searchsorted(self._window_ends, windows, side="right")
         begins = windows - np.r_[0, self._window_ends][pieces]
         excerpts = []

@@ -135,13 +135,12 @@ def train(
 
         # --- 4. The data. Batch k is a function of (dataset, seed, k). ---
         source = dataset.source("train")
+        told = {"copy": config.model.copy, "tell_keys": config.model.key_condition}
         if old_dataset is None:
-            batches = training_batches(source, config.data, seed=config.seed, rows=rows, copy=config.model.copy)
+            batches = training_batches(source, config.data, seed=config.seed, rows=rows, **told)
         else:
             old_source = old_dataset.source("train")
-            batches = batches_with_old(
-                source, old_source, config.data, seed=config.seed, rows=rows, copy=config.model.copy
-            )
+            batches = batches_with_old(source, old_source, config.data, seed=config.seed, rows=rows, **told)
         pieces_of = lambda k: [source[i].id for i in batches.pieces(k) if i < len(source)]  # noqa: E731
         num_steps = config.num_steps or config.num_epochs * batches.steps_per_epoch
         evaluate_every = config.evaluate_every or batches.steps_per_epoch

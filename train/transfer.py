@@ -21,7 +21,7 @@ from ostinato.train.data import Batch, TrainingBatches, training_batches
 from ostinato.train.fingerprint import array_types
 from ostinato.train.run_metadata import CheckpointError, differences
 
-FREE_TO_DIFFER = ("dropout", "precision", "recompute")
+FREE_TO_DIFFER = ("dropout", "precision", "recompute", "key_condition")
 """Settings of the network that its parameters do not depend on."""
 
 
@@ -85,7 +85,14 @@ def check_same_codec(old: Dataset, new: Dataset) -> None:
 
 
 def batches_with_old(
-    new: TFRecordSource, old: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool = False
+    new: TFRecordSource,
+    old: TFRecordSource,
+    config: DataConfig,
+    *,
+    seed: int,
+    rows: slice,
+    copy: bool = False,
+    tell_keys: bool = False,
 ) -> "MixedBatches":
     """Returns batches whose last rows, `config.old_share` of them, come from the music that was learnt before.
 
@@ -98,7 +105,12 @@ def batches_with_old(
     old_rows = slice(max(wanted.start - num_new, 0), max(wanted.stop - num_new, 0))
     sides = [
         training_batches(
-            source, dataclasses.replace(config, batch_size=count, old_share=0.0), seed=seed, rows=some, copy=copy
+            source,
+            dataclasses.replace(config, batch_size=count, old_share=0.0),
+            seed=seed,
+            rows=some,
+            copy=copy,
+            tell_keys=tell_keys,
         )
         for source, count, some in ((new, num_new, new_rows), (old, num_old, old_rows))
     ]

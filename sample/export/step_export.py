@@ -53,7 +53,9 @@ def write_step(run: LoadedRun, folder: Path) -> dict[str, Any]:
     Everything that goes in and out is arrays by name; the module docstring shows how to call it.
     """
     model, codec, config = run.model, run.codec, run.config.model
-    controls_tree = jax.tree.map(jnp.asarray, make_controls(SampleConfig(), codec, copy=config.copy))
+    controls_tree = jax.tree.map(
+        jnp.asarray, make_controls(SampleConfig(), codec, copy=config.copy, tell_key=config.key_condition)
+    )
     state_tree = jax.tree.map(lambda leaf: leaf[0], start_states(model, codec, 1, BATCH_SIZE, controls_tree))
 
     def step(parameters: Arrays, state: Arrays, controls: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,11 +7,13 @@ from hypothesis import strategies as st
 from jax import monitoring
 
 from ostinato.configs.schema import SampleConfig
+from ostinato.model.network import MusicModel
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_rows import END, METER, REST, START, TEMPO
 from ostinato.sample.controls import make_controls
 from ostinato.sample.parse import parse_key
 from ostinato.sample.primers import Primer
+from ostinato.sample.stream import endless_rows
 from tests.midi_files import tune
 from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
 
@@ -212,7 +216,7 @@ _programs = st.lists(st.sampled_from(["0", "40", "127", "drums"]), max_size=3, u
 
 
 def _in_key(key):
-    return {pitch for pitch in range(128) if not key or parse_key(key)[pitch % 12]}
+    return {pitch for pitch in range(128) if not key or parse_key(key).pitch_classes[pitch % 12]}
 
 
 @pytest.mark.slow
@@ -257,3 +261,41 @@ def test_whatever_is_asked_for_the_rows_are_legal_and_obey(
             assert len(piece.tempos.tick) <= 1
         if header[1]:
             assert len(piece.meters.tick) <= 1
+
+
+@pytest.fixture(scope="module")
+def told():
+    """A network that is told keys, with the parameters of one that is not."""
+    network, params = tiny_model(SCORE)
+    return MusicModel(dataclasses.replace(network.config, key_condition=True), network.field_sizes), params
+
+
+def test_a_network_that_is_told_a_key_hears_it_and_no_pitch_is_forbidden(model, told):
+    def rows(network, **options):
+        return [piece.steps.tolist() for piece in write(network, num_pieces=8, num_notes=60, **options)]
+
+    assert rows(told) == rows(model)
+    in_d, in_d_again, in_f = (rows(told, key=key) for key in ("D minor", "Dm", "F major"))
+    assert in_d == in_d_again
+    assert in_d != in_f != rows(told)
+    outside = ~parse_key("D minor").pitch_classes
+    assert any(outside[row[2] % 12] for piece in in_d for row in piece if row[1] < DRUMS)
+    assert rows(told, key="D dorian") == rows(model, key="D dorian")  # a scale, not a key: it is a rule as before
+    leaned = rows(told, key="D minor", key_bias=50.0)
+    assert not any(outside[row[2] % 12] for piece in leaned for row in piece if row[1] < DRUMS)
+
+
+def test_each_piece_of_a_stream_is_told_the_key(told):
+    """Where nothing is drawn, each is the piece that is written alone."""
+    model, params = told
+    loud = {**params, "embedding_4": params["embedding_4"].at[1 + 14].set(20.0)}
+    options = {"num_notes": 6, "temperature": 0.0}
+    alone, other = (
+        write((model, loud), num_pieces=2, key=key, **options)[0].steps[1:-1].tolist() for key in ("D minor", "")
+    )
+    assert alone != other
+    rows = next(endless_rows(model, loud, SCORE, SampleConfig(key="D minor", **options)))
+    first, *others = np.split(rows.rows, np.flatnonzero(rows.is_last) + 1)[:-1]
+    assert len(others) > 3
+    assert first.tolist() == alone
+    assert all(piece.tolist() == alone for piece in others)

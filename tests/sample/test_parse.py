@@ -8,7 +8,7 @@ CLASSES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 
 
 def _names(text):
-    return [name for name, is_in in zip(CLASSES, parse_key(text), strict=True) if is_in]
+    return [name for name, is_in in zip(CLASSES, parse_key(text).pitch_classes, strict=True) if is_in]
 
 
 def test_keys_are_tonics_with_modes_or_lists_of_notes():
@@ -58,6 +58,6 @@ def test_meters_are_fractions():
 
 def test_every_mode_contains_its_tonic():
     for mode in MODES:
-        classes = parse_key(f"G {mode}")
+        classes = parse_key(f"G {mode}").pitch_classes
         assert classes[7]
         assert np.count_nonzero(classes) == len(MODES[mode])

@@ -13,7 +13,7 @@ from ostinato.data.records import Dataset, DatasetError, Record, write_dataset
 from ostinato.music.notes_codec import END, START
 from ostinato.music.piece import DRUMS, make_piece
 from ostinato.music.score_codec import ScoreCodec
-from ostinato.music.score_rows import TEMPO
+from ostinato.music.score_rows import KEY_FIELD, TEMPO
 from ostinato.train import data
 from ostinato.train.data import Batch, evaluation_batches, prefetch, training_batches
 from tests.train.conftest import TRAIN_LENGTHS, VALIDATION_LENGTHS, make_dataset
@@ -356,3 +356,43 @@ def test_the_first_row_says_by_how_much_a_piece_was_transposed(score_dataset, or
                 assert (rest.tobytes() in as_they_are) == (mark == 0)
                 marks[mark] += 1
     assert len(marks) > 2
+
+
+def test_half_of_the_pieces_say_the_key_they_are_then_in_and_the_others_how_far_they_were_moved(tmp_path):
+    """The steps after the first row, and the order of the data, are those of a network that is told nothing."""
+    codec = ScoreCodec()
+    tunes = [
+        make_piece(
+            onset=range(0, 24 * 60, 24), duration=[24] * 60, pitch=np.tile([60, 64, 67, 60, 65, 67], 10) + tonic,
+            velocity=[80] * 60, program=[0] * 60, ticks_per_quarter=24,
+        )
+        for tonic in (0, 2, 7)
+    ]  # fmt: skip
+    records = [Record(str(i), f"{i}.mid", codec.encode(one)) for i, one in enumerate(tunes)]
+    write_dataset(tmp_path / "set", {"train": records}, codec)
+    source = Dataset.open(tmp_path / "set").source("train")
+    config = DataConfig(batch_size=2, sequence_length=32, max_transpose=5, mark_transposed=True)
+    plain, telling = (training_batches(source, config, seed=0, tell_keys=tell) for tell in (False, True))
+    told, moved = Counter(), Counter()
+    for k in range(120):
+        batch, other = telling[k], plain[k]
+        scored = batch.weights > 0  # START is not predicted
+        np.testing.assert_array_equal(batch.targets[scored], other.targets[scored])
+        is_start = batch.inputs[..., 1] == codec.start[1]
+        np.testing.assert_array_equal(batch.inputs[~is_start], other.inputs[~is_start])
+        for row, b, t in zip(batch.inputs[is_start], *np.nonzero(is_start), strict=True):
+            key, semitones = int(row[KEY_FIELD]), int(row[2])
+            assert not (key and semitones)
+            if not key:
+                moved[semitones] += 1
+            elif t + 5 < 32:  # the first note is the tonic of a major key
+                assert key - 1 == int(batch.inputs[b, t + 4, 2]) % 12
+                told[key] += 1
+    assert 0.3 < told.total() / (told.total() + moved.total()) < 0.7
+    assert len(told) > 8
+    assert len(moved) > 8
+
+
+def test_a_codec_without_a_place_for_a_key_says_so(dataset):
+    with pytest.raises(UserError, match="no place for a key; set --model"):
+        training_batches(dataset.source("train"), DataConfig(), seed=0, tell_keys=True)

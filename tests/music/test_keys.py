@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from ostinato.music.keys import find_key, key_of_number
+from ostinato.music.piece import DRUMS, make_piece
+from ostinato.music.score_codec import ScoreCodec
+from ostinato.music.score_rows import KEY_FIELD
+
+CADENCES = {False: ((0, 4, 7), (5, 9, 0), (7, 11, 2), (0, 4, 7)), True: ((0, 3, 7), (5, 8, 0), (7, 11, 2), (0, 3, 7))}
+"""Tonic, subdominant, dominant and tonic, by whether the key is minor."""
+
+
+def cadence(tonic, is_minor, *, lowest=48, drums=0):
+    """A cadence in quarters, and as many drum hits on one note of the kit."""
+    chords = [[lowest + (tonic + tone) % 12 for tone in chord] for chord in CADENCES[is_minor]]
+    notes = [(24 * i, 24, pitch, 0) for i, chord in enumerate(chords) for pitch in chord]
+    notes += [(6 * i, 6, 37, DRUMS) for i in range(drums)]
+    onset, duration, pitch, program = np.array(notes).T
+    return make_piece(
+        onset=onset, duration=duration, pitch=pitch, velocity=[80] * len(notes), program=program, ticks_per_quarter=24
+    )
+
+
+def told(piece):
+    return int(ScoreCodec().tell_key(ScoreCodec().encode(piece))[0, KEY_FIELD])
+
+
+@pytest.mark.parametrize("is_minor", [False, True])
+@pytest.mark.parametrize("tonic", range(12))
+def test_a_cadence_is_in_its_key_whatever_the_drums_play(tonic, is_minor):
+    assert told(cadence(tonic, is_minor)) == told(cadence(tonic, is_minor, drums=64)) == 1 + tonic + 12 * is_minor
+
+
+def test_what_has_no_pitch_has_no_key():
+    assert find_key(np.zeros(12)) is None
+    drums = make_piece(onset=[0, 24], duration=[6, 6], pitch=[36, 38], velocity=[80, 80], program=[DRUMS] * 2,
+                       ticks_per_quarter=24)  # fmt: skip
+    assert told(drums) == 0
+
+
+def test_the_length_of_notes_counts_and_their_number_does_not():
+    long_c = make_piece(
+        onset=[0, 96, 192, *range(288, 312)], duration=[96, 96, 96, *[1] * 24], pitch=[60, 64, 67, *[61, 66] * 12],
+        velocity=[80] * 27, program=[0] * 27, ticks_per_quarter=24,
+    )  # fmt: skip
+    assert told(long_c) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "num_sharps"),
+    [(0, 0), (7, 1), (2, 2), (5, -1), (10, -2), (6, -6), (11, 5), (1, -5), (21, 0), (16, 1), (14, -1), (12, -3)],
+)
+def test_keys_have_their_signatures(number, num_sharps):
+    assert key_of_number(number).number == number
+    assert key_of_number(number).num_sharps == num_sharps
