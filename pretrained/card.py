@@ -82,6 +82,7 @@ def model_card(config: Mapping[str, Any], recipe: TrainConfig, facts: Facts, rep
     return environment.get_template("card.md").render(
         config=config,
         run=config["run"],
+        music={"name": "", "splits": {}, **(config["run"].get("music") or {})},
         recipe=recipe,
         settings=_settings(recipe),
         facts=facts,

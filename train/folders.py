@@ -5,8 +5,9 @@ config.json         configuration, codec, what was heard in training, versions; 
 README.md           the model card
 """
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,29 @@ def read_config(folder: Path) -> dict[str, Any]:
         config["num_parameters"] = int(config["num_parameters"])
         config["run"] = dict(config["run"])
     return config
+
+
+def read_parameters(folder: Path, config: Mapping[str, Any]) -> bytes:
+    """Returns the bytes of model.safetensors.
+
+    Args:
+        folder: of the model.
+        config: what `read_config` returned.
+
+    Raises:
+        ModelFolderError: the file is missing, or another than the one that config.json speaks of.
+    """
+    path = folder / PARAMETERS
+    if not path.is_file():
+        raise ModelFolderError(f"{folder}: no model here ({PARAMETERS} is missing)")
+    with file_errors(path):
+        data = path.read_bytes()
+    if (found := hashlib.sha256(data).hexdigest()) != config["sha256"]:
+        raise ModelFolderError(
+            f"{path}: has the SHA-256 {found[:16]}, and {CONFIG} says {config['sha256'][:16]}: one of the files was "
+            "changed or is damaged; fetch or export the model again"
+        )
+    return data
 
 
 @contextmanager

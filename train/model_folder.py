@@ -17,13 +17,20 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
-from ostinato.configs.errors import file_errors
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import init_params
 from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.music.codecs import codec_from_json
 from ostinato.train.fingerprint import array_types, tree_sha256
-from ostinato.train.folders import CONFIG, FORMAT, PARAMETERS, ModelFolderError, read_config, understanding
+from ostinato.train.folders import (
+    CONFIG,
+    FORMAT,
+    PARAMETERS,
+    ModelFolderError,
+    read_config,
+    read_parameters,
+    understanding,
+)
 from ostinato.train.loaded_run import LoadedRun, make_model
 from ostinato.train.music_heard import music_of
 from ostinato.train.run_metadata import config_from_json, differences
@@ -82,16 +89,7 @@ def read_model(folder: Path) -> LoadedRun:
             of, or does not fit the network.
     """
     described = read_config(folder)
-    path = folder / PARAMETERS
-    if not path.is_file():
-        raise ModelFolderError(f"{folder}: no model here ({PARAMETERS} is missing)")
-    with file_errors(path):
-        data = path.read_bytes()
-    if (found := hashlib.sha256(data).hexdigest()) != described["sha256"]:
-        raise ModelFolderError(
-            f"{path}: has the SHA-256 {found[:16]}, and {CONFIG} says {described['sha256'][:16]}: one of the files was "
-            "changed or is damaged; fetch or export the model again"
-        )
+    path, data = folder / PARAMETERS, read_parameters(folder, described)
     with understanding(folder / CONFIG):
         run = described["run"]
         config, codec, step = config_from_json(run["config"]), codec_from_json(run["codec"]), int(run["step"])

@@ -85,7 +85,7 @@ def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | N
 
 
 def _named(dataset: Dataset) -> dict[str, str]:
-    return {"path": str(dataset.path), "fingerprint": dataset.fingerprint}
+    return {"path": str(dataset.path.absolute()), "fingerprint": dataset.fingerprint}
 
 
 def resumed_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, by_hand: bool) -> dict[str, Any]:

@@ -58,6 +58,22 @@ class Export:
         else:
             self._write_exchange(run)
 
+    def _upload(self, run: "LoadedRun") -> None:
+        import tempfile
+
+        from ostinato.pretrained.export import write_model_folder
+        from ostinato.pretrained.hub import upload
+        from ostinato.pretrained.models import parse_hub
+
+        user, name, _ = parse_hub(str(self.output))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            write_model_folder(
+                run, path, name=name, source=self.workdir, facts=self.card, report=self.report, stored=self.stored
+            )
+            address = upload(path, str(self.output))
+        say(f"{address}: ostinato sample --model hub:{user}/{name}")
+
     def _write_model(self, run: "LoadedRun", folder: Path, name: str) -> None:
         from ostinato.pretrained.export import write_model_folder
 
