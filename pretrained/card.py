@@ -5,7 +5,8 @@ Figures come from the run and from the report of `ostinato evaluate`; words from
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from ostinato.pretrained.facts import Facts
 from ostinato.report.text import printable
 
 TAGS = ("music", "midi", "symbolic-music", "music-generation", "jax", "lstm")
+THIS = "this model"
 _TEMPLATES = Path(__file__).parent / "templates"
 _REPORTED = ("params_sha256", "runs", "held_out", "splits", "statistics", "originality", "command")
 
@@ -132,26 +134,34 @@ def _measured(config: Mapping[str, Any], report: dict[str, Any]) -> Measured:
         )
     name, split = runs[0]["name"], report["held_out"]
     others = {run["name"] for run in report["runs"]} - {name}
-    report = {
-        **report,
-        "splits": {split: [row for row in report["splits"][split] if row["name"] not in others]},
-        "statistics": [found for found in report["statistics"] if found["name"] == name],
-        "originality": [found for found in report["originality"] if found["name"] not in others],
-    }
-    statistics = report["statistics"][:1]
+    statistics = [found for found in report["statistics"] if found["name"] == name]
     structure = [
         tables.feature_rows(found, tables.groups_of(list(found["features"]))["structure"]) for found in statistics
     ]
+    mine_alone = {
+        "splits": {split: _without(others, report["splits"][split], name)},
+        "originality": _without(others, report["originality"], name),
+    }
     return Measured(
-        command=report["command"],
+        command=_without_paths(report["command"]),
         held_out=split,
         is_as_stored=runs[0]["params_sha256"] == config["params_sha256"],
         sentences=[_statistics_sentence(found) for found in statistics],
-        scores=_table(*tables.score_rows(report, split)),
+        scores=_table(*tables.score_rows(mine_alone, split)),
         structure="".join(_table(*rows) for rows in structure),
-        originality=_table(*tables.originality_rows(report)),
+        originality=_table(*tables.originality_rows(mine_alone)),
         longest=_longest(next((found for found in report["originality"] if found["name"] == name), None)),
     )
+
+
+def _without(others: Set[str], rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """Returns the rows of a model and of the baselines."""
+    return [{**row, "name": THIS if row["name"] == name else row["name"]} for row in rows if row["name"] not in others]
+
+
+def _without_paths(command: str) -> str:
+    """Returns a command with the names of folders alone: where they were is nobody's business."""
+    return shlex.join(Path(word).name if "/" in word else word for word in shlex.split(command))
 
 
 def _statistics_sentence(found: Mapping[str, Any]) -> str:
