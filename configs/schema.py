@@ -117,7 +117,7 @@ class ModelConfig:
     """A gate that may copy, field by field, what was heard 1, 2, 4, 8, 16 or 32 bars before: music that comes back.
     Only for datasets of the score codec."""
     key_condition: bool = False
-    """The first row of half of the training pieces tells the network their key, which is found by their pitches; then
+    """With each row of half of the training pieces the network hears their key, which is found by their pitches; then
     --key can be asked of it. Only for datasets of the score codec."""
     head_size: int = 128
     """Hidden width of the head, for each field."""
@@ -135,6 +135,8 @@ class ModelConfig:
         check_bounds(self, "embedding_size hidden_size num_layers head_size", 1)
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout {self.dropout} must be at least 0 and below 1")
+        if self.key_condition and self.inputs != "embedding":
+            raise UserError("key_condition needs inputs embedding: a key is no number from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,6 +268,8 @@ class SampleConfig:
     """Notes in each piece, after its primer; 0 lets the model end a piece by itself (at most max_notes)."""
     num_bars: int = 0
     """Instead of num_notes: bars in each piece, after its primer."""
+    ending: bool = True
+    """A piece of num_bars comes to an end in its last bar, as far as the model finds one; without, it is cut there."""
     num_seconds: float = 0.0
     """Instead of num_notes: seconds in each piece, after its primer."""
     max_notes: int = 1024

@@ -40,6 +40,7 @@ from ostinato.model.field_head import FieldHead, embedding_init, sum_rows
 from ostinato.model.layers import RecurrentLayer, dropout, inverse_rms, rms_norm
 from ostinato.model.recurrent import CELLS, State, in_parts, multiply, recurrent_scan, recurrent_step
 from ostinato.music.alignment import Alignment
+from ostinato.music.keys import NUM_KEY_VALUES
 
 Carry = tuple[State, ...]
 """One state per layer, each array [b, h] float32."""
@@ -54,6 +55,11 @@ class MusicModel(nn.Module):
     config: ModelConfig
     field_sizes: tuple[int, ...]
 
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """The sizes of the columns that the network hears: the fields, and the key where it is told one."""
+        return (*self.field_sizes, NUM_KEY_VALUES) if self.config.key_condition else self.field_sizes
+
     def setup(self) -> None:
         config = self.config
         input_size = len(self.field_sizes)
@@ -61,7 +67,7 @@ class MusicModel(nn.Module):
             input_size = config.embedding_size
             self.embeddings = [
                 self.param(f"embedding_{i}", embedding_init, (size, input_size))
-                for i, size in enumerate(self.field_sizes)
+                for i, size in enumerate(self.input_sizes)
             ]
         self.layers = [
             RecurrentLayer(
@@ -121,7 +127,7 @@ class MusicModel(nn.Module):
         dropout_keys: Key[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "t b h"], Carry]:
         """Returns what `features` does, with time first: as it is computed."""
-        x: Array = jnp.swapaxes(inputs_btf, 0, 1)
+        x: Array = jnp.swapaxes(self._with_key(inputs_btf), 0, 1)
         is_normed = self.config.norm == "pre"
         if is_normed:
             layer_input = self._input(x)
@@ -159,6 +165,7 @@ class MusicModel(nn.Module):
     def step(self, tables: Tables | None, row_bf: Int[Array, "b f"], carry: Carry) -> tuple[Float[Array, "b h"], Carry]:
         """Returns what the head sees after one more row, and the carry: `features` for sampling."""
         is_normed = self.config.norm == "pre"
+        row_bf = self._with_key(row_bf)
         x = None
         if is_normed:
             x, gates_bg = self._normed_first(tables, row_bf)
@@ -231,7 +238,7 @@ class MusicModel(nn.Module):
         up: no matmul over the batch. Measured forward and backward (5 fields, 4096 rows of jsfakes, e 128, without
         page faults): 5.5 ms for h 128 and 28 for h 512, against 21 and 78.
         """
-        if self.config.inputs == "embedding" and platform() == "cpu" and num_rows >= sum(self.field_sizes):
+        if self.config.inputs == "embedding" and platform() == "cpu" and num_rows >= sum(self.input_sizes):
             tables = self._multiplied_tables()
             return lambda values: sum_rows(tables, values)
         return lambda values: self.layers[0].gates(self._input(values))
@@ -243,7 +250,12 @@ class MusicModel(nn.Module):
             products = jnp.concatenate([begin, self.layers[0].gates(embeddings * self.norms[0][None])], axis=1)
         else:
             products = self.layers[0].gates(embeddings)
-        return tuple(jnp.split(products, np.cumsum(self.field_sizes)[:-1]))
+        return tuple(jnp.split(products, np.cumsum(self.input_sizes)[:-1]))
+
+    def _with_key(self, values: Int[Array, "*n _"]) -> Int[Array, "*n _"]:
+        """Returns rows with a column for the key; where it is not said, it is unknown."""
+        missing = len(self.input_sizes) - values.shape[-1]
+        return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)]) if missing else values
 
     def _input(self, values: Int[Array, "*n f"]) -> Float[Array, "*n d"]:
         """Returns the sum of the fields' embeddings, or each field as a number from 0 to 1 (the paper)."""

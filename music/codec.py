@@ -15,6 +15,7 @@ from jaxtyping import Bool, Int, Integer
 from ostinato.configs.errors import UserError
 from ostinato.music.account import NoteAccount
 from ostinato.music.alignment import Alignment
+from ostinato.music.keys import Key
 from ostinato.music.piece import Piece
 
 FOREVER = np.int32(2**30)
@@ -180,8 +181,8 @@ class Codec:
     """Names of the styles, by their number."""
     can_align: bool = False
     """Whether `align` says what was heard some bars ago; only of rows that are notes with a time."""
-    key_field: int | None = None
-    """The field of the START row in which 1 + `Key.number` tells a network the key; None where there is no place."""
+    has_keys: bool = False
+    """Whether `key_of` finds a key."""
     transforms: Mapping[str, Transform]
     """How steps can be changed while they stay legal: `transpose` by semitones, `tempo` by per cent, `velocity`."""
 
@@ -217,9 +218,9 @@ class Codec:
         """Returns the steps of a transposed piece; its first row says by how much, where the codec has a place."""
         return steps
 
-    def tell_key(self, steps: Integer[np.ndarray, "n f"]) -> Integer[np.ndarray, "n f"]:
-        """Returns the steps of a whole piece; its first row says the key, where the codec has a place for it."""
-        return steps
+    def key_of(self, steps: Integer[np.ndarray, "n f"]) -> Key | None:
+        """Returns the key of a piece, by how long each pitch class sounds; None where no pitch does."""
+        raise NotImplementedError
 
     def quantise(self, piece: Piece) -> Piece:
         """Returns the piece as the codec can say it: `decode(encode(piece))`."""

@@ -32,6 +32,20 @@ class Key(NamedTuple):
         return (7 * major + 6) % 12 - 6
 
 
+NUM_KEY_VALUES = 25
+"""What a network can be told: `key_value` of the 24 keys, or 0, nothing."""
+
+
+def key_value(key: Key | None) -> int:
+    """Returns 1 + the number of a key, or 0."""
+    return 0 if key is None else 1 + key.number
+
+
+def key_of_value(value: int) -> Key | None:
+    """Returns the key of which `key_value` is this."""
+    return key_of_number(value - 1) if value else None
+
+
 def key_of_number(number: int) -> Key:
     """Returns the key of which `Key.number` is this."""
     return Key(number % 12, number >= 12)

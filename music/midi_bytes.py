@@ -5,8 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Int
 
+from ostinato.music.keys import Key
+
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM_CHANGE, PRESSURE, BEND = 0x80, 0x90, 0xB0, 0xC0, 0xD0, 0xE0
-TEXT, TRACK_NAME, PORT, END_OF_TRACK, TEMPO, METER = 0x01, 0x03, 0x21, 0x2F, 0x51, 0x58
+TEXT, TRACK_NAME, PORT, END_OF_TRACK, TEMPO, METER, KEY = 0x01, 0x03, 0x21, 0x2F, 0x51, 0x58, 0x59
 """Kinds of meta events."""
 
 END_MARK = b"\xff\x2f\x00"
@@ -50,6 +52,11 @@ def tempo_event(us_per_quarter: int) -> bytes:
 def meter_event(numerator: int, denominator: int) -> bytes:
     """Returns a time signature: 24 MIDI clocks in a metronome click, 8 thirty-seconds in a quarter, as is usual."""
     return meta_event(METER, bytes((numerator, denominator.bit_length() - 1, 24, 8)))
+
+
+def key_event(key: Key) -> bytes:
+    """Returns a key signature."""
+    return meta_event(KEY, bytes((key.num_sharps % 256, key.is_minor)))
 
 
 def track_bytes(events: Iterable[tuple[int, bytes]], *, tick: int = 0) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ostinato.configs.errors import UserError
 from ostinato.music import midi_bytes
+from ostinato.music.keys import Key
 from ostinato.music.midi_bytes import DRUM_CHANNEL, PITCHED_CHANNELS, message_bytes, meta_event, track_bytes
 from ostinato.music.piece import DRUMS, Meters, Notes, Piece, Tempos, without_overlaps
 
@@ -27,7 +28,7 @@ class _Part(NamedTuple):
     port: int
 
 
-def write(piece: Piece, *, text: str = "") -> bytes:
+def write(piece: Piece, *, text: str = "", key: Key | None = None) -> bytes:
     """Returns a Standard MIDI File of format 1: a track for text, tempos and meters, then one for each program.
 
     Overlapping notes are resolved first, so `read(write(piece)) == without_overlaps(piece)` for every piece with notes.
@@ -40,6 +41,7 @@ def write(piece: Piece, *, text: str = "") -> bytes:
     Args:
         piece: sorted, as `make_piece` returns it.
         text: becomes a text event at the beginning, in UTF-8.
+        key: becomes a key signature there.
 
     Raises:
         UserError: the piece holds a number that MIDI has no room for.
@@ -48,7 +50,7 @@ def write(piece: Piece, *, text: str = "") -> bytes:
     piece = without_overlaps(piece)
     parts = _assign_channels(piece.notes)
     has_ports = any(part.port for part in parts)
-    tracks = [_conductor_track(piece, text), *(_part_track(part, has_ports) for part in parts)]
+    tracks = [_conductor_track(piece, text, key), *(_part_track(part, has_ports) for part in parts)]
     header = struct.pack(">4sIHHH", b"MThd", 6, 1, len(tracks), piece.ticks_per_quarter)
     return header + b"".join(struct.pack(">4sI", b"MTrk", len(track)) + track for track in tracks)
 
@@ -109,8 +111,9 @@ def _assign_channels(notes: Notes) -> list[_Part]:
     return parts
 
 
-def _conductor_track(piece: Piece, text: str) -> bytes:
+def _conductor_track(piece: Piece, text: str, key: Key | None) -> bytes:
     head = [(0, meta_event(midi_bytes.TEXT, text.encode()))] if text else []
+    head += [(0, midi_bytes.key_event(key))] if key else []
     tempos = [(tick, midi_bytes.tempo_event(us_per_quarter)) for tick, us_per_quarter in _rows(piece.tempos)]
     meters = [(tick, midi_bytes.meter_event(*meter)) for tick, *meter in _rows(piece.meters)]
     return track_bytes(head + sorted(tempos + meters)) + _END

@@ -23,8 +23,10 @@ from ostinato.configs.errors import UserError
 from ostinato.music import alignment, score_transforms
 from ostinato.music.account import NoteAccount
 from ostinato.music.codec import Codec, Encoding, Field, Specials
+from ostinato.music.keys import Key, find_key
 from ostinato.music.piece import (
     DEFAULT_TEMPO_US,
+    DRUMS,
     Meters,
     Notes,
     Piece,
@@ -41,7 +43,6 @@ from ostinato.music.score_rows import (
     END,
     EXACT_DURATION,
     GRID,
-    KEY_FIELD,
     LONGEST_REST,
     MAX_BPM,
     MAX_NUMERATOR,
@@ -84,7 +85,7 @@ class ScoreCodec(Codec):
     dtype = np.uint8
     specials = Specials(field=1, start=START, end=END)
     can_align = True
-    key_field = KEY_FIELD
+    has_keys = True
     transforms = score_transforms.TRANSFORMS
 
     def __post_init__(self) -> None:
@@ -202,8 +203,9 @@ class ScoreCodec(Codec):
     def mark_transposed(self, steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.ndarray, "n 5"]:
         return score_transforms.mark_transposed(steps, semitones)
 
-    def tell_key(self, steps: Integer[np.ndarray, "n 5"]) -> Integer[np.ndarray, "n 5"]:
-        return score_transforms.tell_key(steps)
+    def key_of(self, steps: Integer[np.ndarray, "n 5"]) -> Key | None:
+        pitched = steps[:, 1] < DRUMS
+        return find_key(np.bincount(steps[pitched, 2] % 12, DURATIONS[steps[pitched, 3]], minlength=12))
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "styles": list(self.styles)}

@@ -23,9 +23,6 @@ START, END, REST, TEMPO, METER, STYLE = range(129, 135)
 
 NUM_INSTRUMENTS = STYLE + 1
 
-KEY_FIELD = 4
-"""The field of the START row that may say the key: 1 + `Key.number`, or 0 for none. Files never do; training does."""
-
 VELOCITY_BIN = 4
 VELOCITY_BITS = 5
 NUM_VELOCITIES = 128 // VELOCITY_BIN

@@ -3,8 +3,7 @@
 import numpy as np
 from jaxtyping import Int, Integer
 
-from ostinato.music.keys import find_key
-from ostinato.music.score_rows import DURATIONS, KEY_FIELD, MAX_BPM, MIN_BPM, START, TEMPO, VELOCITY_BIN
+from ostinato.music.score_rows import MAX_BPM, MIN_BPM, START, TEMPO, VELOCITY_BIN
 
 
 def transpose(steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.ndarray, "n 5"]:
@@ -23,20 +22,6 @@ def mark_transposed(steps: Integer[np.ndarray, "n 5"], semitones: int) -> Intege
     marked = np.array(steps)
     marked[0, 2] = semitones % 128
     return marked
-
-
-def tell_key(steps: Integer[np.ndarray, "n 5"]) -> Integer[np.ndarray, "n 5"]:
-    """Returns the steps of a whole piece with a START row that says its key; unchanged where no pitch sounds.
-
-    The key is that of the whole piece, by how long each pitch class sounds.
-    """
-    pitched = steps[:, 1] < 128
-    key = find_key(np.bincount(steps[pitched, 2] % 12, DURATIONS[steps[pitched, 3]], minlength=12))
-    if key is None:
-        return steps
-    told = np.array(steps)
-    told[0, KEY_FIELD] = 1 + key.number
-    return told
 
 
 def scale_tempo(steps: Integer[np.ndarray, "n 5"], percent: int) -> Integer[np.ndarray, "n 5"]:

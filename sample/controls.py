@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import FOREVER, Codec, Request
+from ostinato.music.keys import Key, key_of_value, key_value
 from ostinato.music.piece import DRUMS
 from ostinato.sample.clock import Length
 from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
@@ -44,6 +45,8 @@ class Controls(NamedTuple):
     may_end: Bool[Array, ""]
     """The model may end a piece before it is as long as asked for."""
     length: Length
+    ends: Bool[Array, ""]
+    """The piece comes to an end in its last bar."""
     loop_repeats: Int[Array, ""]
     repeat_strength: Float[Array, ""]
     """Nats that are added to the weights of copies."""
@@ -56,7 +59,7 @@ class Controls(NamedTuple):
     pitch_bias: Float[Array, " 128"] | None
     """Nats that are added to the logits of pitches, but for drums; None where the codec has no pitch of its own."""
     key: Int[Array, ""] | None
-    """What the START row tells the network: 1 + `Key.number`, or 0. None for a network that is not told keys."""
+    """`key_value` of what the network is told; None for one that is not told keys."""
 
 
 def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tell_key: bool = False) -> Controls:
@@ -105,6 +108,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
             seconds=jnp.float32(config.num_seconds * _tempo_written(config) or FOREVER),
             steps=jnp.int32(FOREVER),
         ),
+        ends=jnp.bool_(bool(config.num_bars) and config.ending),
         loop_repeats=jnp.int32(config.loop_guard if any(temperatures) else 0),  # what is not drawn cannot be heated
         repeat_strength=jnp.float32(
             default_repeat_strength(copy) if config.repeat_strength is None else config.repeat_strength
@@ -113,7 +117,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
         limits=jax.tree.map(jnp.asarray, limits),
         density=jnp.float32(config.density) if "density" in known else None,
         pitch_bias=jnp.asarray(pitch_bias) if "key_bias" in known else None,
-        key=jnp.int32(0 if key is None else 1 + key.number) if tell_key else None,
+        key=jnp.int32(key_value(key)) if tell_key else None,
     )
 
 
@@ -171,10 +175,16 @@ def _temperatures(config: SampleConfig, codec: Codec) -> list[float]:
     return list(wanted.values())
 
 
-def start_rows(codec: Codec, controls: Controls, count: int) -> Int[Array, "n f"]:
-    """Returns as many START rows."""
-    rows = jnp.tile(jnp.asarray([codec.start], jnp.int32), (count, 1))
-    return rows if controls.key is None else rows.at[:, codec.key_field].set(controls.key)
+def told_key(controls: Controls) -> Key | None:
+    """Returns the key that the network is told."""
+    return None if controls.key is None else key_of_value(int(controls.key))
+
+
+def with_key(row: Int[Array, "b f"], controls: Controls) -> Int[Array, "b _"]:
+    """Returns rows as the network hears them: with the key, where it is told one."""
+    if controls.key is None:
+        return row
+    return jnp.concatenate([row, jnp.broadcast_to(controls.key, (len(row), 1)).astype(row.dtype)], axis=1)
 
 
 def _pitches(config: SampleConfig, *, is_told: bool) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:

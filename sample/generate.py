@@ -19,8 +19,10 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
 from ostinato.music.codec import FOREVER, Codec
+from ostinato.music.keys import Key as MusicalKey
 from ostinato.music.piece import make_piece
-from ostinato.sample.controls import Controls, make_controls
+from ostinato.sample.controls import Controls, make_controls, told_key
+from ostinato.sample.ending import NUM_TAKES
 from ostinato.sample.primers import Primer
 from ostinato.sample.step import CHUNK, State, choose_width, prepare_network, start_states, write_chunk
 
@@ -52,6 +54,8 @@ class Generated(NamedTuple):
     """Loops that the guard broke, or tried to."""
     candidate: int = 0
     """Which of `best_of` candidates this is."""
+    key: MusicalKey | None = None
+    """What the network was told."""
     primer_end: int = 0
     """Steps of the grid from START to the end of the primer, before which nothing new begins."""
 
@@ -96,7 +100,8 @@ def generate(
         if first != codec.start:
             raise UserError(f"a primer begins with {first}, it must begin with the START row {codec.start}")
     controls = make_controls(config, codec, copy=model.config.copy, tell_key=model.config.key_condition)
-    total = config.num_pieces * config.best_of
+    takes = NUM_TAKES if bool(controls.ends) else 1
+    total = config.num_pieces * config.best_of * takes
     devices = list(devices or jax.local_devices())
     width = choose_width(-(-min(config.batch_size, total) // len(devices)))
     devices = devices[: -(-min(config.batch_size, total) // width)]
@@ -106,13 +111,21 @@ def generate(
     batch = _Batch(model, params, codec, controls, devices, width)
     for first in range(0, total, batch_size):
         numbers = np.arange(first, first + batch_size)
-        of_piece = [primers[number // config.best_of % len(primers)] for number in numbers]
-        pieces += batch.write(piece_keys(config, numbers), of_piece, config, numbers, watch)[: total - first]
+        of_piece = [primers[number // (config.best_of * takes) % len(primers)] for number in numbers]
+        numbers, take = np.divmod(numbers, takes)
+        pieces += batch.write(piece_keys(config, numbers), of_piece, config, numbers, take / takes, watch)[
+            : total - first
+        ]
+    pieces = [max(pieces[first : first + takes], key=_log_prob_of_end) for first in range(0, total, takes)]
     looped = {i // config.best_of: piece.num_loops for i, piece in enumerate(pieces) if piece.num_loops}
     if looped:
         logger.info("the loop guard heated pieces %s, which had begun to repeat themselves", sorted(looped))
-    candidates = [pieces[first : first + config.best_of] for first in range(0, total, config.best_of)]
+    candidates = [pieces[first : first + config.best_of] for first in range(0, len(pieces), config.best_of)]
     return [max(few, key=score or _likelihood) for few in candidates]
+
+
+def _log_prob_of_end(piece: Generated) -> float:
+    return float(piece.log_probs[-1]) if piece.ended else -math.inf
 
 
 def _likelihood(piece: Generated) -> float:
@@ -143,6 +156,7 @@ class _Batch:
         primers: list[Primer],
         config: SampleConfig,
         numbers: Int[np.ndarray, " p"],
+        takes: Float[np.ndarray, " p"],
         watch: Callable[[Int[np.ndarray, "p t f"]], None] | None,
     ) -> list[Generated]:
         num_blocks = len(primers) // self.width
@@ -151,7 +165,7 @@ class _Batch:
         # Laid out as they come back, or the second chunk would be compiled for another layout.
         split = NamedSharding(self.mesh, P("blocks"))
         state = start_states(self.model, self.codec, num_blocks, self.width, self.controls)
-        state = after_primers(state, primers)
+        state = after_primers(state, primers)._replace(take=jnp.asarray(takes, jnp.float32).reshape(keys.shape))
         state, keys = jax.device_put((state, keys), split)
         primed = given_chunks(primers, num_fields)
         nothing = (
@@ -204,7 +218,11 @@ class _Batch:
         for i, primer in enumerate(primers):
             piece = _cut(self.codec, rows[i], log_probs[i], primer.steps, self.controls)
             candidate = int(numbers[i]) % config.best_of
-            pieces.append(piece._replace(num_loops=int(num_loops[i]), candidate=candidate, primer_end=primer.end))
+            pieces.append(
+                piece._replace(
+                    num_loops=int(num_loops[i]), candidate=candidate, key=told_key(self.controls), primer_end=primer.end
+                )
+            )
         return pieces
 
 
@@ -255,7 +273,8 @@ def _cut(codec: Codec, rows: np.ndarray, log_probs: np.ndarray, primer: np.ndarr
     notes = codec.count_notes(steps[:length])
     # A piece that was cut ends with its last note: what follows would announce a note that never comes.
     last_note = np.flatnonzero(notes)[-1] if notes.any() else _header_length(codec) - 1
-    ended = bool(len(ends)) and bool(controls.may_end) and notes[len(primer) :].sum() < int(controls.num_notes)
+    may_end = bool(controls.may_end) or (bool(controls.ends) and log_probs[length : length + 1].any())
+    ended = bool(len(ends)) and may_end and notes[len(primer) :].sum() < int(controls.num_notes)
     end_log_prob = log_probs[length] if ended else 0.0
     steps = np.concatenate([steps[: last_note + 1], np.array([codec.end])]).astype(codec.dtype)
     log_probs = np.append(log_probs[: last_note + 1], end_log_prob).astype(np.float32)

@@ -187,7 +187,9 @@ def _pieces_of(codec: Codec, particles: Particles, *, num_given: int) -> list[Ge
         last = int(np.flatnonzero(codec.count_notes(steps))[-1]) + 1
         steps = np.concatenate([steps[:last], [codec.end]]).astype(codec.dtype)
         nats = np.r_[nats[:last], 0.0].astype(np.float32)
-        pieces.append(Generated(steps, 1, ended=False, log_probs=nats, num_loops=0, candidate=candidate))
+        pieces.append(
+            Generated(steps, 1, ended=False, log_probs=nats, num_loops=0, candidate=candidate, key=particles.key)
+        )
     return pieces
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 
 from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
-from ostinato.sample.controls import Controls
+from ostinato.sample.controls import Controls, told_key
 from ostinato.sample.schedule import Schedule
 from ostinato.sample.step import WIDTHS, prepare_network, start_states, write_chunk
 
@@ -67,6 +67,7 @@ class Particles:
         self._mesh = Mesh(np.array(devices[: _largest_divisor(num_blocks, len(devices))]), ("blocks",))
         self._split = NamedSharding(self._mesh, P("blocks"))
         self._model, self._codec, self._controls = model, codec, controls
+        self.key = told_key(controls)
         self._network = jax.device_put(prepare_network(model, params), NamedSharding(self._mesh, P()))
         self._schedule = schedule
         keys = jax.random.split(jax.random.key(seed), num_particles).reshape(num_blocks, width)

@@ -22,7 +22,7 @@ from ostinato.sample import clock as clocks
 from ostinato.sample.choose import SamplingParams, choose, log_sum_exp
 from ostinato.sample.clock import Clock
 from ostinato.sample.constraints import Constraints, Event
-from ostinato.sample.controls import Controls, make_constraints, start_rows
+from ostinato.sample.controls import Controls, make_constraints, with_key
 from ostinato.sample.copies import (
     AlignmentState,
     Copies,
@@ -33,6 +33,7 @@ from ostinato.sample.copies import (
     copies_after,
     start_alignment,
 )
+from ostinato.sample.ending import end_bias, is_last_bar, take_of
 from ostinato.sample.form import ask
 from ostinato.sample.schedule import Schedule, has_come, next_due
 
@@ -69,6 +70,8 @@ class State(NamedTuple):
     """Rows of the schedule that have come."""
     constraints: dict[str, Any]
     """What each remembers, by its name in `make_constraints`."""
+    take: Float[Array, " b"]
+    """Which take of its ending this is, from 0 to less than 1."""
     alignment: AlignmentState | None
     """What was heard before `row`; for a network with a copy gate, and where a form is asked for."""
 
@@ -110,13 +113,14 @@ def start_states(model: MusicModel, codec: Codec, num_blocks: int, width: int, c
     constraints = make_constraints(controls, codec)
     state = State(
         carry=initial_carry(model.config, width),
-        row=start_rows(codec, controls, width),
+        row=jnp.tile(jnp.asarray([codec.start], jnp.int32), (width, 1)),
         step=jnp.int32(0),
         num_notes=zeros,
         done=zeros > 0,
         clock=clocks.start_clock(codec.grammar.grid, width),
         num_given=zeros,
         constraints={name: constraint.start(width) for name, constraint in constraints.items()},
+        take=jnp.zeros((width,)),
         alignment=start_alignment(width) if model.config.copy or controls.form is not None else None,
     )
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_blocks, axis=0), state)
@@ -207,7 +211,8 @@ def write_row(
 
     # The network.
     params, tables = network
-    stepped = model.apply({"params": params}, tables, state.row, state.carry, method=MusicModel.step)
+    heard = with_key(state.row, controls)
+    stepped = model.apply({"params": params}, tables, heard, state.carry, method=MusicModel.step)
     features_bh, carry = cast("tuple[Array, Carry]", stepped)
     parts = cast("list[Array]", model.apply({"params": params}, features_bh, method=MusicModel.field_parts))
 
@@ -223,7 +228,9 @@ def write_row(
     # What limits the row.
     due = None if schedule is None else next_due(schedule, state.num_given, state.clock.now)
     steps_left_b = clocks.steps_left(state.clock, controls.length)
-    may_end_b = jnp.broadcast_to(controls.may_end, state.done.shape)
+    is_last_bar_b = is_last_bar(controls.ends, controls.length, state.clock)
+    uniform_bf = take_of(uniform_bf, state.take, controls.ends, controls.length, state.clock)
+    may_end_b = controls.may_end | is_last_bar_b
     if schedule is not None:
         may_end_b = may_end_b & (state.num_given >= schedule.length)
     free_from_b = (state.clock.begin if schedule is None else schedule.free_from) - state.clock.now
@@ -238,6 +245,7 @@ def write_row(
     row = jnp.zeros_like(state.row)
     log_prob = jnp.zeros(state.done.shape)
     log_mass = None if schedule is None else log_prob
+    towards_end = end_bias(model, params, codec, parts, is_last_bar_b)
     for field, part_bs in enumerate(parts):
         logits_bv = cast("Array", model.apply({"params": params}, part_bs, row, field, method=MusicModel.field_logits))
         total_b = log_sum_exp(logits_bv)
@@ -249,6 +257,8 @@ def write_row(
             allowed_bv = allowed_bv if mask_bv is None else allowed_bv & mask_bv
             biased_bv = biased_bv if bias_bv is None else biased_bv + bias_bv
             how = constraint.params(memory[name], how)
+        if field in towards_end:
+            biased_bv = biased_bv + towards_end[field]
         log_share_b = jnp.zeros_like(total_b)
         if log_mass is not None:
             log_share_b = log_sum_exp(jnp.where(allowed_bv, logits_bv, -jnp.inf)) - total_b
@@ -290,6 +300,7 @@ def write_row(
         done=done,
         clock=clocks.advance(state.clock, codec.grammar.elapsed(jnp, row), is_given_b),
         num_given=num_given,
+        take=state.take,
         constraints={name: constraint.advance(memory[name], event) for name, constraint in constraints.items()},
         alignment=alignment,
     )
@@ -300,7 +311,7 @@ def write_row(
     if is_endless:
         new = jax.lax.cond(
             jnp.any(done),
-            lambda new: _where(done, _next_piece(codec, controls, constraints, new), new),
+            lambda new: _where(done, _next_piece(codec, constraints, new), new),
             lambda new: new,
             new,
         )
@@ -329,13 +340,13 @@ def _nothing_written(codec: Codec, is_given_tb: Bool[Array, "t b"], has_schedule
     return Written(rows, zeros, zeros if has_schedule else None, always, always)
 
 
-def _next_piece(codec: Codec, controls: Controls, constraints: Constraints, state: State) -> State:
+def _next_piece(codec: Codec, constraints: Constraints, state: State) -> State:
     """Returns the state of the next piece; what it draws from the key goes on."""
     width = len(state.done)
     zeros = jnp.zeros((width,), jnp.int32)
     return state._replace(
         carry=jax.tree.map(jnp.zeros_like, state.carry),
-        row=start_rows(codec, controls, width),
+        row=jnp.tile(jnp.asarray([codec.start], jnp.int32), (width, 1)),
         num_notes=zeros,
         done=zeros > 0,
         clock=clocks.start_clock(codec.grammar.grid, width),

@@ -39,7 +39,7 @@ class Pieces:
         self, generated: Generated, piece: Piece, origin: Mapping[str, Any], found: Mapping[str, str]
     ) -> dict[str, Any]:
         """Saves a piece and returns what the page shows of it; the same piece, note for note, is saved once."""
-        data = midi_bytes(piece, origin)
+        data = midi_bytes(piece, generated, origin)
         sha256 = hashlib.sha256(data).hexdigest()
         for earlier in self.newest():
             if earlier["sha256"] == sha256:

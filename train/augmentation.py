@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int, Integer
 
 from ostinato.configs.schema import DataConfig
 from ostinato.music.codec import Codec
+from ostinato.music.keys import Key, key_value
 
 
 class Change(NamedTuple):
@@ -19,7 +20,7 @@ class Change(NamedTuple):
     velocity: int = 0
     """Steps of MIDI velocity louder."""
     tells_key: int = 0
-    """1 where the first row says the key instead of the transposition."""
+    """1 where the network is told the key, and the first row does not say the transposition."""
 
 
 NO_CHANGE = Change()
@@ -31,7 +32,7 @@ def draw_changes(
     """Returns the fields of a Change for each of `count` pieces, all within the configuration's limits equally likely.
 
     What was added to the configuration later is drawn later: where it is 0, earlier runs resume with the same batches.
-    With `tell_keys` half of the pieces say their key, so that the network can do with and without.
+    With `tell_keys` half of the pieces tell their key, so that the network can do with and without.
     """
     limits = config.max_transpose, config.max_tempo_change, config.max_velocity_change
     columns = [rng.integers(-limit, limit + 1, count) for limit in limits]
@@ -52,15 +53,13 @@ def changed(
         codec: says the steps.
         steps: a whole piece.
         change: what is done to it.
-        mark_transposed: the first row says by how much the piece was transposed, where it does not say the key.
+        mark_transposed: the first row says by how much the piece was transposed, unless its key is told.
 
     Raises:
         UserError: the codec cannot say such a change.
     """
     transposed = codec.transform("transpose", steps, change.semitones)
-    if change.tells_key:
-        transposed = codec.tell_key(transposed)
-    elif mark_transposed and transposed is not steps:  # it stays where it would leave the range of pitches
+    if mark_transposed and not change.tells_key and transposed is not steps:  # it stays at the ends of the range
         transposed = codec.mark_transposed(transposed, change.semitones)
     steps = codec.transform("tempo", transposed, change.tempo_percent)
     return codec.transform("velocity", steps, change.velocity)
@@ -76,3 +75,8 @@ def mishear(
     heard = np.array(steps)
     heard[misheard, pitch] = np.clip(steps[misheard, pitch].astype(np.int64) + interval[misheard], 0, 127)
     return heard, misheard
+
+
+def with_key(heard: Integer[np.ndarray, "n f"], key: Key | None) -> Integer[np.ndarray, "n f+1"]:
+    """Returns rows as a network hears them that is told the key: in one more column, 0 where there is none."""
+    return np.insert(heard, heard.shape[1], key_value(key), axis=1)

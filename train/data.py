@@ -20,7 +20,7 @@ from ostinato.configs.schema import DataConfig
 from ostinato.data.records import TFRecordSource
 from ostinato.music.alignment import Alignment
 from ostinato.music.codec import Codec
-from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change, mishear
+from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change, mishear, with_key
 
 CACHE_BYTES = 256 * 2**20
 """So much of decoded pieces is kept in memory, about; a small corpus stays there whole."""
@@ -32,7 +32,8 @@ BATCHES_AHEAD = 8
 class Batch(NamedTuple):
     """Teacher forcing: at each step the network sees `inputs` and is scored on `targets`, the row that follows."""
 
-    inputs: Int[Array | np.ndarray, "b t f"]
+    inputs: Int[Array | np.ndarray, "b t _"]
+    """The f fields of a row; in training of a network that is told keys one more, see `with_key`."""
     targets: Int[Array | np.ndarray, "b t f"]
     starts: Bool[Array | np.ndarray, "b t"]
     """True where the memory is reset before the step: at the first row of a piece, and where reading starts again."""
@@ -84,7 +85,7 @@ def training_batches(
         seed: the seed of the run.
         rows: the rows of each batch that this host reads.
         copy: the network has a copy gate.
-        tell_keys: half of the pieces say their key.
+        tell_keys: inputs have one more column, the key of half of the pieces.
 
     Raises:
         UserError: the split is empty, the codec knows no bars to copy from or no keys, or pieces are to be changed in
@@ -98,8 +99,8 @@ def training_batches(
         raise UserError(
             f"the {source.codec.name} codec has no bars to copy from; set --model.no-copy and --data.misheard 0"
         )
-    if tell_keys and source.codec.key_field is None:
-        raise UserError(f"the {source.codec.name} codec has no place for a key; set --model.no-key-condition")
+    if tell_keys and not source.codec.has_keys:
+        raise UserError(f"the {source.codec.name} codec has no keys to tell; set --model.no-key-condition")
     order = {"streams": StreamBatches, "windows": WindowBatches}[config.order]
     return order(source, config, seed=seed, rows=rows, copy=copy, tell_keys=tell_keys)
 
@@ -122,7 +123,7 @@ class StreamBatches:
         self._config, self._copy, self._tell_keys = config, copy, tell_keys
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
-        self._pieces = _Pieces(source, config, copy=copy)
+        self._pieces = _Pieces(source, config, copy=copy, tell_keys=tell_keys)
         self._stream = functools.lru_cache(maxsize=2)(self._make_stream)  # threads that prefetch straddle two epochs
         self.steps_per_epoch = _steps_per_epoch(self._lengths, config)
 
@@ -143,7 +144,7 @@ class StreamBatches:
         starts = first[:, :-1].copy()
         if chunk == 0:
             starts[:, 0] = True
-        rows = rows or [_end_rows(self._codec, t + 1, copy=self._copy)]
+        rows = rows or [_end_rows(self._codec, t + 1, copy=self._copy, tell_keys=self._tell_keys)]
         return _batch(rows, starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
 
     def pieces(self, k: int) -> list[int]:
@@ -203,7 +204,7 @@ class WindowBatches:
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
         self._copy, self._tell_keys = copy, tell_keys
-        self._pieces = _Pieces(source, config, copy=copy)
+        self._pieces = _Pieces(source, config, copy=copy, tell_keys=tell_keys)
         self._window_ends = np.cumsum(np.maximum(1, lengths - config.sequence_length))
         self.steps_per_epoch = _steps_per_epoch(lengths, config)
 
@@ -217,7 +218,9 @@ class WindowBatches:
         for row in self._rows:
             whole = self._pieces(int(pieces[row]), Change(*changes[row].tolist()), (self._seed, k, row))
             excerpts.append(whole.cut(int(begins[row]), None))
-        return _padded(excerpts, self._config.sequence_length, self._codec, reset=True, copy=self._copy)
+        return _padded(
+            excerpts, self._config.sequence_length, self._codec, reset=True, copy=self._copy, tell_keys=self._tell_keys
+        )
 
     def pieces(self, k: int) -> list[int]:
         windows = np.random.default_rng([self._seed, k]).integers(self._window_ends[-1], size=self._config.batch_size)
@@ -268,11 +271,11 @@ def prefetch(batches: TrainingBatches, *, first_step: int) -> Generator[Batch]:
 class _Pieces:
     """Reads pieces, changed and misheard; the most recently used ones are kept. Threads may share it."""
 
-    def __init__(self, source: TFRecordSource, config: DataConfig, *, copy: bool) -> None:
+    def __init__(self, source: TFRecordSource, config: DataConfig, *, copy: bool, tell_keys: bool) -> None:
         codec = source.codec
         mean_bytes = int(source.lengths.mean() * len(codec.fields) * np.dtype(codec.dtype).itemsize)
         size = max(1, CACHE_BYTES // max(1, mean_bytes))
-        self._source, self._rate, self._copy = source, config.misheard, copy
+        self._source, self._rate, self._copy, self._tell_keys = source, config.misheard, copy, tell_keys
         self._mark_transposed = config.mark_transposed
         self._changed = functools.lru_cache(maxsize=size)(self._read_changed)
         # Chunk after chunk reads on in the same pieces.
@@ -280,7 +283,7 @@ class _Pieces:
 
     def __call__(self, piece: int, change: Change, draw: tuple[int, ...]) -> _Rows:
         """Returns a whole piece; `draw` seeds what is misheard."""
-        if not self._rate and not self._copy:
+        if not self._rate and not self._copy and not self._tell_keys:
             steps = self._changed(piece, change)
             return _Rows(steps, steps, None)
         return self._heard(piece, change, draw if self._rate else ())
@@ -296,6 +299,8 @@ class _Pieces:
         heard, misheard = steps, None
         if self._rate:
             heard, misheard = mishear(np.random.default_rng(draw), codec, steps, self._rate)
+        if self._tell_keys:
+            heard = with_key(heard, codec.key_of(steps) if change.tells_key else None)
         return _Rows(steps, heard, codec.align(steps, misheard) if self._copy else None)
 
 
@@ -308,14 +313,22 @@ def _steps_per_epoch(lengths: Int[np.ndarray, " p"], config: DataConfig) -> int:
     return max(1, int(lengths.sum()) // (config.batch_size * config.sequence_length))
 
 
-def _padded(excerpts: Sequence[_Rows | None], sequence_length: int, codec: Codec, *, reset: bool, copy: bool) -> Batch:
+def _padded(
+    excerpts: Sequence[_Rows | None],
+    sequence_length: int,
+    codec: Codec,
+    *,
+    reset: bool,
+    copy: bool,
+    tell_keys: bool = False,
+) -> Batch:
     """Returns the first sequence_length steps of each excerpt; what is missing is END rows of weight 0.
 
     `reset` says whether the memory is reset before the first step.
     """
     t = sequence_length
     weights = np.zeros((len(excerpts), t), np.float32)
-    padding, rows = _end_rows(codec, t + 1, copy=copy), []
+    padding, rows = _end_rows(codec, t + 1, copy=copy, tell_keys=tell_keys), []
     for row, excerpt in enumerate(excerpts):
         part = padding if excerpt is None or not len(excerpt.steps) else _joined([excerpt.cut(0, t + 1), padding])
         rows.append(part.cut(0, t + 1))
@@ -327,9 +340,9 @@ def _padded(excerpts: Sequence[_Rows | None], sequence_length: int, codec: Codec
 
 
 @functools.lru_cache(maxsize=8)  # it is asked for with every batch
-def _end_rows(codec: Codec, count: int, *, copy: bool) -> _Rows:
+def _end_rows(codec: Codec, count: int, *, copy: bool, tell_keys: bool) -> _Rows:
     end = np.tile(np.array(codec.end, codec.dtype), (count, 1))
-    return _Rows(end, end, codec.align(end) if copy else None)
+    return _Rows(end, with_key(end, None) if tell_keys else end, codec.align(end) if copy else None)
 
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:

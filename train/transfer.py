@@ -21,7 +21,7 @@ from ostinato.train.data import Batch, TrainingBatches, training_batches
 from ostinato.train.fingerprint import array_types
 from ostinato.train.run_metadata import CheckpointError, differences
 
-FREE_TO_DIFFER = ("dropout", "precision", "recompute", "key_condition")
+FREE_TO_DIFFER = ("dropout", "precision", "recompute")
 """Settings of the network that its parameters do not depend on."""
 
 

@@ -149,7 +149,7 @@ class Sample:
         run = provenance.load_run(recipe, workdir)
         # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
         piece = _generate(run, config, inputs, num_pieces=number + 1)[number]
-        provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), origin))
+        provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), piece, origin))
         output = self.output or self.again.parent / "again"
         found = where_found(self._source() or recipe.found.get("model") or workdir, inputs)
         return _Made({number: piece}, run.codec, output, {number: origin}, found, config)

@@ -27,7 +27,7 @@ from ostinato.train.folders import CheckpointError, is_model_folder
 SPEED_OPTIONS = ("batch_size",)
 """Options that do not change the music; they are not written down."""
 
-_LATER_OPTIONS = ("without_primer", "repeat_strength", "form")
+_LATER_OPTIONS = ("without_primer", "repeat_strength", "form", "ending")
 """Options that version 0.1 did not have. They are written down where they are given: other pieces keep their bytes."""
 
 _KIND = "ostinato"
@@ -72,6 +72,7 @@ def describe_origin(
     # Of a model with a copy gate, `repeat_strength` is always written: it tells which defaults hold.
     copy = run.config.model.copy
     options["top_p"] = default_top_p(copy) if config.top_p is None else config.top_p
+    options["ending"] = bool(config.num_bars and config.ending)  # elsewhere it changes nothing
     if config.repeat_strength is None:
         options["repeat_strength"] = default_repeat_strength(copy)
     for name in _LATER_OPTIONS:
@@ -163,6 +164,7 @@ def config_of(recipe: Recipe) -> SampleConfig:
         ProvenanceError: this version has other options.
     """
     options = {name: _tuples(value) for name, value in recipe.origin["options"].items()}
+    options.setdefault("ending", False)  # pieces of version 0.1 were cut
     try:
         return SampleConfig(seed=recipe.origin["seed"], **options)
     except TypeError as error:

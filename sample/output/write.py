@@ -56,7 +56,7 @@ def write_pieces(
     for number, generated in pieces.items():
         piece = finished_piece(generated, codec, config)
         path = output / f"piece-{number:03d}.mid"
-        data = midi_bytes(piece, origins[number])
+        data = midi_bytes(piece, generated, origins[number])
         write_atomically(path, data)
         write_atomically(path.with_suffix(".json"), provenance_json(origins[number], found, data))
         primer_end, num_given = generated.primer_end, num_given_notes(generated, codec)
@@ -75,9 +75,9 @@ def write_pieces(
     return paths
 
 
-def midi_bytes(piece: Piece, origin: Mapping[str, Any]) -> bytes:
-    """Returns the MIDI file of a piece."""
-    return midi.write(piece, text=origin_text(origin))
+def midi_bytes(piece: Piece, generated: Generated, origin: Mapping[str, Any]) -> bytes:
+    """Returns the MIDI file of a piece, as `finished_piece` gives it."""
+    return midi.write(piece, text=origin_text(origin), key=generated.key)
 
 
 def _describe(piece: Piece, num_given: int, generated: Generated) -> dict[str, Any]:

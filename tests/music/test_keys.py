@@ -1,10 +1,13 @@
+import io
+
 import numpy as np
+import pretty_midi
 import pytest
 
-from ostinato.music.keys import find_key, key_of_number
+from ostinato.music import midi
+from ostinato.music.keys import find_key, key_of_number, key_value
 from ostinato.music.piece import DRUMS, make_piece
 from ostinato.music.score_codec import ScoreCodec
-from ostinato.music.score_rows import KEY_FIELD
 
 CADENCES = {False: ((0, 4, 7), (5, 9, 0), (7, 11, 2), (0, 4, 7)), True: ((0, 3, 7), (5, 8, 0), (7, 11, 2), (0, 3, 7))}
 """Tonic, subdominant, dominant and tonic, by whether the key is minor."""
@@ -22,7 +25,7 @@ def cadence(tonic, is_minor, *, lowest=48, drums=0):
 
 
 def told(piece):
-    return int(ScoreCodec().tell_key(ScoreCodec().encode(piece))[0, KEY_FIELD])
+    return key_value(ScoreCodec().key_of(ScoreCodec().encode(piece)))
 
 
 @pytest.mark.parametrize("is_minor", [False, True])
@@ -53,3 +56,6 @@ def test_the_length_of_notes_counts_and_their_number_does_not():
 def test_keys_have_their_signatures(number, num_sharps):
     assert key_of_number(number).number == number
     assert key_of_number(number).num_sharps == num_sharps
+    written = pretty_midi.PrettyMIDI(io.BytesIO(midi.write(cadence(0, False), key=key_of_number(number))))
+    (signature,) = written.key_signature_changes
+    assert (signature.key_number, signature.time) == (number, 0)

@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from jax import monitoring
 
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
+from ostinato.music.keys import NUM_KEY_VALUES
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_rows import END, METER, REST, START, TEMPO
 from ostinato.sample.controls import make_controls
@@ -118,7 +120,7 @@ def test_a_single_note_of_a_single_instrument_is_enough(model):
     assert_legal(pieces)
 
 
-@pytest.mark.parametrize("length", [{"num_bars": 3}, {"num_seconds": 6.0}])
+@pytest.mark.parametrize("length", [{"num_bars": 3, "ending": False}, {"num_seconds": 6.0}])
 @pytest.mark.parametrize("primed", [False, True])
 def test_a_piece_is_as_long_as_asked_for_and_no_note_hangs_over(model, length, primed):
     primer = [Primer(SCORE.encode(tune(3))[:20])] if primed else []
@@ -265,9 +267,11 @@ def test_whatever_is_asked_for_the_rows_are_legal_and_obey(
 
 @pytest.fixture(scope="module")
 def told():
-    """A network that is told keys, with the parameters of one that is not."""
+    """A network that is told keys; where it is told none it is the one that cannot be."""
     network, params = tiny_model(SCORE)
-    return MusicModel(dataclasses.replace(network.config, key_condition=True), network.field_sizes), params
+    keys = jax.random.normal(jax.random.key(3), (NUM_KEY_VALUES, network.config.embedding_size)).at[0].set(0)
+    told = MusicModel(dataclasses.replace(network.config, key_condition=True), network.field_sizes)
+    return told, {**params, "embedding_5": keys}
 
 
 def test_a_network_that_is_told_a_key_hears_it_and_no_pitch_is_forbidden(model, told):
@@ -287,14 +291,10 @@ def test_a_network_that_is_told_a_key_hears_it_and_no_pitch_is_forbidden(model, 
 
 def test_each_piece_of_a_stream_is_told_the_key(told):
     """Where nothing is drawn, each is the piece that is written alone."""
-    model, params = told
-    loud = {**params, "embedding_4": params["embedding_4"].at[1 + 14].set(20.0)}
     options = {"num_notes": 6, "temperature": 0.0}
-    alone, other = (
-        write((model, loud), num_pieces=2, key=key, **options)[0].steps[1:-1].tolist() for key in ("D minor", "")
-    )
+    alone, other = (write(told, num_pieces=2, key=key, **options)[0].steps[1:-1].tolist() for key in ("D minor", ""))
     assert alone != other
-    rows = next(endless_rows(model, loud, SCORE, SampleConfig(key="D minor", **options)))
+    rows = next(endless_rows(*told, SCORE, SampleConfig(key="D minor", **options)))
     first, *others = np.split(rows.rows, np.flatnonzero(rows.is_last) + 1)[:-1]
     assert len(others) > 3
     assert first.tolist() == alone

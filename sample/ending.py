@@ -1,0 +1,72 @@
+"""How a piece of so many bars comes to an end: in its last bar END is more probable than the model alone would have it.
+
+A model ends pieces after a cadence. In the last bar that is asked for, END may come, and its odds are raised: what it
+gives after a final chord is enough then, what it gives elsewhere is not. Of several takes of the last bars that one is
+kept whose END is the most probable. A piece that finds no end is cut, as one for which no end is asked for.
+Letters: b sequences, v values.
+"""
+
+import math
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ostinato.model.network import MusicModel
+from ostinato.music.codec import Codec
+from ostinato.sample.clock import Clock, Length
+
+NUM_TAKES = 4
+"""Takes of each ending; they are equal until its last bars."""
+
+_BARS_OF_TAKES = 2
+_NATS = 4.0
+"""By how much END's odds are raised."""
+
+
+def is_last_bar(ends: Bool[Array, ""], length: Length, clock: Clock) -> Bool[Array, " b"]:
+    """Returns where the last bar that was asked for has begun, if it is to end the piece."""
+    return ends & (clock.bars == length.bars - 1)
+
+
+def take_of(
+    uniform: Float[Array, "b f"], take: Float[Array, " b"], ends: Bool[Array, ""], length: Length, clock: Clock
+) -> Float[Array, "b f"]:
+    """Returns what decides the fields in a take: other numbers from the last bars on, as evenly distributed.
+
+    Args:
+        uniform: what decides in the first take, in [0, 1).
+        take: of each sequence, from 0 to less than 1.
+        ends: whether the piece is to end.
+        length: how long it is.
+        clock: where it is.
+    """
+    is_near = ends & (clock.bars >= length.bars - _BARS_OF_TAKES)
+    moved = uniform + jnp.where(is_near, take, 0)[:, None]
+    return jnp.where(moved >= 1, moved - 1, moved)
+
+
+def end_bias(
+    model: MusicModel, params: Any, codec: Codec, parts: list[Float[Array, "b s"]], is_last: Bool[Array, " b"]
+) -> dict[int, Float[Array, "b v"]]:
+    """Returns what is added to the logits of some fields, by their numbers, so that END's odds are as high as wanted.
+
+    END is chosen by one field, and stands at no time of its own: a time shift before that field is 0. So 0 gets what
+    END, given that shift, adds to it.
+    """
+    field, value = codec.eos
+    sizes = [one.size for one in codec.fields]
+    bias = {field: jnp.where(is_last[:, None] & (jnp.arange(sizes[field]) == value)[None, :], _NATS, 0.0)}
+    if field > 0:
+
+        def added() -> Float[Array, " b"]:
+            end = jnp.broadcast_to(jnp.asarray(codec.end, jnp.int32), (len(is_last), len(sizes)))
+            logits = model.apply({"params": params}, parts[field], end, field, method=MusicModel.field_logits)
+            probability = jax.nn.softmax(cast("Array", logits))[:, value]
+            return jnp.where(is_last, jnp.log1p(probability * (math.exp(_NATS) - 1)), 0.0)
+
+        of_shift = jax.lax.cond(jnp.any(is_last), added, lambda: jnp.zeros(is_last.shape))
+        is_ends = jnp.arange(sizes[field - 1]) == codec.end[field - 1]
+        bias[field - 1] = jnp.where(is_ends[None, :], of_shift[:, None], 0.0)
+    return bias

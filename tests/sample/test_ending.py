@@ -1,0 +1,93 @@
+"""A piece of so many bars ends in the last of them, where the model finds an end."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ostinato.music.score_rows import END
+from ostinato.sample import ending
+from ostinato.sample.clock import Length, start_clock
+from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
+
+OPTIONS = {"num_pieces": 16, "num_bars": 3, "tempo": 120, "meter": "4/4", "instruments": ("Flute",)}
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Writes many notes in a bar."""
+    return leaning(tiny_model(SCORE), output_bias_0={0: 4.0, 12: 4.0})
+
+
+def test_most_pieces_end_in_their_last_bar_and_none_before(model):
+    rare = leaning(model, output_bias_1={END: -1.0})
+    cut = write(rare, ending=False, **OPTIONS)
+    assert not any(piece.ended for piece in cut)
+    pieces = write(rare, **OPTIONS)
+    assert_legal(pieces)
+    ended = [piece for piece in pieces if piece.ended]
+    assert len(ended) > 8
+    for piece in ended:
+        assert piece.log_probs[-1] < 0
+        assert 2 * 96 <= SCORE.decode(piece.steps).notes.onset[-1] < 3 * 96
+
+
+def test_all_takes_are_equal_until_the_last_bars(model):
+    """The piece that is kept is what is written without an end, up to there."""
+    pieces, cut = (write(model, **{**OPTIONS, "num_bars": 5, "ending": ends}) for ends in (True, False))
+    differing = 0
+    for one, other in zip(pieces, cut, strict=True):
+        notes, others = (SCORE.decode(piece.steps).notes for piece in (one, other))
+        early, early_others = (part.pitch[part.onset < 3 * 96].tolist() for part in (notes, others))
+        assert early == early_others
+        differing += notes.onset.tolist() != others.onset.tolist()
+    assert differing > 4
+
+
+def test_that_take_is_kept_whose_end_is_the_most_probable(model, monkeypatch):
+    options = {**OPTIONS, "num_pieces": 8}
+    best = write(model, **options)
+    monkeypatch.setattr("ostinato.sample.generate.NUM_TAKES", 1)
+    first = write(model, **options)
+    gains = [
+        piece.log_probs[-1] - other.log_probs[-1]
+        for piece, other in zip(best, first, strict=True)
+        if piece.ended and other.ended
+    ]
+    assert min(gains) >= 0
+    assert max(gains) > 0.5
+
+
+def test_the_odds_of_end_are_raised_by_as_much_in_rows_of_several_fields(model):
+    """Of P(time shift 0) times P(END | time shift 0), and of nothing else."""
+    network, params = model
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(4, network.config.hidden_size)), jnp.float32)
+    parts = network.apply({"params": params}, features, method=type(network).field_parts)
+    end = jnp.tile(jnp.asarray([SCORE.end]), (4, 1))
+    is_last = jnp.array([True, True, False, True])
+    bias = ending.end_bias(network, params, SCORE, parts, is_last)
+    logits = [
+        np.asarray(network.apply({"params": params}, parts[j], end, j, method=type(network).field_logits), np.float64)
+        for j in range(2)
+    ]
+
+    def odds(raised):
+        shift, kind = (np.exp(x + (np.asarray(bias[j]) if raised else 0)) for j, x in enumerate(logits))
+        p = shift[:, 0] / shift.sum(1) * kind[:, END] / kind.sum(1)
+        return p / (1 - p)
+
+    np.testing.assert_allclose(np.log(odds(True) / odds(False)), [4, 4, 0, 4], atol=1e-4)
+
+
+def test_takes_draw_evenly_distributed_numbers_from_the_last_bars_on(model):
+    clock = start_clock(24, 4)._replace(bars=jnp.array([0, 2, 3, 3]))
+    length = Length(jnp.int32(4), jnp.float32(1e9), jnp.int32(10**9))
+    uniform, take = jnp.array([[0.1], [0.1], [0.1], [0.9]]), jnp.full((4,), 0.25)
+    moved = ending.take_of(uniform, take, jnp.bool_(True), length, clock)
+    np.testing.assert_allclose(moved[:, 0], [0.1, 0.35, 0.35, 0.15], atol=1e-6)
+    np.testing.assert_array_equal(ending.take_of(uniform, take, jnp.bool_(False), length, clock), uniform)
+
+
+def test_rows_of_one_field_end_likewise():
+    pieces = write(tiny_model(NOTES), codec=NOTES, num_pieces=8, num_bars=2)
+    assert_legal(pieces, NOTES)
+    assert any(piece.ended for piece in pieces)
