@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ostinato.data.records import Dataset
 from ostinato.launch.commands.show import spinner
-from ostinato.pretrained.models import cache_folder, find_source
+from ostinato.pretrained.find import find_source
+from ostinato.pretrained.models import cache_folder
 
 if TYPE_CHECKING:
     from ostinato.data.ngram_files import NgramCounts

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ostinato.pretrained.models import find_by_parameters, find_source
+from ostinato.pretrained.find import find_source
+from ostinato.pretrained.models import find_by_parameters
 from ostinato.sample.output.provenance import Recipe, find_workdir
 
 

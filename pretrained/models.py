@@ -84,7 +84,7 @@ def find_model(name: str) -> Model:
     for model in models:
         if model.name == name.removeprefix(HUB):
             return model
-    raise ModelNameError(f"{name}: no model of this name is here, only {_listed(models)}; see 'ostinato models'")
+    raise ModelNameError(f"{name}: no model of this name is here, only {listed(models)}; see 'ostinato models'")
 
 
 def find_by_parameters(params_sha256: str) -> Model | None:
@@ -96,36 +96,6 @@ def is_name(source: str | Path) -> bool:
     """Tells whether a source is named, not shown as a folder that is there: it means the same in every folder."""
     folder = Path(source)
     return not (is_run_folder(folder) or is_model_folder(folder) or folder.is_absolute())
-
-
-def find_source(source: str | Path) -> Path:
-    """Returns the folder of a run or of a model, which may be named by its path, its name, or hub:USER/NAME.
-
-    What is on the Hub and not yet on this machine is fetched.
-
-    Raises:
-        ModelNameError: there is no such folder, and no model of this name.
-        UserError: the model cannot be fetched.
-    """
-    name = str(source)
-    if not is_name(source):
-        return Path(source)
-    if name.startswith(HUB):
-        folder = hub_folder(name)
-        if is_model_folder(folder):
-            return folder
-        from ostinato.pretrained.hub import fetch
-
-        return fetch(name)
-    known = {model.name: model.folder for model in list_models()}
-    if name in known:
-        return known[name]
-    if Path(source).is_dir():
-        return Path(source)  # whoever opens it says what is missing in it
-    raise ModelNameError(
-        f"{name}: there is no run and no model folder here, and no model of this name, only "
-        f"{_listed(list_models())}; see 'ostinato models'"
-    )
 
 
 def where_found(source: str | Path, inputs: Mapping[str, str | Path]) -> dict[str, str]:
@@ -169,5 +139,5 @@ def parse_hub(source: str) -> tuple[str, str, str]:
     return match[1], match[2], match[3] or ""
 
 
-def _listed(models: list[Model]) -> str:
+def listed(models: list[Model]) -> str:
     return ", ".join(model.name for model in models) or "none at all"

@@ -16,6 +16,7 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DRUMS
+from ostinato.pretrained.models import is_name
 from ostinato.sample.parse import MODES
 from ostinato.train.loaded_run import LoadedRun
 from ostinato.train.music_heard import music_heard
@@ -57,16 +58,15 @@ def parse_options(given: object) -> SampleConfig:
     return SampleConfig(num_pieces=1, **{name: _parse(name, value) for name, value in given.items()})
 
 
-def describe_model(run: LoadedRun, workdir: Path, folder: Path) -> dict[str, Any]:
+def describe_model(run: LoadedRun, source: str | Path, folder: Path) -> dict[str, Any]:
     """Returns what the page shows and offers: names, defaults and bounds."""
     defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
     return {
-        "name": workdir.resolve().name,
+        "name": str(source) if is_name(source) else Path(source).resolve().name,
         "step": run.step,
-        "workdir": str(workdir.absolute()),
         "folder": str(folder.absolute()),
         "instruments": [instrument_name(program) for program in range(DRUMS + 1)],
-        "known_instruments": _known_instruments(run.description),
+        "known_instruments": known_instruments(run.description),
         "codec": run.codec.name,
         "styles": [style for style in run.codec.styles if style],
         "fields": [field.name for field in run.codec.fields],
@@ -76,7 +76,7 @@ def describe_model(run: LoadedRun, workdir: Path, folder: Path) -> dict[str, Any
     }
 
 
-def _known_instruments(description: Mapping[str, Any]) -> list[str]:
+def known_instruments(description: Mapping[str, Any]) -> list[str]:
     """Returns what the model heard in training, the most frequent first; nothing where nobody knows."""
     music = music_heard(description)
     if music is None:

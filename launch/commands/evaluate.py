@@ -73,7 +73,7 @@ class Evaluate:
         from ostinato.evaluation.report import evaluate_run
         from ostinato.launch.cache import cache_compilations, counts_of, index_of
         from ostinato.listen.analysis.results_file import read_listening
-        from ostinato.pretrained.models import find_source
+        from ostinato.pretrained.find import find_source
         from ostinato.train.folders import is_model_folder
 
         check_beam_options("evaluate", self)

@@ -19,7 +19,7 @@ class Import:
 
     def run(self) -> None:
         """Writes the run."""
-        from ostinato.pretrained.models import find_source
+        from ostinato.pretrained.find import find_source
         from ostinato.sample.export.exchange import PARAMETERS, import_run
         from ostinato.train.folders import is_model_folder
 

@@ -63,7 +63,7 @@ class ListenCreate:
 def _with_folder(model: str) -> str:
     """Returns a condition with the folder that a run or a model is in."""
     from ostinato.listen.design.conditions import is_folder
-    from ostinato.pretrained.models import find_source
+    from ostinato.pretrained.find import find_source
 
     name, equals, source = model.partition("=") if "=" in model else ("", "", model)
     if not is_folder(source):

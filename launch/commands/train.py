@@ -63,7 +63,7 @@ class Train:
 
         from ostinato.data.records import Dataset
         from ostinato.launch.cache import cache_compilations
-        from ostinato.pretrained.models import find_source
+        from ostinato.pretrained.find import find_source
         from ostinato.train.hosts.distributed import Settings, initialize
         from ostinato.train.hosts.preemption import StopSignal
         from ostinato.train.loop import train

@@ -6,8 +6,9 @@ import huggingface_hub.constants
 import pytest
 
 from ostinato.launch.cli import main
+from ostinato.pretrained.find import find_source
 from ostinato.pretrained.hub import HubError, fetch, upload
-from ostinato.pretrained.models import find_source, list_models
+from ostinato.pretrained.models import list_models
 from ostinato.train.folders import CONFIG, FILES, PARAMETERS, ModelFolderError
 from ostinato.train.model_folder import read_model, write_model
 from tests.pretrained.hub_server import TOKEN, running_hub

@@ -3,7 +3,8 @@
 import pytest
 
 from ostinato.pretrained import models
-from ostinato.pretrained.models import ModelNameError, find_by_parameters, find_model, find_source, parse_hub
+from ostinato.pretrained.find import find_source
+from ostinato.pretrained.models import ModelNameError, find_by_parameters, find_model, parse_hub
 from ostinato.train.folders import CONFIG
 from ostinato.train.model_folder import write_model
 from tests.sample.runs import untrained
