@@ -75,13 +75,16 @@ def _checked(path: Path, kind: type, values: Any, *, prefix: str = "") -> dict[s
     for name, value in values.items():
         if name not in fields:
             raise FactsError(f"{path}: {prefix}{name} is not one of {', '.join(prefix + known for known in fields)}")
-        if fields[name] is str and (not isinstance(value, str) or not value.strip()):
-            raise FactsError(f"{path}: {prefix}{name} must be text, not {value!r}")
         if name in ("tags", "limits"):
             if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
                 raise FactsError(f"{path}: {prefix}{name} must be a list of texts, not {value!r}")
-            value = tuple(value)
-        if name == "summary" and "\n" in value.strip():
-            raise FactsError(f"{path}: summary must be one line")
-        checked[name] = value.strip() if isinstance(value, str) else value
+            checked[name] = tuple(value)
+        elif fields[name] is str:
+            if not isinstance(value, str) or not value.strip():
+                raise FactsError(f"{path}: {prefix}{name} must be text, not {value!r}")
+            if name == "summary" and "\n" in value.strip():
+                raise FactsError(f"{path}: summary must be one line")
+            checked[name] = value.strip()
+        else:
+            checked[name] = value
     return checked

@@ -24,12 +24,13 @@ def find_source(source: str | Path) -> Path:
         if is_model_folder(folder):
             return folder
         return fetch(name)
-    known = {model.name: model.folder for model in list_models()}
-    if name in known:
-        return known[name]
+    models = list_models()
+    for model in models:
+        if model.name == name:
+            return model.folder
     if Path(source).is_dir():
         return Path(source)  # whoever opens it says what is missing in it
     raise ModelNameError(
-        f"{name}: there is no run and no model folder here, and no model of this name, only "
-        f"{listed(list_models())}; see 'ostinato models'"
+        f"{name}: there is no run and no model folder here, and no model of this name, only {listed(models)}; see "
+        "'ostinato models'"
     )

@@ -73,8 +73,9 @@ def upload(folder: Path, source: str) -> str:
 def _asking(source: str) -> Iterator["HfApi"]:
     """Returns the Hub; what it and the network raise becomes one line."""
     try:
+        from httpx2 import HTTPError
         from huggingface_hub import HfApi
-        from huggingface_hub.errors import HfHubHTTPError, HTTPError
+        from huggingface_hub.errors import HfHubHTTPError
         from huggingface_hub.utils import disable_progress_bars
     except ModuleNotFoundError as error:
         raise HubError(f"{source} needs {error.name}: pip install 'ostinato[hub]'") from error
