@@ -51,6 +51,12 @@ def key_of_number(number: int) -> Key:
     return Key(number % 12, number >= 12)
 
 
+def log_profile(key: Key) -> Float[np.ndarray, " 12"]:
+    """Returns how frequent each pitch class is in a key, from C up, in nats below the most frequent."""
+    shares = np.log(_PROFILES[key.number])
+    return shares - shares.max()
+
+
 def find_key(sounding: Float[np.ndarray, " 12"]) -> Key | None:
     """Returns the key whose profile is nearest to what sounds; None where nothing does.
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import FOREVER, Codec, Request
-from ostinato.music.keys import Key, key_of_value, key_value
+from ostinato.music.keys import Key, key_of_value, key_value, log_profile
 from ostinato.music.piece import DRUMS
 from ostinato.sample.clock import Length
 from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
@@ -30,6 +30,9 @@ _TOP_P_BESIDE_COPIES, _STRENGTH_OF_COPIES = 0.9, 0.5
 
 What is drawn has slips that real music has not, and each ends a return: half a nat makes up for them.
 """
+
+_LEAN_TO_KEY = 0.25
+"""So much of a key's profile is added where the network is told it: pieces do not slip into the relative one."""
 
 _OF_SOME_CODECS = ("style", "meter", "tempo", "instruments", "density", "key_bias", "form")
 
@@ -79,7 +82,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
     if absent:
         raise UserError(f"{absent[0]} cannot be asked of the {codec.name} codec, whose rows do not hold it")
     key = parse_key(config.key).key if config.key and tell_key else None
-    pitches, pitch_bias = _pitches(config, is_told=key is not None)
+    pitches, pitch_bias = _pitches(config, told=key)
     programs = np.full(DRUMS + 1, not config.instruments)
     programs[parse_instruments(config.instruments)] = True
     request = Request(
@@ -187,16 +190,17 @@ def with_key(row: Int[Array, "b f"], controls: Controls) -> Int[Array, "b _"]:
     return jnp.concatenate([row, jnp.broadcast_to(controls.key, (len(row), 1)).astype(row.dtype)], axis=1)
 
 
-def _pitches(config: SampleConfig, *, is_told: bool) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
-    """Returns which pitches may be played, and the bias of each; `is_told` says that the network knows the key."""
+def _pitches(config: SampleConfig, *, told: Key | None) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
+    """Returns which pitches may be played, and the bias of each; a key that the network is told forbids none."""
     low, high = (parse_pitch(text) for text in config.pitch_range)
     if low > high:
         raise UserError(f"pitch_range {config.pitch_range} is empty: its first pitch is above its second")
     pitch = np.arange(128)
     in_range = (pitch >= low) & (pitch <= high)
     in_key = parse_key(config.key).pitch_classes[pitch % 12] if config.key else np.ones(128, bool)
-    if is_told or config.key_bias:
-        return in_range, np.where(in_key, 0, -config.key_bias).astype(np.float32)
+    if told or config.key_bias:
+        lean = _LEAN_TO_KEY * log_profile(told)[pitch % 12] if told else 0
+        return in_range, (lean + np.where(in_key, 0, -config.key_bias)).astype(np.float32)
     if not (in_range & in_key).any():
         raise UserError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")
     return in_range & in_key, np.zeros(128, np.float32)

@@ -17,11 +17,11 @@ from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
 from ostinato.sample.clock import Clock, Length
 
-NUM_TAKES = 4
+NUM_TAKES = 8
 """Takes of each ending; they are equal until its last bars."""
 
 _BARS_OF_TAKES = 2
-_NATS = 4.0
+_NATS = 6.0
 """By how much END's odds are raised."""
 
 

@@ -75,7 +75,7 @@ def test_the_odds_of_end_are_raised_by_as_much_in_rows_of_several_fields(model):
         p = shift[:, 0] / shift.sum(1) * kind[:, END] / kind.sum(1)
         return p / (1 - p)
 
-    np.testing.assert_allclose(np.log(odds(True) / odds(False)), [4, 4, 0, 4], atol=1e-4)
+    np.testing.assert_allclose(np.log(odds(True) / odds(False)), [6, 6, 0, 6], atol=1e-4)
 
 
 def test_takes_draw_evenly_distributed_numbers_from_the_last_bars_on(model):
