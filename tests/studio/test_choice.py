@@ -1,6 +1,10 @@
 """The studio without a model: all models to choose from, each loaded when it is chosen."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 from starlette.testclient import TestClient
@@ -92,3 +96,36 @@ def test_pieces_of_a_model_are_kept_beside_it_in_the_cache_and_made_again(opened
     assert [path.name for path in (tmp_path / "box/loud").iterdir()] == ["model.safetensors", "config.json"]
     client.base_url = f"{ADDRESS}/models/ann_2Fsoft_40v1"
     assert client.get("/api/pieces").json() == {"pieces": []}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"viewport": {"width": 375, "height": 720}, "color_scheme": "dark"}])
+def test_a_model_is_chosen_in_a_browser_and_plays(visit, pictures, tmp_path, options):
+    for seed, name in enumerate(("jigs", "reels")):
+        about = {"name": name, "summary": f"All the {name} of Ann", "licence": "MIT"}
+        write_model(untrained(seed=seed), tmp_path / "models/ann" / name, about=about)
+    command = [sys.executable, "-m", "ostinato.launch.cli", "studio", "--port", "0", "--prefix", "/music"]
+    environment = {**os.environ, "OSTINATO_CACHE": str(tmp_path)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        with process.stdout as said:
+            address = said.readline().split()[0]
+            with visit(address, **options) as page:
+                page.set_default_timeout(120_000)
+                page.goto(address)
+                assert not page.evaluate("document.scrollingElement.scrollWidth > document.documentElement.clientWidth")
+                page.screenshot(path=pictures / f"studio-choice-{len(options)}.png", full_page=True)
+                page.get_by_role("link", name="ann/jigs").click()
+                page.locator("#status", has_text="Ready").wait_for()
+                assert page.locator("#model").inner_text() == "with the model ann/jigs"
+                page.locator("#unit").select_option("num_notes")
+                page.locator("#length").fill("8")
+                page.get_by_role("button", name="Generate", exact=True).click()
+                page.locator("#after:not([hidden])").wait_for()
+                page.screenshot(path=pictures / f"studio-of-many-{len(options)}.png")
+                page.get_by_role("link", name="Other models").click()
+                page.get_by_role("link", name="ann/reels").wait_for()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
