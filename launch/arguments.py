@@ -31,7 +31,7 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
     """Returns the command that was typed.
 
     Options of prepare and evaluate that are not theirs become `beam_options`, what follows -- becomes the `command` of
-    launch, and `runs FOLDER` is short for `runs list FOLDER`.
+    launch, `runs FOLDER` is short for `runs list FOLDER`, and `models` for `models list`.
 
     Raises:
         UserError: the words cannot be understood, in one line; or the values do not go together.
@@ -44,6 +44,8 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
         return dataclasses.replace(launch, command=tuple(words[split + 1 :]))
     if words[:1] == ["runs"] and not {"show", "list", "plot", "-h", "--help"} & set(words[1:2]):
         words.insert(1, "list")
+    if words == ["models"]:
+        words.append("list")
     kinds: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())]  # noqa: UP007
     options: dict[str, Any] = {
         "args": words,

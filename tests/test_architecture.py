@@ -21,16 +21,19 @@ MAY_IMPORT = {
     "train": {"configs", "music", "data", "model"},
     "sample": {"configs", "music", "data", "model", "train", "report"},
     "evaluation": {"configs", "music", "data", "model", "train", "sample", "report"},
+    "pretrained": {"configs", "music", "data", "model", "train", "sample", "evaluation", "report"},
     "listen": {"configs", "music", "data", "model", "train", "sample", "evaluation", "report"},
-    "studio": {"configs", "music", "data", "beam_pipelines", "model", "train", "sample", "listen", "report"},
+    "studio": {
+        "configs", "music", "data", "beam_pipelines", "model", "train", "sample", "listen", "report", "pretrained",
+    },
     "benchmarks/rolls": {"configs", "data", "model", "train", "report"},
     "launch": {
         "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
-        "report", "benchmarks/rolls",
+        "report", "pretrained", "benchmarks/rolls",
     },
     "benchmarks": {
         "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
-        "report", "benchmarks/rolls", "launch",
+        "report", "pretrained", "benchmarks/rolls", "launch",
     },
 }  # fmt: skip
 MAY_NOT_IMPORT = {
@@ -39,7 +42,10 @@ MAY_NOT_IMPORT = {
     "music": {"jax", "flax", "apache_beam", "tensorflow"},
     "data": {"jax", "flax", "apache_beam", "tensorflow"},
     "beam_pipelines": {"jax", "flax", "tensorflow", "tensorflow_datasets"},
-    **{folder: {"flax", "tensorflow"} for folder in ("train", "sample", "evaluation", "listen", "studio", "launch")},
+    **{
+        folder: {"flax", "tensorflow"}
+        for folder in ("train", "sample", "evaluation", "pretrained", "listen", "studio", "launch")
+    },
 }
 FOLDERS = sorted({name.split("/")[0] for name in MAY_IMPORT})
 FILES = {
