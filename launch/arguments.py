@@ -33,7 +33,8 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
     """Returns the command that was typed.
 
     Options of prepare and evaluate that are not theirs become `beam_options`, what follows -- becomes the `command` of
-    launch, and `runs FOLDER` is short for `runs list FOLDER`. A command that has `for_words` says what it is for these.
+    launch, `runs FOLDER` is short for `runs list FOLDER`, and `models` for `models list`. A command that has
+    `for_words` says what it is for these.
 
     Raises:
         UserError: the words cannot be understood, in one line; or the values do not go together.
@@ -46,6 +47,8 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
         return dataclasses.replace(launch, command=tuple(words[split + 1 :]))
     if words[:1] == ["runs"] and "runs" in commands:
         words = _runs_in_full(words, [word for word in _spellings(commands["runs"]) if not word.startswith("-")])
+    if words == ["models"]:
+        words.append("list")
     if adapted := getattr(commands.get("".join(words[:1])), "for_words", None):
         commands = {**commands, words[0]: adapted(words[1:])}
     kinds: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())]  # noqa: UP007

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 from ostinato.data.records import Dataset
 from ostinato.launch.commands.show import spinner
+from ostinato.pretrained.find import find_source
+from ostinato.pretrained.models import cache_folder
 
 if TYPE_CHECKING:
     from ostinato.data.ngram_files import NgramCounts
     from ostinato.evaluation.memorization.index import CopyIndex
     from ostinato.train.checkpoint import LoadedRun
-
-
-def cache_folder() -> Path:
-    """Returns the folder that Ostinato may fill as it likes, and others may empty."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ostinato"
 
 
 def cache_compilations() -> None:
@@ -27,12 +24,21 @@ def cache_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # many small ones take seconds together
 
 
-def load_run(workdir: str | Path, checkpoint: Literal["best", "latest"]) -> "LoadedRun":
-    """Returns a trained model, whose functions will be compiled once and then kept."""
+def load_run(source: str | Path, checkpoint: Literal["best", "latest"] = "best") -> "LoadedRun":
+    """Returns a trained model, whose functions will be compiled once and then kept.
+
+    Args:
+        source: the folder of a run, a model folder, the name of a model, or hub:USER/NAME, which is fetched.
+        checkpoint: of a run; a model folder holds one model.
+
+    Raises:
+        UserError: there is no such thing, or it is damaged.
+    """
     from ostinato.train.checkpoint import load_params
 
+    folder = find_source(source)
     cache_compilations()
-    return load_params(Path(workdir), checkpoint)
+    return load_params(folder, checkpoint)
 
 
 def folder_of(dataset: Dataset, name: str, *, is_made: Callable[[Path], bool]) -> Path:

@@ -21,6 +21,7 @@ from ostinato.launch.commands.import_ import Import
 from ostinato.launch.commands.inspect import Inspect
 from ostinato.launch.commands.launch import Launch
 from ostinato.launch.commands.listen import Listen
+from ostinato.launch.commands.models import Models
 from ostinato.launch.commands.plan import Plan
 from ostinato.launch.commands.prepare import Prepare
 from ostinato.launch.commands.runs import Runs
@@ -36,6 +37,7 @@ COMMANDS = {
     "train": Train,
     "launch": Launch,
     "runs": Runs,
+    "models": Models,
     "sample": Sample,
     "studio": Studio,
     "evaluate": Evaluate,

@@ -1,8 +1,6 @@
 """Which of several candidates is best: the likeliest, or the one most like the music that the model learned from."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,7 +10,8 @@ from ostinato.configs.errors import UserError
 from ostinato.data.statistics import Statistics
 from ostinato.sample.finished import new_notes
 from ostinato.sample.generate import Generated
-from ostinato.train.checkpoint import LoadedRun
+from ostinato.train.loaded_run import LoadedRun
+from ostinato.train.music_heard import music_heard
 
 COMPARED = ("pitch", "velocity", "note_lengths", "polyphony_ms", "program_notes")
 """Distributions of `Statistics` of which each weighs the same."""
@@ -22,17 +21,16 @@ def make_score(run: LoadedRun, by: Literal["likelihood", "statistics"]) -> Calla
     """Returns the function by which candidates are compared: more is better.
 
     Raises:
-        UserError: the dataset that the model was trained on is not where it was, for its statistics.
+        UserError: the statistics of what the model was trained on are not known.
     """
     if by == "likelihood":
         return lambda candidate: candidate.log_likelihood
-    path = Path(run.description["dataset"]["path"], "statistics.json")
-    if not path.is_file():
+    corpus = music_heard(run.description)
+    if corpus is None:
         raise UserError(
-            f"{path}: not found; --best-by statistics needs the dataset that the model was trained on, where it was "
-            "(or use --best-by likelihood)"
+            "what the model was trained on is not known: its run is of an earlier version, or its dataset had no "
+            "statistics, and the dataset is not where it was; use --best-by likelihood"
         )
-    corpus = Statistics.from_json(json.loads(path.read_text())["splits"]["train"])
 
     def score(candidate: Generated) -> float:
         piece = run.codec.decode(candidate.steps)

@@ -50,17 +50,20 @@ _MEDIA_TYPES = {"mid": "audio/midi", "wav": "audio/wav", "flac": "audio/flac"}
 _logger = logging.getLogger(__name__)
 
 
-class _Studio:
-    """Answers requests about one trained model."""
+class Studio:
+    """Answers requests about one trained model; it has to be started."""
 
-    def __init__(self, run: LoadedRun, workdir: Path, folder: Path, soundfont: Path | None) -> None:
+    def __init__(
+        self, run: LoadedRun, source: str | Path, folder: Path, soundfont: Path | None, *, is_one_of_many: bool = False
+    ) -> None:
+        """Takes a model, what names it, where pieces are kept, and whether a page offers others too."""
         self._codec = run.codec
         self._pieces = Pieces(folder)
         self._uploads = Uploads(folder / "uploads", run.codec)
         self._sounds = Sounds(folder / "sounds", soundfont)
         self._static = Static(directory=Path(__file__).parent / "static")
-        self._model = describe_model(run, workdir, folder)
-        self.worker = Worker(lambda: compose.warm_up(run), lambda job: compose.compose(run, workdir, self._pieces, job))
+        self._model = {**describe_model(run, source, folder), "is_one_of_many": is_one_of_many}
+        self.worker = Worker(lambda: compose.warm_up(run), lambda job: compose.compose(run, source, self._pieces, job))
 
     def routes(self) -> list[Route]:
         """Returns all that there is."""
@@ -159,7 +162,7 @@ class _Studio:
             self.worker.withdraw(job)
 
 
-def application(run: LoadedRun, workdir: Path, folder: Path, config: StudioConfig) -> ASGIApp:
+def application(run: LoadedRun, source: str | Path, folder: Path, config: StudioConfig) -> ASGIApp:
     """Returns the ASGI application of a trained model; it begins to compile when the server starts.
 
     Pieces, uploads and sound are kept in `folder`. Requests may come with or without the prefix of the configuration.
@@ -167,8 +170,7 @@ def application(run: LoadedRun, workdir: Path, folder: Path, config: StudioConfi
     Raises:
         UserError: the prefix is no path.
     """
-    prefix = check_prefix(config.prefix, example="/studio")
-    studio = _Studio(run, workdir, folder, config.soundfont)
+    studio = Studio(run, source, folder, config.soundfont)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -176,8 +178,16 @@ def application(run: LoadedRun, workdir: Path, folder: Path, config: StudioConfi
         yield
         await run_in_threadpool(studio.worker.stop)
 
-    handlers = dict.fromkeys((HTTPException, UserError, OSError), _refuse)
-    app = Starlette(routes=studio.routes(), exception_handlers=handlers, lifespan=lifespan)
+    return guarded(Starlette(routes=studio.routes(), exception_handlers=HANDLERS, lifespan=lifespan), config)
+
+
+def guarded(app: ASGIApp, config: StudioConfig) -> ASGIApp:
+    """Returns an application behind the checks of names and requests, below the prefix of the configuration.
+
+    Raises:
+        UserError: the prefix is no path.
+    """
+    prefix = check_prefix(config.prefix, example="/studio")
     hosts = HostCheck(app, is_local=is_loopback(config.host), names=config.public_host)
     return Guard(hosts, prefix=prefix, policy=f"{POLICY}'none'; connect-src 'self'")
 
@@ -193,3 +203,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
         _logger.error("%s", error)
         status, message = 503, f"the studio's folder cannot be used: {getattr(error, 'strerror', error)}"
     return JSONResponse({"message": message}, status, headers)
+
+
+HANDLERS = dict.fromkeys((HTTPException, UserError, OSError), _refuse)
+"""What becomes of errors."""

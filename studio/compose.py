@@ -13,6 +13,7 @@ from jaxtyping import Int
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.codec import Codec
+from ostinato.pretrained.models import where_found
 from ostinato.sample.finished import finished_piece
 from ostinato.sample.generate import generate
 from ostinato.sample.output.provenance import describe_origin
@@ -42,7 +43,7 @@ def read_primer(path: Path | None, codec: Codec, config: SampleConfig) -> list[P
         raise UserError(message) from error
 
 
-def compose(run: LoadedRun, workdir: Path, pieces: Pieces, job: Job) -> None:
+def compose(run: LoadedRun, source: str | Path, pieces: Pieces, job: Job) -> None:
     """Generates a piece and saves it; sends `notes` as they come, and at last the piece that is `done`.
 
     Raises:
@@ -58,8 +59,7 @@ def compose(run: LoadedRun, workdir: Path, pieces: Pieces, job: Job) -> None:
         raise UserError("the model wrote no note in the length that was asked for; ask for more")
     inputs = {} if job.primer is None else {"primer": job.primer}
     origin = describe_origin(run, job.config, inputs, piece=0)
-    found = {name: str(path.absolute()) for name, path in {"workdir": workdir, **inputs}.items()}
-    note = pieces.save(generated, piece, origin, found)
+    note = pieces.save(generated, piece, origin, where_found(source, inputs))
     job.send("done", piece={**note, "roll": roll_of(piece)})
 
 

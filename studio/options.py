@@ -5,8 +5,6 @@ keep one request from holding the model for an hour, and numbers inside what the
 """
 
 import dataclasses
-import json
-import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,17 +14,15 @@ import numpy as np
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.data.statistics import Statistics
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DRUMS
+from ostinato.pretrained.models import is_name
 from ostinato.sample.parse import MODES
-from ostinato.train.checkpoint import LoadedRun
+from ostinato.train.loaded_run import LoadedRun
+from ostinato.train.music_heard import music_heard
 
 MAX_WORDS, MAX_CHARACTERS = 130, 200
 """Names in a list (all instruments there are), and characters of a name."""
-
-_logger = logging.getLogger(__name__)
-
 
 RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "seed": (int, 0, 2**31 - 1),
@@ -62,13 +58,12 @@ def parse_options(given: object) -> SampleConfig:
     return SampleConfig(num_pieces=1, **{name: _parse(name, value) for name, value in given.items()})
 
 
-def describe_model(run: LoadedRun, workdir: Path, folder: Path) -> dict[str, Any]:
+def describe_model(run: LoadedRun, source: str | Path, folder: Path) -> dict[str, Any]:
     """Returns what the page shows and offers: names, defaults and bounds."""
     defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
     return {
-        "name": workdir.resolve().name,
+        "name": str(source) if is_name(source) else Path(source).resolve().name,
         "step": run.step,
-        "workdir": str(workdir.absolute()),
         "folder": str(folder.absolute()),
         "instruments": [instrument_name(program) for program in range(DRUMS + 1)],
         "known_instruments": known_instruments(run.description),
@@ -82,15 +77,11 @@ def describe_model(run: LoadedRun, workdir: Path, folder: Path) -> dict[str, Any
 
 
 def known_instruments(description: Mapping[str, Any]) -> list[str]:
-    """Returns what the model heard in training, the most frequent first; nothing where its dataset is gone."""
-    path = Path(description.get("dataset", {}).get("path", ""), "statistics.json")
-    if not path.is_file():
+    """Returns what the model heard in training, the most frequent first; nothing where nobody knows."""
+    music = music_heard(description)
+    if music is None:
         return []
-    try:
-        heard = Statistics.from_json(json.loads(path.read_bytes())["splits"]["train"]).program_notes
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        _logger.warning("%s: the instruments of the training music are not known (%s)", path, error)
-        return []
+    heard = music.program_notes
     return [instrument_name(int(program)) for program in np.argsort(-heard, kind="stable") if heard[program]]
 
 

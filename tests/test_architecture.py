@@ -21,17 +21,20 @@ MAY_IMPORT = {
     "train": {"configs", "music", "data", "model"},
     "sample": {"configs", "music", "data", "model", "train", "report"},
     "evaluation": {"configs", "music", "data", "model", "train", "sample", "report"},
+    "pretrained": {"configs", "music", "data", "model", "train", "sample", "evaluation", "report"},
     "listen": {"configs", "music", "data", "model", "train", "sample", "evaluation", "report"},
-    "studio": {"configs", "music", "data", "beam_pipelines", "model", "train", "sample", "listen", "report"},
+    "studio": {
+        "configs", "music", "data", "beam_pipelines", "model", "train", "sample", "listen", "report", "pretrained",
+    },
     "benchmarks/rolls": {"configs", "data", "model", "train", "report"},
     "launch": {
         "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
-        "report", "benchmarks/rolls",
+        "report", "pretrained", "benchmarks/rolls",
     },
     "api": {"configs", "music", "data", "train", "sample", "evaluation", "studio", "report", "launch"},
     "benchmarks": {
         "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
-        "report", "benchmarks/rolls", "launch",
+        "report", "pretrained", "benchmarks/rolls", "launch",
     },
 }  # fmt: skip
 MAY_NOT_IMPORT = {
@@ -42,7 +45,7 @@ MAY_NOT_IMPORT = {
     "beam_pipelines": {"jax", "flax", "tensorflow", "tensorflow_datasets"},
     **{
         folder: {"flax", "tensorflow"}
-        for folder in ("train", "sample", "evaluation", "listen", "studio", "launch", "api")
+        for folder in ("train", "sample", "evaluation", "pretrained", "listen", "studio", "launch", "api")
     },
 }
 FOLDERS = sorted({name.split("/")[0] for name in MAY_IMPORT})

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -22,18 +22,18 @@ from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from ostinato.configs.errors import file_errors
-from ostinato.configs.schema import ModelConfig, TrainConfig
-from ostinato.model.network import MusicModel, init_params
-from ostinato.music.codec import Codec
+from ostinato.model.network import init_params
 from ostinato.music.codecs import codec_from_json
 from ostinato.train.fingerprint import array_types, json_sha256, tree_sha256
+from ostinato.train.folders import CHECKPOINTS, CheckpointError, is_model_folder
+from ostinato.train.loaded_run import LoadedRun, make_model
+from ostinato.train.model_folder import read_model
 from ostinato.train.orbax_threads import silence_late_errors, silence_unawaited_coroutines
-from ostinato.train.run_metadata import FORMAT, CheckpointError, config_from_json, differences
+from ostinato.train.run_metadata import FORMAT, config_from_json, differences
 from ostinato.train.step import Params, TrainState
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "checkpoints"
 LOSS = "validation_loss"
 DELETED = "todelete"
 DESCRIBED = ("config", "codec", "dataset", "progress", "arrays", "params_sha256")
@@ -56,9 +56,11 @@ class Checkpoints:
         Raises:
             CheckpointError: they cannot be read, or there is none to look at.
         """
-        self.folder = Path(workdir).absolute() / FOLDER
+        self.folder = Path(workdir).absolute() / CHECKPOINTS
         if read_only and not self.folder.is_dir():
-            raise CheckpointError(f"{workdir}: no checkpoint here ({FOLDER}/ is missing); run 'ostinato train' first")
+            raise CheckpointError(
+                f"{workdir}: no checkpoint here ({CHECKPOINTS}/ is missing); run 'ostinato train' first"
+            )
         self._read_only = read_only
         silence_late_errors()
         loss, together = operator.itemgetter(LOSS), ocp.options.MultiprocessingOptions()
@@ -83,7 +85,7 @@ class Checkpoints:
             ) from error
         if read_only and self.latest_step is None:
             self.close()
-            raise CheckpointError(f"{workdir}: no finished checkpoint in {FOLDER}/; run 'ostinato train' first")
+            raise CheckpointError(f"{workdir}: no finished checkpoint in {CHECKPOINTS}/; run 'ostinato train' first")
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -270,7 +272,7 @@ def set_aside(workdir: Path, *, after: int) -> None:
         CheckpointError: there is no checkpoint of that step.
         UserError: the folder cannot be written to.
     """
-    folder = workdir / FOLDER
+    folder = workdir / CHECKPOINTS
     steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
     if after not in steps:
         listed = ", ".join(map(str, steps)) or "none"
@@ -285,28 +287,21 @@ def set_aside(workdir: Path, *, after: int) -> None:
             logger.info("%s: set aside", target)
 
 
-class LoadedRun(NamedTuple):
-    """A trained model with all that sampling and evaluation need to know about it."""
-
-    step: int
-    config: TrainConfig
-    codec: Codec
-    model: MusicModel
-    params: Params
-    params_sha256: str
-    description: dict[str, Any]
-
-
 def load_params(workdir: Path, which: Literal["best", "latest"] | int = "best") -> LoadedRun:
     """Returns a trained model, without its optimizer, on the first device.
 
     Args:
-        workdir: the folder of the run.
+        workdir: the folder of a run, or a model folder, which holds one model.
         which: best is the lowest validation loss, or the latest if none was measured; a number is a step.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it is damaged.
     """
+    if is_model_folder(workdir):
+        run = read_model(workdir)
+        if isinstance(which, int) and which != run.step:
+            raise CheckpointError(f"{workdir}: holds the model of step {run.step}, not that of step {which}")
+        return run
     with Checkpoints(workdir, read_only=True) as checkpoints:
         named = {"best": checkpoints.best_step, "latest": checkpoints.latest_step}
         step = which if isinstance(which, int) else named[which]
@@ -320,11 +315,6 @@ def load_params(workdir: Path, which: Literal["best", "latest"] | int = "best") 
         on_first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         params = checkpoints.restore_params(step, lambda: init_params(model, jax.random.key(0)), on_first_device)
     return LoadedRun(step, config, codec, model, params, description["params_sha256"], description)
-
-
-def make_model(config: ModelConfig, codec: Codec) -> MusicModel:
-    """Returns the network for the fields of a codec."""
-    return MusicModel(config=config, field_sizes=tuple(field.size for field in codec.fields))
 
 
 def _this_process_alone() -> ocp.options.MultiprocessingOptions:

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.data.records import Dataset
+from ostinato.train.folders import CheckpointError
+from ostinato.train.music_heard import describe_music
 
 PACKAGES = ("ostinato", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 """Their versions are written down, since they decide about the last digits."""
@@ -25,10 +26,6 @@ MAY_CHANGE = (
     "optimizer.*", "accumulate", "head_steps", "skip_limit", "rollbacks", "rollback_factor", "peer_timeout_s",
 )  # fmt: skip
 """The settings that may be changed when a run is resumed; each change is kept in its history."""
-
-
-class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged, or does not fit."""
 
 
 class Progress(NamedTuple):
@@ -73,6 +70,7 @@ def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | N
         "config": dataclasses.asdict(config),
         "codec": dataset.codec.to_json(),
         "dataset": _named(dataset),
+        "music": describe_music(dataset),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
         "devices": {
             "platform": jax.default_backend(),
@@ -87,7 +85,7 @@ def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | N
 
 
 def _named(dataset: Dataset) -> dict[str, str]:
-    return {"path": str(dataset.path), "fingerprint": dataset.fingerprint}
+    return {"path": str(dataset.path.absolute()), "fingerprint": dataset.fingerprint}
 
 
 def resumed_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, by_hand: bool) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""What training runs say about themselves: `ostinato runs show RUN`, `ostinato runs FOLDER`."""
+"""What training runs say about themselves: `ostinato runs show RUN`, `ostinato runs CHECKPOINTS`."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ostinato.train.checkpoint import FOLDER, Checkpoints
+from ostinato.train.checkpoint import Checkpoints
+from ostinato.train.folders import CHECKPOINTS
 from ostinato.train.lock import holder, is_locked
-from ostinato.train.metrics import FILE, read_lines
+from ostinato.train.metrics import EVENTS, FILE, read_lines
 
 State = Literal["running", "finished", "stopped", "died"]
 
@@ -68,7 +70,7 @@ class RunSummary(NamedTuple):
 
 def find_runs(folder: Path) -> list[Path]:
     """Returns the folders of all runs in a folder, itself included, at any depth."""
-    marks = [*folder.glob(f"**/{FILE}"), *(path for path in folder.glob(f"**/{FOLDER}") if path.is_dir())]
+    marks = [*folder.glob(f"**/{FILE}"), *(path for path in folder.glob(f"**/{CHECKPOINTS}") if path.is_dir())]
     return sorted({path.parent for path in marks})
 
 
@@ -78,7 +80,7 @@ def summarise_run(workdir: Path) -> RunSummary:
     measured = [line for line in lines if line.get("split") == "validation" and line["step"] > 0]
     losses = [(line["loss"], line["step"]) for line in measured if line.get("loss") is not None]
     best_loss, best_step = min(losses, default=(None, None))
-    checkpoints = (path for path in (workdir / FOLDER).glob("*") if path.name.isdecimal())
+    checkpoints = (path for path in (workdir / CHECKPOINTS).glob("*") if path.name.isdecimal())
     saved = max(checkpoints, key=lambda path: int(path.name), default=None)
     if is_locked(workdir):
         state: State = "running"
@@ -96,6 +98,18 @@ def summarise_run(workdir: Path) -> RunSummary:
         saved_step=int(saved.name) if saved else None,
         saved_s=saved.stat().st_mtime if saved else None,
     )
+
+
+def training_seconds(workdir: Path) -> float | None:
+    """Returns how long a run has been at work, by its log of events; None where it has none."""
+    total, begin, last = 0.0, None, None
+    for line in read_lines(workdir / EVENTS):
+        now = datetime.fromisoformat(line["time"])
+        if line["event"] in ("began", "resumed"):
+            total += (last - begin).total_seconds() if begin and last else 0.0
+            begin = now
+        last = now
+    return total + (last - begin).total_seconds() if begin and last else None
 
 
 def _finished(checkpoint: Path) -> bool:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import SampleConfig
@@ -13,13 +13,24 @@ from ostinato.launch.commands.sample import Sample
 from ostinato.launch.commands.show import print_table, say
 from ostinato.launch.commands.train import Train
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_BOXED = "chorales"
+"""Whose pieces are heard first; else those of the first model in the box."""
+_NUM_BOXED, _BARS_BOXED = 3, 16
+"""Pieces of it, and bars of each."""
+
 _NUM_SAMPLES = 16
 """Pieces that are compared with real ones; evaluate itself takes twice as many."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demo:
-    """Runs everything on real music: prepare, train, sample and evaluate; starts where an earlier demo stopped."""
+    """Runs everything on real music: prepare, train, sample and evaluate; starts where an earlier demo stopped.
+
+    Before that, a trained model in the box plays, if there is one.
+    """
 
     output: Path = Path("demo")
     """Folder for all that the demo makes."""
@@ -51,6 +62,7 @@ class Demo:
         midi, dataset, run, music, report = (
             self.output / name for name in ("midi", "dataset", "run", "music", "report")
         )
+        self._play_boxed_model(self.output / "first", console)
         if not (dataset / "manifest.json").is_file():
             if not self.midi:
                 console.rule("The Bach chorales as MIDI files")
@@ -74,6 +86,21 @@ class Demo:
         print_table(f"On held-out music ({figures['held_out']} split)", *score_rows(figures, figures["held_out"]))
         say(f"{'Music':12} {music / 'index.html'}")
         say(f"{'Report':12} {report / 'report.html'}")
+
+    def _play_boxed_model(self, output: Path, console: "Console") -> None:
+        """Writes pieces of a trained model, to be heard while another one is trained."""
+        from ostinato.pretrained.models import list_models
+
+        boxed = {model.name: model for model in list_models() if model.is_in_box}
+        if not boxed:
+            return
+        model = boxed.get(_BOXED) or next(iter(boxed.values()))
+        config = SampleConfig(num_pieces=_NUM_BOXED, num_bars=_BARS_BOXED, seed=self.seed)
+        wanted = {"num_pieces": config.num_pieces, "num_bars": config.num_bars, "seed": config.seed}
+        if not _made_before(output / "pieces.json", wanted | {"params_sha256": model.config["params_sha256"]}):
+            console.rule(f"A trained model in the box: {model.name}")
+            Sample(model=model.name, output=output, config=config).run()
+        say(f"Hear it while yours is trained: {output / 'index.html'}")
 
 
 def _is_trained(run: Path) -> bool:

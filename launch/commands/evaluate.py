@@ -26,13 +26,13 @@ class Evaluate:
     """
 
     workdir: Path
-    """The folder of a training run."""
+    """The folder of a training run, or a model that `ostinato models` lists."""
     dataset: Path
     """The dataset that it was trained on, or another with the same codec."""
     output: Path
     """Folder for report.json and report.html."""
     runs: tuple[Path, ...] = ()
-    """Folders of other runs on the same dataset, to be measured beside it."""
+    """Other runs on the same dataset, or models, to be measured beside it."""
     checkpoint: Literal["best", "latest"] = "best"
     """best (lowest validation loss) or latest."""
     batch_size: int = 32
@@ -79,13 +79,18 @@ class Evaluate:
         from ostinato.evaluation.report import evaluate_run
         from ostinato.launch.cache import cache_compilations, counts_of, index_of
         from ostinato.listen.analysis.results_file import read_listening
+        from ostinato.pretrained.find import find_source
+        from ostinato.train.folders import is_model_folder
 
         check_beam_options("evaluate", self)
         listening = None if self.listening is None else read_listening(self.listening)
         dataset = Dataset.open(self.dataset)
+        runs = tuple(map(find_source, (self.workdir, *self.runs)))
+        if self.by_checkpoint and is_model_folder(runs[0]):
+            raise UserError(f"{self.workdir}: --by-checkpoint is for runs; a model has one checkpoint")
         cache_compilations()
         config = EvaluationConfig(
-            runs=(self.workdir, *self.runs),
+            runs=runs,
             checkpoint=self.checkpoint,
             batch_size=self.batch_size,
             max_train_pieces=self.max_train_pieces,

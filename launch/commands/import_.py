@@ -13,14 +13,18 @@ class Import:
     """Makes a run out of an exported model, to be sampled and trained further."""
 
     file: tyro.conf.Positional[Path]
-    """The parameters.safetensors that `ostinato export` wrote, or its folder."""
+    """The parameters.safetensors that `ostinato export` wrote, or its folder; or a model: its name or its folder."""
     workdir: tyro.conf.Positional[Path]
     """Folder for the new run."""
 
     def run(self) -> None:
         """Writes the run."""
+        from ostinato.pretrained.find import find_source
         from ostinato.sample.export.exchange import PARAMETERS, import_run
+        from ostinato.train.folders import is_model_folder
 
-        file = self.file / PARAMETERS if self.file.is_dir() else self.file
+        file = self.file if self.file.is_file() else find_source(self.file)
+        if file.is_dir() and not is_model_folder(file):
+            file /= PARAMETERS
         num_parameters = import_run(file, self.workdir)
         say(f"{self.workdir}: {num_parameters:,} parameters; 'ostinato sample' and 'ostinato train' take it")

@@ -20,8 +20,8 @@ class ListenCreate:
     real: Path
     """A folder that `ostinato prepare` wrote: its held-out pieces are the human music, and begin all clips."""
     model: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A condition, beside the human one: the folder of a run, markov:1 to markov:4, or rules; or NAME=one of them. May
-    be given several times."""
+    """A condition, beside the human one: the folder of a run, a model that `ostinato models` lists, markov:1 to
+    markov:4, or rules; or NAME=one of them. May be given several times."""
     out: Path
     """Folder for the study; it must not exist yet."""
     soundfont: Path | None = None
@@ -46,7 +46,7 @@ class ListenCreate:
             study = create_study(
                 self.out,
                 dataset,
-                self.model,
+                [_with_folder(model) for model in self.model],
                 self.config,
                 counts=lambda: counts_of(dataset),
                 soundfont=self.soundfont,
@@ -58,6 +58,18 @@ class ListenCreate:
             f"conditions {', '.join(private.names)}; about {study.minutes} minutes for {study.num_tasks} tasks of a "
             f"listener. 'ostinato listen serve {self.out}' opens it"
         )
+
+
+def _with_folder(model: str) -> str:
+    """Returns a condition with the folder that a run or a model is in."""
+    from ostinato.listen.design.conditions import is_folder
+    from ostinato.pretrained.find import find_source
+
+    name, equals, source = model.partition("=") if "=" in model else ("", "", model)
+    if not is_folder(source):
+        return model
+    folder = find_source(source)
+    return f"{name}={folder}" if equals else f"{Path(source).resolve().name}={folder}"
 
 
 @dataclass(frozen=True, kw_only=True)

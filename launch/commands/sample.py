@@ -26,10 +26,11 @@ class Sample:
     workdir: Path | None = None
     """The folder of a training run; with --again, where the run is now, if it was moved."""
     model: str = ""
-    """Instead of --workdir, a simpler composer for comparison: markov:1 to markov:4 (Markov chains over rows of the
-    music), or rules (recombines beats of the training pieces). It learns from --dataset."""
+    """Instead of --workdir, a trained model: one that `ostinato models` lists, hub:USER/NAME, or its folder. Or a
+    simpler composer for comparison, which learns from --dataset: markov:1 to markov:4 (Markov chains over rows of the
+    music), or rules (recombines beats of the training pieces)."""
     dataset: Path | None = None
-    """With --model: a folder that `ostinato prepare` wrote."""
+    """With --model markov:N or rules: a folder that `ostinato prepare` wrote."""
     output: Path | None = None
     """Folder for the new pieces; with --again a folder `again` beside the file, if it is not given."""
     again: Path | None = None
@@ -64,7 +65,8 @@ class Sample:
         if self.stream:
             self._play()
             return
-        made = self._compose() if self.model or self.dataset else self._again() if self.again else self._sample()
+        is_baseline = _is_baseline(self.model) or self.dataset is not None
+        made = self._compose() if is_baseline else self._again() if self.again else self._sample()
         from ostinato.sample.output.write import write_pieces
 
         paths = write_pieces(
@@ -72,7 +74,7 @@ class Sample:
             made.codec,
             made.output,
             origins=made.origins,
-            found={name: str(Path(path).absolute()) for name, path in made.found.items()},
+            found=made.found,
             config=made.config,
             audio=self.audio_format if self.audio else None,
             soundfont=self.soundfont,
@@ -80,29 +82,31 @@ class Sample:
         kinds = "MIDI, sound and piano roll" if self.audio else "MIDI and piano roll"
         if self.again:
             say(f"{paths[0]}: the same bytes as {self.again} says")
-        elif self.model:
+        elif is_baseline:
             say(f"{made.output / 'index.html'}: {len(paths)} pieces by {self.model}")
         else:
             say(f"{made.output / 'index.html'}: {len(paths)} pieces to hear and see ({kinds} of each)")
 
     def _sample(self) -> "_Made":
         """Returns new pieces of a run."""
-        if self.workdir is None or self.output is None:
-            missing = "--workdir" if self.workdir is None else "--output"
-            raise UserError(f"{missing} is missing; see 'ostinato sample --help'")
-        logger.info("loading %s", self.workdir)  # before the imports: they take seconds
+        source = self._source()
+        if source is None or self.output is None:
+            missing = "--workdir is missing (or --model)" if source is None else "--output is missing"
+            raise UserError(f"{missing}; see 'ostinato sample --help'")
+        logger.info("loading %s", source)  # before the imports: they take seconds
         from ostinato.launch.cache import load_run
+        from ostinato.pretrained.models import where_found
         from ostinato.sample.output.provenance import describe_origin
         from ostinato.sample.request import check_inputs, make_pieces
 
         inputs = self._inputs()
         check_inputs(self.config, inputs)
-        run = load_run(self.workdir, self.checkpoint)
+        run = load_run(source, self.checkpoint)
         number = self.config.num_pieces
         logger.info("writing %s; %s", "1 piece" if number == 1 else f"{number} pieces", COMPILING)
         pieces = dict(enumerate(make_pieces(run, self.config, inputs)))
         origins = {number: describe_origin(run, self.config, inputs, piece=number) for number in pieces}
-        return _Made(pieces, run.codec, self.output, origins, {"workdir": self.workdir, **inputs}, self.config)
+        return _Made(pieces, run.codec, self.output, origins, where_found(source, inputs), self.config)
 
     def _compose(self) -> "_Made":
         """Returns new pieces of a baseline that knows a dataset."""
@@ -117,7 +121,8 @@ class Sample:
         dataset = Dataset.open(self.dataset)
         pieces = dict(enumerate(compose(self.model, dataset, self.config, counts=lambda: counts_of(dataset))))
         origins = {number: describe_composer(self.model, dataset, self.config, piece=number) for number in pieces}
-        return _Made(pieces, dataset.codec, self.output, origins, {"dataset": self.dataset}, self.config)
+        found = {"dataset": str(self.dataset.absolute())}
+        return _Made(pieces, dataset.codec, self.output, origins, found, self.config)
 
     def _again(self) -> "_Made":
         """Returns one piece, made again to the same bytes from its MIDI file or the JSON beside it.
@@ -127,6 +132,8 @@ class Sample:
                 differ.
         """
         from ostinato.launch.cache import cache_compilations
+        from ostinato.pretrained.again import find_again
+        from ostinato.pretrained.models import where_found
         from ostinato.sample.finished import finished_piece
         from ostinato.sample.output import provenance
         from ostinato.sample.output.write import midi_bytes
@@ -139,14 +146,15 @@ class Sample:
         number, origin = recipe.piece, recipe.origin
         config = provenance.config_of(recipe)
         inputs = provenance.find_inputs(recipe, self._inputs())
-        workdir = provenance.find_workdir(recipe, self.workdir)
+        workdir = find_again(recipe, self._source())
         cache_compilations()
         run = provenance.load_run(recipe, workdir)
         # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
         piece = make_pieces(run, config, inputs, num_pieces=number + 1)[number]
         provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), piece, origin))
         output = self.output or self.again.parent / "again"
-        return _Made({number: piece}, run.codec, output, {number: origin}, {"workdir": workdir, **inputs}, config)
+        found = where_found(self._source() or recipe.found.get("model") or workdir, inputs)
+        return _Made({number: piece}, run.codec, output, {number: origin}, found, config)
 
     def _play(self) -> None:
         """Plays piece after piece to a file, a pipe or a port until nobody wants more."""
@@ -154,13 +162,14 @@ class Sample:
         from ostinato.sample.primers import load_primers
         from ostinato.sample.stream import endless_rows, open_sink, play
 
-        others = self.output, self.again, self.model, self.harmonise, self.fill, self.config.without_primer
-        if self.workdir is None or any(others):
+        source = self._source()
+        others = self.output, self.again, self.dataset, self.harmonise, self.fill, self.config.without_primer
+        if source is None or _is_baseline(self.model) or any(others):
             raise UserError(
-                "--stream goes with --workdir and --primer, not with --output, --again, --model, --harmonise, --fill, "
-                "--without-primer"
+                "--stream goes with --workdir or a trained --model and with --primer, not with --output, --again, "
+                "--dataset, --harmonise, --fill, --without-primer"
             )
-        run = load_run(self.workdir, self.checkpoint)
+        run = load_run(source, self.checkpoint)
         primers = load_primers(self.primer, run.codec, self.config)
         rows = endless_rows(run.model, run.params, run.codec, self.config, primers[0] if primers else None)
         with file_errors(self.stream):
@@ -169,6 +178,12 @@ class Sample:
             logger.info("%s: music without end; Ctrl-C ends it", self.stream)
             num_notes = play(run.codec, rows, sink)
         logger.info("%s: %d notes", self.stream, num_notes)
+
+    def _source(self) -> str | Path | None:
+        """Returns what names the trained model."""
+        if self.workdir and self.model:
+            raise UserError("--workdir and --model exclude each other; give one of them")
+        return self.workdir or self.model or None
 
     def _inputs(self) -> dict[str, str]:
         """Returns the file that is given, if there is one, by the name of its option."""
@@ -186,5 +201,9 @@ class _Made(NamedTuple):
     codec: "Codec"
     output: Path
     origins: Mapping[int, dict[str, Any]]
-    found: Mapping[str, str | Path]
+    found: Mapping[str, str]
     config: SampleConfig
+
+
+def _is_baseline(model: str) -> bool:
+    return model == "rules" or model.startswith("markov:")

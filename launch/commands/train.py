@@ -49,7 +49,8 @@ class Train:
     from_step: int = -1
     """Go on from the checkpoint of this step instead of the latest; later ones are set aside. To be given once."""
     init_from: Path | None = None
-    """Begin with the best checkpoint of another run of the same codec and network: fine-tuning."""
+    """Fine-tuning: begin with the best checkpoint of another run of the same codec and network, or with a model that
+    `ostinato models` lists."""
     old_dataset: Path | None = None
     """Music that shall not be forgotten: --data.old-share of each batch is read from here."""
     profile: str = ""
@@ -101,6 +102,7 @@ class Train:
 
         from ostinato.data.records import Dataset
         from ostinato.launch.cache import cache_compilations
+        from ostinato.pretrained.find import find_source
         from ostinato.train.hosts.distributed import Settings, initialize
         from ostinato.train.hosts.preemption import StopSignal
         from ostinato.train.loop import train
@@ -128,7 +130,7 @@ class Train:
                 should_stop=should_stop,
                 from_step=None if self.from_step < 0 else self.from_step,
                 profile=profile,
-                init_from=self.init_from,
+                init_from=None if self.init_from is None else find_source(self.init_from),
                 track=self.track,
                 old_dataset=None if self.old_dataset is None else Dataset.open(self.old_dataset),
             )

@@ -59,6 +59,11 @@ def parse_models(models: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def is_folder(source: str) -> bool:
+    """Tells whether a source is a run or a model, not a baseline, people or nothing."""
+    return source not in ("", HUMAN, RULES, *MARKOV)
+
+
 def continue_prompts(
     name: str,
     source: str,

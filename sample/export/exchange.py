@@ -1,7 +1,7 @@
 """A trained model as one file of safetensors, and back: `ostinato export` and `ostinato import`.
 
-The file holds float32 arrays named and laid out as in `torch_layout`, and in its metadata, under `ostinato`, a JSON
-description: the network's configuration, the codec, and the fingerprint of the parameters.
+The file holds float32 arrays named and laid out as in `model.torch_layout`, and in its metadata, under `ostinato`, a
+JSON description: the configuration of the network, the codec, and the fingerprint of the parameters.
 """
 
 import importlib.metadata
@@ -19,10 +19,12 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import init_params, initial_carry
+from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.music.codecs import codec_from_json
-from ostinato.sample.export.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, make_model
 from ostinato.train.fingerprint import array_types
+from ostinato.train.folders import is_model_folder
+from ostinato.train.model_folder import read_model
 from ostinato.train.run_metadata import FORMAT as CHECKPOINT_FORMAT
 from ostinato.train.run_metadata import PACKAGES, Progress, config_from_json, differences
 from ostinato.train.schedule import make_optimizer
@@ -75,11 +77,14 @@ def write_parameters(run: LoadedRun, path: Path) -> dict[str, Any]:
 
 
 def read_parameters(path: Path) -> Exported:
-    """Returns a model that `write_parameters` wrote.
+    """Returns a model that `write_parameters` wrote, or one of a model folder.
 
     Raises:
         ExchangeError: it is another kind of file, of another version, damaged, or an array does not fit the network.
     """
+    if is_model_folder(path):
+        run = read_model(path)
+        return Exported(run.params, run.config, {**run.description, "params_sha256": run.params_sha256})
     if not path.is_file():
         raise ExchangeError(f"{path}: no such file; give a {PARAMETERS} that 'ostinato export' wrote")
     try:
@@ -131,6 +136,7 @@ def import_run(path: Path, workdir: Path) -> int:
         "codec": exported.description["codec"],
         "dataset": {"path": "", "fingerprint": ""},  # the first dataset that it is trained on
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "music": exported.description.get("music"),
         "history": [],
         "imported": {"file": path.name, "params_sha256": exported.description["params_sha256"]},
         "progress": Progress()._asdict(),

@@ -32,8 +32,8 @@ from safetensors.numpy import save
 
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import write_atomically
+from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.sample.controls import make_controls
-from ostinato.sample.export.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.sample.step import Network, draw, start_states, write_row
 from ostinato.train.checkpoint import LoadedRun
 

@@ -22,7 +22,7 @@ from ostinato.music.midi_bytes import read_number
 from ostinato.music.notation import KINDS
 from ostinato.sample.controls import default_repeat_strength, default_top_p
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params
-from ostinato.train.run_metadata import CheckpointError
+from ostinato.train.folders import CheckpointError, is_model_folder
 
 SPEED_OPTIONS = ("batch_size",)
 """Options that do not change the music; they are not written down."""
@@ -183,6 +183,14 @@ def load_run(recipe: Recipe, workdir: Path) -> LoadedRun:
         CheckpointError: there is no checkpoint at all, or the one with the parameters is damaged.
     """
     wanted, step = recipe.origin["params_sha256"], recipe.origin["step"]
+    if is_model_folder(workdir):
+        run = load_params(workdir)
+        if run.params_sha256 != wanted:
+            raise ProvenanceError(
+                f"{recipe.source}: was made with the parameters {wanted[:16]}, but the model in {workdir} has "
+                f"{run.params_sha256[:16]}; name the right one with --model or --workdir"
+            )
+        return run
     found: dict[int, str] = {}
     with Checkpoints(workdir, read_only=True) as checkpoints:
         for number in checkpoints.steps:

@@ -75,7 +75,9 @@ begin();
 
 async function begin() {
   try {
+    say("Loading the model.");
     model = await ask("api/model");
+    byId("others").hidden = !model.is_one_of_many;
     byId("model").textContent = `with the model ${model.name}`;
     document.title = `${model.name} · Studio · Ostinato`;
     byId("folder").textContent = model.folder;

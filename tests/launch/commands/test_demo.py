@@ -2,15 +2,21 @@ import json
 import time
 
 import pytest
+from rich.console import Console
 
 from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
+from ostinato.launch.commands.demo import Demo
+from ostinato.pretrained import models
+from ostinato.train.model_folder import write_model
 from tests.midi_files import write_tunes
+from tests.sample.runs import untrained
 
 pytestmark = pytest.mark.slow
 
 
-def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, capsys):
+def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(models, "BOX", tmp_path / "none")
     write_tunes(tmp_path / "midi", 30)
     (tmp_path / "demo/run/checkpoints").mkdir(parents=True)  # an earlier one was killed before the first checkpoint
     arguments = ["demo", "--preset", "debug", "--output", str(tmp_path / "demo"), "--midi", str(tmp_path / "midi")]
@@ -32,6 +38,17 @@ def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, capsy
     for count in (3, 1):
         assert main([*arguments, "--num-pieces", str(count), "--num-notes", "24"]) == ExitCode.FINISHED
         assert len(list((tmp_path / "demo/music").iterdir())) == 4 * count + 2
+
+
+def test_the_demo_begins_with_pieces_of_a_model_in_the_box(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(models, "BOX", tmp_path / "box")
+    write_model(untrained(), tmp_path / "box/tiny", about={"name": "tiny", "summary": "", "licence": ""})
+    for played in (True, False):  # once
+        Demo(output=tmp_path / "demo")._play_boxed_model(tmp_path / "demo/first", Console())
+        shown = capsys.readouterr().out
+        assert ("A trained model in the box: tiny" in shown) == played
+        assert f"Hear it while yours is trained: {tmp_path / 'demo/first/index.html'}" in shown
+    assert len(json.loads((tmp_path / "demo/first/pieces.json").read_text())["pieces"]) == 3
 
 
 def test_the_paper_preset_runs_from_midi_to_music(tmp_path):

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from ostinato.pretrained import models
 from tests.sample.runs import untrained, write_run
 
 
@@ -43,3 +44,10 @@ def test_a_folder_that_cannot_be_written_to_is_named(workdir, tmp_path, refused)
 
 def test_a_soundfont_that_is_not_there_is_named(workdir, tmp_path, refused):
     assert "x.sf2: no such file" in refused("studio", workdir, "--soundfont", tmp_path / "x.sf2")
+
+
+def test_without_a_run_and_without_a_model_it_says_where_to_get_one(tmp_path, refused, monkeypatch):
+    monkeypatch.setattr(models, "BOX", tmp_path)
+    monkeypatch.setenv("OSTINATO_CACHE", str(tmp_path / "cache"))
+    assert "no model is on this machine: name a run" in refused("studio")
+    assert "no model of this name, only none at all" in refused("studio", "chorale")

@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 from ostinato.configs.schema import ModelConfig
 from ostinato.data.records import Dataset, Record, write_dataset
 from ostinato.model.network import initial_carry
+from ostinato.model.torch_layout import to_torch_layout
 from ostinato.sample.export.exchange import PARAMETERS, ExchangeError, import_run, read_parameters, write_parameters
-from ostinato.sample.export.torch_layout import to_torch_layout
 from ostinato.train.checkpoint import load_params
 from ostinato.train.fingerprint import tree_sha256
 from ostinato.train.loop import train
