@@ -61,7 +61,7 @@ def test_what_cannot_be_is_refused_in_one_line(boxed, exported, refused):
     assert "is in the box" in refused("models", "remove", "tunes")
     assert "no model of this name, only tunes" in refused("sample", "--model", "tune", "--output", "x")
     assert "exclude each other" in refused("sample", "--model", "tunes", "--workdir", exported / "run", "--output", "x")
-    assert "--workdir or --model is missing" in refused("sample", "--output", "x")
+    assert "--workdir is missing (or --model)" in refused("sample", "--output", "x")
     assert "is spelled hub:USER/NAME" in refused("models", "fetch", "tunes")
     assert "go with --format model" in refused("export", exported / "run", "x", "--stored", "float16")
     assert "--by-checkpoint is for runs" in refused(
