@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from ostinato.launch.cli import main
+from ostinato.launch.commands.listen import _with_folder
 from ostinato.pretrained import models
 from ostinato.train.checkpoint import load_params
 from ostinato.train.folders import FILES
@@ -73,6 +74,16 @@ def _dataset(folder):
     if not (folder / "data").exists():
         write_pieces(folder / "data", train=tunes(*range(6)), test=tunes(*range(6, 10)))
     return folder / "data"
+
+
+def test_a_model_is_a_condition_of_a_listening_test(boxed, exported, tmp_path, refused):
+    assert _with_folder("tunes") == f"tunes={tmp_path / 'box/tunes'}"
+    assert _with_folder("mine=tunes") == f"mine={tmp_path / 'box/tunes'}"
+    assert _with_folder(str(exported / "run")) == f"run={exported / 'run'}"
+    for other in ("markov:3", "rules", "a=rules", "a="):
+        assert _with_folder(other) == other
+    study = ["listen", "create", "--real", _dataset(exported), "--out", tmp_path / "study"]
+    assert "no model of this name, only tunes" in refused(*study, "--model", "tune")
 
 
 @pytest.mark.slow
