@@ -97,8 +97,8 @@ class Sample:
 
         source = self._source()
         if source is None or self.output is None:
-            missing = "--workdir or --model" if source is None else "--output"
-            raise UserError(f"{missing} is missing; see 'ostinato sample --help'")
+            missing = "--workdir is missing (or --model)" if source is None else "--output is missing"
+            raise UserError(f"{missing}; see 'ostinato sample --help'")
         if self.config.without_primer and not self.primer:
             raise UserError("--without-primer leaves out what --primer gives; give both")
         inputs = self._inputs()
