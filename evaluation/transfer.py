@@ -101,6 +101,8 @@ def _dataset_of(origin: LoadedRun, workdir: str) -> Dataset:
     path, wanted = origin.description["dataset"]["path"], origin.description["dataset"]["fingerprint"]
     if not wanted:
         raise DatasetError(f"{workdir}: was imported, and does not say what it was trained on")
+    if not path:
+        raise DatasetError(f"{workdir}: is a model that was brought here, and its dataset was not")
     dataset = Dataset.open(path)
     if (has := dataset.fingerprint) != wanted:
         raise DatasetError(f"{path}: has the fingerprint {has[:12]}, and {workdir} was trained on {wanted[:12]}")

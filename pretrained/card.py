@@ -41,7 +41,7 @@ class Measured(NamedTuple):
     structure: str
     originality: str
     longest: str
-    """Whether its longest run from the training split is above that of held-out human music."""
+    """Whether its longest run from the training split is above that of held-out music."""
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -180,9 +180,9 @@ def _longest(found: Mapping[str, Any] | None) -> str:
     verdict = "above" if ours > human else "not above"
     return (
         f"The longest run of notes that a piece of the model shares with the training music, in any key and tempo, has "
-        f"{ours:.0f} notes; in held-out human music the longest has {human:.0f}: the model's is **{verdict}** that of "
-        f"people. {100 * found['beyond_human']:.0f} % of its pieces copy more than 95 % of the human ones do, where "
-        "5 % is ordinary."
+        f"{ours:.0f} notes, the longest of held-out music {human:.0f}: the model's is **{verdict}** that. "
+        f"{100 * found['beyond_human']:.0f} % of its pieces copy more than 95 % of the held-out ones do, where 5 % is "
+        "ordinary."
     )
 
 

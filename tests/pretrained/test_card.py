@@ -80,7 +80,7 @@ def test_the_card_has_the_figures_of_its_own_model_beside_the_baselines(tmp_path
 @pytest.mark.parametrize(("ours", "verdict"), [(9.0, "**not above**"), (12.0, "**not above**"), (13.0, "**above**")])
 def test_the_card_says_whether_the_model_copies_longer_runs_than_people(tmp_path, ours, verdict):
     text = _card(tmp_path, _report(untrained().params_sha256, ours=ours))
-    assert f"has {ours:.0f} notes; in held-out human music the longest has 12: the model's is {verdict}" in text
+    assert f"has {ours:.0f} notes, the longest of held-out music 12: the model's is {verdict} that." in text
     assert "12 % of its pieces copy more" in text
 
 

@@ -1,9 +1,12 @@
 """What a person says about a model is checked before it gets into a card."""
 
+from pathlib import Path
+
 import pytest
 
 from ostinato.pretrained.facts import FactsError, read_facts
 
+ROOT = Path(__file__).parents[2]
 GOOD = """
 name = "tiny"
 summary = "Tunes"
@@ -15,6 +18,14 @@ limits = ["One voice."]
 name = "Tunes of Ann"
 licence = "CC BY 4.0"
 """
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples/models").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_facts_of_the_models_in_the_box_name_source_and_licence(path):
+    facts = read_facts(path)
+    assert facts.name == path.stem
+    assert all((facts.summary, facts.licence, facts.limits, facts.data.name, facts.data.url, facts.data.attribution))
+    assert facts.licence.lower().replace("-", " ") == facts.data.licence.lower().replace("-", " ")
 
 
 def test_facts_are_read(tmp_path):

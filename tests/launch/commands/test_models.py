@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from ostinato.launch.cli import main
+from ostinato.launch.commands.listen import _with_folder
 from ostinato.pretrained import models
 from ostinato.train.checkpoint import load_params
 from ostinato.train.folders import FILES
@@ -61,7 +62,7 @@ def test_what_cannot_be_is_refused_in_one_line(boxed, exported, refused):
     assert "is in the box" in refused("models", "remove", "tunes")
     assert "no model of this name, only tunes" in refused("sample", "--model", "tune", "--output", "x")
     assert "exclude each other" in refused("sample", "--model", "tunes", "--workdir", exported / "run", "--output", "x")
-    assert "--workdir or --model is missing" in refused("sample", "--output", "x")
+    assert "--workdir is missing (or --model)" in refused("sample", "--output", "x")
     assert "is spelled hub:USER/NAME" in refused("models", "fetch", "tunes")
     assert "go with --format model" in refused("export", exported / "run", "x", "--stored", "float16")
     assert "--by-checkpoint is for runs" in refused(
@@ -73,6 +74,16 @@ def _dataset(folder):
     if not (folder / "data").exists():
         write_pieces(folder / "data", train=tunes(*range(6)), test=tunes(*range(6, 10)))
     return folder / "data"
+
+
+def test_a_model_is_a_condition_of_a_listening_test(boxed, exported, tmp_path, refused):
+    assert _with_folder("tunes") == f"tunes={tmp_path / 'box/tunes'}"
+    assert _with_folder("mine=tunes") == f"mine={tmp_path / 'box/tunes'}"
+    assert _with_folder(str(exported / "run")) == f"run={exported / 'run'}"
+    for other in ("markov:3", "rules", "a=rules", "a="):
+        assert _with_folder(other) == other
+    study = ["listen", "create", "--real", _dataset(exported), "--out", tmp_path / "study"]
+    assert "no model of this name, only tunes" in refused(*study, "--model", "tune")
 
 
 @pytest.mark.slow
