@@ -13,9 +13,8 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.options.pipeline_options import PipelineOptions
 
-from ostinato.beam_pipelines.runners import complete_beam_args
+from ostinato.beam_pipelines.runners import complete_beam_args, open_pipeline
 from ostinato.data import ngram_files, ngrams
 from ostinato.data.atomic import atomic_folder
 from ostinato.data.ngrams import Pairs
@@ -47,7 +46,7 @@ def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = (), 
     lengths = np.asarray(dataset.source("train").lengths, np.int64) * (2 * max_transpose + 1)
     num_parts = max(1, -(-int(lengths.sum()) // ROWS_PER_PART))
     with atomic_folder(folder) as unfinished:
-        with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+        with open_pipeline(options) as pipeline:
             parts: Any = (
                 pipeline
                 | "Ranges" >> beam.Create(_ranges(lengths))

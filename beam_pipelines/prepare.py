@@ -14,9 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from ostinato.beam_pipelines.finish import finish
 from ostinato.beam_pipelines.inputs import files, sources
 from ostinato.beam_pipelines.inputs.endings import describe_not_read
@@ -27,7 +24,7 @@ from ostinato.beam_pipelines.output import open_output
 from ostinato.beam_pipelines.pipeline import build
 from ostinato.beam_pipelines.progress import Progress, watched
 from ostinato.beam_pipelines.report import write_report
-from ostinato.beam_pipelines.runners import complete_beam_args, runs_here
+from ostinato.beam_pipelines.runners import complete_beam_args, open_pipeline, runs_here
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data import records
@@ -121,7 +118,7 @@ def run_job(units: list[Unit], job: Job) -> None:
         PrepareError: a stage failed in a way that the user can mend, wherever it ran.
     """
     try:
-        with beam.Pipeline(options=PipelineOptions(list(job.beam_args))) as pipeline:
+        with open_pipeline(job.beam_args) as pipeline:
             build(pipeline, units, job)
     except Exception as error:
         if _is_interruption(error):

@@ -3,9 +3,11 @@
 import argparse
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+import apache_beam as beam
+from apache_beam import pipeline as beam_pipeline
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from ostinato.configs.errors import UserError
@@ -24,6 +26,20 @@ class BeamOptionsError(UserError):
         """Takes the line, and the words that are not known."""
         super().__init__(message)
         self.unknown = tuple(unknown)
+
+
+@contextlib.contextmanager
+def open_pipeline(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
+    """Opens a pipeline, which runs when the block ends.
+
+    In a notebook it is as anywhere else. Beam would take it for one that the user has written in a cell, and look for
+    pandas to show it with.
+    """
+    with contextlib.ExitStack() as stack:
+        for name, answer in (("alter_label_if_ipython", None), ("is_in_ipython", False)):
+            stack.callback(setattr, beam_pipeline, name, getattr(beam_pipeline, name))
+            setattr(beam_pipeline, name, lambda *_, answer=answer: answer)
+        yield stack.enter_context(beam.Pipeline(options=PipelineOptions(list(beam_args))))
 
 
 def complete_beam_args(beam_args: list[str]) -> list[str]:

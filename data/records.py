@@ -13,12 +13,13 @@ import json
 import mmap
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int, Integer
 
 from ostinato.configs.errors import UserError
 from ostinato.data import tfrecord
@@ -232,6 +233,35 @@ class Dataset:
         if split not in self.splits:
             raise DatasetError(f"{self.path}: has no split {split!r}, only {', '.join(self.splits)}")
         return TFRecordSource(self, split)
+
+
+class RecordSource(Protocol):
+    """Pieces by their number."""
+
+    @property
+    def codec(self) -> Codec: ...
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " p"]:
+        """Steps in each record."""
+        ...
+
+    def __getitem__(self, i: int, /) -> Record: ...
+
+
+@dataclass(frozen=True)
+class RecordsInMemory:
+    """A few pieces that are no dataset."""
+
+    codec: Codec
+    records: Sequence[Record]
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " p"]:
+        return np.array([len(record.steps) for record in self.records])
+
+    def __getitem__(self, i: int) -> Record:
+        return self.records[i]
 
 
 class TFRecordSource:

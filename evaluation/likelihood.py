@@ -4,6 +4,7 @@ Letters: p pieces, b rows of a batch, t time steps, f fields, v values of a fiel
 nats, top-1 hits and top-5 hits of every field, then exact matches.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from ostinato.configs.errors import UserError
 from ostinato.data.ngrams import Tape, make_tape
-from ostinato.data.records import Dataset, Record, TFRecordSource
+from ostinato.data.records import Dataset, Record, RecordSource, TFRecordSource
 from ostinato.evaluation.scores import PieceScores, SplitStats, expected_hits
 from ostinato.model.copy_gate import mixed
 from ostinato.model.network import Carry, MusicModel, initial_carry, make_gate, make_head, nll
@@ -92,14 +93,14 @@ def score_predictors(
 
 
 def score_network(
-    run: LoadedRun, source: TFRecordSource, pieces: Int[np.ndarray, " p"], *, batch_size: int, name: str
+    run: LoadedRun, source: RecordSource, pieces: Int[np.ndarray, " p"], *, batch_size: int, name: str
 ) -> PieceScores:
     """Returns how well a trained network knows some pieces of a split.
 
     Its memory runs through each whole piece, whatever the excerpts of training were.
     """
     mesh = make_mesh(batch_size)
-    step = _make_step(run.model, mesh)
+    step = _make_step(run.model, mesh)  # pyright: ignore[reportArgumentType]  # flax gives modules a hash
     length = min(run.config.data.sequence_length, LONGEST_CHUNK)
     carry = jax.device_put(initial_carry(run.model.config, batch_size), split_rows(mesh))
     sums_pc = np.zeros((len(pieces), 3 * len(source.codec.fields) + 1))
@@ -154,6 +155,7 @@ def _in_chunks(source: TFRecordSource, pieces: Int[np.ndarray, " p"]) -> Iterato
         yield records
 
 
+@functools.lru_cache(maxsize=8)  # so that it is compiled once, not for each piece that somebody asks about
 def _make_step(model: MusicModel, mesh: Mesh) -> Callable[[Any, Carry, Batch], tuple[Carry, Float[Array, "b c"]]]:
     """Returns the jitted step `(params, carry, batch) -> (carry, sums)`, the sums of each row over its real steps."""
 

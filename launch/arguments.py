@@ -5,8 +5,7 @@ which its authors may still change: pyproject.toml names the versions that have 
 """
 
 import dataclasses
-import difflib
-import re
+import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NoReturn, Protocol, Union
@@ -15,9 +14,12 @@ import tyro
 from tyro import _errors as events
 
 from ostinato.configs.errors import UserError
+from ostinato.configs.values import similar
 
 PROGRAM = "ostinato"
 TAKES_BEAM_OPTIONS = ("prepare", "evaluate")
+_LIKE_OURS = ("--runner", "--streaming", "--update", "--label", "--job-server-timeout")
+"""Options of Beam that look as if ours had been misspelled; a test looks at all of Beam's."""
 
 
 class Command(Protocol):
@@ -31,7 +33,8 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
     """Returns the command that was typed.
 
     Options of prepare and evaluate that are not theirs become `beam_options`, what follows -- becomes the `command` of
-    launch, `runs FOLDER` is short for `runs list FOLDER`, and `models` for `models list`.
+    launch, `runs FOLDER` is short for `runs list FOLDER`, and `models` for `models list`. A command that has
+    `for_words` says what it is for these.
 
     Raises:
         UserError: the words cannot be understood, in one line; or the values do not go together.
@@ -42,22 +45,36 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
         launch: Any = parse(words[:split], commands)
         parse(words[split + 1 :], commands)  # a mistake is told here once, not by every process
         return dataclasses.replace(launch, command=tuple(words[split + 1 :]))
-    if words[:1] == ["runs"] and not {"show", "list", "plot", "-h", "--help"} & set(words[1:2]):
-        words.insert(1, "list")
+    if words[:1] == ["runs"] and "runs" in commands:
+        words = _runs_in_full(words, [word for word in _spellings(commands["runs"]) if not word.startswith("-")])
     if words == ["models"]:
         words.append("list")
+    if adapted := getattr(commands.get("".join(words[:1])), "for_words", None):
+        commands = {**commands, words[0]: adapted(words[1:])}
     kinds: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())]  # noqa: UP007
     options: dict[str, Any] = {
         "args": words,
         "prog": PROGRAM,
-        "description": "Prepare a MIDI collection, train an LSTM on it, sample and evaluate new music.",
+        "description": "Prepare a MIDI collection, train an LSTM on it, sample and evaluate new music. --version says "
+        "which this is, doctor whether all is there.",
         "config": (tyro.conf.OmitSubcommandPrefixes, tyro.conf.CascadeSubcommandArgs),
     }
     with events.on_parse_error(lambda event: _explain(event, words, commands)):
         if words[:1] and words[0] in TAKES_BEAM_OPTIONS:
             command, beam_options = tyro.cli(kinds, return_unknown_args=True, **options)
+            _refuse_what_is_not_beams(words[0], type(command), beam_options)
             return dataclasses.replace(command, beam_options=tuple(beam_options))
         return tyro.cli(kinds, **options)
+
+
+def _runs_in_full(words: list[str], known: Sequence[str]) -> list[str]:
+    """Returns `runs FOLDER` as `runs list FOLDER`."""
+    word = "".join(words[1:2])
+    if word in (*known, "-h", "--help"):
+        return words
+    if word and (hint := similar(word, known)) and not os.path.exists(word):
+        raise UserError(f"unknown word {word!r}{hint}, and no folder; see '{PROGRAM} runs --help'")
+    return ["runs", "list", *words[1:]]
 
 
 def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapping[str, Any]) -> None:
@@ -75,12 +92,12 @@ def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapp
         case events.MissingArgs(unrecognized_tokens=[token, *_]) | events.UnrecognizedArgs(tokens=[token, *_]):
             if not token.startswith("-"):
                 hint = "" if chosen or not choices else f": choose one of {', '.join(choices)}"
-                fail(f"unknown word {token!r}{hint}")
+                fail(f"unknown word {token!r}{similar(token, choices) if hint else ''}{hint}")
             option = token.split("=")[0].replace("_", "-")
             options = [word for word in spellings if word.startswith("-")]
             if option in options:  # of a subcommand that comes later
                 fail(f"{option} must come after {' or '.join(chosen or choices)}")
-            fail(f"unknown option {option}{_similar(option, options)}")
+            fail(f"unknown option {option}{similar(option, options)}")
         case events.MissingArgs():
             names = [_name(missing.arg) for missing in event.missing_arguments]
             fail(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing")
@@ -115,18 +132,30 @@ def check_beam_options(name: str, command: Any) -> None:
     except BeamOptionsError as error:
         if not error.unknown:
             raise
-        option = error.unknown[0].split("=")[0]
-        hint = _similar(option.replace("_", "-"), [word for word in _spellings(type(command)) if word.startswith("-")])
-        raise UserError(
-            f"unknown option {option}{hint}; see '{PROGRAM} {name} --help' and Beam's own options"
-        ) from error
+        raise _unknown_option(name, error.unknown[0], type(command)) from error
 
 
-def _similar(option: str, options: Sequence[str]) -> str:
-    """Returns which options a person may have meant: those of which a word begins so, or that are spelled alike."""
-    near = [name for name in options if re.search(rf"[-.]{re.escape(option.strip('-'))}", name)]
-    near = near or difflib.get_close_matches(option, options, cutoff=0.7)
-    return f" (perhaps {' or '.join(near[:2])})" if near else ""
+def _refuse_what_is_not_beams(name: str, kind: type, words: Sequence[str]) -> None:
+    """Refuses options that cannot be Beam's without importing it, which takes a second and more.
+
+    Beam's names have underscores where ours have dashes.
+    """
+    for word in words:
+        option = word.split("=")[0]
+        if not option.startswith("--") or "_" in option or option in _LIKE_OURS:
+            continue
+        if "-" in option.strip("-") or similar(option, _options_of(kind)):
+            raise _unknown_option(name, word, kind)
+
+
+def _unknown_option(name: str, word: str, kind: type) -> UserError:
+    option = word.split("=")[0]
+    hint = similar(option.replace("_", "-"), _options_of(kind))
+    return UserError(f"unknown option {option}{hint}; see '{PROGRAM} {name} --help' and Beam's own options")
+
+
+def _options_of(kind: type) -> list[str]:
+    return [word for word in _spellings(kind) if word.startswith("-")]
 
 
 def _name(argument: Any) -> str:
@@ -142,10 +171,17 @@ def _spellings(hint: Any, prefix: str = "") -> Iterator[str]:
             nested = list(_spellings(inner, f"{prefix}{name}." if dataclasses.is_dataclass(inner) else prefix))
             yield from nested
             markers = getattr(inner, "__metadata__", ())
+            name = next((marker.name for marker in markers if _is_arg(marker) and marker.name), name)
             if not nested and not {tyro.conf.Positional, tyro.conf.Suppress} & set(markers):
                 yield f"--{prefix}{name}".replace("_", "-")
                 if inner is bool:
                     yield f"--{prefix}no-{name}".replace("_", "-")
     for part in typing.get_args(hint):
+        if _is_arg(part):
+            continue
         name = getattr(part, "name", None)  # of tyro.conf.subcommand
         yield from [name] if isinstance(name, str) and name else _spellings(part, prefix)
+
+
+def _is_arg(marker: Any) -> bool:
+    return hasattr(marker, "metavar")  # what tyro.conf.arg returns has no public type

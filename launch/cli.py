@@ -14,6 +14,7 @@ from ostinato.configs.errors import ExitCode, StoppedError, UserError
 from ostinato.launch.arguments import parse
 from ostinato.launch.commands.bench import Bench
 from ostinato.launch.commands.demo import Demo
+from ostinato.launch.commands.doctor import Doctor
 from ostinato.launch.commands.evaluate import Evaluate
 from ostinato.launch.commands.export import Export
 from ostinato.launch.commands.import_ import Import
@@ -44,15 +45,20 @@ COMMANDS = {
     "listen": Listen,
     "export": Export,
     "import": Import,
+    "doctor": Doctor,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; an error that nobody foresaw is raised."""
     _configure_logging()
+    words = sys.argv[1:] if arguments is None else arguments
+    if list(words) == ["--version"]:
+        print(_versions())
+        return ExitCode.FINISHED
     code: int
     try:
-        code = parse(sys.argv[1:] if arguments is None else arguments, COMMANDS).run() or ExitCode.FINISHED
+        code = parse(words, COMMANDS).run() or ExitCode.FINISHED
     except UserError as error:
         code = _report(error, ExitCode.USAGE)
     except StoppedError as error:
@@ -72,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _versions() -> str:
+    from importlib.metadata import version
+
+    return f"ostinato {version('ostinato')}, Python {sys.version.split()[0]}, JAX {version('jax')}"
 
 
 def _configure_logging() -> None:

@@ -31,6 +31,7 @@ MAY_IMPORT = {
         "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
         "report", "pretrained", "benchmarks/rolls",
     },
+    "api": {"configs", "music", "data", "train", "sample", "evaluation", "studio", "report", "launch"},
     "benchmarks": {
         "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
         "report", "pretrained", "benchmarks/rolls", "launch",
@@ -44,10 +45,12 @@ MAY_NOT_IMPORT = {
     "beam_pipelines": {"jax", "flax", "tensorflow", "tensorflow_datasets"},
     **{
         folder: {"flax", "tensorflow"}
-        for folder in ("train", "sample", "evaluation", "pretrained", "listen", "studio", "launch")
+        for folder in ("train", "sample", "evaluation", "pretrained", "listen", "studio", "launch", "api")
     },
 }
 FOLDERS = sorted({name.split("/")[0] for name in MAY_IMPORT})
+OF_THE_PACKAGE = ("__init__.py", "__main__.py")
+"""What lies beside the folders; the first is the one `__init__.py` that is not empty."""
 FILES = {
     ".".join(("ostinato", *path.relative_to(ROOT).with_suffix("").parts)): path
     for folder in FOLDERS
@@ -113,11 +116,17 @@ def test_the_command_line_opens_without_the_stages():
                 assert name.split(".")[0] in sys.stdlib_module_names | {"tyro"}, f"{file}: {name}"
 
 
+def test_the_package_opens_without_the_stages():
+    for name in OF_THE_PACKAGE:
+        for imported in _imports(ROOT / name, only_at_import=True):
+            assert imported.split(".")[0] in sys.stdlib_module_names or imported == "ostinato.launch.cli.main"
+
+
 def test_every_folder_is_packaged_and_known_to_the_type_checker():
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     found = {path.parent.relative_to(ROOT) for name in FOLDERS for path in (ROOT / name).rglob("__init__.py")}
-    assert sorted(packaged) == sorted("ostinato." + ".".join(folder.parts) for folder in found)
+    assert sorted(packaged) == ["ostinato", *sorted("ostinato." + ".".join(folder.parts) for folder in found)]
     assert {folder.parts[0] for folder in found} == set(FOLDERS)
     links = {link.name: link.resolve() for link in (ROOT / ".types/ostinato").iterdir()}
-    assert links == {name: ROOT / name for name in FOLDERS}
+    assert links == {name: ROOT / name for name in (*FOLDERS, *OF_THE_PACKAGE)}
     assert all((ROOT / folder / "__init__.py").read_text() == "" for folder in found)

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig
-from ostinato.data.records import TFRecordSource
+from ostinato.data.records import RecordSource, TFRecordSource
 from ostinato.music.alignment import Alignment
 from ostinato.music.codec import Codec
 from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change, mishear, with_key
@@ -228,7 +228,7 @@ class WindowBatches:
 
 
 def evaluation_batches(
-    source: TFRecordSource,
+    source: RecordSource,
     batch_size: int,
     sequence_length: int,
     *,
@@ -304,7 +304,7 @@ class _Pieces:
         return _Rows(steps, heard, codec.align(steps, misheard) if self._copy else None)
 
 
-def _read_rows(source: TFRecordSource, piece: int, *, copy: bool) -> _Rows:
+def _read_rows(source: RecordSource, piece: int, *, copy: bool) -> _Rows:
     steps = source[piece].steps
     return _Rows(steps, steps, source.codec.align(steps) if copy else None)
 

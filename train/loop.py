@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from ostinato.train.hosts.process_zero import run_on_process_zero
 from ostinato.train.hosts.watchdog import Watchdog
 from ostinato.train.lock import run_lock
 from ostinato.train.memory import keep_freed_memory
-from ostinato.train.metrics import ProgressView, open_tracker
+from ostinato.train.metrics import ProgressView
 from ostinato.train.profiling import Profile
 from ostinato.train.rollback import roll_back
 from ostinato.train.run_metadata import Progress, as_then, describe_run, resumed_run
@@ -38,6 +38,7 @@ from ostinato.train.step import (
     state_shardings,
 )
 from ostinato.train.throughput import Throughput, device_memory
+from ostinato.train.trackers import TrackerName, open_trackers
 from ostinato.train.transfer import batches_with_old, check_same_codec, describe_origin, load_origin
 from ostinato.train.validation import Validation
 
@@ -69,6 +70,7 @@ def train(
     profile: range = range(0),
     init_from: Path | None = None,
     old_dataset: Dataset | None = None,
+    track: Sequence[TrackerName] = (),
 ) -> Result:
     """Trains a model, or resumes the run in `workdir` from its latest checkpoint, to the same bits.
 
@@ -86,6 +88,7 @@ def train(
         profile: steps, counted from 1, whose trace is written to `workdir`/profile.
         init_from: a new run begins with the parameters of the best checkpoint of this one.
         old_dataset: where `config.data.old_share` of each batch comes from.
+        track: trackers that hear the numbers beside metrics.jsonl and TensorBoard.
 
     Raises:
         UserError: the settings do not fit the data, the devices, or the run that is in `workdir`; another process
@@ -188,7 +191,10 @@ def train(
             # --- 9. The log, and the batches from this step on. ---
             opened = stack.enter_context(ExitStack())
             log_from = -1 if resumed_step is None else resumed_step
-            tracker = opened.enter_context(closing(open_tracker(workdir, first_step=log_from)))
+            settings = {**run["config"], "dataset": run["dataset"]}
+            tracker = opened.enter_context(
+                closing(open_trackers(workdir, first_step=log_from, names=track, settings=settings))
+            )
             stream = opened.enter_context(closing(prefetch(batches, first_step=step)))
             latest_change = {"history": run["history"][-1]} if run["history"] else {}
             tracker.event(step, "began" if resumed_step is None else "resumed", **latest_change)

@@ -44,11 +44,6 @@ class Tracker:
     def close(self) -> None: ...
 
 
-def open_tracker(workdir: Path, *, first_step: int) -> Tracker:
-    """Returns the tracker of this process."""
-    return RunTracker(workdir, first_step=first_step) if jax.process_index() == 0 else Tracker()
-
-
 class RunTracker(Tracker):
     """Writes metrics.jsonl, events.jsonl and TensorBoard's events under `workdir`."""
 

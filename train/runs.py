@@ -41,6 +41,8 @@ def show(workdir: Path) -> dict[str, Any]:
         "last_validation_loss": progress["last_loss"],
         "skipped": progress.get("skipped", 0),
         "dataset": description["dataset"],
+        "init_from": description.get("init_from"),
+        "old_dataset": description.get("old_dataset"),
         "config": description["config"],
         "versions": description["versions"],
         "history": description.get("history", []),

@@ -1,6 +1,7 @@
 """`ostinato evaluate`."""
 
 import dataclasses
+import logging
 import math
 import shlex
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from ostinato.configs.errors import UserError
 from ostinato.configs.schema import MAX_SEED, check_bounds
 from ostinato.launch.arguments import check_beam_options
 from ostinato.launch.commands.show import print_table, say
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,9 @@ class Evaluate:
 
     def run(self) -> None:
         """Measures the run, and others beside it, writes the report and prints what matters most."""
+        logger.info(
+            "measuring %s on %s: likelihood first, then pieces that it writes; minutes", self.workdir, self.dataset
+        )
         from ostinato.data.records import Dataset
         from ostinato.evaluation.measure import EvaluationConfig
         from ostinato.evaluation.report import evaluate_run

@@ -1,6 +1,7 @@
 """`ostinato plan`."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ import tyro
 from ostinato.configs.errors import ExitCode, file_errors
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.commands.train import PRESET
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,9 @@ class Plan:
 
     def run(self) -> int:
         """Prints the plan; a machine for which the step does not compile is a failure."""
+        logger.info(
+            "compiling the step for %s: seconds each for a small model, minutes for a large one", ", ".join(self.on)
+        )
         from ostinato.launch.plan.command import plan
         from ostinato.launch.plan.tables import show_plan
 

@@ -1,4 +1,7 @@
-"""`ostinato runs`: `runs FOLDER` lists training runs, `runs show RUN` tells more, `runs plot FOLDER` draws them."""
+"""`ostinato runs`: `runs FOLDER` lists training runs, `runs show RUN` tells more, `runs plot FOLDER` draws them.
+
+`runs config RUN` prints the configuration of one, for `ostinato train --config`.
+"""
 
 import json
 import shutil
@@ -98,6 +101,35 @@ class RunsPlot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunsConfig:
+    """Prints the configuration of a run as TOML: ostinato runs config RUN > run.toml.
+
+    'ostinato train --config run.toml --workdir NEW' makes the same run again, to the same bits.
+    """
+
+    workdir: tyro.conf.Positional[Path]
+    """The folder of a training run."""
+
+    def run(self) -> None:
+        """Prints it."""
+        from ostinato.configs.run_file import run_file_text
+        from ostinato.train.run_metadata import config_from_json
+        from ostinato.train.runs import show
+
+        state = show(self.workdir)
+        origins = {
+            "dataset": (state["dataset"] or {}).get("path"),
+            "init_from": (state["init_from"] or {}).get("workdir"),
+            "old_dataset": (state["old_dataset"] or {}).get("path"),
+        }
+        comment = (
+            f"{self.workdir.resolve().name}, made by ostinato {state['versions']['ostinato']}: {state['step']} steps"
+        )
+        paths = {name: path for name, path in origins.items() if path}
+        print(run_file_text(config_from_json(state["config"]), paths, comment=comment), end="")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Runs:
     """Looks at training runs."""
 
@@ -105,6 +137,7 @@ class Runs:
         Annotated[RunsShow, tyro.conf.subcommand("show")]
         | Annotated[RunsList, tyro.conf.subcommand("list")]
         | Annotated[RunsPlot, tyro.conf.subcommand("plot")]
+        | Annotated[RunsConfig, tyro.conf.subcommand("config")]
     )
 
     def run(self) -> None:

@@ -1,6 +1,5 @@
 """`ostinato sample`: new pieces of a run or of a baseline, one piece once more, or music without end."""
 
-import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +10,11 @@ import tyro
 
 from ostinato.configs.errors import UserError, file_errors
 from ostinato.configs.schema import SampleConfig
-from ostinato.launch.commands.show import say
+from ostinato.launch.commands.show import COMPILING, say
 
 if TYPE_CHECKING:
     from ostinato.music.codec import Codec
     from ostinato.sample.generate import Generated
-    from ostinato.train.checkpoint import LoadedRun
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +62,13 @@ class Sample:
         Raises:
             UserError: the options do not go together, or an input cannot be read or does not fit the model.
         """
-        from ostinato.sample.output.write import write_pieces
-
         if self.stream:
             self._play()
             return
         is_baseline = _is_baseline(self.model) or self.dataset is not None
         made = self._compose() if is_baseline else self._again() if self.again else self._sample()
+        from ostinato.sample.output.write import write_pieces
+
         paths = write_pieces(
             made.pieces,
             made.codec,
@@ -91,19 +89,22 @@ class Sample:
 
     def _sample(self) -> "_Made":
         """Returns new pieces of a run."""
-        from ostinato.launch.cache import load_run
-        from ostinato.pretrained.models import where_found
-        from ostinato.sample.output.provenance import describe_origin
-
         source = self._source()
         if source is None or self.output is None:
             missing = "--workdir is missing (or --model)" if source is None else "--output is missing"
             raise UserError(f"{missing}; see 'ostinato sample --help'")
-        if self.config.without_primer and not self.primer:
-            raise UserError("--without-primer leaves out what --primer gives; give both")
+        logger.info("loading %s", source)  # before the imports: they take seconds
+        from ostinato.launch.cache import load_run
+        from ostinato.pretrained.models import where_found
+        from ostinato.sample.output.provenance import describe_origin
+        from ostinato.sample.request import check_inputs, make_pieces
+
         inputs = self._inputs()
+        check_inputs(self.config, inputs)
         run = load_run(source, self.checkpoint)
-        pieces = dict(enumerate(_generate(run, self.config, inputs)))
+        number = self.config.num_pieces
+        logger.info("writing %s; %s", "1 piece" if number == 1 else f"{number} pieces", COMPILING)
+        pieces = dict(enumerate(make_pieces(run, self.config, inputs)))
         origins = {number: describe_origin(run, self.config, inputs, piece=number) for number in pieces}
         return _Made(pieces, run.codec, self.output, origins, where_found(source, inputs), self.config)
 
@@ -136,6 +137,7 @@ class Sample:
         from ostinato.sample.finished import finished_piece
         from ostinato.sample.output import provenance
         from ostinato.sample.output.write import midi_bytes
+        from ostinato.sample.request import make_pieces
 
         assert self.again is not None
         if self.config != SampleConfig():
@@ -148,7 +150,7 @@ class Sample:
         cache_compilations()
         run = provenance.load_run(recipe, workdir)
         # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
-        piece = _generate(run, config, inputs, num_pieces=number + 1)[number]
+        piece = make_pieces(run, config, inputs, num_pieces=number + 1)[number]
         provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), piece, origin))
         output = self.output or self.again.parent / "again"
         found = where_found(self._source() or recipe.found.get("model") or workdir, inputs)
@@ -205,29 +207,3 @@ class _Made(NamedTuple):
 
 def _is_baseline(model: str) -> bool:
     return model == "rules" or model.startswith("markov:")
-
-
-def _generate(
-    run: "LoadedRun", config: SampleConfig, inputs: Mapping[str, str], *, num_pieces: int | None = None
-) -> "list[Generated]":
-    """Returns the pieces that the options ask for, or only the first few of them.
-
-    Args:
-        run: the trained model.
-        config: all options.
-        inputs: at most one file, by the name of its option: `primer`, `harmonise` or `fill`.
-        num_pieces: how many are needed. Primers are drawn for all, and filled bars are the best of all.
-    """
-    from ostinato.sample.generate import generate
-    from ostinato.sample.infill import fill, harmonise
-    from ostinato.sample.primers import load_primers, read_piece
-    from ostinato.sample.rank import make_score
-
-    needed = dataclasses.replace(config, num_pieces=num_pieces or config.num_pieces)
-    network = run.model, run.params, run.codec
-    if "harmonise" in inputs:
-        return harmonise(*network, needed, read_piece(Path(inputs["harmonise"])))
-    if "fill" in inputs:
-        return fill(*network, config, read_piece(Path(inputs["fill"])))
-    primers = load_primers(inputs.get("primer", ""), run.codec, config)
-    return generate(*network, needed, primers, score=make_score(run, config.best_by))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ostinato.beam_pipelines.summary import Table
 
+COMPILING = "compiling takes up to a minute the first time"
+"""What keeps the first use of a network waiting."""
+
 
 def say(line: str) -> None:
     """Prints a line as it is, however long."""

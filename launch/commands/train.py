@@ -1,18 +1,27 @@
 """`ostinato train`."""
 
+import dataclasses
+import importlib
+import itertools
+import logging
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from ostinato.configs.errors import ExitCode, StoppedError
 from ostinato.configs.presets import PRESETS
+from ostinato.configs.run_file import read_run_file
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.commands.show import say
 
 if TYPE_CHECKING:
     from ostinato.train.loop import Result
+
+logger = logging.getLogger(__name__)
 
 PRESET = tyro.extras.subcommand_type_from_defaults(
     {name: preset().train for name, preset in PRESETS.items()},
@@ -46,8 +55,31 @@ class Train:
     """Music that shall not be forgotten: --data.old-share of each batch is read from here."""
     profile: str = ""
     """Steps, such as 100-105, of which a JAX trace is written to the folder profile/ of the run."""
+    track: tuple[Literal["wandb", "mlflow"], ...] = ()
+    """Trackers that hear the numbers of the run beside metrics.jsonl and TensorBoard (extras `wandb` and `mlflow`)."""
+    run_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """A TOML file that has these options and those of the preset, such as `ostinato runs config RUN` writes. Instead of
+    a preset, of which it may name one; options override it."""
     config: Annotated[PRESET, tyro.conf.arg(name="")]  # pyright: ignore[reportInvalidTypeForm]  # made at run time
     """The preset, and options that change it."""
+
+    @classmethod
+    def for_words(cls, words: Sequence[str]) -> type["Train"]:
+        """Returns the command as these words have it: with --config FILE, what the file says is the default.
+
+        Raises:
+            UserError: the file cannot be read or says what cannot be.
+        """
+        given = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+        given += [after for word, after in itertools.pairwise(words) if word == "--config"]
+        if not given:
+            return cls
+        file = read_run_file(Path(given[-1]))
+        config: Any = Annotated[TrainConfig, tyro.conf.arg(name="")]
+        fields: list[tuple[str, Any, Any]] = [("config", config, dataclasses.field(default=file.config))]
+        for name, path in file.paths.items():
+            fields.append((name, cls.__annotations__[name], dataclasses.field(default=path)))
+        return dataclasses.make_dataclass("Train", fields, bases=(cls,), frozen=True, kw_only=True)
 
     def run(self) -> None:
         """Trains, with the other processes of the run if there are any, and says how good the model is.
@@ -55,9 +87,16 @@ class Train:
         Raises:
             StoppedError: SIGTERM came; a checkpoint is saved.
         """
+        if max(self.process_id, int(os.environ.get("OSTINATO_PROCESS_ID") or 0)) <= 0:
+            logger.info(
+                "training on %s in %s; the first step is compiled for up to a minute", self.dataset, self.workdir
+            )
+        from ostinato.launch.extras import needs_extra
+
+        for name in self.track:
+            with needs_extra(name, who=f"--track {name}"):
+                importlib.import_module(name)
         import hashlib
-        import logging
-        import os
 
         import jax
 
@@ -92,6 +131,7 @@ class Train:
                 from_step=None if self.from_step < 0 else self.from_step,
                 profile=profile,
                 init_from=None if self.init_from is None else find_source(self.init_from),
+                track=self.track,
                 old_dataset=None if self.old_dataset is None else Dataset.open(self.old_dataset),
             )
         if not result.finished:

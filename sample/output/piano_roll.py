@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -11,6 +11,11 @@ from ostinato.data.records import write_atomically
 from ostinato.music.bars import bar_lines
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import Piece
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 # Okabe and Ito's colours, which people with colour blindness can tell apart, without the yellow that white swallows.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5b5f97", "#7a8450")
@@ -31,24 +36,50 @@ class Roll(NamedTuple):
 
 
 def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tick: int | None = None) -> Roll:
-    """Writes a PNG with a bar for each note: colour is the instrument, opacity the velocity.
+    """Writes a PNG with a bar for each note, as `paint_piano_roll` draws it; the instruments are named below.
 
-    The same piece gives the same bytes (with the same matplotlib). The part up to `primer_end_tick`, if given, is
-    shaded and named.
+    The same piece gives the same bytes (with the same matplotlib).
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=figure_size_in(piece), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = fill_figure(figure, piece, title=title, primer_end_tick=primer_end_tick)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())
+    place = axes.get_position()  # constrained layout has put it there while the picture was drawn
+    width, height = (round(size) for size in figure.get_size_inches() * figure.dpi)
+    return Roll(width, height, round(place.x0, 5), round(place.x1, 5), int(bar_lines(piece)[-1]))
+
+
+def fill_figure(figure: "Figure", piece: Piece, *, title: str = "", primer_end_tick: int | None = None) -> "Axes":
+    """Draws a piano roll on a figure with constrained layout, the names of its instruments below; see the next."""
+    axes = figure.add_subplot()
+    handles = paint_piano_roll(axes, piece, title=title, primer_end_tick=primer_end_tick)
+    if handles:
+        columns = -(-len(handles) // -(-len(handles) // 6))  # rows of at most six, equally full
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    return axes
+
+
+def paint_piano_roll(
+    axes: "Axes", piece: Piece, *, title: str = "", primer_end_tick: int | None = None
+) -> "list[Patch]":
+    """Draws a bar for each note on axes: colour is the instrument, opacity the velocity; quarters to the right.
+
+    The part up to `primer_end_tick`, if given, is shaded and named. Returns what a legend says about the instruments,
+    the highest first.
+    """
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba_array
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     notes, tpq = piece.notes, piece.ticks_per_quarter
     lines = bar_lines(piece) / tpq
     end = lines[-1]
     low, high = _pitch_range(notes.pitch)
-    figure = Figure(figsize=(float(np.clip(end / 6, 9, 20)), 5), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
 
     keys = np.arange(low, high + 1)
     for key in keys[np.isin(keys % 12, (1, 3, 6, 8, 10))]:  # the rows of the black keys
@@ -89,20 +120,16 @@ def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tic
     axes.tick_params(length=0)
     if title:
         axes.set_title(title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
-    if len(programs):
-        mean_pitch = np.bincount(of_note, weights=notes.pitch) / np.bincount(of_note)
-        handles = [
-            Patch(color=_COLOURS[i % len(_COLOURS)], label=instrument_name(int(programs[i])))
-            for i in np.argsort(-mean_pitch, kind="stable")
-        ]
-        columns = -(-len(handles) // -(-len(handles) // 6))  # rows of at most six, equally full
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
-    place = axes.get_position()  # constrained layout has put it there while the picture was drawn
-    width, height = (round(size) for size in figure.get_size_inches() * figure.dpi)
-    return Roll(width, height, round(place.x0, 5), round(place.x1, 5), round(end * tpq))
+    mean_pitch = np.bincount(of_note, weights=notes.pitch) / np.bincount(of_note)
+    return [
+        Patch(color=_COLOURS[i % len(_COLOURS)], label=instrument_name(int(programs[i])))
+        for i in np.argsort(-mean_pitch, kind="stable")
+    ]
+
+
+def figure_size_in(piece: Piece) -> tuple[float, float]:
+    """Returns width and height, in inches, in which the notes of a piece can be told apart."""
+    return float(np.clip(bar_lines(piece)[-1] / piece.ticks_per_quarter / 6, 9, 20)), 5
 
 
 def _label_step(num_bars: int) -> int:

@@ -1,8 +1,14 @@
 """What the command line understands, and what it says to words that it does not: one line that names the wrong one."""
 
+import argparse
+import dataclasses
+from pathlib import Path
+
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from ostinato.configs.errors import UserError
+from ostinato.configs.presets import PRESETS
 from ostinato.launch.arguments import parse
 from ostinato.launch.cli import COMMANDS
 from ostinato.launch.commands.runs import RunsList
@@ -35,6 +41,7 @@ def refused(arguments):
         ([*TRAIN, "debug", "--batch-size", "4"], "unknown option --batch-size (perhaps --data.batch-size);"),
         (["sample", "--frobnicate"], "unknown option --frobnicate; see 'ostinato sample --help'"),
         (["runs", "plot", "--frob"], "unknown option --frob; see 'ostinato runs plot --help'"),
+        (["train", "--confg", "a.toml"], "unknown option --confg (perhaps --config);"),
         # a value of another type, too few of them, or none of the choices
         (
             [*TRAIN, "debug", "--num-steps", "many"],
@@ -55,6 +62,8 @@ def refused(arguments):
         (["import", "a"], "workdir is missing; see 'ostinato import --help'"),
         # an unknown command, subcommand or preset, none, or a word too many
         (["frob"], "unknown word 'frob': choose one of demo, prepare, inspect, "),
+        (["sampel"], "unknown word 'sampel' (perhaps sample): choose one of demo, prepare, inspect, "),
+        (["runs", "plott"], "unknown word 'plott' (perhaps plot), and no folder; see 'ostinato runs --help'"),
         ([], "a word is missing: choose one of demo, prepare, inspect, "),
         (["listen", "frob"], "unknown word 'frob': choose one of create, serve, results, export; see 'ostinato listen"),
         (["plan", "frob", "--on", "cpu"], "unknown word 'frob': choose one of chorales, debug, paper, lakh; see"),
@@ -73,11 +82,49 @@ def test_the_wrong_word_is_named_with_what_is_right(arguments, said):
     assert refused(arguments).startswith(said)
 
 
+def test_a_misspelled_option_of_prepare_is_told_without_beam_and_none_of_beams_is_taken_for_one():
+    said = refused(["prepare", "--midi", "a", "--output", "b", "--max-note", "3"])
+    assert said.startswith("unknown option --max-note (perhaps --max-notes")
+    assert said.endswith("see 'ostinato prepare --help' and Beam's own options")
+    assert refused(["evaluate", *TRAIN[1:], "--output", "c", "--sed=1"]).startswith(
+        "unknown option --sed (perhaps --seed"
+    )
+    parser = argparse.ArgumentParser(allow_abbrev=False, conflict_handler="resolve")
+    for part in PipelineOptions.__subclasses__():
+        getattr(part, "_add_argparse_args", lambda _: None)(parser)
+    of_beam = {word for action in parser._actions for word in action.option_strings if word.startswith("--")}
+    assert len(of_beam) > 100
+    for name, words in (("prepare", ["--midi", "a"]), ("evaluate", TRAIN[1:])):
+        parsed = [parse([name, *words, "--output", "c", word], COMMANDS) for word in of_beam - {"--help", "--labels"}]
+        assert all(len(command.beam_options) == 1 for command in parsed)
+
+
 def test_options_of_train_may_stand_after_the_preset_but_not_those_of_the_preset_before_it():
     command = parse(["train", "debug", "--num-steps", "7", *TRAIN[1:]], COMMANDS)
     assert isinstance(command, Train)
     assert (command.config.num_steps, command.config.model.hidden_size) == (7, 32)
     assert refused([*TRAIN, "--num-steps", "7", "debug"]).startswith("--num-steps must come after debug;")
+
+
+def test_a_file_gives_train_its_options_and_others_override_it(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text('dataset = "a"\ninit_from = "pop"\npreset = "debug"\nseed = 5\n[model]\nnum_layers = 3\n')
+    command = parse(["train", f"--config={file}", "--workdir", "b", "--seed", "7", "--model.cell", "gru"], COMMANDS)
+    assert (command.dataset, command.workdir, command.init_from) == (Path("a"), Path("b"), Path("pop"))
+    debug = PRESETS["debug"]().train
+    model = dataclasses.replace(debug.model, num_layers=3, cell="gru")
+    assert command.config == dataclasses.replace(debug, seed=7, model=model)
+    words = ["launch", "local", "--processes", "2", "--", "train", "--config", str(file), "--workdir", "b"]
+    assert parse(words, COMMANDS).command[0] == "train"
+    train = ["train", "--config", str(file)]
+    assert refused(train).startswith("--workdir is missing")
+    assert refused([*train, "--workdir", "b", "paper"]).startswith("unknown word 'paper'")
+    assert refused([*train, "--workdir", "b", "--model.hiden-size", "3"]).startswith(
+        "unknown option --model.hiden-size"
+    )
+    assert refused(["train", "--config"]).startswith("--config needs a value")
+    file.write_text("sed = 1")
+    assert refused(train) == f"{file}: unknown option sed (perhaps seed)"
 
 
 def test_what_is_for_others_is_kept_for_them():

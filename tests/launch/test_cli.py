@@ -147,6 +147,23 @@ def test_a_finished_run_is_shown_and_not_trained_again(capsys, trained):
     assert re.search(r"run +│ finished +│ +6 ", capsys.readouterr().out)
 
 
+def test_a_run_from_its_own_file_is_the_same_to_the_bit(capsys, trained, tmp_path):
+    capsys.readouterr()
+    assert main(["runs", "config", str(trained / "run")]) == ExitCode.FINISHED
+    (tmp_path / "run.toml").write_text(capsys.readouterr().out)
+    again = ["train", "--config", str(tmp_path / "run.toml"), "--workdir", str(tmp_path / "again")]
+    assert main(again) == ExitCode.FINISHED
+    shown = []
+    for run in (trained / "run", tmp_path / "again"):
+        capsys.readouterr()
+        assert main(["runs", "show", str(run), "--json"]) == ExitCode.FINISHED
+        shown.append(json.loads(capsys.readouterr().out))
+    assert [run["config"] for run in shown] == [shown[0]["config"]] * 2
+    assert [run["params_sha256"] for run in shown] == [shown[0]["params_sha256"]] * 2
+    assert main([*again, "--num-steps", "8"]) == ExitCode.FINISHED
+    assert main([*again, "--seed", "1"]) == ExitCode.USAGE
+
+
 @pytest.mark.slow
 def test_evaluate_measures_every_split_beside_the_baselines(trained, tmp_path, capsys):
     base = ["evaluate", "--workdir", str(trained / "run"), "--dataset", str(trained / "data"), "--num-samples", "0"]

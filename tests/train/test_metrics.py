@@ -10,12 +10,13 @@ from tensorboardX.proto import event_pb2
 
 from ostinato.configs.errors import UserError
 from ostinato.data import tfrecord
-from ostinato.train.metrics import ProgressView, RunTracker, open_tracker, read_lines
+from ostinato.train.metrics import ProgressView, RunTracker, read_lines
+from ostinato.train.trackers import open_trackers
 from tests.train.conftest import read_metrics
 
 
 def write(workdir, steps, *, first_step):
-    tracker = open_tracker(workdir, first_step=first_step)
+    tracker = open_trackers(workdir, first_step=first_step)
     for step in steps:
         tracker.write(step, "train", {"loss": 1.0 / (1 + step)})
     tracker.close()

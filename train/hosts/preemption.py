@@ -12,20 +12,23 @@ class StopSignal:
     """Is true once SIGTERM has come, on every host after the same step.
 
     With several processes JAX's preemption service hears the signal on any of them and agrees on a step that none has
-    passed yet. A process alone needs no agreement. To be entered by the main thread, after JAX's distributed start.
+    passed yet. A process alone needs no agreement, and hears the signal only if this is entered by the main thread,
+    as some notebooks do not. To be entered after JAX's distributed start.
     """
 
     def __init__(self) -> None:
         self._came = threading.Event()
         self._questions = itertools.count(1)
+        self._listens = False
 
     def __enter__(self) -> "StopSignal":
-        if jax.process_count() == 1:
+        self._listens = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
+        if self._listens:
             self._before = signal.signal(signal.SIGTERM, lambda *_: self._came.set())
         return self
 
     def __exit__(self, *_: object) -> None:
-        if jax.process_count() == 1:
+        if self._listens:
             signal.signal(signal.SIGTERM, self._before)
 
     def __call__(self) -> bool:

@@ -1,0 +1,48 @@
+"""From a request to pieces: what `ostinato sample` and the Python API have in common."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ostinato.configs.errors import UserError
+from ostinato.configs.schema import SampleConfig
+from ostinato.sample.generate import Generated, generate
+from ostinato.sample.infill import fill, harmonise
+from ostinato.sample.primers import load_primers, read_piece
+from ostinato.sample.rank import make_score
+from ostinato.train.checkpoint import LoadedRun
+
+
+def check_inputs(config: SampleConfig, inputs: Mapping[str, Any]) -> None:
+    """Refuses options that do not go with what is given; before the model is loaded.
+
+    Raises:
+        UserError: `without_primer` is asked for, and there is none.
+    """
+    if config.without_primer and "primer" not in inputs:
+        raise UserError("--without-primer leaves out what --primer gives; give both")
+
+
+def make_pieces(
+    run: LoadedRun, config: SampleConfig, inputs: Mapping[str, str], *, num_pieces: int | None = None
+) -> list[Generated]:
+    """Returns the pieces that the options ask for, or only the first few of them.
+
+    Args:
+        run: the trained model.
+        config: all options.
+        inputs: at most one file, by the name of its option: `primer`, `harmonise` or `fill`.
+        num_pieces: how many are needed. Primers are drawn for all, and filled bars are the best of all.
+
+    Raises:
+        UserError: the file cannot be read, or the model cannot write what is asked for.
+    """
+    needed = dataclasses.replace(config, num_pieces=num_pieces or config.num_pieces)
+    network = run.model, run.params, run.codec
+    if "harmonise" in inputs:
+        return harmonise(*network, needed, read_piece(Path(inputs["harmonise"])))
+    if "fill" in inputs:
+        return fill(*network, config, read_piece(Path(inputs["fill"])))
+    primers = load_primers(inputs.get("primer", ""), run.codec, config)
+    return generate(*network, needed, primers, score=make_score(run, config.best_by))
