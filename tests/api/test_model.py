@@ -90,7 +90,7 @@ def test_wrong_keywords_and_values_are_told_apart(model):
         ostinato.UserError, match="music must be a file, bytes of MIDI, a Piece or a PrettyMIDI, not in"
     ):
         model.continue_(3)
-    with pytest.raises(ostinato.UserError, match="run 'ostinato train' first"):
+    with pytest.raises(ostinato.UserError, match="there is no run and no model folder here"):
         ostinato.load("nowhere")
 
 
