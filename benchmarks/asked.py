@@ -10,6 +10,7 @@ uses; how often it agrees with the finder of training on real pieces is shown be
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def heard_key(piece: Piece) -> Key:
         if program < DRUMS:
             quarters = duration / piece.ticks_per_quarter
             heard.insert(onset / piece.ticks_per_quarter, note.Note(pitch, quarterLength=quarters))
-    key = heard.analyze("key")
+    key: Any = heard.analyze("key")
     return Key(key.tonic.pitchClass, key.mode == "minor")
 
 

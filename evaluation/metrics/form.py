@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 from jaxtyping import Float
 
-from ostinato.evaluation.metrics.harmony import ends_on_chord, pitch_class_roll
+from ostinato.evaluation.metrics.harmony import pitch_class_roll
 from ostinato.music.bars import bar_lines
 from ostinato.music.piece import Piece, quantize_ticks
 
@@ -103,7 +103,6 @@ def form(piece: Piece) -> dict[str, float]:
         float(likeness[same_block].mean() - likeness[is_off & ~same_block].mean()),
         float((likeness[is_off] > _ALIKE).mean()),
         float(likeness[is_off].mean()),
-        float(ends_on_chord(piece)),
     ]
     return dict(zip(NAMES, values, strict=True))
 
@@ -117,10 +116,8 @@ NAMES = (
     "block coherence",
     "repetition density",
     "off-diagonal similarity",
-    "pieces that end on a chord",
 )
 """distinct bars: their share. most frequent bar: its share. longest return at L bars: bars in a row that equal the bar
 L before. most cycles in a row: of any period. pieces that loop: 1 where that is four or more. Of the self-similarity
 matrix of bars: block coherence: how much more alike bars of one block of four are than others; repetition density: the
-share of pairs above 0.9; off-diagonal similarity: the mean. pieces that end on a chord: 1 where the last one is
-consonant and long."""
+share of pairs above 0.9; off-diagonal similarity: the mean."""
