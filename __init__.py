@@ -60,6 +60,9 @@ class _CallableFolder(ModuleType):
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return _train_function()(*arguments, **options)
 
+    def __reduce__(self) -> Any:
+        return importlib.import_module, (self.__name__,)  # as a module: by its name
+
     @property
     def __signature__(self) -> Any:
         import inspect

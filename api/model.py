@@ -169,7 +169,7 @@ def load(source: str | Path, checkpoint: Literal["best", "latest"] = "best") -> 
     """Returns a trained model.
 
     Args:
-        source: the folder of a training run, or whatever else `ostinato sample --workdir` takes.
+        source: the folder of a run or a model, the name of a model that `ostinato models` lists, or hub:USER/NAME.
         checkpoint: best (lowest validation loss) or latest.
 
     Raises:

@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 
+import cloudpickle
 import pytest
 
 import ostinato
@@ -41,6 +42,7 @@ def test_train_is_the_function_and_the_folder():
     importlib.import_module("ostinato.train.schedule")
     assert callable(ostinato.train)
     assert ostinato.train.schedule.__name__ == "ostinato.train.schedule"
+    assert cloudpickle.loads(cloudpickle.dumps(ostinato.train)) is ostinato.train
 
 
 def test_the_package_is_the_command():

@@ -1,6 +1,7 @@
 """`ostinato train`."""
 
 import dataclasses
+import hashlib
 import importlib
 import itertools
 import logging
@@ -87,7 +88,7 @@ class Train:
         Raises:
             StoppedError: SIGTERM came; a checkpoint is saved.
         """
-        if max(self.process_id, int(os.environ.get("OSTINATO_PROCESS_ID") or 0)) <= 0:
+        if self.process_id <= 0 and os.environ.get("OSTINATO_PROCESS_ID", "") in ("", "0"):
             logger.info(
                 "training on %s in %s; the first step is compiled for up to a minute", self.dataset, self.workdir
             )
@@ -96,8 +97,6 @@ class Train:
         for name in self.track:
             with needs_extra(name, who=f"--track {name}"):
                 importlib.import_module(name)
-        import hashlib
-
         import jax
 
         from ostinato.data.records import Dataset
