@@ -90,12 +90,14 @@ def read_model(folder: Path) -> LoadedRun:
     """
     described = read_config(folder)
     path, data = folder / PARAMETERS, read_parameters(folder, described)
+    tensors = _tensors(path, data)
     with understanding(folder / CONFIG):
         run = described["run"]
         config, codec, step = config_from_json(run["config"]), codec_from_json(run["codec"]), int(run["step"])
+        if config.model.num_layers > len(tensors):
+            raise ModelFolderError(f"{path}: has fewer arrays than {CONFIG} says layers, {config.model.num_layers}")
         model = make_model(config.model, codec)
         shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
-    tensors = _tensors(path, data)
     expected = array_types(jax.eval_shape(lambda params: to_torch_layout(params, config.model), shapes))
     if array_types(tensors) != expected:
         raise ModelFolderError(

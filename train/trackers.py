@@ -95,7 +95,7 @@ class MlflowTracker(Tracker):
             params = [Param(key, str(value)) for key, value in _flat(settings).items()]
             self._client.log_batch(run_id, params=params)
         self._client.update_run(run_id, status="RUNNING")
-        self.run_id = str(run_id)
+        self.run_id: str = str(run_id)
 
     def write(self, step: int, split: Split, values: dict[str, float]) -> None:
         from mlflow.entities import Metric  # pyright: ignore[reportMissingImports]  # an extra

@@ -16,14 +16,15 @@ class ModelsList:
     def run(self) -> None:
         """Prints one line for each."""
         from ostinato.pretrained.models import fetched_folder, list_models
+        from ostinato.report.text import printable
 
         cells = [
             [
                 model.name,
-                model.config["summary"],
+                printable(model.config["summary"]),
                 f"{model.config['num_parameters']:,}",
                 f"{model.num_bytes / 1e6:.1f} MB",
-                model.config["licence"],
+                printable(model.config["licence"]),
                 "in the box" if model.is_in_box else "fetched",
             ]
             for model in list_models()
@@ -44,6 +45,7 @@ class ModelsShow:
     def run(self) -> None:
         """Prints where it is, and its card."""
         from ostinato.pretrained.models import find_model
+        from ostinato.report.text import printable
         from ostinato.train.folders import CARD
 
         model = find_model(self.name)
@@ -51,7 +53,8 @@ class ModelsShow:
         if not card.is_file():
             raise UserError(f"{model.folder}: has no card ({CARD} is missing)")
         say(f"{model.folder}\n")
-        say(card.read_text(errors="replace"))
+        for line in card.read_text(errors="replace").splitlines():
+            say(printable(line))
 
 
 @dataclass(frozen=True, kw_only=True)

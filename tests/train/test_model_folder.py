@@ -100,8 +100,15 @@ def test_files_that_are_no_model_are_refused(folder):
             read_config(folder)
     (folder / CONFIG).write_text(good)
     run = json.loads(good)["run"]
-    for wrong in ({**run, "codec": {}}, {**run, "config": {"model": 3}}, {**run, "step": "x"}, {"step": 1}):
-        _change(folder, run=wrong)
+    deep = {**run["config"], "model": {**run["config"]["model"], "num_layers": 10**12}}
+    for wrong in (
+        {"codec": {}},
+        {"config": {"model": 3}},
+        {"config": deep},
+        {"step": "x"},
+        {"music": None, "config": 1},
+    ):
+        _change(folder, run=run | wrong)
         with pytest.raises(CheckpointError):
             read_model(folder)
     (folder / CONFIG).unlink()
@@ -112,8 +119,8 @@ def test_files_that_are_no_model_are_refused(folder):
 def test_arrays_of_another_network_or_type_are_refused(folder):
     import hashlib
 
-    for dtype, message in ((np.float32, r"head\.parts\.bias: .* in the file"), (np.int8, "has the type I8")):
-        save_file({"head.parts.bias": np.zeros(3, dtype)}, folder / PARAMETERS)
+    for dtype, message in ((np.float32, r"head\.parts\.bias: .* in the file"), (np.int8, " has the type I8")):
+        save_file({name: np.zeros(3, dtype) for name in ("head.parts.bias", "a", "b")}, folder / PARAMETERS)
         _change(folder, sha256=hashlib.sha256((folder / PARAMETERS).read_bytes()).hexdigest())
         with pytest.raises(ModelFolderError, match=message):
             read_model(folder)

@@ -10,6 +10,7 @@ from ostinato.launch.commands.listen import _with_folder
 from ostinato.pretrained import models
 from ostinato.train.checkpoint import load_params
 from ostinato.train.folders import FILES
+from ostinato.train.model_folder import write_model
 from tests.evaluation.pieces import CODEC, tunes, write_pieces
 from tests.sample.runs import untrained, write_run
 
@@ -48,6 +49,15 @@ def test_models_are_listed_and_shown(boxed, capsys):
         assert word in shown
     assert main(["models", "show", "tunes"]) == 0
     assert "| licence of the model | CC0-1.0 |" in capsys.readouterr().out
+
+
+def test_what_others_wrote_does_not_reach_the_terminal_as_it_is(boxed, exported, tmp_path, capsys):
+    write_model(untrained(), tmp_path / "box/bad", about={"name": "bad", "summary": "a\x1b[31m", "licence": "[b]x"})
+    (tmp_path / "box/bad/README.md").write_text("card\x1b]0;title\x07\n")
+    assert main(["models"]) == main(["models", "show", "bad"]) == 0
+    shown = capsys.readouterr().out
+    assert "[b]x" in shown
+    assert not {"\x1b", "\x07"} & set(shown)
 
 
 def test_without_any_model_the_list_says_where_to_get_one(tmp_path, monkeypatch, capsys):
