@@ -268,8 +268,9 @@ class SampleConfig:
     """Notes in each piece, after its primer; 0 lets the model end a piece by itself (at most max_notes)."""
     num_bars: int = 0
     """Instead of num_notes: bars in each piece, after its primer."""
-    ending: bool = True
-    """A piece of num_bars comes to an end in its last bar, as far as the model finds one; without, it is cut there."""
+    ending: bool | None = None
+    """True: a piece of num_bars comes to an end in its last bar, as far as the model finds one. False: it is cut there.
+    Nothing is True for models with a copy gate (--model.copy), False for others, whose pieces were always cut."""
     num_seconds: float = 0.0
     """Instead of num_notes: seconds in each piece, after its primer."""
     max_notes: int = 1024

@@ -111,7 +111,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
             seconds=jnp.float32(config.num_seconds * _tempo_written(config) or FOREVER),
             steps=jnp.int32(FOREVER),
         ),
-        ends=jnp.bool_(bool(config.num_bars) and config.ending),
+        ends=jnp.bool_(config.num_bars > 0 and (default_ending(copy) if config.ending is None else config.ending)),
         loop_repeats=jnp.int32(config.loop_guard if any(temperatures) else 0),  # what is not drawn cannot be heated
         repeat_strength=jnp.float32(
             default_repeat_strength(copy) if config.repeat_strength is None else config.repeat_strength
@@ -127,6 +127,11 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
 def default_top_p(copy: bool) -> float:
     """Returns the top-p of a model with a copy gate or without, where none is asked for."""
     return _TOP_P_BESIDE_COPIES if copy else 1.0
+
+
+def default_ending(copy: bool) -> bool:
+    """Returns whether pieces of so many bars come to an end, where nothing is asked for."""
+    return copy
 
 
 def default_repeat_strength(copy: bool) -> float:

@@ -120,7 +120,7 @@ def test_a_single_note_of_a_single_instrument_is_enough(model):
     assert_legal(pieces)
 
 
-@pytest.mark.parametrize("length", [{"num_bars": 3, "ending": False}, {"num_seconds": 6.0}])
+@pytest.mark.parametrize("length", [{"num_bars": 3}, {"num_seconds": 6.0}])
 @pytest.mark.parametrize("primed", [False, True])
 def test_a_piece_is_as_long_as_asked_for_and_no_note_hangs_over(model, length, primed):
     primer = [Primer(SCORE.encode(tune(3))[:20])] if primed else []

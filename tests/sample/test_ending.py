@@ -9,7 +9,7 @@ from ostinato.sample import ending
 from ostinato.sample.clock import Length, start_clock
 from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
 
-OPTIONS = {"num_pieces": 16, "num_bars": 3, "tempo": 120, "meter": "4/4", "instruments": ("Flute",)}
+OPTIONS = {"num_pieces": 16, "num_bars": 3, "tempo": 120, "meter": "4/4", "instruments": ("Flute",), "ending": True}
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def model():
 
 def test_most_pieces_end_in_their_last_bar_and_none_before(model):
     rare = leaning(model, output_bias_1={END: -1.0})
-    cut = write(rare, ending=False, **OPTIONS)
+    cut = write(rare, **{**OPTIONS, "ending": False})
     assert not any(piece.ended for piece in cut)
     pieces = write(rare, **OPTIONS)
     assert_legal(pieces)
@@ -88,6 +88,6 @@ def test_takes_draw_evenly_distributed_numbers_from_the_last_bars_on(model):
 
 
 def test_rows_of_one_field_end_likewise():
-    pieces = write(tiny_model(NOTES), codec=NOTES, num_pieces=8, num_bars=2)
+    pieces = write(tiny_model(NOTES), codec=NOTES, num_pieces=8, num_bars=2, ending=True)
     assert_legal(pieces, NOTES)
     assert any(piece.ended for piece in pieces)
