@@ -27,16 +27,20 @@ _MOST_NOTES = 600
 """Of a real piece; music21 takes seconds for longer ones."""
 
 
-def heard_key(piece: Piece) -> Key:
-    """Returns the key that music21 finds."""
+def heard_key(piece: Piece) -> Key | None:
+    """Returns the key that music21 finds; None where it finds none."""
     from music21 import note, stream
+    from music21.analysis.discrete import DiscreteAnalysisException
 
     heard = stream.Stream()
     for onset, duration, pitch, _, program in np.array(piece.notes).T[:_MOST_NOTES].tolist():
         if program < DRUMS:
             quarters = duration / piece.ticks_per_quarter
             heard.insert(onset / piece.ticks_per_quarter, note.Note(pitch, quarterLength=quarters))
-    key: Any = heard.analyze("key")
+    try:
+        key: Any = heard.analyze("key")
+    except DiscreteAnalysisException:
+        return None
     return Key(key.tonic.pitchClass, key.mode == "minor")
 
 
