@@ -1,7 +1,6 @@
 """`ostinato evaluate`."""
 
 import dataclasses
-import logging
 import math
 import shlex
 from dataclasses import dataclass
@@ -13,9 +12,7 @@ import tyro
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import MAX_SEED, check_bounds
 from ostinato.launch.arguments import check_beam_options
-from ostinato.launch.commands.show import print_table, say
-
-logger = logging.getLogger(__name__)
+from ostinato.launch.commands.show import print_table, say, starting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +68,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Measures the run, and others beside it, writes the report and prints what matters most."""
-        logger.info(
+        starting(
             "measuring %s on %s: likelihood first, then pieces that it writes; minutes", self.workdir, self.dataset
         )
         from ostinato.data.records import Dataset

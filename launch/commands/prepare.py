@@ -1,6 +1,5 @@
 """`ostinato prepare`."""
 
-import logging
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,7 @@ import tyro
 
 from ostinato.configs.schema import PrepareConfig
 from ostinato.launch.arguments import check_beam_options
-from ostinato.launch.commands.show import say, show_manifest
-
-logger = logging.getLogger(__name__)
+from ostinato.launch.commands.show import say, show_manifest, starting
 
 _MANY_NEAR = 0.2
 """Where more of the pieces than this are near duplicates, they may be arrangements or performances that are wanted."""
@@ -39,7 +36,7 @@ class Prepare:
 
     def run(self) -> None:
         """Prepares the dataset and prints what it holds."""
-        logger.info("looking for music in %s", ", ".join(self.midi))
+        starting("looking for music in %s", ", ".join(self.midi))
         check_beam_options("prepare", self)
         from ostinato.beam_pipelines.prepare import prepare
         from ostinato.launch.progress import shown

@@ -10,7 +10,7 @@ import tyro
 
 from ostinato.configs.errors import UserError, file_errors
 from ostinato.configs.schema import SampleConfig
-from ostinato.launch.commands.show import COMPILING, say
+from ostinato.launch.commands.show import COMPILING, say, starting
 
 if TYPE_CHECKING:
     from ostinato.music.codec import Codec
@@ -93,7 +93,7 @@ class Sample:
         if source is None or self.output is None:
             missing = "--workdir is missing (or --model)" if source is None else "--output is missing"
             raise UserError(f"{missing}; see 'ostinato sample --help'")
-        logger.info("loading %s", source)  # before the imports: they take seconds
+        starting("loading %s", source)  # before the imports: they take seconds
         from ostinato.launch.cache import load_run
         from ostinato.pretrained.models import where_found
         from ostinato.sample.output.provenance import describe_origin
@@ -175,7 +175,7 @@ class Sample:
         with file_errors(self.stream):
             sink = open_sink(self.stream, run.codec)
             # Standard output may be where the music goes.
-            logger.info("%s: music without end; Ctrl-C ends it", self.stream)
+            starting("%s: music without end; Ctrl-C ends it", self.stream)
             num_notes = play(run.codec, rows, sink)
         logger.info("%s: %d notes", self.stream, num_notes)
 

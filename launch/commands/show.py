@@ -1,5 +1,6 @@
 """Prints lines and tables; rich is imported where it draws, so that `--help` opens without it."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ostinato.beam_pipelines.summary import Table
+
+logger = logging.getLogger(__name__)
 
 COMPILING = "compiling takes up to a minute the first time"
 """What keeps the first use of a network waiting."""
@@ -17,6 +20,13 @@ def say(line: str) -> None:
     from rich.console import Console
 
     Console().print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def starting(line: str, *names: object) -> None:
+    """Logs what a command is about to do. Names may hold anything, also what no terminal should get."""
+    from ostinato.report.text import printable
+
+    logger.info(line, *(printable(str(name)) for name in names))
 
 
 def spinner(text: str) -> AbstractContextManager[object]:

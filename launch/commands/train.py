@@ -17,12 +17,10 @@ from ostinato.configs.errors import ExitCode, StoppedError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.run_file import read_run_file
 from ostinato.configs.schema import TrainConfig
-from ostinato.launch.commands.show import say
+from ostinato.launch.commands.show import say, starting
 
 if TYPE_CHECKING:
     from ostinato.train.loop import Result
-
-logger = logging.getLogger(__name__)
 
 PRESET = tyro.extras.subcommand_type_from_defaults(
     {name: preset().train for name, preset in PRESETS.items()},
@@ -89,9 +87,7 @@ class Train:
             StoppedError: SIGTERM came; a checkpoint is saved.
         """
         if self.process_id <= 0 and os.environ.get("OSTINATO_PROCESS_ID", "") in ("", "0"):
-            logger.info(
-                "training on %s in %s; the first step is compiled for up to a minute", self.dataset, self.workdir
-            )
+            starting("training on %s in %s; the first step is compiled for up to a minute", self.dataset, self.workdir)
         from ostinato.launch.extras import needs_extra
 
         for name in self.track:
