@@ -3,16 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
 
 .PHONY: demo test setup format check clean
 
 demo: $(STAMP)  ## From nothing to music: prepare, train, sample, evaluate
 	$(BIN)/ostinato demo --output demo
 
-test: $(STAMP)  ## The default test suite
+test: $(DEV_STAMP)  ## The default test suite
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-setup: $(STAMP)  ## The environment alone
+setup: $(STAMP)  ## The environment alone, with all that running needs
 
 # pip reads requirements.lock first, so that everybody runs the versions that CI runs.
 $(STAMP): requirements.lock pyproject.toml
@@ -22,11 +23,16 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 
-format: $(STAMP)
+# What tests and checks need beside it.
+$(DEV_STAMP): $(STAMP) requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --requirement requirements-dev.lock
+	touch $(DEV_STAMP)
+
+format: $(DEV_STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: $(STAMP)  ## Format, lint and types, as CI does it
+check: $(DEV_STAMP)  ## Format, lint and types, as CI does it
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
