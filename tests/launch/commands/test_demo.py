@@ -15,6 +15,7 @@ from tests.sample.runs import untrained
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.timeout(900)  # four demos: three minutes on a quiet machine
 def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(models, "BOX", tmp_path / "none")
     write_tunes(tmp_path / "midi", 30)

@@ -353,7 +353,8 @@ def test_the_command_says_in_one_line_that_nobody_came(tmp_path):
     numbers = {COORDINATOR: f"127.0.0.1:{port}", NUM_PROCESSES: "2"}
     for process_id, message in ((0, "1 of 2 processes did not come: 1"), (1, "process 0 was not reached")):
         result = ostinato(*train, "--process-id", process_id, "debug", environ=numbers)
-        (line,) = result.stderr.splitlines()
+        *first, line = result.stderr.splitlines()
+        assert [words.split()[0] for words in first] == (["training"] if process_id == 0 else [])
         assert line.startswith("ostinato: process")
         assert message in line
         assert result.returncode == ExitCode.PEER_LOST
