@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import SampleConfig
+from ostinato.configs.schema import ModelConfig, SampleConfig
 from ostinato.music.codec import FOREVER, Codec, Request
 from ostinato.music.keys import Key, key_of_value, key_value, log_profile
 from ostinato.music.piece import DRUMS
@@ -111,7 +111,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
             seconds=jnp.float32(config.num_seconds * _tempo_written(config) or FOREVER),
             steps=jnp.int32(FOREVER),
         ),
-        ends=jnp.bool_(config.num_bars > 0 and (default_ending(copy) if config.ending is None else config.ending)),
+        ends=jnp.bool_(comes_to_end(config, copy)),
         loop_repeats=jnp.int32(config.loop_guard if any(temperatures) else 0),  # what is not drawn cannot be heated
         repeat_strength=jnp.float32(
             default_repeat_strength(copy) if config.repeat_strength is None else config.repeat_strength
@@ -124,14 +124,19 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
     )
 
 
+def controls_for(model: ModelConfig, config: SampleConfig, codec: Codec) -> Controls:
+    """Returns what a configuration asks of a model, as `make_controls`."""
+    return make_controls(config, codec, copy=model.copy, tell_key=model.key_condition)
+
+
 def default_top_p(copy: bool) -> float:
     """Returns the top-p of a model with a copy gate or without, where none is asked for."""
     return _TOP_P_BESIDE_COPIES if copy else 1.0
 
 
-def default_ending(copy: bool) -> bool:
-    """Returns whether pieces of so many bars come to an end, where nothing is asked for."""
-    return copy
+def comes_to_end(config: SampleConfig, copy: bool) -> bool:
+    """Returns whether pieces are of so many bars and end in the last; where nothing is asked for, beside copies."""
+    return config.num_bars > 0 and (copy if config.ending is None else config.ending)
 
 
 def default_repeat_strength(copy: bool) -> float:

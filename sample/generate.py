@@ -21,7 +21,7 @@ from ostinato.model.network import MusicModel
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
 from ostinato.music.piece import make_piece
-from ostinato.sample.controls import Controls, make_controls, told_key
+from ostinato.sample.controls import Controls, controls_for, told_key
 from ostinato.sample.ending import NUM_TAKES
 from ostinato.sample.primers import Primer
 from ostinato.sample.step import CHUNK, State, choose_width, prepare_network, start_states, write_chunk
@@ -99,7 +99,7 @@ def generate(
         first = tuple(primer.steps[0])
         if first != codec.start:
             raise UserError(f"a primer begins with {first}, it must begin with the START row {codec.start}")
-    controls = make_controls(config, codec, copy=model.config.copy, tell_key=model.config.key_condition)
+    controls = controls_for(model.config, config, codec)
     takes = NUM_TAKES if bool(controls.ends) else 1
     total = config.num_pieces * config.best_of * takes
     devices = list(devices or jax.local_devices())
@@ -211,17 +211,15 @@ class _Batch:
         num_loops = np.ravel(state.constraints["loop_guard"].num_loops)
         ends_early = config.num_notes or config.num_bars or config.num_seconds or config.form
         if ends_early and not done.all():
-            short = [int(number) for number, is_done in zip(numbers, done, strict=True) if not is_done]
+            short = sorted({int(number) for number, is_done in zip(numbers, done, strict=True) if not is_done})
             wanted = f"{config.num_notes} notes" if config.num_notes else "was asked for"
             logger.warning("pieces %s have fewer than %s: they were cut after %d rows", short, wanted, rows.shape[1])
-        pieces = []
+        pieces, key = [], told_key(self.controls)
         for i, primer in enumerate(primers):
             piece = _cut(self.codec, rows[i], log_probs[i], primer.steps, self.controls)
             candidate = int(numbers[i]) % config.best_of
             pieces.append(
-                piece._replace(
-                    num_loops=int(num_loops[i]), candidate=candidate, key=told_key(self.controls), primer_end=primer.end
-                )
+                piece._replace(num_loops=int(num_loops[i]), candidate=candidate, key=key, primer_end=primer.end)
             )
         return pieces
 

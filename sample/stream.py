@@ -23,7 +23,7 @@ from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
 from ostinato.music.midi_bytes import TEMPO, track_bytes
 from ostinato.music.piece import DEFAULT_TEMPO_US
-from ostinato.sample.controls import make_controls
+from ostinato.sample.controls import controls_for
 from ostinato.sample.generate import after_primers, given_chunks, piece_keys
 from ostinato.sample.output.growing_midi import GrowingMidi
 from ostinato.sample.output.midi_events import Event, MidiEvents
@@ -64,8 +64,7 @@ def endless_rows(
         config: what is asked for; the number of pieces is not looked at.
         primer: with which the first piece begins.
     """
-    controls = make_controls(config, codec, copy=model.config.copy, tell_key=model.config.key_condition)
-    width = WIDTHS[0]
+    controls, width = controls_for(model.config, config, codec), WIDTHS[0]
     mesh = Mesh(np.array(jax.local_devices()[:1]), ("blocks",))
     split = NamedSharding(mesh, P("blocks"))
     network = jax.device_put(prepare_network(model, params), NamedSharding(mesh, P()))

@@ -31,7 +31,7 @@ from ostinato.configs.studio import StudioConfig
 from ostinato.listen.web.guard import Guard, check_origin, receiving
 from ostinato.listen.web.screens import POLICY
 from ostinato.listen.web.serving import Static, check_prefix
-from ostinato.sample.controls import make_controls
+from ostinato.sample.controls import controls_for
 from ostinato.studio import compose
 from ostinato.studio.hosts import HostCheck, is_loopback
 from ostinato.studio.options import describe_model, parse_options
@@ -57,7 +57,7 @@ class Studio:
         self, run: LoadedRun, source: str | Path, folder: Path, soundfont: Path | None, *, is_one_of_many: bool = False
     ) -> None:
         """Takes a model, what names it, where pieces are kept, and whether a page offers others too."""
-        self._codec = run.codec
+        self._config, self._codec = run.config.model, run.codec
         self._pieces = Pieces(folder)
         self._uploads = Uploads(folder / "uploads", run.codec)
         self._sounds = Sounds(folder / "sounds", soundfont)
@@ -127,7 +127,9 @@ class Studio:
             raise UserError("the request must be an object of JSON with options and primer, and nothing else")
         config = parse_options(asked.get("options", {}))
         primer = None if asked.get("primer") is None else self._uploads.find(asked["primer"])
-        await run_in_threadpool(make_controls, config, self._codec)  # refuses what this model cannot be asked for
+        await run_in_threadpool(
+            controls_for, self._config, config, self._codec
+        )  # refuses what this model cannot be asked for
         await run_in_threadpool(compose.read_primer, primer, self._codec, config)
         job = Job(config, primer)
         try:

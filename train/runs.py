@@ -1,4 +1,4 @@
-"""What training runs say about themselves: `ostinato runs show RUN`, `ostinato runs CHECKPOINTS`."""
+"""What training runs say about themselves: `ostinato runs show RUN`, `ostinato runs FOLDER`."""
 
 import json
 from datetime import datetime

@@ -33,7 +33,7 @@ from safetensors.numpy import save
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import write_atomically
 from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
-from ostinato.sample.controls import make_controls
+from ostinato.sample.controls import controls_for
 from ostinato.sample.step import Network, draw, start_states, write_row
 from ostinato.train.checkpoint import LoadedRun
 
@@ -53,9 +53,7 @@ def write_step(run: LoadedRun, folder: Path) -> dict[str, Any]:
     Everything that goes in and out is arrays by name; the module docstring shows how to call it.
     """
     model, codec, config = run.model, run.codec, run.config.model
-    controls_tree = jax.tree.map(
-        jnp.asarray, make_controls(SampleConfig(), codec, copy=config.copy, tell_key=config.key_condition)
-    )
+    controls_tree = jax.tree.map(jnp.asarray, controls_for(config, SampleConfig(), codec))
     state_tree = jax.tree.map(lambda leaf: leaf[0], start_states(model, codec, 1, BATCH_SIZE, controls_tree))
 
     def step(parameters: Arrays, state: Arrays, controls: Arrays, inputs: Arrays) -> tuple[Arrays, Arrays]:

@@ -20,7 +20,7 @@ from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
 from ostinato.music.notation import KINDS
-from ostinato.sample.controls import default_ending, default_repeat_strength, default_top_p
+from ostinato.sample.controls import comes_to_end, default_repeat_strength, default_top_p
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params
 from ostinato.train.folders import CheckpointError, is_model_folder
 
@@ -72,8 +72,7 @@ def describe_origin(
     # Of a model with a copy gate, `repeat_strength` is always written: it tells which defaults hold.
     copy = run.config.model.copy
     options["top_p"] = default_top_p(copy) if config.top_p is None else config.top_p
-    ends = default_ending(copy) if config.ending is None else config.ending
-    options["ending"] = config.num_bars > 0 and ends  # elsewhere it changes nothing
+    options["ending"] = comes_to_end(config, copy)
     if config.repeat_strength is None:
         options["repeat_strength"] = default_repeat_strength(copy)
     for name in _LATER_OPTIONS:
@@ -95,8 +94,8 @@ def default_options(origin: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options that `describe_origin` would write where none is given."""
     defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
     copy = "repeat_strength" in origin["options"]
-    of_gate = {"top_p": default_top_p(copy), "repeat_strength": default_repeat_strength(copy)}
-    return defaults | of_gate | {"ending": default_ending(copy)}
+    of_gate = {"top_p": default_top_p(copy), "repeat_strength": default_repeat_strength(copy), "ending": copy}
+    return defaults | of_gate
 
 
 def describe_input(path: str | Path) -> dict[str, str]:
