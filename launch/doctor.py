@@ -12,6 +12,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 
 from ostinato.launch.cache import cache_folder
+from ostinato.launch.plan.machines import usable_cores
 
 PACKAGE = "ostinato"
 SHOWN = ("ostinato", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "apache-beam", "symusic")
@@ -55,7 +56,7 @@ def examine() -> Iterator[Finding]:
     yield Finding("versions", ", ".join(f"{name} {_version(name) or 'missing'}" for name in SHOWN))
     yield _packages()
     yield from _extras()
-    yield Finding("processors", f"{_num_cores()} cores")
+    yield Finding("processors", f"{usable_cores()} cores")
     yield from _memory()
     for name, folder in (("here", Path()), ("cache", cache_folder()), ("temporary files", Path(tempfile.gettempdir()))):
         yield _disk(name, folder)
@@ -154,10 +155,6 @@ def _sound() -> Finding:
     except Exception as error:  # a library that does not load, a SoundFont that is gone
         found = f"cannot be rendered ({error})"
     return Finding("sound", found, "pip install --force-reinstall midirenderer pretty_midi soundfile", is_needed=True)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(name: str) -> str | None:

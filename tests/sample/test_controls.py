@@ -12,7 +12,7 @@ from ostinato.model.network import MusicModel
 from ostinato.music.keys import NUM_KEY_VALUES
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_rows import END, METER, REST, START, TEMPO
-from ostinato.sample.controls import make_controls
+from ostinato.sample.controls import controls_for, make_controls
 from ostinato.sample.parse import parse_key
 from ostinato.sample.primers import Primer
 from ostinato.sample.stream import endless_rows
@@ -299,3 +299,11 @@ def test_each_piece_of_a_stream_is_told_the_key(told):
     assert len(others) > 3
     assert first.tolist() == alone
     assert all(piece.tolist() == alone for piece in others)
+
+
+def test_what_is_asked_of_a_network_depends_on_what_it_can_be_told(model, told):
+    """A pitch outside the key is nothing to refuse where the key forbids none."""
+    asked = SampleConfig(key="C major", pitch_range=("C#4", "C#4"))
+    assert int(controls_for(told[0].config, asked, SCORE).key) == 1
+    with pytest.raises(ValueError, match="is in the key"):
+        controls_for(model[0].config, asked, SCORE)
