@@ -24,6 +24,7 @@ from ostinato.music.piece import make_piece
 from ostinato.sample.controls import Controls, controls_for, told_key
 from ostinato.sample.ending import NUM_TAKES
 from ostinato.sample.primers import Primer
+from ostinato.sample.progress import Progress, share_written
 from ostinato.sample.step import CHUNK, State, choose_width, prepare_network, start_states, write_chunk
 
 logger = logging.getLogger(__name__)
@@ -107,15 +108,20 @@ def generate(
     devices = devices[: -(-min(config.batch_size, total) // width)]
     blocks = width * len(devices)
     batch_size = -(-min(config.batch_size, total) // blocks) * blocks
+    num_written = -(-total // batch_size) * batch_size
     pieces: list[Generated] = []
     batch = _Batch(model, params, codec, controls, devices, width)
+    progress = Progress("writing")
     for first in range(0, total, batch_size):
         numbers = np.arange(first, first + batch_size)
         of_piece = [primers[number // (config.best_of * takes) % len(primers)] for number in numbers]
         numbers, take = np.divmod(numbers, takes)
-        pieces += batch.write(piece_keys(config, numbers), of_piece, config, numbers, take / takes, watch)[
-            : total - first
-        ]
+
+        def tell(share: float, *, first: int = first) -> None:
+            progress.tell((first + share * batch_size) / num_written)
+
+        written = batch.write(piece_keys(config, numbers), of_piece, config, numbers, take / takes, tell, watch)
+        pieces += written[: total - first]
     pieces = [max(pieces[first : first + takes], key=_log_prob_of_end) for first in range(0, total, takes)]
     looped = {i // config.best_of: piece.num_loops for i, piece in enumerate(pieces) if piece.num_loops}
     if looped:
@@ -157,6 +163,7 @@ class _Batch:
         config: SampleConfig,
         numbers: Int[np.ndarray, " p"],
         takes: Float[np.ndarray, " p"],
+        tell: Callable[[float], None],
         watch: Callable[[Int[np.ndarray, "p t f"]], None] | None,
     ) -> list[Generated]:
         num_blocks = len(primers) // self.width
@@ -193,6 +200,7 @@ class _Batch:
             )
             rows.append(np.asarray(written.row).reshape(-1, CHUNK, num_fields))
             log_probs.append(np.asarray(written.log_prob).reshape(-1, CHUNK))
+            tell(share_written(state, self.controls, len(rows) / max_chunks))
             if watch:
                 watch(rows[-1])
         return self._finished(np.concatenate(rows, 1), np.concatenate(log_probs, 1), state, primers, config, numbers)

@@ -5,6 +5,7 @@ attempts are weighed by how likely they make it: see `particles.py`, and docs/sa
 Letters: n rows, f fields, m given rows.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from ostinato.sample.controls import Controls, make_controls, style_number
 from ostinato.sample.generate import Generated
 from ostinato.sample.parse import parse_instruments
 from ostinato.sample.particles import Particles
+from ostinato.sample.progress import Progress
 from ostinato.sample.schedule import Schedule
 
 _PROGRAMS = np.arange(DRUMS + 1)
@@ -53,9 +55,14 @@ def harmonise(model: MusicModel, params: Any, codec: Codec, config: SampleConfig
     Raises:
         UserError: the codec is another one, or no note or no instrument is left.
     """
-    pieces = []
+    pieces, progress = [], Progress("writing around the given notes")
     for number in range(config.num_pieces):
-        attempts = harmony_attempts(model, params, codec, config, given, seed=_seed(config, number))
+
+        def tell(share: float, *, number: int = number) -> None:
+            progress.tell((number + share) / config.num_pieces)
+
+        seed = _seed(config, number)
+        attempts = harmony_attempts(model, params, codec, config, given, seed=seed, tell=tell)
         pieces.append(max(attempts, key=lambda piece: piece.log_likelihood))
     return pieces
 
@@ -69,6 +76,7 @@ def harmony_attempts(
     *,
     seed: int,
     is_compared: bool = True,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> list[Generated]:
     """Returns what all attempts at one piece around the given notes have become; `harmonise` takes the likeliest.
 
@@ -76,6 +84,7 @@ def harmony_attempts(
         model, params, codec, config, given: as for `harmonise`.
         seed: of this piece.
         is_compared: attempts that make the given notes unlikely are replaced on the way; without, each goes its own.
+        tell: is called with the share that is written.
 
     Raises:
         UserError: as `harmonise` does.
@@ -100,9 +109,9 @@ def harmony_attempts(
         # After each moment at which given notes begin.
         moments = np.flatnonzero(np.diff(rows.time, append=rows.time[-1] + 1) > 0) + 1
         for anchor in moments[moments > np.argmax(codec.count_notes(rows.row) > 0)].tolist():
-            particles.go_on(anchor)
+            particles.go_on(anchor, tell)
             particles.resample()
-    particles.go_on(int(FOREVER) - 1)
+    particles.go_on(int(FOREVER) - 1, tell)
     return _pieces_of(codec, particles, num_given=len(rows.time))
 
 
@@ -150,7 +159,7 @@ def fill(
         model, params, codec, controls, _schedule(seen, free_from=start, free_until=end, ends=True),
         num_particles=_num_particles(config), seed=config.seed,
     )  # fmt: skip
-    particles.go_on(num_seen)
+    particles.go_on(num_seen, Progress("writing the bars anew").tell)
     attempts = _pieces_of(codec, particles, num_given=num_seen)
     filled = [_filled(codec, attempt, around, start, end, style) for attempt in attempts]
     return sorted(filled, key=lambda one: -one.log_likelihood)[: config.num_pieces]

@@ -5,6 +5,7 @@ that of all that was allowed where it was free. Where few attempts hold most of 
 proportion to it (systematic resampling). Letters: q particles, t steps, f fields.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -94,8 +95,11 @@ class Particles:
         """How many given rows each particle has had."""
         return np.ravel(self._state.num_given)
 
-    def go_on(self, num_given: int) -> None:
-        """Writes rows until every particle has had so many given rows, or its piece is over."""
+    def go_on(self, num_given: int, tell: Callable[[float], None] = lambda share: None) -> None:
+        """Writes rows until every particle has had so many given rows, or its piece is over.
+
+        `tell` is called with the share of all given rows that they have had.
+        """
         schedule = self._schedule._replace(hold_at=jnp.int32(num_given))
         for _ in range(MAX_ROUNDS):
             written, self._state = write_chunk(
@@ -108,6 +112,7 @@ class Particles:
             self._log_weights += np.where(is_written, log_mass[..., 0], 0).sum(1, dtype=np.float64)
             news = Attempts(rows, is_written, log_prob[..., 0])
             self._attempts = Attempts(*(np.concatenate(pair, 1) for pair in zip(self._attempts, news, strict=True)))
+            tell(float(np.where(self._state.done, 1.0, self._state.num_given / self._schedule.length).mean()))
             if bool(jnp.all((self._state.num_given >= num_given) | self._state.done)):
                 return
 

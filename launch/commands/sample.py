@@ -118,6 +118,7 @@ class Sample:
             raise UserError("--model and --dataset go together, with --output, and not with --workdir or its options")
         if self.dataset is None or self.output is None:
             raise UserError(f"--model {self.model} needs --dataset, from which it learns, and --output")
+        starting("%s learns from %s", self.model, self.dataset)
         dataset = Dataset.open(self.dataset)
         pieces = dict(enumerate(compose(self.model, dataset, self.config, counts=lambda: counts_of(dataset))))
         origins = {number: describe_composer(self.model, dataset, self.config, piece=number) for number in pieces}
@@ -140,6 +141,7 @@ class Sample:
         from ostinato.sample.request import make_pieces
 
         assert self.again is not None
+        starting("making the piece of %s again", self.again)
         if self.config != SampleConfig():
             raise UserError("--again takes the options of the music from its file; leave the others out")
         recipe = provenance.read_recipe(self.again)
@@ -169,6 +171,7 @@ class Sample:
                 "--stream goes with --workdir or a trained --model and with --primer, not with --output, --again, "
                 "--dataset, --harmonise, --fill, --without-primer"
             )
+        starting("loading %s", source)
         run = load_run(source, self.checkpoint)
         primers = load_primers(self.primer, run.codec, self.config)
         rows = endless_rows(run.model, run.params, run.codec, self.config, primers[0] if primers else None)

@@ -1,11 +1,15 @@
+import logging
+
 import numpy as np
 import pytest
 
 from ostinato.configs.schema import SampleConfig
 from ostinato.music.bars import ticks_of_bars
 from ostinato.music.piece import Notes, Piece, make_piece
+from ostinato.sample import progress
 from ostinato.sample.infill import fill, harmonise
 from tests.midi_files import tune
+from tests.sample.test_progress import assert_growing, shares_told
 from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model
 
 
@@ -35,7 +39,9 @@ def _long_gaps() -> Piece:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("given", [tune(3), _long_gaps()])
-def test_given_notes_stay_where_they_are_and_others_play_around_them(model, given):
+def test_given_notes_stay_where_they_are_and_others_play_around_them(model, given, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger=progress.__name__)
+    monkeypatch.setattr(progress, "INTERVAL_S", 0)
     config = SampleConfig(num_pieces=2, particles=8, instruments=("Violin", "Flute", "drums"), pitch_range=("C3", "C6"))
     pieces = harmonise(*model, SCORE, config, given)
     assert len(pieces) == 2
@@ -53,6 +59,7 @@ def test_given_notes_stay_where_they_are_and_others_play_around_them(model, give
         np.testing.assert_array_equal(piece.tempos.tick, quantised.tempos.tick)
         np.testing.assert_array_equal(piece.meters.numerator, quantised.meters.numerator)
     assert not np.array_equal(pieces[0].steps, pieces[1].steps)
+    assert_growing(shares_told(caplog))
 
 
 @pytest.mark.slow
