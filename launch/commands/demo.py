@@ -52,7 +52,7 @@ class Demo:
         from rich.console import Console
 
         from ostinato.evaluation.tables import score_rows
-        from ostinato.launch.chorales import write_chorales
+        from ostinato.launch.chorales import chorale_folder, write_chorales
         from ostinato.train.runs import show
 
         console = Console()
@@ -62,6 +62,8 @@ class Demo:
         midi, dataset, run, music, report = (
             self.output / name for name in ("midi", "dataset", "run", "music", "report")
         )
+        if not self.midi and not (dataset / "manifest.json").is_file():
+            chorale_folder()  # what carries them is missing: said before all that takes time
         self._play_boxed_model(self.output / "first", console)
         if not (dataset / "manifest.json").is_file():
             if not self.midi:
