@@ -16,8 +16,8 @@ import numpy as np
 
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
-from ostinato.evaluation.metrics.harmony import ends_on_chord
 from ostinato.launch.cache import load_run
+from ostinato.music.cadence import ends_on_chord
 from ostinato.music.keys import Key, key_of_number
 from ostinato.music.piece import DRUMS, Piece
 from ostinato.sample.generate import generate

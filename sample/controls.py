@@ -31,7 +31,7 @@ _TOP_P_BESIDE_COPIES, _STRENGTH_OF_COPIES = 0.9, 0.5
 What is drawn has slips that real music has not, and each ends a return: half a nat makes up for them.
 """
 
-_LEAN_TO_KEY = 0.25
+_LEAN_TO_KEY = 0.5
 """So much of a key's profile is added where the network is told it: pieces do not slip into the relative one."""
 
 _OF_SOME_CODECS = ("style", "meter", "tempo", "instruments", "density", "key_bias", "form")

@@ -1,8 +1,10 @@
 """How a piece of so many bars comes to an end: in its last bar END is more probable than the model alone would have it.
 
 A model ends pieces after a cadence. In the last bar that is asked for, END may come, and its odds are raised: what it
-gives after a final chord is enough then, what it gives elsewhere is not. Of several takes of the last bars that one is
-kept whose END is the most probable. A piece that finds no end is cut, as one for which no end is asked for.
+gives after a final chord is enough then, what it gives elsewhere is not. A model of long pieces has hardly seen an end:
+half of the takes of the last bars hold what sounds first in the last of them, nothing begins after it. Of all takes one
+that closes on a long consonant chord is kept, among these one that the model ended, among these that whose END was the
+most probable. A piece that finds no end is cut, as one for which no end is asked for.
 Letters: b sequences, v values.
 """
 
@@ -45,6 +47,17 @@ def take_of(
     is_near = ends & (clock.bars >= length.bars - _BARS_OF_TAKES)
     moved = uniform + jnp.where(is_near, take, 0)[:, None]
     return jnp.where(moved >= 1, moved - 1, moved)
+
+
+def is_final(is_last: Bool[Array, " b"], take: Float[Array, " b"], is_note: Bool[Array, " b"]) -> Bool[Array, " b"]:
+    """Returns where the piece is over unless more notes begin with the last one.
+
+    Args:
+        is_last: from `is_last_bar`.
+        take: of each sequence; the later half of them hold.
+        is_note: the last row is one.
+    """
+    return is_last & is_note & (take >= 0.5)
 
 
 def end_bias(

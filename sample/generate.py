@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer, Key
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
+from ostinato.music.cadence import ends_on_chord
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
 from ostinato.music.piece import make_piece
@@ -122,7 +123,11 @@ def generate(
 
         written = batch.write(piece_keys(config, numbers), of_piece, config, numbers, take / takes, tell, watch)
         pieces += written[: total - first]
-    pieces = [max(pieces[first : first + takes], key=_log_prob_of_end) for first in range(0, total, takes)]
+    if takes > 1:
+        pieces = [
+            max(pieces[first : first + takes], key=lambda piece: closing(codec, piece))
+            for first in range(0, total, takes)
+        ]
     looped = {i // config.best_of: piece.num_loops for i, piece in enumerate(pieces) if piece.num_loops}
     if looped:
         logger.info("the loop guard heated pieces %s, which had begun to repeat themselves", sorted(looped))
@@ -130,8 +135,9 @@ def generate(
     return [max(few, key=score or _likelihood) for few in candidates]
 
 
-def _log_prob_of_end(piece: Generated) -> float:
-    return float(piece.log_probs[-1]) if piece.ended else -math.inf
+def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:
+    """Returns how well a take of an ending closes; of two the greater is better."""
+    return ends_on_chord(codec.decode(piece.steps)), piece.ended, float(piece.log_probs[-1])
 
 
 def _likelihood(piece: Generated) -> float:

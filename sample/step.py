@@ -33,7 +33,7 @@ from ostinato.sample.copies import (
     copies_after,
     start_alignment,
 )
-from ostinato.sample.ending import end_bias, is_last_bar, take_of
+from ostinato.sample.ending import end_bias, is_final, is_last_bar, take_of
 from ostinato.sample.form import ask
 from ostinato.sample.schedule import Schedule, has_come, next_due
 
@@ -228,7 +228,9 @@ def write_row(
     # What limits the row.
     due = None if schedule is None else next_due(schedule, state.num_given, state.clock.now)
     steps_left_b = clocks.steps_left(state.clock, controls.length)
+    note_counts, (eos_field, eos_value) = jnp.asarray(codec.grammar.note_counts, jnp.int32), codec.eos
     is_last_bar_b = is_last_bar(controls.ends, controls.length, state.clock)
+    is_final_b = is_final(is_last_bar_b, state.take, note_counts[state.row[:, eos_field]] > 0)
     uniform_bf = take_of(uniform_bf, state.take, controls.ends, controls.length, state.clock)
     may_end_b = controls.may_end | is_last_bar_b
     if schedule is not None:
@@ -277,11 +279,11 @@ def write_row(
         log_mass = None if log_mass is None else log_mass + log_share_b
 
     # Where the piece is over the row becomes END.
-    eos_field, eos_value = codec.eos
     drawn = codec.grammar.elapsed(jnp, row)
-    is_over = state.done | ((drawn.time_shift >= steps_left_b) & ~is_given_b)
+    goes_on = drawn.time_shift + drawn.rest > 0
+    is_over = state.done | (((drawn.time_shift >= steps_left_b) | (is_final_b & goes_on)) & ~is_given_b)
     row = jnp.where(is_over[:, None], jnp.asarray([codec.end], jnp.int32), row)
-    new_notes = jnp.asarray(codec.grammar.note_counts, jnp.int32)[row[:, eos_field]]
+    new_notes = note_counts[row[:, eos_field]]
     num_notes = state.num_notes + jnp.where(is_given_b, 0, new_notes)
     done = is_over | (row[:, eos_field] == eos_value) | (num_notes >= controls.num_notes)
     num_given = state.num_given

@@ -30,8 +30,6 @@ NO_CHORD = -1
 _TEMPLATES = np.array(
     [[(c - root) % 12 in notes for c in range(12)] for notes in CHORD_TYPES.values() for root in range(12)], np.float64
 )
-_IS_IN_TRIAD = _TEMPLATES[:24] > 0
-"""[24, 12] bool: major and minor."""
 _UNIT_TEMPLATES = _TEMPLATES / np.linalg.norm(_TEMPLATES, axis=1, keepdims=True)
 
 # Circles of fifths, minor thirds and major thirds, with radii 1, 1 and 0.5 (Harte, Sandler and Gasser 2006).
@@ -83,22 +81,6 @@ def chord_of_beats(roll_bc: Float[np.ndarray, "b 12"]) -> Int[np.ndarray, " b"]:
     likeness = roll_bc @ _UNIT_TEMPLATES.T / np.maximum(norm, 1e-12)
     best = np.round(likeness, 9).argmax(1)  # rounded, so that equal ones are equal on every machine
     return np.where(likeness.max(1) >= MIN_LIKENESS, best, NO_CHORD)
-
-
-def ends_on_chord(piece: Piece) -> bool:
-    """Tells whether what sounds last is consonant and long; drums are not heard, unless there is nothing else.
-
-    Consonant: all of it belongs to one major or minor triad. Long: after the last onset at least twice as long as from
-    one onset to the next, of whose distances in the piece the median is taken.
-    """
-    notes = pitched(piece)
-    onsets = np.unique(notes.onset)
-    if len(onsets) < 2:
-        return False
-    end = notes.onset + notes.duration
-    sounds = np.isin(np.arange(12), notes.pitch[end > onsets[-1]] % 12)
-    is_consonant = bool((_IS_IN_TRIAD | ~sounds).all(1).any())
-    return is_consonant and bool(end.max() - onsets[-1] >= 2 * np.median(np.diff(onsets)))
 
 
 def chords(piece: Piece) -> Chords:

@@ -4,9 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ostinato.music.piece import make_piece
 from ostinato.music.score_rows import END
 from ostinato.sample import ending
 from ostinato.sample.clock import Length, start_clock
+from ostinato.sample.generate import Generated, closing
 from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
 
 OPTIONS = {"num_pieces": 16, "num_bars": 3, "tempo": 120, "meter": "4/4", "instruments": ("Flute",), "ending": True}
@@ -43,18 +45,46 @@ def test_all_takes_are_equal_until_the_last_bars(model):
     assert differing > 4
 
 
-def test_that_take_is_kept_whose_end_is_the_most_probable(model, monkeypatch):
-    options = {**OPTIONS, "num_pieces": 8}
-    best = write(model, **options)
-    monkeypatch.setattr("ostinato.sample.generate.NUM_TAKES", 1)
-    first = write(model, **options)
-    gains = [
-        piece.log_probs[-1] - other.log_probs[-1]
-        for piece, other in zip(best, first, strict=True)
-        if piece.ended and other.ended
+def test_a_take_closes_better_on_a_chord_then_where_the_model_ended_it_then_where_that_was_likelier():
+    def take(*, chord, ended, log_prob):
+        last = [60, 64, 67 if chord else 66]
+        piece = make_piece(
+            onset=[0, 24, 48, 48, 48], duration=[24, 24, 96, 96, 96], pitch=[60, 62, *last], velocity=[80] * 5,
+            program=[0] * 5, ticks_per_quarter=24,
+        )  # fmt: skip
+        steps = SCORE.encode(piece)
+        log_probs = np.append(np.full(len(steps) - 1, -1.0), log_prob).astype(np.float32)
+        return Generated(steps, 1, ended=ended, log_probs=log_probs, num_loops=0)
+
+    takes = [
+        take(chord=False, ended=False, log_prob=0.0),
+        take(chord=False, ended=True, log_prob=-9.0),
+        take(chord=True, ended=False, log_prob=0.0),
+        take(chord=True, ended=True, log_prob=-9.0),
+        take(chord=True, ended=True, log_prob=-2.0),
     ]
-    assert min(gains) >= 0
-    assert max(gains) > 0.5
+    keys = [closing(SCORE, one) for one in takes]
+    assert keys == sorted(keys)
+    assert len(set(keys)) == len(keys)
+
+
+def test_what_sounds_first_in_the_last_bar_is_held_in_half_of_the_takes(model, monkeypatch):
+    """END is out of reach; all takes are kept."""
+    never = leaning(model, output_bias_1={END: -60.0})
+    takes: list[Generated] = []
+
+    def keep(codec, piece):
+        takes.append(piece)
+        return closing(codec, piece)
+
+    monkeypatch.setattr("ostinato.sample.generate.closing", keep)
+    assert_legal(write(never, **OPTIONS))
+    assert not any(piece.ended for piece in takes)
+    onsets = [SCORE.decode(piece.steps).notes.onset for piece in takes]
+    in_last_bar = np.reshape([len(np.unique(one[one >= 2 * 96])) for one in onsets], (16, ending.NUM_TAKES))
+    free, held = np.split(in_last_bar, 2, axis=1)
+    assert held.max() == 1
+    assert np.mean(free > 1) > 0.3
 
 
 def test_the_odds_of_end_are_raised_by_as_much_in_rows_of_several_fields(model):

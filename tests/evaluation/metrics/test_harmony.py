@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from ostinato.evaluation.metrics import harmony
-from ostinato.music.piece import DRUMS
 from tests.evaluation.metrics.made import quarters, rows
 
 C, G7, A_MINOR = (60, 64, 67), (55, 59, 62, 65), (57, 60, 64)
@@ -46,23 +45,3 @@ def test_a_fifth_is_nearer_than_a_tritone():
     # 30, 90 and 120 degrees, which is 2 r sin(angle / 2) each; a tritone by 180, 180 and 0.
     assert harmony.chords(_chords(C, (55, 59, 62))).tonal_step == pytest.approx(np.sqrt(53) / 6)
     assert harmony.chords(_chords(C, (54, 58, 61))).tonal_step == pytest.approx(1.970, abs=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("last", "ends"),
-    [
-        ([(96, 24, 48), (96, 24, 52), (96, 36, 55)], True),
-        ([(96, 24, 60)], True),
-        ([(84, 36, 36), (96, 24, 52), (96, 24, 57)], True),  # A minor on C
-        ([(96, 24, 48), (96, 24, 50), (96, 24, 55)], False),
-        ([(96, 23, 48), (96, 12, 52)], False),
-        ([(84, 48, 50), (96, 24, 48)], False),  # what was struck before still sounds
-        ([(96, 24, 48), (108, 12, 38, DRUMS)], True),
-    ],
-)
-def test_a_long_consonant_chord_ends_a_piece(last, ends):
-    assert harmony.ends_on_chord(rows(*((12 * i, 12, 60 + i) for i in range(8)), *last)) == ends
-
-
-def test_what_is_no_piece_does_not_end():
-    assert not harmony.ends_on_chord(rows((0, 12, 60)))

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from ostinato.music.cadence import ends_on_chord
+from ostinato.music.piece import DRUMS, make_piece
+
+
+def rows(*notes):
+    """A piece of notes (onset, duration, pitch, program 0)."""
+    onset, duration, pitch, program = np.array([(*note, 0)[:4] for note in notes]).T
+    return make_piece(
+        onset=onset, duration=duration, pitch=pitch, velocity=[80] * len(notes), program=program, ticks_per_quarter=12
+    )
+
+
+@pytest.mark.parametrize(
+    ("last", "ends"),
+    [
+        ([(96, 24, 48), (96, 24, 52), (96, 36, 55)], True),
+        ([(96, 24, 60)], True),
+        ([(84, 36, 36), (96, 24, 52), (96, 24, 57)], True),  # A minor on C
+        ([(96, 24, 48), (96, 24, 50), (96, 24, 55)], False),
+        ([(96, 23, 48), (96, 12, 52)], False),
+        ([(84, 48, 50), (96, 24, 48)], False),  # what was struck before still sounds
+        ([(96, 24, 48), (108, 12, 38, DRUMS)], True),
+    ],
+)
+def test_a_long_consonant_chord_ends_a_piece(last, ends):
+    assert ends_on_chord(rows(*((12 * i, 12, 60 + i) for i in range(8)), *last)) == ends
+
+
+def test_what_is_no_piece_does_not_end():
+    assert not ends_on_chord(rows((0, 12, 60)))
+    assert not ends_on_chord(rows((0, 12, 60, DRUMS), (12, 12, 60, DRUMS), (24, 48, 60, DRUMS)))
