@@ -18,7 +18,7 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.cache import load_run
 from ostinato.music.cadence import ends_on_chord
-from ostinato.music.keys import Key, key_of_number
+from ostinato.music.keys import Key, key_of_number, key_value
 from ostinato.music.piece import DRUMS, Piece
 from ostinato.sample.generate import generate
 
@@ -59,7 +59,7 @@ def main() -> None:
     run, source = load_run(given.run, "best"), Dataset.open(given.dataset).source("test")
     real = [source[i].steps for i in range(min(len(source), 60))]
 
-    agree = [heard_key(run.codec.decode(steps)) == run.codec.key_of(steps) for steps in real]
+    agree = [key_value(heard_key(run.codec.decode(steps))) == run.codec.keys_of(steps)[0] for steps in real]
     print(f"real pieces, in one key by both finders: {_share(agree)}")
     for name, numbers in (("major", range(12)), ("minor", range(12, 24))) if run.config.model.key_condition else ():
         found = []

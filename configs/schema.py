@@ -160,6 +160,9 @@ class DataConfig:
     """Training pieces are played faster or slower by at most this many per cent, by another in each epoch."""
     max_velocity_change: int = 0
     """Training pieces are played louder or softer by at most this many of MIDI's 127 velocities."""
+    key_quarters: int = 0
+    """A network with --model.key-condition is told the key of so many quarters around each row (long pieces change
+    theirs); with 0, that of the whole piece."""
     misheard: float = 0.0
     """Share of the notes that training hears up to five semitones too high or low, while it has to predict them as
     they are: one slip shall not end a return."""
@@ -172,6 +175,7 @@ class DataConfig:
         check_bounds(self, "max_tempo_change", 0, 50)
         check_bounds(self, "max_velocity_change", 0, 64)
         check_bounds(self, "misheard", 0, 1)
+        check_bounds(self, "key_quarters", 0)
         if not 0 <= self.old_share < 1:
             raise UserError(f"old_share {self.old_share} must be at least 0 and below 1")
         if self.old_share and self.batch_size < 2:

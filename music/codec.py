@@ -15,7 +15,6 @@ from jaxtyping import Bool, Int, Integer
 from ostinato.configs.errors import UserError
 from ostinato.music.account import NoteAccount
 from ostinato.music.alignment import Alignment
-from ostinato.music.keys import Key
 from ostinato.music.piece import Piece
 
 FOREVER = np.int32(2**30)
@@ -218,8 +217,13 @@ class Codec:
         """Returns the steps of a transposed piece; its first row says by how much, where the codec has a place."""
         return steps
 
-    def key_of(self, steps: Integer[np.ndarray, "n f"]) -> Key | None:
-        """Returns the key of a piece, by how long each pitch class sounds; None where no pitch does."""
+    def keys_of(self, steps: Integer[np.ndarray, "n f"], *, quarters: int = 0) -> Int[np.ndarray, " n"]:
+        """Returns the `key_value` of each row of a piece, by how long each pitch class sounds.
+
+        Args:
+            steps: a whole piece.
+            quarters: how much of it around the row is heard, or 0, all.
+        """
         raise NotImplementedError
 
     def quantise(self, piece: Piece) -> Piece:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, Real
 
 _MAJOR = np.array([0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081])
 _MINOR = np.array([0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052])
@@ -57,16 +57,15 @@ def log_profile(key: Key) -> Float[np.ndarray, " 12"]:
     return shares - shares.max()
 
 
-def find_key(sounding: Float[np.ndarray, " 12"]) -> Key | None:
-    """Returns the key whose profile is nearest to what sounds; None where nothing does.
+def find_keys(sounding: Real[np.ndarray, "*n 12"]) -> Int[np.ndarray, "*n"]:
+    """Returns the `key_value` of the key whose profile is nearest to what sounds; 0 where nothing does.
 
     The distance is Euclidean, between shares of the whole, as Albrecht and Shanahan do it.
 
     Args:
         sounding: how long each pitch class sounds, from C up, in any unit.
     """
-    total = sounding.sum()
-    if not total:
-        return None
-    distance = ((_PROFILES - sounding / total) ** 2).sum(1)
-    return key_of_number(int(distance.argmin()))
+    total = sounding.sum(-1, keepdims=True)
+    shares = sounding / np.maximum(total, 1)
+    distance = ((_PROFILES - shares[..., None, :]) ** 2).sum(-1)
+    return np.where(total[..., 0] > 0, 1 + distance.argmin(-1), 0)

@@ -23,7 +23,7 @@ from ostinato.configs.errors import UserError
 from ostinato.music import alignment, score_transforms
 from ostinato.music.account import NoteAccount
 from ostinato.music.codec import Codec, Encoding, Field, Specials
-from ostinato.music.keys import Key, find_key
+from ostinato.music.keys import find_keys
 from ostinato.music.piece import (
     DEFAULT_TEMPO_US,
     DRUMS,
@@ -181,8 +181,8 @@ class ScoreCodec(Codec):
         return _with_rests(rows, gap)
 
     def decode(self, steps: Integer[np.ndarray, "n 5"]) -> Piece:
-        shift, instrument, pitch, duration, velocity = np.asarray(steps).astype(np.int64).T
-        time = np.cumsum(shift + np.where(instrument == REST, DURATIONS[duration], 0))
+        _, instrument, pitch, duration, velocity = np.asarray(steps).astype(np.int64).T
+        time = self._times(steps)
         note, tempo, meter = instrument < START, instrument == TEMPO, instrument == METER
         return make_piece(
             onset=time[note],
@@ -195,6 +195,11 @@ class ScoreCodec(Codec):
             ticks_per_quarter=GRID,
         )
 
+    def _times(self, steps: Integer[np.ndarray, "n 5"]) -> Int[np.ndarray, " n"]:
+        """Returns when each row is, in ticks of the grid; it does not decrease."""
+        rests = np.where(steps[:, 1] == REST, DURATIONS[steps[:, 3]], 0)
+        return np.cumsum(steps[:, 0].astype(np.int64) + rests)
+
     def align(
         self, steps: Integer[np.ndarray, "n 5"], misheard: Bool[np.ndarray, " n"] | None = None
     ) -> alignment.Alignment:
@@ -203,9 +208,17 @@ class ScoreCodec(Codec):
     def mark_transposed(self, steps: Integer[np.ndarray, "n 5"], semitones: int) -> Integer[np.ndarray, "n 5"]:
         return score_transforms.mark_transposed(steps, semitones)
 
-    def key_of(self, steps: Integer[np.ndarray, "n 5"]) -> Key | None:
-        pitched = steps[:, 1] < DRUMS
-        return find_key(np.bincount(steps[pitched, 2] % 12, DURATIONS[steps[pitched, 3]], minlength=12))
+    def keys_of(self, steps: Integer[np.ndarray, "n 5"], *, quarters: int = 0) -> Int[np.ndarray, " n"]:
+        _, instrument, pitch, duration, _ = steps.T
+        sounding = np.zeros((len(steps), 12), np.int64)
+        pitched = np.flatnonzero(instrument < DRUMS)
+        sounding[pitched, pitch[pitched] % 12] = DURATIONS[duration[pitched]]
+        if not quarters:
+            return np.full(len(steps), find_keys(sounding.sum(0)))
+        time, length = self._times(steps), quarters * GRID
+        first = np.clip(time - length // 2, 0, max(0, time[-1] + 1 - length))
+        before = np.insert(sounding.cumsum(0), 0, 0, axis=0)
+        return find_keys(before[np.searchsorted(time, first + length)] - before[np.searchsorted(time, first)])
 
     def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "styles": list(self.styles)}

@@ -7,7 +7,6 @@ from jaxtyping import Bool, Int, Integer
 
 from ostinato.configs.schema import DataConfig
 from ostinato.music.codec import Codec
-from ostinato.music.keys import Key, key_value
 
 
 class Change(NamedTuple):
@@ -77,6 +76,8 @@ def mishear(
     return heard, misheard
 
 
-def with_key(heard: Integer[np.ndarray, "n f"], key: Key | None) -> Integer[np.ndarray, "n f+1"]:
+def with_key(
+    heard: Integer[np.ndarray, "n f"], key_values: Int[np.ndarray, " n"] | int
+) -> Integer[np.ndarray, "n f+1"]:
     """Returns rows as a network hears them that is told the key: in one more column, 0 where there is none."""
-    return np.insert(heard, heard.shape[1], key_value(key), axis=1)
+    return np.insert(heard, heard.shape[1], key_values, axis=1)

@@ -276,7 +276,7 @@ class _Pieces:
         mean_bytes = int(source.lengths.mean() * len(codec.fields) * np.dtype(codec.dtype).itemsize)
         size = max(1, CACHE_BYTES // max(1, mean_bytes))
         self._source, self._rate, self._copy, self._tell_keys = source, config.misheard, copy, tell_keys
-        self._mark_transposed = config.mark_transposed
+        self._mark_transposed, self._key_quarters = config.mark_transposed, config.key_quarters
         self._changed = functools.lru_cache(maxsize=size)(self._read_changed)
         # Chunk after chunk reads on in the same pieces.
         self._heard = functools.lru_cache(maxsize=4 * config.batch_size)(self._hear)
@@ -300,7 +300,7 @@ class _Pieces:
         if self._rate:
             heard, misheard = mishear(np.random.default_rng(draw), codec, steps, self._rate)
         if self._tell_keys:
-            heard = with_key(heard, codec.key_of(steps) if change.tells_key else None)
+            heard = with_key(heard, codec.keys_of(steps, quarters=self._key_quarters) if change.tells_key else 0)
         return _Rows(steps, heard, codec.align(steps, misheard) if self._copy else None)
 
 
@@ -342,7 +342,7 @@ def _padded(
 @functools.lru_cache(maxsize=8)  # it is asked for with every batch
 def _end_rows(codec: Codec, count: int, *, copy: bool, tell_keys: bool) -> _Rows:
     end = np.tile(np.array(codec.end, codec.dtype), (count, 1))
-    return _Rows(end, with_key(end, None) if tell_keys else end, codec.align(end) if copy else None)
+    return _Rows(end, with_key(end, 0) if tell_keys else end, codec.align(end) if copy else None)
 
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:

@@ -5,7 +5,7 @@ import pretty_midi
 import pytest
 
 from ostinato.music import midi
-from ostinato.music.keys import find_key, key_of_number, key_value
+from ostinato.music.keys import find_keys, key_of_number
 from ostinato.music.piece import DRUMS, make_piece
 from ostinato.music.score_codec import ScoreCodec
 
@@ -25,7 +25,8 @@ def cadence(tonic, is_minor, *, lowest=48, drums=0):
 
 
 def told(piece):
-    return key_value(ScoreCodec().key_of(ScoreCodec().encode(piece)))
+    (value,) = set(ScoreCodec().keys_of(ScoreCodec().encode(piece)).tolist())
+    return value
 
 
 @pytest.mark.parametrize("is_minor", [False, True])
@@ -35,7 +36,7 @@ def test_a_cadence_is_in_its_key_whatever_the_drums_play(tonic, is_minor):
 
 
 def test_what_has_no_pitch_has_no_key():
-    assert find_key(np.zeros(12)) is None
+    assert find_keys(np.zeros(12)) == 0
     drums = make_piece(onset=[0, 24], duration=[6, 6], pitch=[36, 38], velocity=[80, 80], program=[DRUMS] * 2,
                        ticks_per_quarter=24)  # fmt: skip
     assert told(drums) == 0
@@ -59,3 +60,21 @@ def test_keys_have_their_signatures(number, num_sharps):
     written = pretty_midi.PrettyMIDI(io.BytesIO(midi.write(cadence(0, False), key=key_of_number(number))))
     (signature,) = written.key_signature_changes
     assert (signature.key_number, signature.time) == (number, 0)
+
+
+def test_a_piece_that_changes_its_key_is_in_each_in_its_turn():
+    """Sixteen cadences in C major, a rest of two of them, sixteen in F sharp minor; ten are heard at a time."""
+    cadences = [(cadence(0, False), 96 * i) for i in range(16)] + [(cadence(6, True), 96 * i) for i in range(18, 34)]
+    onset = np.concatenate([one.notes.onset + start for one, start in cadences])
+    duration, pitch, velocity, program = np.concatenate([np.array(one.notes)[1:] for one, _ in cadences], axis=1)
+    piece = make_piece(
+        onset=onset, duration=duration, pitch=pitch, velocity=velocity, program=program, ticks_per_quarter=24
+    )
+    codec = ScoreCodec()
+    steps = codec.encode(piece)
+    values = codec.keys_of(steps, quarters=40)
+    note = steps[:, 1] < DRUMS
+    assert set(values[: note.nonzero()[0][16 * 12 - 1]]) == {1}
+    assert set(values[note.nonzero()[0][16 * 12 + 48] :]) == {1 + 12 + 6}
+    # However long the part that is heard, at the ends it is as long as within.
+    np.testing.assert_array_equal(codec.keys_of(steps, quarters=10_000), codec.keys_of(steps))
