@@ -126,7 +126,12 @@ class _WholeRecords:
         raise UserError(f"{self._path}: cannot be written ({reason}); make room and give the same command again")
 
     def close(self) -> None:
-        os.close(self._file)
+        """Closes the file; what it holds is on disk then, as it is with each checkpoint."""
+        try:
+            with file_errors(self._path):
+                os.fsync(self._file)
+        finally:
+            os.close(self._file)
 
 
 class _TensorBoard:
