@@ -21,9 +21,10 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
+from ostinato.data import durable
 from ostinato.model.network import init_params
 from ostinato.music.codecs import codec_from_json
-from ostinato.train.commit import DurablePath
+from ostinato.train.commit import DELETED, DurablePath
 from ostinato.train.fingerprint import array_types, json_sha256, tree_sha256
 from ostinato.train.folders import CHECKPOINTS, CheckpointError, DamagedError, is_model_folder
 from ostinato.train.loaded_run import LoadedRun, make_model
@@ -38,13 +39,13 @@ from ostinato.train.recovery import (
     read_description,
     read_loss,
     reading,
+    this_process_alone,
 )
 from ostinato.train.run_metadata import config_from_json, differences
 from ostinato.train.step import Params, TrainState
 
 T = TypeVar("T")
 
-DELETED = "todelete"
 LOOK_S = 60.0
 """So long a reader tries to find a checkpoint that stays while it is read."""
 
@@ -142,9 +143,7 @@ class Checkpoints:
         }
         description["sha256"] = json_sha256(description)
         with self._writing():
-            # Only between two checkpoints is nothing being renamed into the folder that is purged.
             self._manager.wait_until_finished()
-            self._purge()
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -271,8 +270,9 @@ class Checkpoints:
         return DamagedError(error.folder, error.what, advice=advice)
 
     def _purge(self) -> None:
-        if not self._read_only and jax.process_index() == 0:
-            shutil.rmtree(self.folder / DELETED, ignore_errors=True)  # what stays is purged the next time
+        if not self._read_only and jax.process_index() == 0 and self.folder.is_dir():
+            durable.sync_folder(self.folder)
+            shutil.rmtree(self.folder / DELETED, ignore_errors=True)  # what stays is removed the next time
 
 
 def look(workdir: Path, read: Callable[[Checkpoints], T]) -> T:

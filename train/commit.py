@@ -1,12 +1,16 @@
 """How a checkpoint gets its name: on disk before it has it, and removed only when another one is."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from orbax.checkpoint.path import atomicity
 
 from ostinato.data import durable
 from ostinato.train.metrics import EVENTS, FILE
+
+DELETED = "todelete"
+"""Where checkpoints are moved that are to be removed: one that is half removed must not have its name any more."""
 
 
 class DurablePath(atomicity.AtomicRenameTemporaryPath):
@@ -29,10 +33,14 @@ class DurablePath(atomicity.AtomicRenameTemporaryPath):
 
 
 def _publish(partial: Path, path: Path) -> None:
-    """Gives a checkpoint its name when it is on disk, and with it the lines of the log about the steps before it."""
+    """Gives a checkpoint its name when it is on disk, and with it the lines of the log about the steps before it.
+
+    What is to be removed are checkpoints before the last one. That they have their names no more is on disk by then.
+    """
     workdir = path.parent.parent
     for log in (workdir / FILE, workdir / EVENTS):
         if log.exists():  # an imported run has none
             durable.sync_file(log)
     durable.sync_folder(workdir)
     durable.publish(partial, path)
+    shutil.rmtree(path.parent / DELETED, ignore_errors=True)  # what stays is removed the next time

@@ -79,20 +79,33 @@ class RunTracker(Tracker):
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the whole lines of a file of JSON lines: a process may have died in the middle of the last one.
+    """Returns the whole lines of a file of JSON lines.
+
+    A process may have died in the middle of the last one, and a machine among the last ones: what cannot be read at the
+    end is left out.
 
     Raises:
         UserError: the file is damaged, or cannot be read.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        records = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        while lines and not _is_json_line(lines[-1]):
+            lines.pop()
+        records = [json.loads(line) for line in lines]
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
     for number, record in enumerate(records, 1):
         if not isinstance(record, dict) or "step" not in record:
             raise UserError(f"{path}: line {number} is not a JSON object with a step; take the line out")
     return records
+
+
+def _is_json_line(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n")
 
 
 def _json_line(values: dict[str, Any]) -> bytes:
