@@ -270,9 +270,10 @@ class Checkpoints:
         return DamagedError(error.folder, error.what, advice=advice)
 
     def _purge(self) -> None:
-        if not self._read_only and jax.process_index() == 0 and self.folder.is_dir():
-            durable.sync_folder(self.folder)
-            shutil.rmtree(self.folder / DELETED, ignore_errors=True)  # what stays is removed the next time
+        if not self._read_only and jax.process_index() == 0:
+            with suppress(OSError):  # what stays is removed the next time
+                durable.sync_folder(self.folder)
+                shutil.rmtree(self.folder / DELETED)
 
 
 def look(workdir: Path, read: Callable[[Checkpoints], T]) -> T:

@@ -44,7 +44,7 @@ def list_steps(workdir: Path) -> list[int]:
 
 
 def go_back(workdir: Path) -> None:
-    """Sets checkpoints aside until the newest one is whole, and says so; nothing is deleted.
+    """Sets checkpoints aside until the newest one is whole, and says so in a line; nothing is deleted.
 
     Raises:
         CheckpointError: there are checkpoints, and none is whole; then nothing is changed.
@@ -64,13 +64,11 @@ def go_back(workdir: Path) -> None:
             f"{folder}: no checkpoint is whole; copy the folder before anything else is tried, or choose another "
             "--workdir:\n" + "\n".join(map(str, damaged))
         )
-    for error in damaged:
-        target = _move(workdir, error.folder)
-        logger.warning("%s; it is now in %s", error, target)
     if damaged:
-        logger.warning(
-            "%s: resumes from step %d, the newest checkpoint that is whole", workdir, list_steps(workdir)[-1]
-        )
+        moved = [f"{_move(workdir, error.folder)} ({error.what})" for error in damaged]
+        newest = list_steps(workdir)[-1]
+        line = "%s: resumes from step %d, the newest checkpoint that is whole; set aside: %s"
+        logger.warning(line, workdir, newest, ", ".join(moved))
 
 
 def set_aside(workdir: Path, *, after: int) -> None:
@@ -149,6 +147,8 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise DamagedError(folder, "the bytes of 'run' are not those that were saved")
     if missing := [name for name in DESCRIBED if name not in description]:
         raise DamagedError(folder, f"'run' does not say {', '.join(missing)}")
+    if (step := description.get("step", int(folder.name))) != int(folder.name):  # the folder was renamed
+        raise DamagedError(folder, f"is that of step {step!r} by its description")
     return description
 
 

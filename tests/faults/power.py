@@ -109,14 +109,14 @@ def take_images(root: Path, target: Path, *, every: int, seed: int) -> Callable[
 
 
 @contextlib.contextmanager
-def each_image(root: Path, target: Path, *, at_the_end: int = 16) -> Iterator[list[Path]]:
-    """Takes an image of a folder before each change and sync in it, and several behind the block, where the list ends.
+def each_image(root: Path, target: Path, *, every: int = 1, at_the_end: int = 16) -> Iterator[list[Path]]:
+    """Takes an image of a folder before each change and sync in it, or about one of `every`, and some behind the block.
 
     Yields:
         The images, when the block has ended; the last `at_the_end` are those behind it.
     """
     images: list[Path] = []
-    camera = _Camera(root, target, every=1, seed=0)
+    camera = _Camera(root, target, every=every, seed=0)
     try:
         yield images
         for _ in range(at_the_end):
