@@ -81,15 +81,15 @@ class RunTracker(Tracker):
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Returns the whole lines of a file of JSON lines.
 
-    A process may have died in the middle of the last one, and a machine among the last ones: what cannot be read at the
-    end is left out.
+    A process may have died in the middle of the last one, a machine among the last ones: what was cut off, or holds
+    zeros, at the end is left out.
 
     Raises:
         UserError: the file is damaged, or cannot be read.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        while lines and not _is_json_line(lines[-1]):
+        while lines and (not lines[-1].endswith(b"\n") or b"\0" in lines[-1]):
             lines.pop()
         records = [json.loads(line) for line in lines]
     except (OSError, ValueError) as error:
@@ -98,14 +98,6 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         if not isinstance(record, dict) or "step" not in record:
             raise UserError(f"{path}: line {number} is not a JSON object with a step; take the line out")
     return records
-
-
-def _is_json_line(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return line.endswith(b"\n")
 
 
 def _json_line(values: dict[str, Any]) -> bytes:

@@ -96,7 +96,8 @@ class SimulatedDisk:
             now = synced if path is None else path.read_bytes()
         if now == synced:
             return now
-        torn = chance.randrange(len(now) + 1)
+        same = len(synced) if now.startswith(synced) else 0  # adding to a file does not harm what was there
+        torn = chance.randrange(same, len(now) + 1)
         return chance.choice([synced, now, now[:torn], now[:torn] + bytes(len(now) - torn)])
 
 
