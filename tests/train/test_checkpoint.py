@@ -200,7 +200,7 @@ def test_after_any_loss_of_power_each_checkpoint_is_whole_its_log_too_and_the_ne
     """The first is removed when the second is on disk, and only then."""
     root = tmp_path / "root"
     make_folder(root / "run")
-    with each_image(root, tmp_path / "images", every=4, at_the_end=4) as images, Checkpoints(root / "run") as saved:
+    with each_image(root, tmp_path / "images", every=4, at_the_end=12) as images, Checkpoints(root / "run") as saved:
         for step in (1, 2, 3):
             with (root / "run" / FILE).open("a") as log:
                 log.write(f"{step}\n")
@@ -212,7 +212,7 @@ def test_after_any_loss_of_power_each_checkpoint_is_whole_its_log_too_and_the_ne
             assert (image / "run" / FILE).read_text().split()[:step] == [str(i + 1) for i in range(step)]
     first = next(number for number, steps in enumerate(seen) if 2 in steps)  # from here on that of step 1 is on disk
     assert all(seen[first:])
-    assert all(3 in steps for steps in seen[-4:])
+    assert all(3 in steps for steps in seen[-12:])
 
 
 def test_a_description_that_was_changed_is_noticed(saved):
