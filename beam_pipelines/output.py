@@ -1,9 +1,9 @@
 """Where a job writes, so that a folder with the dataset's name is whole.
 
-On this machine everything is written to `<output>.partial`, which is renamed at the end. An object store knows no
-folders: there the shards go to their place, the rest to `<output>.partial`, and the manifest, without which a folder is
-no dataset, is written last. A job that fails removes what it wrote; one that is killed leaves it to the next one, which
-begins anew.
+On this machine everything is written to `<output>.partial`, which is renamed at the end, when all of it is on disk
+(`data.durable`). An object store knows no folders: there the shards go to their place, the rest to `<output>.partial`,
+and the manifest, without which a folder is no dataset, is written last. A job that fails removes what it wrote; one
+that is killed leaves it to the next one, which begins anew.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.configs.errors import UserError
-from ostinato.data import records
+from ostinato.data import durable, records
 from ostinato.data.atomic import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -78,13 +78,14 @@ def _open_local(output: str) -> Iterator[Place]:
                 path.unlink()
             shutil.rmtree(work)
             _check_absent(final)
-            # What makes a folder a dataset comes when nothing else is left to be done.
+            # What makes a folder a dataset comes when all else is on disk and nothing else is left to be done.
+            durable.sync_tree(partial)
             write_atomically(partial / "manifest.json", manifest)
-            partial.rename(final)
+            durable.publish(partial, final)
 
     with _writing(partial):
         _check_absent(final)
-        partial.mkdir(parents=True, exist_ok=True)
+        durable.make_folders(partial)
         lock = os.open(partial, os.O_RDONLY)
     try:
         with _writing(partial):
@@ -107,7 +108,7 @@ def _open_local(output: str) -> Iterator[Place]:
 
 def _check_absent(final: Path) -> None:
     if os.path.lexists(final):
-        raise OutputError(f"{final}: exists already; remove it or choose another --output")
+        raise OutputError(f"{final}: exists already; choose another --output, or move it away")
 
 
 def _take(lock: int, partial: Path) -> None:
@@ -127,7 +128,7 @@ def _check_ours(folder: Path | str, names: list[str], dataset: str) -> None:
     leftover = re.compile(_LEFTOVERS.format(name=records.dataset_name(Path(dataset))))
     foreign = [name for name in names if not leftover.fullmatch(name)]
     if foreign:
-        raise OutputError(f"{folder}: exists already, with {foreign[0]!r}; remove it or choose another --output")
+        raise OutputError(f"{folder}: exists already, with {foreign[0]!r}; choose another --output, or move it away")
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Int, Integer
 
 from ostinato.configs.errors import UserError
-from ostinato.data import tfrecord
+from ostinato.data import durable, tfrecord
 from ostinato.data.atomic import write_atomically
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
@@ -155,6 +155,7 @@ def finish_dataset(
     content = {"codec": codec.to_json(), "splits": summary}
     fingerprint = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     document = {"format": FORMAT, "name": name, "fingerprint": fingerprint, **manifest, **content}
+    durable.sync_tree(folder)
     write_atomically(folder / "manifest.json", (json.dumps(document, indent=1) + "\n").encode())
 
 

@@ -11,7 +11,7 @@ from ostinato.evaluation.likelihood import score_network, split_stats
 from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.memorization.originality import compare_originality
 from ostinato.evaluation.samples import HeldOut, SampleRequest, write_by_run
-from ostinato.train.checkpoint import Checkpoints, load_params
+from ostinato.train.checkpoint import GoneError, load_params, look
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +24,18 @@ def measure_checkpoints(
     Nats per note are those of the whole held-out split. Likelihood that gets better while sharing stays at the level of
     `held_out` is learning; sharing that leaves it is learning by heart.
     """
-    with Checkpoints(workdir, read_only=True) as checkpoints:
-        steps = sorted(checkpoints.steps)
+    steps = look(workdir, lambda checkpoints: checkpoints.steps)
     source = dataset.source(held_out.split)
     pieces = np.arange(len(source))
     num_notes = split_stats(source, pieces).notes_p.sum()
     rows = []
     for step in steps:
         logger.info("checkpoint of step %d: %d pieces", step, len(request.num_notes))
-        run = load_params(workdir, step)
+        try:
+            run = load_params(workdir, step)
+        except GoneError as error:  # the run is still at work
+            logger.warning("%s", error)
+            continue
         score = score_network(run, source, pieces, batch_size=request.batch_size, name=str(step))
         written = write_by_run(run, request)
         if not written:

@@ -5,12 +5,12 @@ Only music21's data is used; none of its code is run.
 
 import importlib.util
 import logging
-import os
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 from ostinato.configs.errors import UserError
+from ostinato.data import durable
 from ostinato.music import midi, musicxml, musicxml_file
 
 VOICES = (73, 69, 71, 70)
@@ -54,7 +54,7 @@ def write_chorales(folder: Path) -> int:
             except musicxml_file.MusicXmlError as error:
                 raise UserError(f"{path}: {error}") from error
             (unfinished / f"{path.stem}.mid").write_bytes(midi.write(piece))
-        os.rename(unfinished, folder)
+        durable.publish(unfinished, folder)
     num_files = len(scores) - skipped.total()
     _logger.info("wrote %d chorales to %s; skipped by number of parts: %s", num_files, folder, dict(skipped))
     return num_files

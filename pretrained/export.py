@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from ostinato.data.atomic import write_atomically
+from ostinato.data.atomic import filled_folder
 from ostinato.pretrained.card import model_card, read_report
 from ostinato.pretrained.facts import Facts, read_facts
-from ostinato.train.folders import CARD
+from ostinato.train.folders import CARD, CONFIG
 from ostinato.train.loaded_run import LoadedRun
 from ostinato.train.model_folder import StoredType, write_model
 from ostinato.train.runs import training_seconds
@@ -45,6 +45,7 @@ def write_model_folder(
         "data": {"name": said.data.name, "licence": said.data.licence, "url": said.data.url},
         "training_s": run.description.get("training_s") or training_seconds(source),
     }
-    config = write_model(run, folder, about=about, stored=stored)
-    write_atomically(folder / CARD, model_card(config, run.config, said, found).encode())
+    with filled_folder(folder, last=CONFIG) as partial:
+        config = write_model(run, partial, about=about, stored=stored)
+        (partial / CARD).write_bytes(model_card(config, run.config, said, found).encode())
     return config

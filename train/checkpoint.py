@@ -1,19 +1,19 @@
-"""Checkpoints of a run: the only module that knows Orbax.
+"""Checkpoints of a run: with `recovery` the only module that knows Orbax.
 
-Each checkpoint `workdir/checkpoints/<step>` appears whole or not at all. It holds the items `params`, `opt`, `carry`
-and `run`, a JSON description: configuration, codec, dataset, versions, history, progress, shape and dtype of each
-array, and the SHA-256 of each item and of itself, because Orbax restores a flipped bit in silence.
+Each checkpoint `workdir/checkpoints/<step>` appears whole or not at all, when it is on disk (`commit`). It holds the
+items `params`, `opt`, `carry` and `run`, a JSON description: configuration, codec, dataset, versions, history,
+progress, shape and dtype of each array, and the SHA-256 of each item and of itself, because Orbax restores a flipped
+bit in silence.
 """
 
-import json
-import logging
 import math
 import operator
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jax
 import numpy as np
@@ -21,25 +21,41 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from ostinato.configs.errors import file_errors
+from ostinato.data import durable
 from ostinato.model.network import init_params
 from ostinato.music.codecs import codec_from_json
+from ostinato.train.commit import DELETED, DurablePath
 from ostinato.train.fingerprint import array_types, json_sha256, tree_sha256
-from ostinato.train.folders import CHECKPOINTS, CheckpointError, is_model_folder
+from ostinato.train.folders import CHECKPOINTS, CheckpointError, DamagedError, is_model_folder
 from ostinato.train.loaded_run import LoadedRun, make_model
 from ostinato.train.model_folder import read_model
 from ostinato.train.orbax_threads import silence_late_errors, silence_unawaited_coroutines
-from ostinato.train.run_metadata import FORMAT, config_from_json, differences
+from ostinato.train.recovery import (
+    ITEMS,
+    LOSS,
+    check_digest,
+    list_steps,
+    one_line,
+    read_description,
+    read_loss,
+    reading,
+    this_process_alone,
+)
+from ostinato.train.run_metadata import config_from_json, differences
 from ostinato.train.step import Params, TrainState
 
-logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
-LOSS = "validation_loss"
-DELETED = "todelete"
-DESCRIBED = ("config", "codec", "dataset", "progress", "arrays", "params_sha256")
-"""What the description in a checkpoint of any format says."""
-SET_ASIDE = "set-aside"
-"""Where `set_aside` puts checkpoints."""
+LOOK_S = 60.0
+"""So long a reader tries to find a checkpoint that stays while it is read."""
+
+
+class GoneError(CheckpointError):
+    """There is no checkpoint of this step, or there is none any more."""
+
+
+class UnlistedError(CheckpointError):
+    """It cannot be said which checkpoints there are, or there is none."""
 
 
 class Checkpoints:
@@ -73,19 +89,19 @@ class Checkpoints:
             todelete_subdir=None if read_only else DELETED,
             cleanup_tmp_directories=not read_only,
             create=not read_only,
+            temporary_path_class=DurablePath,
             # All processes of a job write together, but each may look by itself.
-            multiprocessing_options=_this_process_alone() if read_only else together,
+            multiprocessing_options=this_process_alone() if read_only else together,
         )
         try:
-            names = ("params", "opt", "carry", "run")
-            self._manager = ocp.CheckpointManager(self.folder, options=options, item_names=names)
+            self._manager = ocp.CheckpointManager(self.folder, options=options, item_names=(*ITEMS, "run"))
         except (OSError, ValueError, KeyError, TypeError) as error:  # it reads the loss of each checkpoint
-            raise CheckpointError(
-                f"{self.folder}: cannot be read ({_one_line(error)}){_broken(self.folder)}"
-            ) from error
+            for step in list_steps(workdir):
+                read_loss(self.folder / str(step))  # raises for one that is damaged
+            raise UnlistedError(f"{self.folder}: cannot be read ({one_line(error)})") from error
         if read_only and self.latest_step is None:
             self.close()
-            raise CheckpointError(f"{workdir}: no finished checkpoint in {CHECKPOINTS}/; run 'ostinato train' first")
+            raise UnlistedError(f"{workdir}: no finished checkpoint in {CHECKPOINTS}/; run 'ostinato train' first")
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -127,9 +143,7 @@ class Checkpoints:
         }
         description["sha256"] = json_sha256(description)
         with self._writing():
-            # Only between two checkpoints is nothing being renamed into the folder that is purged.
             self._manager.wait_until_finished()
-            self._purge()
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -145,20 +159,10 @@ class Checkpoints:
         Raises:
             CheckpointError: it is damaged, or of a later format.
         """
-        with self._reading(step):
-            description = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
-            version = description.get("format", 1)
-        if version > FORMAT:
-            raise CheckpointError(
-                f"{self.folder / str(step)}: has format {version}, this version of ostinato reads up to {FORMAT}; "
-                "install the version that wrote it"
-            )
-        seal = description.pop("sha256", None)
-        if version > 1 and seal != json_sha256(description):
-            raise self._damaged(step, "the bytes of 'run' are not those that were saved")
-        if missing := [name for name in DESCRIBED if name not in description]:
-            raise self._damaged(step, f"'run' does not say {', '.join(missing)}")
-        return description
+        try:
+            return read_description(self.folder / str(step))
+        except DamagedError as error:
+            raise self._with_others(step, error) from error
 
     def restore_state(self, step: int, init: Callable[[], TrainState], shardings: TrainState) -> TrainState:
         """Returns the state of a checkpoint, on whatever devices `shardings` names.
@@ -182,6 +186,22 @@ class Checkpoints:
         """Returns only the parameters of a checkpoint, checked as in `restore_state`."""
         template = jax.tree.map(lambda x: _struct(x, sharding), jax.eval_shape(init))
         return self._restore(step, {"params": template})["params"]
+
+    def load(self, step: int) -> LoadedRun:
+        """Returns the model of a checkpoint, without its optimizer, on the first device.
+
+        Raises:
+            CheckpointError: there is no checkpoint of this step, or it is damaged.
+        """
+        if step not in self.steps:
+            listed = ", ".join(map(str, self.steps))
+            raise GoneError(f"{self.folder.parent}: there is no checkpoint of step {step} any more, only of {listed}")
+        description = self.describe(step)
+        config, codec = config_from_json(description["config"]), codec_from_json(description["codec"])
+        model = make_model(config.model, codec)
+        on_first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        params = self.restore_params(step, lambda: init_params(model, jax.random.key(0)), on_first_device)
+        return LoadedRun(step, config, codec, model, params, description["params_sha256"], description)
 
     def wait(self) -> None:
         """Waits until the checkpoint that is being written is there.
@@ -215,23 +235,16 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self.folder / str(step)}: arrays do not fit this model:\n" + differences(found, wanted)
             )
-        with self._reading(step):
-            asked = {name: ocp.args.StandardRestore(template) for name, template in templates.items()}
-            items = self._manager.restore(step, args=ocp.args.Composite(**asked))
-        for name in templates:
-            saved = description.get(f"{name}_sha256")  # format 1 has none of the carry
-            if saved is not None and tree_sha256(items[name]) != saved:
-                raise self._damaged(step, f"the bytes of '{name}' are not those that were saved")
-        return dict(items.items())
-
-    @contextmanager
-    def _reading(self, step: int) -> Iterator[None]:
-        """Turns whatever Orbax, TensorStore and JSON raise over damaged files into one error that says so."""
+        folder = self.folder / str(step)
         try:
-            yield
-        except Exception as error:  # the type depends on which byte of which file is wrong
-            silence_unawaited_coroutines()
-            raise self._damaged(step, f"cannot be read ({type(error).__name__}: {_one_line(error)})") from error
+            with reading(folder):
+                asked = {name: ocp.args.StandardRestore(template) for name, template in templates.items()}
+                items = self._manager.restore(step, args=ocp.args.Composite(**asked))
+            for name in templates:
+                check_digest(folder, name, items[name], description)
+        except DamagedError as error:
+            raise self._with_others(step, error) from error
+        return dict(items.items())
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -243,48 +256,63 @@ class Checkpoints:
             steps = self.steps
             kept = f"the checkpoint of step {steps[-1]} is whole" if steps else "there is no checkpoint before it"
             raise CheckpointError(
-                f"{self.folder}: a checkpoint could not be written ({_one_line(error)}); {kept}; make room and give "
+                f"{self.folder}: a checkpoint could not be written ({one_line(error)}); {kept}; make room and give "
                 "the same command again"
             ) from error
 
-    def _damaged(self, step: int, what: str) -> CheckpointError:
+    def _with_others(self, step: int, error: DamagedError) -> DamagedError:
         """Returns the error with the checkpoints that are left, the newest of the earlier ones first."""
         others = sorted((other for other in self.steps if other != step), key=lambda other: (other > step, -other))
-        if not others:
-            advice = "there is no other checkpoint; delete the folder to start again"
-        else:
+        advice = "there is no other checkpoint"
+        if others:
             named = " and ".join(map(str, others[:2]))
-            advice = (
-                f"there is also that of step {named}: 'ostinato train --from-step {others[0]} ...' sets the later ones "
-                f"aside and resumes from step {others[0]}"
-            )
-        return CheckpointError(f"{self.folder / str(step)}: {what}; {advice}")
+            advice = f"there is also that of step {named}; 'ostinato train' resumes from the newest that is whole"
+        return DamagedError(error.folder, error.what, advice=advice)
 
     def _purge(self) -> None:
         if not self._read_only and jax.process_index() == 0:
-            shutil.rmtree(self.folder / DELETED, ignore_errors=True)  # what stays is purged the next time
+            with suppress(OSError):  # what stays is removed the next time
+                durable.sync_folder(self.folder)
+                shutil.rmtree(self.folder / DELETED)
 
 
-def set_aside(workdir: Path, *, after: int) -> None:
-    """Moves all checkpoints after a step into set-aside/, so that the run resumes from that step.
+def look(workdir: Path, read: Callable[[Checkpoints], T]) -> T:
+    """Returns what `read` finds in the checkpoints of a run, which another process may be writing and removing.
+
+    What fails over a checkpoint that was removed meanwhile is done again, with those that are there by then.
 
     Raises:
-        CheckpointError: there is no checkpoint of that step.
-        UserError: the folder cannot be written to.
+        CheckpointError: what `read` raises, over what is still there; or they are never there for long enough.
     """
-    folder = workdir / CHECKPOINTS
-    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
-    if after not in steps:
-        listed = ", ".join(map(str, steps)) or "none"
-        raise CheckpointError(f"{folder}: there is no checkpoint of step {after}, only of {listed}")
-    with file_errors(workdir / SET_ASIDE):
-        for step in (step for step in steps if step > after):
-            target = workdir / SET_ASIDE / str(step)
-            while target.exists():
-                target = target.with_name(f"{target.name}-")
-            target.parent.mkdir(exist_ok=True)
-            (folder / str(step)).rename(target)
-            logger.info("%s: set aside", target)
+    end_s = time.monotonic() + LOOK_S
+    while True:
+        before = _identities(workdir)
+        try:
+            with Checkpoints(workdir, read_only=True) as checkpoints:
+                return read(checkpoints)
+        except DamagedError as error:
+            name = error.folder.name
+            if before.get(name, 0) == _identities(workdir).get(name):
+                raise
+            failure = error
+        except UnlistedError as error:
+            if before == _identities(workdir):
+                raise
+            failure = error
+        if time.monotonic() > end_s:
+            raise CheckpointError(
+                f"{workdir}: the run replaces its checkpoints faster than they can be read ({failure}); "
+                "train with a larger --checkpoint-every or --keep-checkpoints, or try again"
+            ) from failure
+
+
+def _identities(workdir: Path) -> dict[str, int]:
+    """Returns which folder each checkpoint is: one that was removed and written again is another."""
+    found = {}
+    for step in list_steps(workdir):
+        with suppress(OSError):
+            found[str(step)] = (workdir / CHECKPOINTS / str(step)).stat().st_ino
+    return found
 
 
 def load_params(workdir: Path, which: Literal["best", "latest"] | int = "best") -> LoadedRun:
@@ -302,42 +330,13 @@ def load_params(workdir: Path, which: Literal["best", "latest"] | int = "best") 
         if isinstance(which, int) and which != run.step:
             raise CheckpointError(f"{workdir}: holds the model of step {run.step}, not that of step {which}")
         return run
-    with Checkpoints(workdir, read_only=True) as checkpoints:
-        named = {"best": checkpoints.best_step, "latest": checkpoints.latest_step}
-        step = which if isinstance(which, int) else named[which]
-        assert step is not None, "Checkpoints raises when there is none"
-        if step not in checkpoints.steps:
-            listed = ", ".join(map(str, checkpoints.steps))
-            raise CheckpointError(f"{workdir}: there is no checkpoint of step {step} any more, only of {listed}")
-        description = checkpoints.describe(step)
-        config, codec = config_from_json(description["config"]), codec_from_json(description["codec"])
-        model = make_model(config.model, codec)
-        on_first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        params = checkpoints.restore_params(step, lambda: init_params(model, jax.random.key(0)), on_first_device)
-    return LoadedRun(step, config, codec, model, params, description["params_sha256"], description)
 
+    def read(checkpoints: Checkpoints) -> LoadedRun:
+        step = {"best": checkpoints.best_step, "latest": checkpoints.latest_step}.get(str(which), which)
+        assert isinstance(step, int), "Checkpoints raises when there is none"
+        return checkpoints.load(step)
 
-def _this_process_alone() -> ocp.options.MultiprocessingOptions:
-    process = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
-    )
-
-
-def _broken(folder: Path) -> str:
-    """Returns which checkpoints cannot say their validation loss, as the end of a message."""
-    names = []
-    for file in sorted(folder.glob("*/metrics/metrics")):
-        try:
-            float(json.loads(file.read_bytes())[LOSS])
-        except (ValueError, KeyError, TypeError):
-            names.append(str(file))
-    return f"; damaged: {', '.join(names)}; move the folder of such a checkpoint away" if names else ""
-
-
-def _one_line(error: BaseException) -> str:
-    """Returns what an error says, without the many lines that TensorStore adds."""
-    return " ".join(str(error).split())[:300]
+    return look(workdir, read)
 
 
 def _items(state: TrainState) -> dict[str, Any]:

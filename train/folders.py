@@ -26,6 +26,15 @@ class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or does not fit."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint that is not as it was saved."""
+
+    def __init__(self, folder: Path, what: str, *, advice: str = "") -> None:
+        """Takes the folder of the checkpoint, what is wrong with it, and what there is to say besides."""
+        super().__init__(f"{folder}: {what}" + (f"; {advice}" if advice else ""))
+        self.folder, self.what = folder, what
+
+
 class ModelFolderError(CheckpointError):
     """A folder that holds no model, one of another version, or a damaged one."""
 

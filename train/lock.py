@@ -4,6 +4,9 @@ The kernel releases the lock however its process ends, so a run that was killed 
 holder, as JSON, for whoever is refused. That text decides nothing: what a dead process or an earlier version of
 ostinato left in it does no harm.
 
+The lock is of the file, not of its name: where `run.lock` is removed, or the folder is put back from a copy, a second
+run gets another file. So the holder looks at each beat of the watchdog whether the name is still that of its file.
+
 Network file systems: NFS, GPFS, and Lustre mounted with `-o flock` pass the lock on to their server, which keeps hosts
 apart. Where flock fails, as on Lustre without that option, the run goes ahead with a warning; where it is local to each
 host (`-o localflock`, `-o local_lock=flock`), two hosts do not see each other. In both cases it is left to the user to
@@ -16,7 +19,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,8 +37,11 @@ class LockedError(UserError):
 
 
 @contextmanager
-def run_lock(workdir: Path) -> Iterator[None]:
+def run_lock(workdir: Path) -> Iterator[Callable[[], str | None]]:
     """Holds the lock of a run's folder.
+
+    Yields:
+        What returns why the lock is not held any more, in one line; None while it is.
 
     Raises:
         LockedError: another process holds it; the message names that process and its host.
@@ -46,9 +52,12 @@ def run_lock(workdir: Path) -> Iterator[None]:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _acquire(file, workdir)
+        held = os.fstat(file)
+        if lost := _lost(path, held):  # between opening and locking
+            raise LockedError(lost)
         try:
             _write(file, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-            yield
+            yield lambda: _lost(path, held)
         finally:
             _write(file, "")
     finally:
@@ -77,6 +86,19 @@ def holder(workdir: Path) -> str | None:
         return f"process {found['pid']} on {found['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _lost(path: Path, held: os.stat_result) -> str | None:
+    """Returns why a name is not that of the file that was locked, None if it is."""
+    try:
+        if os.path.samestat(os.stat(path), held):
+            return None
+        what = "is another file now: a second run may be at work in the folder"
+    except FileNotFoundError:
+        what = "was removed: a second run could begin in the folder"
+    except OSError:  # a file system on the network that is away for a while
+        return None
+    return f"{path}: {what}; this one ends, and its checkpoints stay as they are"
 
 
 def _write(file: int, text: str) -> None:

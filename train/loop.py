@@ -12,10 +12,11 @@ import jax
 import numpy as np
 import optax
 
-from ostinato.configs.errors import UserError, file_errors
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
+from ostinato.data.atomic import make_folder
 from ostinato.data.records import Dataset
-from ostinato.train.checkpoint import Checkpoints, make_model, set_aside
+from ostinato.train.checkpoint import Checkpoints, make_model
 from ostinato.train.data import prefetch, training_batches
 from ostinato.train.devices import divide_batch
 from ostinato.train.hosts.process_zero import run_on_process_zero
@@ -24,6 +25,7 @@ from ostinato.train.lock import run_lock
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.metrics import ProgressView
 from ostinato.train.profiling import Profile
+from ostinato.train.recovery import go_back, set_aside
 from ostinato.train.rollback import roll_back
 from ostinato.train.run_metadata import Progress, as_then, describe_run, resumed_run
 from ostinato.train.schedule import learning_rate_schedule, make_optimizer
@@ -72,7 +74,7 @@ def train(
     old_dataset: Dataset | None = None,
     track: Sequence[TrackerName] = (),
 ) -> Result:
-    """Trains a model, or resumes the run in `workdir` from its latest checkpoint, to the same bits.
+    """Trains a model, or resumes the run in `workdir` from its latest checkpoint that is whole, to the same bits.
 
     A step whose loss or gradient is not a number is skipped. An unstable run is rolled back to its latest checkpoint
     with a lower learning rate, as often as the configuration allows. With several processes each of them calls this;
@@ -92,7 +94,7 @@ def train(
 
     Raises:
         UserError: the settings do not fit the data, the devices, or the run that is in `workdir`; another process
-            works there; a checkpoint is damaged or cannot be written.
+            works there; no checkpoint is whole, or one cannot be written.
         NonFiniteLossError: the run stayed unstable. No checkpoint holds such parameters.
     """
     if (old_dataset is None) != (config.data.old_share == 0):
@@ -108,10 +110,11 @@ def train(
     with ExitStack() as stack:
         # --- 1. The folder, in which one run works at a time. ---
         def open_folder() -> None:
-            with file_errors(workdir):
-                workdir.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(run_lock(workdir))
-            if from_step is not None:
+            make_folder(workdir)
+            stack.enter_context(watchdog.guarding(stack.enter_context(run_lock(workdir))))
+            if from_step is None:
+                go_back(workdir)
+            else:
                 set_aside(workdir, after=from_step)
 
         watchdog = stack.enter_context(Watchdog(timeout_s=config.peer_timeout_s))

@@ -79,14 +79,19 @@ class RunTracker(Tracker):
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the whole lines of a file of JSON lines: a process may have died in the middle of the last one.
+    """Returns the whole lines of a file of JSON lines.
+
+    A process may have died in the middle of the last one, a machine among the last ones: what was cut off, or holds
+    zeros, at the end is left out.
 
     Raises:
         UserError: the file is damaged, or cannot be read.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        records = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        while lines and (not lines[-1].endswith(b"\n") or b"\0" in lines[-1]):
+            lines.pop()
+        records = [json.loads(line) for line in lines]
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
     for number, record in enumerate(records, 1):
@@ -126,7 +131,12 @@ class _WholeRecords:
         raise UserError(f"{self._path}: cannot be written ({reason}); make room and give the same command again")
 
     def close(self) -> None:
-        os.close(self._file)
+        """Closes the file; what it holds is on disk then, as it is with each checkpoint."""
+        try:
+            with file_errors(self._path):
+                os.fsync(self._file)
+        finally:
+            os.close(self._file)
 
 
 class _TensorBoard:

@@ -61,7 +61,7 @@ def write_model(
         tensors = {name: np.asarray(value, dtype, order="C") for name, value in layout.items()}
     for name, value in tensors.items():
         if not np.isfinite(value.astype(np.float32)).all():
-            raise ModelFolderError(f"{folder}: {name} has numbers that {stored} cannot hold; store it as float32")
+            raise ModelFolderError(f"{name} has numbers that {stored} cannot hold; store it as float32")
     data = save(tensors, {"format": "pt"})
     read_back = from_torch_layout(_float32(tensors), run.config.model)
     config = {

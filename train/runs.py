@@ -1,14 +1,16 @@
 """What training runs say about themselves: `ostinato runs show RUN`, `ostinato runs FOLDER`."""
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ostinato.train.checkpoint import Checkpoints
+from ostinato.train.checkpoint import Checkpoints, look
 from ostinato.train.folders import CHECKPOINTS
 from ostinato.train.lock import holder, is_locked
 from ostinato.train.metrics import EVENTS, FILE, read_lines
+from ostinato.train.recovery import list_steps
 
 State = Literal["running", "finished", "stopped", "died"]
 
@@ -22,12 +24,14 @@ def show(workdir: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no checkpoint.
     """
-    with Checkpoints(workdir, read_only=True) as checkpoints:
+
+    def read(checkpoints: Checkpoints) -> tuple[int, int, dict[str, Any], str]:
         latest, best = checkpoints.latest_step, checkpoints.best_step
         assert latest is not None, "Checkpoints raises when there is none"
         assert best is not None, "the best is one of the checkpoints"
-        description = checkpoints.describe(latest)
-        best_sha256 = checkpoints.describe(best)["params_sha256"]
+        return latest, best, checkpoints.describe(latest), checkpoints.describe(best)["params_sha256"]
+
+    latest, best, description, best_sha256 = look(workdir, read)
     progress = description["progress"]
     return {
         "workdir": str(workdir),
@@ -80,8 +84,7 @@ def summarise_run(workdir: Path) -> RunSummary:
     measured = [line for line in lines if line.get("split") == "validation" and line["step"] > 0]
     losses = [(line["loss"], line["step"]) for line in measured if line.get("loss") is not None]
     best_loss, best_step = min(losses, default=(None, None))
-    checkpoints = (path for path in (workdir / CHECKPOINTS).glob("*") if path.name.isdecimal())
-    saved = max(checkpoints, key=lambda path: int(path.name), default=None)
+    saved, saved_s = _latest(workdir)
     if is_locked(workdir):
         state: State = "running"
     elif saved is not None and _finished(saved):
@@ -96,7 +99,7 @@ def summarise_run(workdir: Path) -> RunSummary:
         best_step=best_step,
         notes_per_s=next((line["notes_per_s"] for line in reversed(lines) if "notes_per_s" in line), None),
         saved_step=int(saved.name) if saved else None,
-        saved_s=saved.stat().st_mtime if saved else None,
+        saved_s=saved_s,
     )
 
 
@@ -110,6 +113,15 @@ def training_seconds(workdir: Path) -> float | None:
             begin = now
         last = now
     return total + (last - begin).total_seconds() if begin and last else None
+
+
+def _latest(workdir: Path) -> tuple[Path | None, float | None]:
+    """Returns the folder of the latest checkpoint, and when it was written."""
+    for step in reversed(list_steps(workdir)):
+        path = workdir / CHECKPOINTS / str(step)
+        with suppress(FileNotFoundError):  # removed just now, for a later one
+            return path, path.stat().st_mtime
+    return (None, None) if not list_steps(workdir) else _latest(workdir)
 
 
 def _finished(checkpoint: Path) -> bool:

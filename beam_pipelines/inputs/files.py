@@ -18,7 +18,7 @@ from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.stores import configure as configure
 from ostinato.beam_pipelines.inputs.stores import is_remote, is_web, reading
 from ostinato.configs.errors import UserError, concerns
-from ostinato.data.atomic import atomic_file
+from ostinato.data.atomic import synced_file
 
 
 def join(folder: str, *names: str) -> str:
@@ -94,7 +94,7 @@ def create(path: str) -> Iterator[BinaryIO]:
             local = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ostinato-")), "file")
         try:
             local.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_file(local) as file:
+            with synced_file(local) as file:
                 yield file
         except (OSError, UserError) as error:
             cause = error.__cause__ if isinstance(error, UserError) else error

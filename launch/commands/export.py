@@ -13,6 +13,8 @@ from ostinato.launch.commands.show import say
 if TYPE_CHECKING:
     from ostinato.train.checkpoint import LoadedRun
 
+DESCRIPTION = "description.json"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
@@ -86,12 +88,12 @@ class Export:
         )
 
     def _write_exchange(self, run: "LoadedRun") -> None:
-        from ostinato.data.atomic import make_folder, write_atomically
+        from ostinato.data.atomic import filled_folder
         from ostinato.sample.export.exchange import PARAMETERS, write_parameters
         from ostinato.sample.export.step_export import BEGIN, STEP, write_step
 
-        make_folder(self.output)
-        description = write_parameters(run, self.output / PARAMETERS)
-        description["sampling_step"] = write_step(run, self.output)
-        write_atomically(self.output / "description.json", (json.dumps(description, indent=1) + "\n").encode())
-        say(f"{self.output}: {PARAMETERS} (in torch.nn's layout), {STEP} with {BEGIN}, and description.json")
+        with filled_folder(self.output, last=DESCRIPTION) as folder:
+            description = write_parameters(run, folder / PARAMETERS)
+            description["sampling_step"] = write_step(run, folder)
+            (folder / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n")
+        say(f"{self.output}: {PARAMETERS} (in torch.nn's layout), {STEP} with {BEGIN}, and {DESCRIPTION}")

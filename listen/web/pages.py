@@ -14,6 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ostinato.configs.errors import UserError
+from ostinato.data.atomic import atomic_folder
 from ostinato.listen.design.study import Clip, Study, Task
 from ostinato.listen.web.screens import POLICY, STATIC, Screens
 
@@ -36,15 +37,16 @@ def write_static(study: Study, out: str | Path) -> None:
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is there already; name a new folder for the static pages")
-    shutil.copytree(STATIC, out / "static", copy_function=shutil.copyfile)
-    for file in (file for clip in study.clips.values() for file in clip.files.values()):
-        (out / file).parent.mkdir(exist_ok=True)
-        shutil.copyfile(study.folder / file, out / file)
-    (out / "index.html").write_text(_page(study), encoding="utf-8")
-    # Hosts tell when a file was changed. All the same: when clips were made may tell by what.
-    written_s = datetime.now(UTC).timestamp()
-    for path in out.rglob("*"):
-        os.utime(path, (written_s, written_s))
+    with atomic_folder(out) as folder:
+        shutil.copytree(STATIC, folder / "static", copy_function=shutil.copyfile)
+        for file in (file for clip in study.clips.values() for file in clip.files.values()):
+            (folder / file).parent.mkdir(exist_ok=True)
+            shutil.copyfile(study.folder / file, folder / file)
+        (folder / "index.html").write_text(_page(study), encoding="utf-8")
+        # Hosts tell when a file was changed. All the same: when clips were made may tell by what.
+        written_s = datetime.now(UTC).timestamp()
+        for path in folder.rglob("*"):
+            os.utime(path, (written_s, written_s))
 
 
 def _page(study: Study) -> str:

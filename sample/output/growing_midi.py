@@ -11,13 +11,15 @@ New music is written into the room, followed by a new ending of this kind. Then 
 first event swallows the k · 128 bytes of the old ending as its content, and the music goes on behind them. A file that
 is full is copied into one with twice the room, which takes its place by `rename`.
 
-What was written is in the hands of the operating system: it survives the death of the process, not of the machine.
+What was written is in the hands of the operating system: it survives the death of the process, and that of the machine
+from the end on.
 """
 
 import os
 import struct
 from pathlib import Path
 
+from ostinato.data import durable
 from ostinato.music.midi_bytes import number_bytes
 
 _HEADER = struct.Struct(">4sIHHH4sI")
@@ -95,7 +97,12 @@ class GrowingMidi:
             file.write(ending)
             file.seek(size - len(_END_OF_TRACK))  # what is skipped reads as zeros and takes no space
             file.write(_END_OF_TRACK)
+            if is_last:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, self.path)
+        if is_last:
+            durable.sync_folder(self.path.parent)
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size = os.open(self.path, os.O_RDWR), size

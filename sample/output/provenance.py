@@ -21,7 +21,7 @@ from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
 from ostinato.music.notation import KINDS
 from ostinato.sample.controls import comes_to_end, default_repeat_strength, default_top_p
-from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params
+from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params, look
 from ostinato.train.folders import CheckpointError, is_model_folder
 
 SPEED_OPTIONS = ("batch_size",)
@@ -192,19 +192,22 @@ def load_run(recipe: Recipe, workdir: Path) -> LoadedRun:
                 f"{run.params_sha256[:16]}; name the right one with --model or --workdir"
             )
         return run
-    found: dict[int, str] = {}
-    with Checkpoints(workdir, read_only=True) as checkpoints:
+
+    def read(checkpoints: Checkpoints) -> LoadedRun:
+        found: dict[int, str] = {}
         for number in checkpoints.steps:
             with contextlib.suppress(CheckpointError):  # a damaged one may not be needed
                 found[number] = checkpoints.describe(number)["params_sha256"]
-    same = [number for number, sha256 in found.items() if sha256 == wanted]
-    if not same:
-        steps = ", ".join(f"{number} ({sha256[:16]})" for number, sha256 in found.items())
-        raise ProvenanceError(
-            f"{recipe.source}: was made with the parameters {wanted[:16]} of step {step}, but {workdir} has only "
-            f"those of step {steps}; name the right run with --workdir"
-        )
-    return load_params(workdir, step if step in same else same[-1])
+        same = [number for number, sha256 in found.items() if sha256 == wanted]
+        if not same:
+            steps = ", ".join(f"{number} ({sha256[:16]})" for number, sha256 in found.items())
+            raise ProvenanceError(
+                f"{recipe.source}: was made with the parameters {wanted[:16]} of step {step}, but {workdir} has only "
+                f"those of step {steps}; name the right run with --workdir"
+            )
+        return checkpoints.load(step if step in same else same[-1])
+
+    return look(workdir, read)
 
 
 def find_inputs(recipe: Recipe, given: Mapping[str, str | Path]) -> dict[str, str]:

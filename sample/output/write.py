@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.data.atomic import make_folder, write_atomically
+from ostinato.data.atomic import filled_folder, write_atomically
 from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.midi_write import instrument_name
@@ -38,7 +38,8 @@ def write_pieces(
 ) -> list[Path]:
     """Writes piece-000.mid, .json, .png and .wav, and so on, pieces.json and index.html; returns the MIDI files' paths.
 
-    What an earlier call has written into the folder is replaced. pieces.json is there once all of it is.
+    What an earlier call has written into the folder is replaced when all of the new is on disk. pieces.json is there
+    once all of it is.
 
     Args:
         pieces: what was generated, by number.
@@ -50,28 +51,35 @@ def write_pieces(
         audio: how the sound is written; None writes none.
         soundfont: for the sound; None is the default one.
     """
-    make_folder(output)
-    _remove_earlier(output)
+    earlier = _earlier_files(output)
     paths, entries = [], []
-    for number, generated in pieces.items():
-        piece = finished_piece(generated, codec, config)
-        path = output / f"piece-{number:03d}.mid"
-        data = midi_bytes(piece, generated, origins[number])
-        write_atomically(path, data)
-        write_atomically(path.with_suffix(".json"), provenance_json(origins[number], found, data))
-        primer_end, num_given = generated.primer_end, num_given_notes(generated, codec)
-        if config.without_primer:
-            primer_end, num_given = 0, 0
-        roll = draw_piano_roll(piece, path.with_suffix(".png"), title=path.stem, primer_end_tick=primer_end or None)
-        entry = {"file": path.name, "picture": path.with_suffix(".png").name, **_describe(piece, num_given, generated)}
-        if audio:
-            entry["sound"] = path.with_suffix(f".{audio}").name
-            write_audio(piece, output / entry["sound"], soundfont=soundfont)
-        paths.append(path)
-        entries.append({**entry, "origin": origins[number], "roll": roll_times(piece, roll)})
-    document = {"pieces": entries}
-    write_atomically(output / PAGE, gallery_page(document).encode())
-    write_atomically(output / LIST, (json.dumps(document, indent=1) + "\n").encode())
+    with filled_folder(output, last=LIST) as folder:
+        for number, generated in pieces.items():
+            piece = finished_piece(generated, codec, config)
+            path = folder / f"piece-{number:03d}.mid"
+            data = midi_bytes(piece, generated, origins[number])
+            write_atomically(path, data)
+            write_atomically(path.with_suffix(".json"), provenance_json(origins[number], found, data))
+            primer_end, num_given = generated.primer_end, num_given_notes(generated, codec)
+            if config.without_primer:
+                primer_end, num_given = 0, 0
+            roll = draw_piano_roll(piece, path.with_suffix(".png"), title=path.stem, primer_end_tick=primer_end or None)
+            entry = {
+                "file": path.name,
+                "picture": path.with_suffix(".png").name,
+                **_describe(piece, num_given, generated),
+            }
+            if audio:
+                entry["sound"] = path.with_suffix(f".{audio}").name
+                write_audio(piece, folder / entry["sound"], soundfont=soundfont)
+            paths.append(output / path.name)
+            entries.append({**entry, "origin": origins[number], "roll": roll_times(piece, roll)})
+        document = {"pieces": entries}
+        (folder / PAGE).write_text(gallery_page(document), encoding="utf-8")
+        (folder / LIST).write_text(json.dumps(document, indent=1) + "\n")
+        written = {path.name for path in folder.iterdir()}
+    for name in earlier - written:
+        (output / name).unlink(missing_ok=True)
     return paths
 
 
@@ -119,13 +127,10 @@ def roll_times(piece: Piece, roll: Roll) -> dict[str, Any]:
     return {"width": roll.width, "height": roll.height, "times": times}
 
 
-def _remove_earlier(output: Path) -> None:
-    """Removes the list of an earlier call, its page, and the pieces that it names."""
+def _earlier_files(output: Path) -> set[str]:
+    """Returns the names of the list of an earlier call, its page, and the files of the pieces that it names."""
     if not (output / LIST).is_file():
-        return
+        return set()
     earlier = json.loads((output / LIST).read_text())["pieces"]
-    (output / LIST).unlink()
-    (output / PAGE).unlink(missing_ok=True)
-    for entry in earlier:
-        for suffix in _SUFFIXES:
-            (output / entry["file"]).with_suffix(suffix).unlink(missing_ok=True)
+    pieces = {Path(entry["file"]).with_suffix(suffix).name for entry in earlier for suffix in _SUFFIXES}
+    return {LIST, PAGE} | pieces

@@ -12,6 +12,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+from tests.faults.power import CHANGES, path_of, take_images
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 240.0
@@ -24,6 +27,7 @@ TINY = [
 ]  # fmt: skip
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000  # linux/sched.h
 NEVER = ("", -1, signal.SIGKILL)
+NO_IMAGES = ("", "", 0, 0)
 
 
 class Running:
@@ -94,23 +98,31 @@ class Forker:
         )
 
     def start(
-        self, *arguments: object, die_at: tuple[str, int, signal.Signals] = NEVER, host: str = "", **environ: str
+        self,
+        *arguments: object,
+        die_at: tuple[str, int, signal.Signals] = NEVER,
+        images: tuple[str, str, int, int] = NO_IMAGES,
+        host: str = "",
+        **environ: str,
     ) -> Running:
         """Starts `ostinato` with these arguments and variables.
 
         `die_at` names a folder, a number and a signal, which the process sends itself before it creates, renames or
         removes a file there for the so many-th time. What it did is noted in `<folder>.touches`.
+        `images` names a folder, one for images of it after a loss of power, after how many changes one is taken on
+        average, and a seed; the last one is of the end of the process; see `power.take_images`.
         `host` is a network namespace, in which the process has a machine of that name to itself.
         """
         self._count += 1
         output = self._folder / f"output-{self._count}.txt"
         words = [str(argument) for argument in arguments]
         question = {"arguments": words, "environ": environ, "output": str(output), "die_at": die_at, "host": host}
+        question["images"] = images
         return Running(self, self.ask(question)["pid"], output)
 
-    def run(self, *arguments: object, die_at: tuple[str, int, signal.Signals] = NEVER, **environ: str) -> Running:
-        """Starts a command and waits for its end."""
-        running = self.start(*arguments, die_at=die_at, **environ)
+    def run(self, *arguments: object, **options: Any) -> Running:
+        """Starts a command and waits for its end; `options` are those of `start`."""
+        running = self.start(*arguments, **options)
         running.wait()
         return running
 
@@ -173,7 +185,12 @@ def _become(question: dict) -> None:
         _move_to(question["host"])
     os.environ.update(question["environ"])
     os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
-    sys.exit(main(question["arguments"]))
+    root, target, every, seed = question["images"]
+    take = take_images(Path(root), Path(target), every=every, seed=seed) if root else None
+    code = main(question["arguments"])
+    if take:
+        take()
+    sys.exit(code)
 
 
 def _die_at(folder: str, number: int, sent: signal.Signals) -> None:
@@ -185,12 +202,13 @@ def _die_at(folder: str, number: int, sent: signal.Signals) -> None:
 
     def hear(event: str, arguments: tuple) -> None:
         nonlocal done
-        changes = event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate") or (
-            event == "open" and isinstance(arguments[1], str) and arguments[1][:1] in "wax"
-        )
-        if changes and str(arguments[0]).startswith(folder):
+        opened = event == "open" and isinstance(arguments[1], str) and arguments[1][:1] in "wax"
+        if not (opened or event in (*CHANGES, "os.truncate")):
+            return
+        path = path_of(event, arguments)
+        if path.startswith(folder):
             done += 1
-            os.write(notes, f"{event} {arguments[0]}\n".encode())
+            os.write(notes, f"{event} {path}\n".encode())
             if done == number:
                 os.kill(os.getpid(), sent)
 

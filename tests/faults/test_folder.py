@@ -14,10 +14,12 @@ import jax
 import numpy as np
 import pytest
 
+from ostinato.configs.errors import ExitCode
 from ostinato.data.records import Dataset
 from ostinato.train.checkpoint import Checkpoints
 from ostinato.train.lock import run_lock
 from ostinato.train.loop import train as train_here
+from ostinato.train.recovery import list_steps
 from ostinato.train.run_metadata import CheckpointError
 from ostinato.train.runs import show
 from ostinato.train.step import TrainState
@@ -69,6 +71,25 @@ def test_a_second_run_in_the_same_folder_is_refused(forker, data, tmp_path):
     assert ended.code() == 2
     assert f"{workdir}: process {os.getpid()} on {socket.gethostname()} trains in this folder" in ended.last_line
     assert not (workdir / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_run_whose_lock_is_removed_ends_with_a_line_and_another_may_go_on(forker, data, tmp_path, replaced):
+    """At its next beat, also when the name is that of another file by then."""
+    workdir = tmp_path / "run"
+    some_time = ("--num-steps", 1000, "--evaluate-every", 1000, "--checkpoint-every", 100, "--peer-timeout-s", 6)
+    running = forker.start(*train(data, workdir, *some_time))
+    assert running.wait_until(lambda: list_steps(workdir)), running.said
+    (workdir / "run.lock").unlink()
+    if replaced:
+        (workdir / "run.lock").touch()
+    assert running.wait() == ExitCode.USAGE, running.said
+    what = "is another file now" if replaced else "was removed"
+    assert running.last_line.startswith(f"ostinato: {workdir / 'run.lock'}: {what}: ")
+    saved = list_steps(workdir)[-1]
+    again = forker.run(*train(data, workdir, "--num-steps", saved + 1, "--evaluate-every", 1000))
+    assert again.code() == 0, again.said
+    assert show(workdir)["step"] == saved + 1
 
 
 def test_a_run_that_was_killed_under_an_earlier_version_is_resumed_at_once(forker, data, straight, tmp_path):

@@ -6,11 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from ostinato.train.checkpoint import Checkpoints, load_params, make_model
+from ostinato.data.atomic import make_folder
+from ostinato.train.checkpoint import Checkpoints, load_params, look, make_model
 from ostinato.train.fingerprint import tree_sha256
+from ostinato.train.folders import DamagedError
+from ostinato.train.metrics import FILE
+from ostinato.train.recovery import check_checkpoint, list_steps
 from ostinato.train.run_metadata import CheckpointError, Progress, describe_run
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import make_mesh, make_state_init, state_shardings
+from tests.faults.power import each_image
 from tests.train.conftest import replace
 
 
@@ -166,8 +171,53 @@ def test_arrays_of_another_shape_are_refused_with_their_names(saved, dataset, co
     assert "  carry/0/0: float32[4,16] in the checkpoint, float32[4,8] now" in str(caught.value).splitlines()
 
 
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_not_called_damaged(saved, state, dataset, config):
+    """As by a run that goes on meanwhile."""
+    chosen = []
+
+    def read(checkpoints):
+        chosen.append(checkpoints.latest_step)
+        if len(chosen) == 1:
+            save_steps(saved, state, described(config, dataset), {8: 1.0, 9: 0.5, 10: 0.2})
+            assert kept(saved) == ["10", "9"]
+        return checkpoints.load(chosen[-1])
+
+    assert look(saved, read).step == 10
+    assert chosen == [7, 10]
+
+
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="run 'ostinato train' first") as caught:
         load_params(tmp_path / "nowhere")
     assert str(tmp_path / "nowhere") in str(caught.value)
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.slow
+def test_after_any_loss_of_power_each_checkpoint_is_whole_its_log_too_and_the_newest_is_there_at_the_end(
+    state, dataset, config, tmp_path
+):
+    """The first is removed when the second is on disk, and only then."""
+    root = tmp_path / "root"
+    make_folder(root / "run")
+    with each_image(root, tmp_path / "images", every=4, at_the_end=12) as images, Checkpoints(root / "run") as saved:
+        for step in (1, 2, 3):
+            with (root / "run" / FILE).open("a") as log:
+                log.write(f"{step}\n")
+            saved.save(state._replace(step=np.int32(step)), described(config, dataset), validation_loss=1 / step)
+    seen = [list_steps(image / "run") for image in images]
+    for image, steps in zip(images, seen, strict=True):
+        for step in steps:
+            check_checkpoint(image / "run/checkpoints" / str(step))
+            assert (image / "run" / FILE).read_text().split()[:step] == [str(i + 1) for i in range(step)]
+    first = next(number for number, steps in enumerate(seen) if 2 in steps)  # from here on that of step 1 is on disk
+    assert all(seen[first:])
+    assert all(3 in steps for steps in seen[-12:])
+
+
+def test_a_description_that_was_changed_is_noticed(saved):
+    path = saved / "checkpoints/7/run/metadata"
+    assert '"seed": 0' in path.read_text()
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(DamagedError, match="checkpoints/7: the bytes of 'run' are not those that were saved"):
+        load_params(saved)

@@ -78,6 +78,21 @@ def test_a_file_system_without_flock_is_trained_on_with_a_warning(tmp_path, monk
     assert caplog.messages == [f"{tmp_path}: cannot be locked (No locks available); start no second run in it"]
 
 
+def test_a_lock_whose_file_is_removed_or_replaced_is_lost(tmp_path):
+    path = tmp_path / FILE
+    with run_lock(tmp_path) as lost:
+        assert lost() is None
+        path.rename(tmp_path / "kept")
+        assert (
+            lost() == f"{path}: was removed: a second run could begin in the folder; this one ends, and its "
+            "checkpoints stay as they are"
+        )
+        path.write_text("")
+        assert str(lost()).startswith(f"{path}: is another file now: a second run may be at work in the folder; ")
+        (tmp_path / "kept").rename(path)
+        assert lost() is None
+
+
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / FILE).mkdir()
     with pytest.raises(UserError, match=f"{tmp_path / FILE}: Is a directory"), run_lock(tmp_path):

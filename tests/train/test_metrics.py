@@ -43,8 +43,12 @@ def test_a_resumed_run_drops_the_lines_of_later_steps_and_a_new_one_all(tmp_path
 
 def test_a_line_that_was_cut_by_a_crash_is_dropped_and_damage_is_named(tmp_path):
     write(tmp_path, range(1, 4), first_step=-1)
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 4, "spl')
+    for left in ('{"step": 4, "spl', '{"step": 4, "spl\0\0\0', '{"st\0\0\0": "train"}\n', '\0"}\n{"step": 4'):
+        whole = (tmp_path / "metrics.jsonl").read_text()
+        (tmp_path / "metrics.jsonl").write_text(whole + left)
+        assert [record["step"] for record in read_lines(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+        (tmp_path / "metrics.jsonl").write_text(whole)
+    (tmp_path / "metrics.jsonl").write_text(whole + left)
     write(tmp_path, [4], first_step=3)
     assert [record["step"] for record in read_metrics(tmp_path, "train")] == [1, 2, 3, 4]
     (tmp_path / "metrics.jsonl").write_text("{{\n")

@@ -19,11 +19,12 @@ _installed: list[object] = []
 """Keeps the function alive that C calls."""
 
 
-def exit_now(line: str) -> NoReturn:
-    """Says why and ends the process with the exit code of a lost peer."""
+def exit_now(line: str, code: ExitCode = ExitCode.PEER_LOST) -> NoReturn:
+    """Says why and ends the process, with the exit code of a lost peer or another one."""
     sys.stdout.flush()
-    os.write(2, f"ostinato: {line}; the same command resumes from the last checkpoint\n".encode())
-    os._exit(ExitCode.PEER_LOST)
+    advice = "; the same command resumes from the last checkpoint" if code == ExitCode.PEER_LOST else ""
+    os.write(2, f"ostinato: {line}{advice}\n".encode())
+    os._exit(code)
 
 
 def is_communication_error(error: BaseException | None) -> bool:

@@ -2,19 +2,21 @@
 
 JAX's heartbeats do not see a process that lives but is stuck, a collective whose peer is gone waits for ever, and a
 normal exit waits for the peer once more. So each process leaves heartbeats with what it is doing; where one is missing
-or behind, the others say which in one line and end with exit code 76.
+or behind, the others say which in one line and end with exit code 76. A process that holds the lock of the run's folder
+looks at each beat whether it still does, and ends with 2 when it does not.
 """
 
 import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
 import jax
 
+from ostinato.configs.errors import ExitCode
 from ostinato.train.hosts.abort import exit_now, is_communication_error, on_abort
 from ostinato.train.hosts.activity import Activity, Kind, SlowActivities
 from ostinato.train.hosts.failure_detector import SILENT_BEATS, FailureDetector, interval_s
@@ -37,6 +39,7 @@ class Watchdog:
         self._slow = SlowActivities()
         self._silence_limit_s = math.inf
         self._ended, self._failure = False, ""
+        self._lost_lock: Callable[[], str | None] = lambda: None
         self._closed = threading.Event()
         self._threads = [threading.Thread(target=self._watch, name="watchdog", daemon=True)]
         self._detector: FailureDetector | None = None
@@ -70,6 +73,15 @@ class Watchdog:
                 time.sleep(2 * self._interval_s)  # the others hear of it through this process
             on_abort(None)
 
+    @contextmanager
+    def guarding(self, lost_lock: Callable[[], str | None]) -> Iterator[None]:
+        """Ends this process at the first beat at which a lock says why it is lost: it must write nothing more."""
+        before, self._lost_lock = self._lost_lock, lost_lock
+        try:
+            yield
+        finally:
+            self._lost_lock = before
+
     def set_activity(self, kind: Kind, what: str) -> None:
         """Notes what the main thread does or waits for from now on."""
         now_s, before = time.monotonic(), self._activity
@@ -100,6 +112,8 @@ class Watchdog:
     def _watch(self) -> None:
         before_s = time.monotonic()
         while not self._closed.wait(self._interval_s):
+            if lost := self._lost_lock():
+                exit_now(lost, ExitCode.USAGE)
             now_s, activity = time.monotonic(), self._activity
             slept_s, before_s = now_s - before_s, now_s
             if slept_s > SILENT_BEATS * self._interval_s:  # a laptop was closed, or the process was stopped
