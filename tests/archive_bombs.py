@@ -7,7 +7,6 @@ prints the CPU time and the memory of finding and reading each kind alone, in pr
 
 import bz2
 import gzip
-import io
 import lzma
 import os
 import random
@@ -62,6 +61,7 @@ def tar_extension(kind: bytes, content: bytes) -> bytes:
     return tar_header(kind, len(content)) + content + bytes(-len(content) % 512)
 
 
+_EXTRA = zip_entry(b"a.mid", extra=bytes(65532))
 _MEMBER = make_tar([("a.mid", _TUNE)])[:1024]
 _END = bytes(1024)
 _HALF = (1 << 19) - 1024
@@ -106,15 +106,12 @@ KINDS: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "zip without directory": (".zip", _cut_zip),
     "zip of ends": (".zip", lambda size: _times(zip_end(0, 0, 0), size)),
     "zip of cut ends": (".zip", lambda size: _times(b"PK\5\6", size)),
-    "zip of extra fields": (
-        ".zip", lambda size: zip_of([zip_entry(b"a.mid", extra=bytes(65532))] * (size // 65580 + 1))),
+    "zip of extra fields": (".zip", lambda size: zip_of([_EXTRA] * (size // len(_EXTRA) + 1))),
     "zip of empty members": (".zip", lambda size: zip_of([zip_entry(b"")] * (size // 46))),
     "zip of one name": (".zip", lambda size: zip_of([zip_entry(b"a.mid")] * (size // 51))),
     "zip of long names": (".zip", lambda size: zip_of([zip_entry(b"/" * 65000 + b".mid")] * (size // 65050 + 1))),
     "zip of comments": (".zip", lambda size: zip_of([zip_entry(b"a.mid", comment=bytes(65535))] * (size // 65586 + 1))),
-    "zip in a tar": (
-        ".tar", lambda size: make_tar([("in.zip", zip_of([zip_entry(b"a.mid", extra=bytes(65532))] * (size // 65580 + 1)))]),
-    ),
+    "zip in a tar": (".tar", lambda size: make_tar([("in.zip", zip_of([_EXTRA] * (size // len(_EXTRA) + 1)))])),
     "zips in zips": (".tar", _nested_zips),
     "tar of headers": (".tar", lambda size: _times(tar_header(tarfile.REGTYPE, 0, "a.mid"), size) + _END),
     "tar of folders": (".tar", lambda size: _times(tar_header(tarfile.DIRTYPE, 0), size) + _END),
@@ -189,16 +186,19 @@ def measure(path: str) -> None:
         try:
             fields = (process / "stat").read_text().rpartition(")")[2].split()
             if int(fields[1]) == os.getpid():
-                peak = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM"))
-                children[int(process.name)] = (int(fields[11]) + int(fields[12])) / 100, int(peak.split()[1])
+                children[int(process.name)] = (int(fields[11]) + int(fields[12])) / 100, _peak_kb(process)
         except (OSError, StopIteration):
             continue
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    alive_s = sum(seconds for seconds, _ in children.values())
+    peak_mb = _peak_kb(Path("/proc/self")) / 1024  # ru_maxrss begins with that of the process that started this one
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    alive_s += ended.ru_utime + ended.ru_stime
-    child_mb = max([ended.ru_maxrss, *(peak for _, peak in children.values())]) / 1024
-    print(f"{cpu_s:6.2f} s + {alive_s:5.2f} s {peak_mb:5.0f} MB, {child_mb:4.0f} MB  {inputs:8} {reason}")
+    children_s = sum(seconds for seconds, _ in children.values()) + ended.ru_utime + ended.ru_stime
+    child_mb = max((peak for _, peak in children.values()), default=0) / 1024
+    print(f"{cpu_s:6.2f} s + {children_s:5.2f} s {peak_mb:5.0f} MB, {child_mb:4.0f} MB  {inputs:8} {reason}")
+
+
+def _peak_kb(process: Path) -> int:
+    lines = (process / "status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from more_itertools import chunked
 
-from ostinato.beam_pipelines.inputs import archives, files, listing, seven_zip
+from ostinato.beam_pipelines.inputs import archives, files, listing, seven_zip, tars
 from ostinato.beam_pipelines.inputs.archives import Member, Refusal
 from ostinato.beam_pipelines.inputs.compression import Inflated
 from ostinato.beam_pipelines.inputs.contents import contents, max_bytes_of
@@ -306,7 +306,7 @@ def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
     stream = cast(BinaryIO, io.BufferedReader(inflated, _BUFFER_BYTES)) if inflated else file
     fault = None
     try:
-        for member, data in archives.walk_tar(stream, wanted=wanted):
+        for member, data in tars.walk_tar(stream, wanted=wanted):
             if not _is_wanted(member.name):
                 continue
             repeated = member._replace(repeat=seen[member.name])

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.beam_pipelines.inputs import archives, compression
-from ostinato.beam_pipelines.inputs.archives import Member, list_tar, read_member, walk_tar
+from ostinato.beam_pipelines.inputs.archives import Member, read_member
 from ostinato.beam_pipelines.inputs.compression import Inflated
 from ostinato.beam_pipelines.inputs.endings import tar_method
 from ostinato.beam_pipelines.inputs.errors import UnreadableError
+from ostinato.beam_pipelines.inputs.tars import list_tar, walk_tar
 from tests.archives import compress, make_tar, make_zip, special
 
 RANDOM = random.Random(0)
