@@ -16,6 +16,7 @@ from ostinato.configs.values import as_type, similar, with_values
 from ostinato.launch.commands.evaluate import Evaluate
 from ostinato.launch.commands.prepare import Prepare
 from ostinato.launch.commands.train import Train
+from ostinato.report.terminal import PlainFormatter
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -147,6 +148,7 @@ def _shown() -> Iterator[None]:
 
 def _add_handler(logger: logging.Logger, level: int) -> logging.Handler:
     handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter())
     handler.setLevel(level)
     logger.addHandler(handler)
     return handler

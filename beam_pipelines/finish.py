@@ -15,7 +15,7 @@ from ostinato.beam_pipelines.inputs.sources import Unit, check_streams
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
 from ostinato.beam_pipelines.write import NotesWritten
-from ostinato.configs.errors import UserError
+from ostinato.configs.errors import Lines, UserError
 from ostinato.data import records
 from ostinato.data.records import Shard
 from ostinato.data.statistics import Statistics, total
@@ -51,9 +51,8 @@ def finish(folder: Path, job: Job, units: list[Unit], not_read: Mapping[str, int
     summary = job.read_note("assigned", SUMMARY)
     if not summary["shards"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["rejected_by_reason"].items()))
-        raise UnusableError(
-            "\n  ".join([f"none of {summary['inputs']} inputs can be used ({reasons})", *_some_rejects(folder)])
-        )
+        rejects = (f"  {line}" for line in _some_rejects(folder))
+        raise UnusableError(Lines.of(f"none of {summary['inputs']} inputs can be used ({reasons})", *rejects))
     shards: dict[str, list[Shard]] = {split: [] for split in records.SPLITS}
     statistics: dict[str, dict[str, Statistics]] = defaultdict(dict)
     notes = NotesWritten()

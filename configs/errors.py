@@ -41,6 +41,17 @@ class OstinatoError(Exception):
     """The root of the tree."""
 
 
+class Lines(str):
+    """A message that has lines of its own, such as a list. In other messages a line feed is part of a name."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, *lines: str) -> "Lines":
+        """Returns a message of lines; line feeds in them are written out."""
+        return cls("\n".join(line.replace("\n", "\\n") for line in lines))
+
+
 class UserError(OstinatoError, ValueError):
     """A mistake that the user can mend: the message says what was found, what was allowed, and where."""
 

@@ -68,7 +68,7 @@ def run_file_text(config: TrainConfig, paths: Mapping[str, str], *, comment: str
         paths: those of PATHS.
         comment: the first line.
     """
-    return "\n".join([f"# {comment}", *_lines({**paths, **dataclasses.asdict(config)})]) + "\n"
+    return "\n".join([f"# {' '.join(comment.split())}", *_lines({**paths, **dataclasses.asdict(config)})]) + "\n"
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:

@@ -71,10 +71,17 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(data: bytes, codec: Codec) -> Record:
-    """Returns the record that `encode_record` wrote with this codec."""
+    """Returns the record that `encode_record` wrote with this codec.
+
+    Raises:
+        CorruptRecordError: it is no such record.
+    """
     features = tfrecord.decode_example(data)
-    steps = np.frombuffer(features["steps"], codec.dtype).reshape(-1, len(codec.fields))
-    return Record(features["id"].decode(), features["style"].decode(), steps)
+    try:
+        steps = np.frombuffer(features["steps"], codec.dtype).reshape(-1, len(codec.fields))
+        return Record(features["id"].decode(), features["style"].decode(), steps)
+    except (KeyError, ValueError) as error:
+        raise tfrecord.CorruptRecordError(f"a record of another codec ({error})") from error
 
 
 def shard_name(name: str, split: str, shard: int, num_shards: int) -> str:

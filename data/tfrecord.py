@@ -13,6 +13,8 @@ from ostinato.configs.errors import UserError
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
+_MAX_LENGTH_BITS = 63
+_LENGTH_DELIMITED = 2
 HEADER_BYTES = _HEADER.size
 FOOTER_BYTES = _FOOTER.size
 
@@ -57,13 +59,22 @@ def encode_example(features: dict[str, bytes]) -> bytes:
 
 
 def decode_example(data: bytes) -> dict[str, bytes]:
-    """Returns the features of a message written by `encode_example`."""
+    """Returns the features of a message written by `encode_example`.
+
+    Raises:
+        CorruptRecordError: it is none: its checksums are right, and somebody else has written it.
+    """
     features = {}
-    for _, example in _fields(data):
-        for _, entry in _fields(example):
-            parts = dict(_fields(entry))
-            ((_, values),) = _fields(parts[2])
-            ((_, features[parts[1].decode()]),) = _fields(values)
+    try:
+        for _, example in _fields(data):
+            for _, entry in _fields(example):
+                parts = dict(_fields(entry))
+                ((_, values),) = _fields(parts[2])
+                ((_, features[parts[1].decode()]),) = _fields(values)
+    except CorruptRecordError:
+        raise
+    except (ValueError, KeyError, IndexError) as error:  # ValueError: more or fewer values than one, no UTF-8
+        raise CorruptRecordError(f"a record that holds no features of bytes ({error})") from error
     return features
 
 
@@ -83,10 +94,16 @@ def _message(number: int, payload: bytes) -> bytes:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yields number and payload of each length-delimited protobuf field."""
+    """Yields number and payload of each length-delimited protobuf field.
+
+    Raises:
+        CorruptRecordError: a field of another kind, or one that goes on behind the end.
+        IndexError: the data end within a length.
+    """
     position = 0
     while position < len(data):
-        number, position = data[position] >> 3, position + 1
+        tag, position = data[position], position + 1
+        number, kind = tag >> 3, tag & 7
         length = shift = 0
         while True:
             byte, position = data[position], position + 1
@@ -94,5 +111,9 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
             shift += 7
             if byte < 128:
                 break
+            if shift > _MAX_LENGTH_BITS:
+                raise CorruptRecordError(f"a length of more than {_MAX_LENGTH_BITS} bits in a record")
+        if kind != _LENGTH_DELIMITED or length > len(data) - position:
+            raise CorruptRecordError(f"a field of kind {kind} and {length} bytes, {len(data) - position} are there")
         yield number, data[position : position + length]
         position += length

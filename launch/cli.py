@@ -9,8 +9,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from types import TracebackType
 
-from ostinato.configs.errors import ExitCode, StoppedError, UserError
+from ostinato.configs.errors import ExitCode, Lines, StoppedError, UserError
 from ostinato.launch.arguments import parse
 from ostinato.launch.commands.bench import Bench
 from ostinato.launch.commands.demo import Demo
@@ -51,8 +52,15 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; an error that nobody foresaw is raised."""
+    from ostinato.report.terminal import plain_streams
+
     _configure_logging()
-    words = sys.argv[1:] if arguments is None else arguments
+    sys.excepthook = _print_traceback
+    with plain_streams():
+        return _main(sys.argv[1:] if arguments is None else arguments)
+
+
+def _main(words: Sequence[str]) -> int:
     if list(words) == ["--version"]:
         print(_versions())
         return ExitCode.FINISHED
@@ -88,7 +96,11 @@ def _versions() -> str:
 
 def _configure_logging() -> None:
     # Errors only from others: apache_beam warns at every import about clouds that nobody asked for.
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")
+    from ostinato.report.terminal import PlainFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
     logging.getLogger("ostinato").setLevel(logging.INFO)
     if not os.environ.get("OSTINATO_TRACEBACK"):
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs each error that it raises, at length
@@ -98,8 +110,19 @@ def _report(error: object, code: ExitCode) -> ExitCode:
     """Prints what has happened in one line, or in as many as the error lists, and returns the code."""
     if os.environ.get("OSTINATO_TRACEBACK"):
         traceback.print_exc()
-    print(f"ostinato: {error}".rstrip().replace("\n", "\n  "), file=sys.stderr)
+    from ostinato.report.text import printable
+
+    message = next((one for one in getattr(error, "args", ()) if isinstance(one, Lines)), None)
+    lines = message.split("\n") if message else [str(error)]
+    print("\n  ".join(printable(line) for line in ["ostinato: " + lines[0], *lines[1:]]).rstrip(), file=sys.stderr)
     return code
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Prints what nobody foresaw as Python does, but for what steers a terminal."""
+    from ostinato.report.text import printable_lines
+
+    print(printable_lines("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def _has_peers() -> bool:

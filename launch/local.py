@@ -141,7 +141,9 @@ def divide_cores(cores: Sequence[int], num_processes: int) -> list[frozenset[int
 
 
 def _say(line: str) -> None:
-    print(f"ostinato launch: {line}", file=sys.stderr, flush=True)
+    from ostinato.report.text import printable
+
+    print(f"ostinato launch: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def _members(num_processes: int) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,20 @@ _LYRICS = re.compile(r"^w:.*\n?(?:\+:.*\n?)*", re.MULTILINE)
 _NO_MUSIC = re.compile(r"[A-Za-z+]:|%")
 
 
-def split_tunes(data: bytes) -> list[bytes]:
-    """Returns each tune of an ABC file, behind what the file says of all of them; the file itself if it has no tune."""
-    starts = [found.start() for found in re.finditer(rb"^X:", data, re.MULTILINE)]
+def tune_starts(data: bytes) -> list[int]:
+    """Returns where each tune of an ABC file begins; before the first is what the file says of all of them."""
+    return [found.start() for found in re.finditer(rb"^X:", data, re.MULTILINE)]
+
+
+def split_tunes(data: bytes) -> Iterator[bytes]:
+    """Yields each tune of an ABC file, behind what the file says of all of them; the file itself if it has no tune."""
+    starts = tune_starts(data)
     if len(starts) < 2:
-        return [data]
+        yield data
+        return
     head = data[: starts[0]]
-    return [head + data[start:end] for start, end in zip(starts, [*starts[1:], len(data)], strict=True)]
+    for start, end in pairwise([*starts, len(data)]):
+        yield head + data[start:end]
 
 
 def read_reporting(data: bytes) -> Reading:

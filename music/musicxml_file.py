@@ -16,9 +16,11 @@ from ostinato.configs.errors import UserError
 MAX_XML_BYTES = 32 << 20
 """A score that is larger when unpacked is refused; the largest Bach chorale has 1.4 MB."""
 
-# Beside BadZipFile, zipfile lets these through: encryption and unknown compression (RuntimeError), damaged streams and
-# directories (the others).
-_UNPACKING_ERRORS = (zipfile.BadZipFile, RuntimeError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
+# Beside BadZipFile, zipfile lets these through: encryption and unknown compression (RuntimeError), numbers of 64 bits
+# (OverflowError), damaged streams and directories (the others).
+_UNPACKING_ERRORS = (
+    zipfile.BadZipFile, RuntimeError, OverflowError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
+)  # fmt: skip
 
 _NUMBER = re.compile(r"[+-]?(\d{1,12}(\.\d{0,12})?|\.\d{1,12})")  # bounded, since Fraction("1e999999999") never ends
 

@@ -232,9 +232,8 @@ class Checkpoints:
         found, wanted = description["arrays"], array_types(templates)
         found = {name: value for name, value in found.items() if name.split("/")[0] in templates}
         if found != wanted:
-            raise CheckpointError(
-                f"{self.folder / str(step)}: arrays do not fit this model:\n" + differences(found, wanted)
-            )
+            head = f"{self.folder / str(step)}: arrays do not fit this model:"
+            raise CheckpointError(differences(head, found, wanted))
         folder = self.folder / str(step)
         try:
             with reading(folder):

@@ -100,10 +100,8 @@ def read_model(folder: Path) -> LoadedRun:
         shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     expected = array_types(jax.eval_shape(lambda params: to_torch_layout(params, config.model), shapes))
     if array_types(tensors) != expected:
-        raise ModelFolderError(
-            f"{path}: its arrays are not those of its network:\n"
-            + differences(array_types(tensors), expected).replace("in the checkpoint", "in the file")
-        )
+        head = f"{path}: its arrays are not those of its network:"
+        raise ModelFolderError(differences(head, array_types(tensors), expected, place="file"))
     params = from_torch_layout(tensors, config.model)
     return LoadedRun(
         step, config, codec, model, params, tree_sha256(params), {**run, "training_s": described.get("training_s")}

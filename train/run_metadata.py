@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from ostinato.configs.errors import Lines
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.data.records import Dataset
 from ostinato.train.folders import CheckpointError
@@ -155,10 +156,8 @@ def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) ->
     allowed = {name for name in differing if any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_CHANGE)}
     if refused := differing - allowed:
         found, wanted = ({name: value for name, value in side.items() if name in refused} for side in (found, wanted))
-        raise CheckpointError(
-            f"{workdir}: this run was started differently; choose another --workdir or the same settings:\n"
-            + differences(found, wanted)
-        )
+        head = f"{workdir}: this run was started differently; choose another --workdir or the same settings:"
+        raise CheckpointError(differences(head, found, wanted))
     changes = {name: [json.loads(found.get(name, "null")), json.loads(wanted.get(name, "null"))] for name in allowed}
     for part in ("versions", "devices"):
         before = saved.get(part, now[part])
@@ -192,14 +191,14 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
     return {name: leaf for part in parts for name, leaf in part.items()}
 
 
-def differences(found: dict[str, str], wanted: dict[str, str]) -> str:
-    """Returns a line for each name whose value is not the same in both."""
+def differences(head: str, found: dict[str, str], wanted: dict[str, str], *, place: str = "checkpoint") -> Lines:
+    """Returns a message: below its head a line for each name whose value is not the same in both."""
 
     def short(value: str | None) -> str:
         return "nothing" if value is None else value if len(value) <= 60 else f"{value[:57]}..."
 
-    return "\n".join(
-        f"  {name}: {short(found.get(name))} in the checkpoint, {short(wanted.get(name))} now"
-        for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
+    differing = (name for name in sorted(found.keys() | wanted.keys()) if found.get(name) != wanted.get(name))
+    return Lines.of(
+        head,
+        *(f"  {name}: {short(found.get(name))} in the {place}, {short(wanted.get(name))} now" for name in differing),
     )

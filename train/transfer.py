@@ -50,7 +50,7 @@ def load_origin(workdir: Path, config: TrainConfig, codec: Codec) -> LoadedRun:
     model = make_model(config.model, codec)
     shapes = array_types(jax.eval_shape(lambda: init_params(model, jax.random.key(0))))
     if array_types(origin.params) != shapes:
-        raise CheckpointError(f"{workdir}: arrays do not fit:\n" + differences(array_types(origin.params), shapes))
+        raise CheckpointError(differences(f"{workdir}: arrays do not fit:", array_types(origin.params), shapes))
     return origin
 
 

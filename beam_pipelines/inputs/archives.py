@@ -1,31 +1,37 @@
-"""Members of zip and tar archives: listed, then read where they lie, or read from front to back. Nothing is unpacked.
+"""Members of archives, read where they lie, and the list of a zip archive. Nothing is unpacked.
 
 `zipfile` lists. It can read a member only after it has read the whole list, which each worker would have to do again: a
-member is read here. `tarfile` parses headers. Its TarFile takes a damaged header for the end, believes sizes below zero
-and extensions of any length: the way from header to header is ours.
+member is read here. It takes time that grows with the square of an extra field: what is absurd is refused before.
+`list_zip` runs in child processes, which `listing` starts, and takes time and memory in proportion to its bytes.
 """
 
 import bz2
 import contextlib
-import tarfile
+import io
+import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
-from ostinato.beam_pipelines.inputs.errors import ReadReason, StorageError, UnreadableError
+from ostinato.beam_pipelines.inputs.errors import ReadReason, UnreadableError
 
 MAX_EXPANSION = 200
 """MIDI files expand 2 to 20 times; zeros expand 1000 times."""
 FREE_MEMBER_BYTES = 1 << 20
 """A member of a zip archive may expand to so many bytes as it likes."""
 
+MAX_DIRECTORY_BYTES = 256 << 20
+"""Of the list in a zip archive; some millions of members have it."""
+
 _ZIP_HEADER_BYTES = 30
 _ZIP_END_BYTES = 22
-_BLOCK_BYTES = 512
-_STEP_BYTES = 1 << 16
-_MAX_MEMBER_BYTES = 1 << 60
-_MAX_EXTENSION_BYTES = 1 << 20
+_ZIP64_END_BYTES = 76
+"""Of the record for large archives and of what leads to it, before the end."""
+_ZIP_COMMENT_BYTES = (1 << 16) - 1
+_ENTRY = struct.Struct("<4s24x3H12x")
+"""Of a zip's directory: how long the name, the extra field and the comment behind it are."""
+_FREE_EXTRA_BYTES = 4096
+_MAX_EXTRA_PARTS = 1024
 
 
 Refusal = tuple[ReadReason, str]
@@ -49,21 +55,16 @@ class Member(NamedTuple):
     method: int = 0
 
 
-Listed = tuple[list[Member], UnreadableError | None]
+Listed = tuple[list[Member], Refusal | None]
 """Members, and what is wrong with the rest of the archive."""
 
 
-def list_members(file: BinaryIO, kind: Literal["zip", "tar"]) -> Listed:
-    """Returns the members of an archive that can be sought in."""
-    if kind == "zip":
-        return _list_zip(file)
-    members: list[Member] = []
-    try:
-        for member, _ in walk_tar(file, wanted=lambda member: False):
-            members.append(member)  # an error must not lose those before it
-    except UnreadableError as error:
-        return members, error
-    return members, None
+class Directory(NamedTuple):
+    """The list at the end of a zip archive, still in bytes."""
+
+    data: bytes
+    """From its first entry to the end of the archive."""
+    archive_bytes: int
 
 
 def read_member(file: BinaryIO, kind: Literal["zip", "tar"], member: Member, *, max_bytes: int) -> bytes:
@@ -101,41 +102,85 @@ def _check(member: Member, max_bytes: int) -> None:
         raise UnreadableError("too_large", f"{member.size} bytes, at most {max_bytes} are allowed")
 
 
-def _list_zip(file: BinaryIO) -> Listed:
+def read_directory(file: BinaryIO) -> Directory:
+    """Returns the list of a zip archive, after a check of where it says that it lies.
+
+    Raises:
+        UnreadableError: there is none, or it does not lie in the archive.
+    """
     archive_bytes = file.seek(0, 2)
+    file.seek(max(archive_bytes - _ZIP64_END_BYTES - _ZIP_END_BYTES - _ZIP_COMMENT_BYTES, 0))
+    tail = file.read()
+    end = len(tail) - _ZIP_END_BYTES
+    if end < 0 or not (tail.startswith(b"PK\5\6", end) and tail.endswith(b"\0\0")):
+        end = tail.rfind(b"PK\5\6", 0, end + 4)
+    # zipfile takes the last list that it finds, which may be that of an archive in the archive.
+    if end < 0 or end + _ZIP_END_BYTES + int.from_bytes(tail[end + 20 : end + 22], "little") != len(tail):
+        raise UnreadableError("damaged_archive", "does not end with a list of members")
+    size = int.from_bytes(tail[end + 12 : end + 16], "little")
+    large = end - _ZIP64_END_BYTES
+    if large >= 0 and tail.startswith(b"PK\6\6", large) and tail.startswith(b"PK\6\7", end - 20):
+        size, end = int.from_bytes(tail[large + 40 : large + 48], "little"), large
+    before = archive_bytes - len(tail) + end
+    if size > before:
+        raise UnreadableError("damaged_archive", f"a list of {size} bytes, where {before} are before its end")
+    if size > MAX_DIRECTORY_BYTES:
+        raise UnreadableError("too_large", f"a list of {size} bytes, at most {MAX_DIRECTORY_BYTES} are allowed")
+    file.seek(before - size)
+    return Directory(file.read(size + len(tail) - end), archive_bytes)
+
+
+def list_zip(directory: Directory) -> Listed:
+    """Returns the members of a zip archive."""
     try:
-        with zipfile.ZipFile(file) as archive:
+        _check_extra_fields(directory.data)
+        with zipfile.ZipFile(io.BytesIO(directory.data)) as archive:
             infos = archive.infolist()
-        file.seek(-_ZIP_END_BYTES - len(archive.comment), 2)
-        if not file.read(4) == b"PK\5\6":
-            # zipfile takes the last list that it finds, which may be that of an archive in the archive.
-            raise zipfile.BadZipFile("does not end with it")
-    except StorageError:
-        raise
+    except UnreadableError as error:
+        return [], (error.reason, error.detail)
     except Exception as error:  # of numbers that make no sense, it raises whatever they lead to
-        return [], UnreadableError("damaged_archive", f"its list of members cannot be read ({error})")
-    members = [_zip_member(info, archive_bytes) for info in infos]
+        if isinstance(error, MemoryError):
+            raise
+        return [], ("damaged_archive", f"its list of members cannot be read ({error})")
+    members = [_zip_member(info, directory) for info in infos]
     stored_bytes = sum(member.stored for member in members if not member.refusal)
-    if stored_bytes > archive_bytes:
-        detail = f"members that overlap: {stored_bytes} compressed bytes in an archive of {archive_bytes}"
-        return [], UnreadableError("archive_bomb", detail)
+    if stored_bytes > directory.archive_bytes:
+        detail = f"members that overlap: {stored_bytes} compressed bytes in an archive of {directory.archive_bytes}"
+        return [], ("archive_bomb", detail)
     return members, None
 
 
-def _zip_member(info: zipfile.ZipInfo, archive_bytes: int) -> Member:
+def _check_extra_fields(data: bytes) -> None:
+    """Refuses extra fields of more parts than any program writes: zipfile copies all that follow, for each part."""
+    position = 0
+    while data.startswith(b"PK\1\2", position) and position + _ENTRY.size <= len(data):
+        _, name_bytes, extra_bytes, comment_bytes = _ENTRY.unpack_from(data, position)
+        extra = position + _ENTRY.size + name_bytes
+        position = extra + extra_bytes + comment_bytes
+        num_parts, end = 0, min(extra + extra_bytes, len(data)) if extra_bytes > _FREE_EXTRA_BYTES else 0
+        while extra + 4 <= end:
+            extra += 4 + int.from_bytes(data[extra + 2 : extra + 4], "little")
+            num_parts += 1
+        if num_parts > _MAX_EXTRA_PARTS:
+            detail = f"an extra field of {num_parts} parts, at most {_MAX_EXTRA_PARTS} are allowed"
+            raise UnreadableError("archive_bomb", detail)
+
+
+def _zip_member(info: zipfile.ZipInfo, directory: Directory) -> Member:
     name, refusal = info.filename, None
-    if not info.flag_bits & 0x800:  # many programs write UTF-8 without saying so; the others write what DOS had
+    offset = info.header_offset + directory.archive_bytes - len(directory.data)
+    if not (
+        info.flag_bits & 0x800 or name.isascii()
+    ):  # many programs write UTF-8 without saying so; the others write what DOS had
         with contextlib.suppress(UnicodeDecodeError):
             name = name.encode("cp437", "replace").decode()
     if info.external_attr >> 28 == 0o12:
         refusal = "not_a_file", "a link"
     elif info.flag_bits & 1:
         refusal = "encrypted", "needs a password"
-    elif not 0 <= info.header_offset <= archive_bytes - _ZIP_HEADER_BYTES - info.compress_size:
-        refusal = "damaged_member", f"{info.compress_size} bytes at byte {info.header_offset}: behind the end"
-    return Member(
-        name, info.header_offset, info.file_size, refusal, 0, info.compress_size, info.CRC, info.compress_type
-    )
+    elif not 0 <= offset <= directory.archive_bytes - _ZIP_HEADER_BYTES - info.compress_size:
+        refusal = "damaged_member", f"{info.compress_size} bytes at byte {offset}: behind the end"
+    return Member(name, offset, info.file_size, refusal, 0, info.compress_size, info.CRC, info.compress_type)
 
 
 def _read_zip_member(file: BinaryIO, member: Member) -> bytes:
@@ -164,97 +209,3 @@ def _read_zip_member(file: BinaryIO, member: Member) -> bytes:
         detail = f"{len(data)} bytes, the archive says {member.size}" if len(data) != member.size else "wrong checksum"
         raise UnreadableError("damaged_member", detail)
     return data
-
-
-_NO_FILES = {
-    tarfile.LNKTYPE: "a link to {}",
-    tarfile.SYMTYPE: "a link to {}",
-    tarfile.CHRTYPE: "a device",
-    tarfile.BLKTYPE: "a device",
-    tarfile.DIRTYPE: "a folder",
-    tarfile.FIFOTYPE: "a FIFO",
-    tarfile.GNUTYPE_SPARSE: "a sparse file",
-}
-
-
-def walk_tar(file: BinaryIO, *, wanted: Callable[[Member], bool]) -> Iterator[tuple[Member, bytes]]:
-    """Yields each member with its bytes where it is wanted; fewer bytes than its size where the archive is cut.
-
-    Args:
-        file: at its beginning; if it cannot be sought in, it is only read forwards.
-        wanted: asked once for each regular file.
-
-    Raises:
-        UnreadableError: the archive is damaged from here on.
-    """
-    end = file.seek(0, 2) if file.seekable() else None
-    if end:
-        file.seek(0)
-    position = 0
-    extended: dict[str, str] = {}
-    while (header := file.read(_BLOCK_BYTES)) != bytes(_BLOCK_BYTES):
-        position += len(header)
-        try:
-            info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
-        except tarfile.HeaderError as error:
-            detail = f"no header of a member before byte {position}: {error}"
-            raise UnreadableError("damaged_archive", detail) from error
-        extension = _EXTENSIONS.get(info.type)
-        size = info.size if extension else int(extended.get("size", info.size))
-        if not 0 <= size <= (_MAX_EXTENSION_BYTES if extension else _MAX_MEMBER_BYTES):
-            raise UnreadableError("damaged_archive", f"a member of {size} bytes at byte {position}")
-        padded = -(-size // _BLOCK_BYTES) * _BLOCK_BYTES
-        if extension:
-            extended |= extension(file.read(padded)[:size])
-            position += padded
-            continue
-        is_continued = info.type == tarfile.GNUTYPE_SPARSE and header[482]
-        while is_continued:
-            is_continued = file.read(_BLOCK_BYTES)[504:505] not in (b"\0", b"")
-            position += _BLOCK_BYTES
-        kind = _NO_FILES.get(info.type, "").format(extended.get("linkpath", info.linkname))
-        member = Member(extended.get("path", info.name), position, size, ("not_a_file", kind) if kind else None)
-        extended = {}
-        data = file.read(size) if not kind and wanted(member) else b""
-        yield member, data
-        if not info.isreg() and info.type in tarfile.SUPPORTED_TYPES:
-            padded = 0  # what is no file has no bytes, whatever its size
-        position += padded
-        if end is not None:
-            file.seek(min(position, end))  # how far a file system lets one seek differs
-        else:
-            _pass_over(file, padded - len(data))
-
-
-def _read_pax(content: bytes) -> dict[str, str]:
-    """Returns path, linkpath and size of an extended header, where it has them."""
-    found = {}
-    while content:
-        digits, _, _ = content.partition(b" ")
-        length = int(digits) if digits.isdigit() and len(digits) < 8 else 0
-        key, _, value = content[len(digits) + 1 : length - 1].partition(b"=")
-        is_size = key == b"size"
-        if not 0 < length <= len(content) or (is_size and not (value.isdigit() and len(value) < 20)):
-            raise UnreadableError("damaged_archive", "an extended header that makes no sense")
-        if is_size or key in (b"path", b"linkpath"):
-            found[key.decode()] = value.decode("utf-8", "surrogateescape")
-        content = content[length:]
-    return found
-
-
-def _text(content: bytes) -> str:
-    return content.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-_EXTENSIONS: dict[bytes, Callable[[bytes], dict[str, str]]] = {
-    tarfile.XHDTYPE: _read_pax,
-    tarfile.SOLARIS_XHDTYPE: _read_pax,
-    tarfile.XGLTYPE: lambda content: {},
-    tarfile.GNUTYPE_LONGNAME: lambda content: {"path": _text(content)},
-    tarfile.GNUTYPE_LONGLINK: lambda content: {"linkpath": _text(content)},
-}
-
-
-def _pass_over(file: BinaryIO, length: int) -> None:
-    while length > 0 and (passed := len(file.read(min(length, _STEP_BYTES)))):
-        length -= passed

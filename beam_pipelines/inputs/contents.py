@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ostinato.beam_pipelines.inputs import archives
+from ostinato.beam_pipelines.inputs import archives, listing
 from ostinato.beam_pipelines.inputs.compression import inflate
 from ostinato.beam_pipelines.inputs.endings import ZIP_SUFFIXES, Kind, compression_of, is_input, kind_of
 from ostinato.beam_pipelines.inputs.errors import UnreadableError
 from ostinato.beam_pipelines.inputs.places import folder_name, stem
-from ostinato.music.abc import split_tunes
+from ostinato.music.abc import split_tunes, tune_starts
 
 MAX_ZIP_BYTES = 64 << 20
 """Of a zip archive in another archive, which is read into memory."""
@@ -18,6 +18,9 @@ MAX_ZIP_MEMBERS = 100_000
 """Of such an archive."""
 MAX_TUNES = 10_000
 """Of a book."""
+FREE_HEADS_BYTES = 16 << 20
+MAX_HEADS = 20
+"""What a book says of all its tunes is read with each: so many bytes in all, or so many times the size of the book."""
 
 
 class Content(NamedTuple):
@@ -51,20 +54,30 @@ def contents(name: str, data: bytes, *, max_bytes: int) -> Iterator[Content]:
     try:
         if method := compression_of(name):
             data = inflate(data, method, max_bytes=max_bytes)
-        tunes = split_tunes(data) if kind_of(name) == "abc" else [data]
-        if len(tunes) > MAX_TUNES:
-            raise UnreadableError("too_large", f"{len(tunes)} tunes, at most {MAX_TUNES} are allowed")
+        num_tunes = _count_tunes(data) if kind_of(name) == "abc" else 0
     except UnreadableError as error:
         yield Content("", b"", (error.reason, error.detail))
         return
-    for number, tune in enumerate(tunes, 1):
-        yield Content(f"#{number}" if len(tunes) > 1 else "", tune, kind=kind_of(name))
+    if num_tunes < 2:
+        yield Content("", data, kind=kind_of(name))
+        return
+    for number, tune in enumerate(split_tunes(data), 1):
+        yield Content(f"#{number}", tune, kind=kind_of(name))
+
+
+def _count_tunes(data: bytes) -> int:
+    """Returns how many tunes a book has, after a check of what they come to: each is read behind the book's head."""
+    starts = tune_starts(data)
+    if len(starts) > MAX_TUNES:
+        raise UnreadableError("too_large", f"{len(starts)} tunes, at most {MAX_TUNES} are allowed")
+    if starts and len(starts) * starts[0] > max(FREE_HEADS_BYTES, MAX_HEADS * len(data)):
+        raise UnreadableError("archive_bomb", f"{len(starts)} tunes, before each of which {starts[0]} bytes are read")
+    return len(starts)
 
 
 def _members(name: str, data: bytes, max_bytes: int) -> Iterator[Content]:
     file = io.BytesIO(data)
-    listed, error = archives.list_members(file, "zip")
-    refusal: archives.Refusal | None = (error.reason, error.detail) if error else None
+    listed, refusal = listing.list_zip(file)
     if len(listed) > MAX_ZIP_MEMBERS:
         refusal = "archive_bomb", f"{len(listed)} members, at most {MAX_ZIP_MEMBERS} are allowed"
         listed = []

@@ -5,6 +5,7 @@ each in one pass, and nothing is unpacked to disk.
 """
 
 import functools
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
@@ -16,11 +17,12 @@ from ostinato.beam_pipelines.inputs.compression import FREE_STREAM_BYTES
 from ostinato.beam_pipelines.inputs.contents import max_bytes_of
 from ostinato.beam_pipelines.inputs.endings import SEVEN_ZIP_EXTRA, can_read_seven_zip
 from ostinato.beam_pipelines.inputs.errors import UnreadableError
+from ostinato.beam_pipelines.inputs.listing import in_child, size_class_mb
 from ostinato.beam_pipelines.inputs.stores import is_remote
 from ostinato.beam_pipelines.isolation import Killed, Limits, shared_pool
 
 LIMITS = Limits(memory_mb=1024, cpu_s=600, wall_s=1200)
-"""Of a child, for a list or a share of members."""
+"""Of a child, for a list or a share of members of a large archive; a small one gets less time, see `limits_of`."""
 SHARE_BYTES = 64 << 20
 """Of the members that a child reads in one pass; a single one may have more."""
 SHARE_MEMBERS = 4096
@@ -37,14 +39,16 @@ class _Share(NamedTuple):
 def list_members(path: str) -> Listed:
     """Returns the members of an archive on this machine; `offset` is their number."""
     if not can_read_seven_zip():
-        return [], UnreadableError("unreadable", f"needs py7zr: pip install 'ostinato[{SEVEN_ZIP_EXTRA}]'")
+        return [], ("unreadable", f"needs py7zr: pip install 'ostinato[{SEVEN_ZIP_EXTRA}]'")
     if is_remote(path):
-        return [], UnreadableError("unreadable", "a .7z is read on this machine only; copy it here, or pack a .tar.zst")
-    (found,) = shared_pool(1, LIMITS).imap(_list, [path])
-    if isinstance(found, Killed):
-        return [], UnreadableError("damaged_archive", f"its list of members cannot be read ({found.detail})")
-    members, refusal = found
-    return members, UnreadableError(*refusal) if refusal else None
+        return [], ("unreadable", "a .7z is read on this machine only; copy it here, or pack a .tar.zst")
+    return in_child(_list, path, limits_of(path))
+
+
+def limits_of(path: str) -> Limits:
+    """Returns what a child may use for an archive on this machine: CPU time in proportion to its size."""
+    size_mb = size_class_mb(os.path.getsize(path))
+    return LIMITS._replace(cpu_s=min(LIMITS.cpu_s, 30 + 20 * size_mb))
 
 
 def read_members(
@@ -61,8 +65,9 @@ def read_members(
             yield member, functools.partial(_give, ("too_large", detail))
         else:
             wanted.append(member)
+    limits = limits_of(path)
     for share in constrained_batches(wanted, SHARE_BYTES, SHARE_MEMBERS, get_len=lambda one: one.size, strict=False):
-        (found,) = shared_pool(1, LIMITS).imap(_read, [_Share(path, tuple(member.offset for member in share))])
+        (found,) = shared_pool(1, limits).imap(_read, [_Share(path, tuple(member.offset for member in share))])
         for number, member in enumerate(share):
             if isinstance(found, Killed):
                 refusal: Refusal = "archive_bomb", f"reading it and those beside it: {found.detail}"
@@ -77,7 +82,7 @@ def _give(found: bytes | Refusal) -> bytes:
     return found
 
 
-def _list(path: str) -> tuple[list[Member], Refusal | None]:
+def _list(path: str) -> Listed:
     """Runs in a child."""
     import py7zr
     from py7zr.compressor import SupportedMethods

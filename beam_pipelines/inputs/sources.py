@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple, TypeVar, cast
 
 from more_itertools import chunked
 
-from ostinato.beam_pipelines.inputs import archives, files, seven_zip
+from ostinato.beam_pipelines.inputs import archives, files, listing, seven_zip, tars
 from ostinato.beam_pipelines.inputs.archives import Member, Refusal
 from ostinato.beam_pipelines.inputs.compression import Inflated
 from ostinato.beam_pipelines.inputs.contents import contents, max_bytes_of
@@ -197,10 +197,10 @@ def _archive_units(
                 raise StorageError(path, "no such file", reason="missing")
             return [unit._replace(part=part, parts=stream_parts) for part in range(stream_parts)]
         with files.open_binary(path) as file:
-            if unit.kind == "7z":
-                listed, error = seven_zip.list_members(path)
+            if unit.kind == "zip":
+                listed, fault = listing.list_zip(file)
             else:
-                listed, error = archives.list_members(file, "zip" if unit.kind == "zip" else "tar")
+                listed, fault = (seven_zip.list_members if unit.kind == "7z" else listing.list_tar)(path)
     except OSError as error:
         raise StorageError(place.path, f"cannot be read ({error.strerror or error})") from error
     except StorageError as error:
@@ -216,9 +216,9 @@ def _archive_units(
         elif not member.name.endswith("/"):
             not_read[ending_of(member.name)] += 1
     units = [unit._replace(entries=tuple(share)) for share in _shares(members, inputs_per_unit)]
-    if error:
+    if fault:
         *units, last = units or [unit]
-        units.append(last._replace(fault=(error.reason, error.detail)))
+        units.append(last._replace(fault=fault))
     return units
 
 
@@ -306,7 +306,7 @@ def _read_stream(unit: Unit, file: BinaryIO, max_bytes: int) -> Iterator[Input]:
     stream = cast(BinaryIO, io.BufferedReader(inflated, _BUFFER_BYTES)) if inflated else file
     fault = None
     try:
-        for member, data in archives.walk_tar(stream, wanted=wanted):
+        for member, data in tars.walk_tar(stream, wanted=wanted):
             if not _is_wanted(member.name):
                 continue
             repeated = member._replace(repeat=seen[member.name])

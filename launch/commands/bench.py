@@ -60,4 +60,4 @@ class Bench:
         options += ["--smoke"] if self.smoke else []
         command = f"ostinato bench rolls {' '.join(options)}"
         bench_rolls(self.data, self.output, recipes, range(self.seeds), command=command)
-        say((self.output / "rolls.md").read_text())
+        say(*(self.output / "rolls.md").read_text().splitlines())

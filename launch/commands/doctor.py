@@ -23,7 +23,7 @@ class Doctor:
             findings.append(finding)
             if not self.json:
                 mark = "✗" if finding.is_needed else "-" if finding.mend else "✓"
-                say(f"{mark} {finding.name:22} {finding.found}" + (f"\n{'':25}{finding.mend}" if finding.mend else ""))
+                say(f"{mark} {finding.name:22} {finding.found}", *([f"{'':25}{finding.mend}"] if finding.mend else []))
         if self.json:
             print(json.dumps([finding._asdict() for finding in findings]))
         return ExitCode.USAGE if any(finding.is_needed for finding in findings) else ExitCode.FINISHED

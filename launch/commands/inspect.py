@@ -31,7 +31,6 @@ class Inspect:
         from ostinato.beam_pipelines import summary as tables
         from ostinato.beam_pipelines.text import NO_STATISTICS
         from ostinato.data.records import Dataset
-        from ostinato.report.text import printable
 
         dataset = Dataset.open(self.dataset)
         source = dataset.source(self.split)
@@ -48,7 +47,7 @@ class Inspect:
             say(NO_STATISTICS)
         record = source[self.piece]
         piece = dataset.codec.decode(record.steps)
-        style = f", style {printable(record.style)}" if record.style else ""
+        style = f", style {record.style}" if record.style else ""
         say(
             f"piece {self.piece} of {self.split}: {piece.num_notes} notes, {piece.duration_s:.1f} s{style}, "
             f"id {record.id[:16]}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from ostinato.configs.errors import UserError, file_errors
+from ostinato.configs.errors import Lines, UserError, file_errors
 from ostinato.configs.listen import StudyConfig
 from ostinato.launch.commands.show import print_table, say
 
@@ -137,7 +137,7 @@ class ListenResults:
         downloaded, problems = read_answer_files(study, self.answers)
         listeners += downloaded
         if not listeners:
-            raise UserError("\n".join([f"{self.study}: nobody has answered yet", *problems]))
+            raise UserError(Lines.of(f"{self.study}: nobody has answered yet", *problems))
         results = summarise(study, listeners, power=self.power, effect=self.effect, points=self.points, counts=counts)
         output = self.output or self.study
         report.write_results(output, study, results, listeners, problems)

@@ -16,15 +16,14 @@ class ModelsList:
     def run(self) -> None:
         """Prints one line for each."""
         from ostinato.pretrained.models import fetched_folder, list_models
-        from ostinato.report.text import printable
 
         cells = [
             [
                 model.name,
-                printable(model.config["summary"]),
+                model.config["summary"],
                 f"{model.config['num_parameters']:,}",
                 f"{model.num_bytes / 1e6:.1f} MB",
-                printable(model.config["licence"]),
+                model.config["licence"],
                 "in the box" if model.is_in_box else "fetched",
             ]
             for model in list_models()
@@ -45,16 +44,13 @@ class ModelsShow:
     def run(self) -> None:
         """Prints where it is, and its card."""
         from ostinato.pretrained.models import find_model
-        from ostinato.report.text import printable
         from ostinato.train.folders import CARD
 
         model = find_model(self.name)
         card = model.folder / CARD
         if not card.is_file():
             raise UserError(f"{model.folder}: has no card ({CARD} is missing)")
-        say(f"{model.folder}\n")
-        for line in card.read_text(errors="replace").splitlines():
-            say(printable(line))
+        say(str(model.folder), "", *card.read_text(errors="replace").splitlines())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ class RunsPlot:
             curves[name] = train, validation
             points, split = (validation, "validation") if len(validation) > 1 else (train, "training")
             if points:
-                print(f"{name}: {split} loss in nats a row")
+                say(f"{name}: {split} loss in nats a row")
                 width = min(100, shutil.get_terminal_size().columns) - 10
                 print("\n".join(curve_in_text(points, width=width, height=HEIGHT_ROWS)))
         path = self.output or self.folder / PLOT

@@ -15,18 +15,19 @@ COMPILING = "compiling takes up to a minute the first time"
 """What keeps the first use of a network waiting."""
 
 
-def say(line: str) -> None:
-    """Prints a line as it is, however long."""
+def say(*lines: str) -> None:
+    """Prints lines as they are, however long. Names in them may hold anything, also what no terminal should get."""
     from rich.console import Console
 
-    Console().print(line, highlight=False, markup=False, soft_wrap=True)
+    from ostinato.report.text import printable
+
+    for line in lines:
+        Console().print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def starting(line: str, *names: object) -> None:
-    """Logs what a command is about to do. Names may hold anything, also what no terminal should get."""
-    from ostinato.report.text import printable
-
-    logger.info(line, *(printable(str(name)) for name in names))
+    """Logs what a command is about to do."""
+    logger.info(line, *names)
 
 
 def spinner(text: str) -> AbstractContextManager[object]:
@@ -44,11 +45,16 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
+    from ostinato.report.text import printable
+
+    def plain(name: str) -> Text:  # names of files and styles may look like rich's markup, and hold anything
+        return Text(printable(name))
+
+    table = Table(title=plain(title), title_justify="left")
     for number, name in enumerate(heading):
-        table.add_column(Text(name), justify="left" if number in words else "right", overflow="fold")
+        table.add_column(plain(name), justify="left" if number in words else "right", overflow="fold")
     for row in cells:
-        table.add_row(*map(Text, row))  # plain text: names of files and styles may look like rich's markup
+        table.add_row(*map(plain, row))
     # A table for a file or a pipe is not squeezed into 80 columns.
     Console(width=None if Console().is_terminal else 120).print(table)
 
@@ -72,8 +78,5 @@ def show_manifest(path: Path, manifest: dict[str, Any], *, title: str = "") -> N
 
 def print_rows(table: "Table") -> None:
     """Prints a table of a dataset's report, if it has rows."""
-    from ostinato.report.text import printable
-
     if table.rows:
-        cells = [[printable(cell) for cell in row] for row in table.rows]
-        print_table(table.title, table.heading, cells, words=table.words)
+        print_table(table.title, table.heading, table.rows, words=table.words)

@@ -9,6 +9,7 @@ import tyro
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.studio import StudioConfig
+from ostinato.launch.commands.show import say
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -42,7 +43,7 @@ class Studio:
             if not os.access(config.folder, os.W_OK | os.X_OK):
                 raise UserError(f"{config.folder}: cannot be written to; --folder takes one where pieces can be kept")
         app, what = self._all_models() if self.workdir is None else self._one_model(self.workdir)
-        serve(app, config, what=what, announce=lambda line: print(line, flush=True))
+        serve(app, config, what=what, announce=say)
 
     def _one_model(self, source: Path) -> tuple["ASGIApp", str]:
         from ostinato.launch.cache import load_run

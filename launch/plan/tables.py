@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ostinato.launch.commands.show import print_table
 from ostinato.launch.plan.machines import GIB
+from ostinato.report.text import printable
 
 Report = dict[str, Any]
 
@@ -38,7 +39,7 @@ def show_plan(plan: dict[str, Any]) -> None:
 
 
 def _say(line: str) -> None:
-    Console().print(line, highlight=False, markup=False)
+    Console().print(printable(line), highlight=False, markup=False)
 
 
 def _show(title: str, columns: dict[str, Callable[[Report], str]], targets: list[Report]) -> None:

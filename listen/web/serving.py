@@ -5,6 +5,7 @@ import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.datastructures import QueryParams
@@ -14,6 +15,16 @@ from starlette.types import ASGIApp, Scope
 
 from ostinato.configs.errors import UserError
 from ostinato.listen.web.screens import version_of
+from ostinato.report.terminal import PlainFormatter
+
+LOG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"default": {"()": PlainFormatter, "fmt": "%(levelname)s: %(message)s"}},
+    "handlers": {"default": {"class": "logging.StreamHandler", "formatter": "default"}},
+    "loggers": {"uvicorn": {"handlers": ["default"], "level": "WARNING", "propagate": False}},
+}
+"""What a server says of requests, which anybody may send."""
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
@@ -66,6 +77,7 @@ def serve_app(
         app,
         access_log=False,  # it would hold listeners' addresses
         log_level="warning",
+        log_config=LOG,
         server_header=False,
         timeout_keep_alive=20,
         backlog=backlog,

@@ -103,10 +103,8 @@ def read_parameters(path: Path) -> Exported:
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     expected = array_types(jax.eval_shape(lambda params: to_torch_layout(params, config.model), shapes))
     if array_types(tensors) != expected:
-        raise ExchangeError(
-            f"{path}: its arrays are not those of its network:\n"
-            + differences(array_types(tensors), expected).replace("in the checkpoint", "in the file")
-        )
+        head = f"{path}: its arrays are not those of its network:"
+        raise ExchangeError(differences(head, array_types(tensors), expected, place="file"))
     return Exported(from_torch_layout(tensors, config.model), config, description)
 
 

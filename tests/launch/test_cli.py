@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ostinato.configs.errors import ExitCode, PeerLostError, UserError
+from ostinato.configs.errors import ExitCode, Lines, PeerLostError, UserError
 from ostinato.launch.cli import main
 from ostinato.launch.commands.inspect import Inspect
 from tests.midi_files import write_tunes
@@ -70,7 +70,11 @@ def test_every_option_is_explained(capsys, words):
     ("error", "code", "said"),
     [
         (UserError("a: no such file"), ExitCode.USAGE, "ostinato: a: no such file\n"),
-        (UserError("these differ:\nb: 1\nc: 2"), ExitCode.USAGE, "ostinato: these differ:\n  b: 1\n  c: 2\n"),
+        (
+            UserError(Lines.of("these differ:", "b: 1", "c: 2\nd")),
+            ExitCode.USAGE,
+            "ostinato: these differ:\n  b: 1\n  c: 2\\nd\n",
+        ),
         (PeerLostError("process 1 is gone"), ExitCode.PEER_LOST, "ostinato: process 1 is gone\n"),
         (FloatingPointError("the loss is inf"), ExitCode.NON_FINITE, "ostinato: the loss is inf\n"),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "ostinato: interrupted; give the same command again\n"),

@@ -222,7 +222,7 @@ def test_kern_is_played_with_its_instruments():
 
 def test_abc_is_played_and_a_book_has_a_piece_for_each_tune():
     book = b"%abc-2.1\n\n" + TUNE % 1 + b"\nwhat somebody wrote between\n\n" + TUNE % 7
-    tunes = split_tunes(book)
+    tunes = list(split_tunes(book))
     assert len(tunes) == 2
     bars = [(24, 24, 67), (48, 48, 69), (96, 8, 76), (104, 8, 78), (112, 8, 79), (120, 48, 72)]
     expected = [(0, 24, 62), *bars, *((144 + onset, length, pitch) for onset, length, pitch in bars)]
@@ -230,7 +230,7 @@ def test_abc_is_played_and_a_book_has_a_piece_for_each_tune():
         piece = read(tune, "abc")
         assert [row[:3] for row in rows(piece)] == expected
         assert tempo(piece) == 60
-    assert split_tunes(tunes[0]) == [tunes[0]]
+    assert list(split_tunes(tunes[0])) == [tunes[0]]
 
 
 @pytest.mark.parametrize(
