@@ -33,7 +33,7 @@ def read_at(buffer: memoryview, offset: int) -> bytes:
     Raises:
         CorruptRecordError: the record is cut short or one of its checksums is wrong.
     """
-    if offset + HEADER_BYTES > len(buffer):
+    if not 0 <= offset <= len(buffer) - HEADER_BYTES:
         raise CorruptRecordError(f"file ends at byte {len(buffer)}, before the record at byte {offset}")
     length, length_crc = _HEADER.unpack_from(buffer, offset)
     if _masked_crc(bytes(buffer[offset : offset + 8])) != length_crc:
@@ -57,13 +57,20 @@ def encode_example(features: dict[str, bytes]) -> bytes:
 
 
 def decode_example(data: bytes) -> dict[str, bytes]:
-    """Returns the features of a message written by `encode_example`."""
+    """Returns the features of a message written by `encode_example`.
+
+    Raises:
+        CorruptRecordError: it is another message.
+    """
     features = {}
-    for _, example in _fields(data):
-        for _, entry in _fields(example):
-            parts = dict(_fields(entry))
-            ((_, values),) = _fields(parts[2])
-            ((_, features[parts[1].decode()]),) = _fields(values)
+    try:
+        for _, example in _fields(data):
+            for _, entry in _fields(example):
+                parts = dict(_fields(entry))
+                ((_, values),) = _fields(parts[2])
+                ((_, features[parts[1].decode()]),) = _fields(values)
+    except (ValueError, KeyError, IndexError) as error:
+        raise CorruptRecordError("not a record of an id, a style and steps") from error
     return features
 
 

@@ -29,6 +29,7 @@ from ostinato.train.folders import CHECKPOINTS, CheckpointError, is_model_folder
 from ostinato.train.loaded_run import LoadedRun, make_model
 from ostinato.train.model_folder import read_model
 from ostinato.train.orbax_threads import silence_late_errors, silence_unawaited_coroutines
+from ostinato.train.run_document import check_run
 from ostinato.train.run_metadata import FORMAT, config_from_json, differences
 from ostinato.train.step import Params, TrainState
 
@@ -158,6 +159,7 @@ class Checkpoints:
             raise self._damaged(step, "the bytes of 'run' are not those that were saved")
         if missing := [name for name in DESCRIBED if name not in description]:
             raise self._damaged(step, f"'run' does not say {', '.join(missing)}")
+        check_run(description, self.folder / str(step))
         return description
 
     def restore_state(self, step: int, init: Callable[[], TrainState], shardings: TrainState) -> TrainState:
