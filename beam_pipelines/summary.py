@@ -19,7 +19,7 @@ from ostinato.beam_pipelines.text import (
     share_text,
 )  # fmt: skip
 from ostinato.configs.documents import read_lines
-from ostinato.data.manifest import DatasetError, Manifest
+from ostinato.data.manifest import DatasetError
 from ostinato.data.statistics import (
     BPM_BIN,
     NOTE_LENGTHS,
@@ -67,7 +67,7 @@ class Summary(NamedTuple):
     """What the description of a dataset says."""
 
     folder: Path
-    manifest: Manifest
+    manifest: Mapping[str, Any]
     splits: dict[str, Statistics]
     """Empty for a dataset of before there were statistics."""
     styles: dict[str, dict[str, Statistics]]
@@ -84,8 +84,7 @@ class Summary(NamedTuple):
         """Returns the counts under a key of COUNTED; older datasets know duplicates, but no kinds of them."""
         num_duplicates = self.manifest.get("counts", {}).get("duplicates")
         unknown = {"": num_duplicates} if key == "duplicates_by_kind" and num_duplicates else {}
-        found: Mapping[str, Any] = self.manifest
-        return found.get(key) or unknown
+        return self.manifest.get(key) or unknown
 
     def lines(self, file: str, columns: Sequence[str]) -> Iterator[Mapping[str, str]]:
         """Yields what rejects.jsonl or duplicates.jsonl says of each input that was left out: these columns and others.
@@ -100,7 +99,7 @@ class Summary(NamedTuple):
                 yield line
 
 
-def summarise(folder: Path, manifest: Manifest) -> Summary:
+def summarise(folder: Path, manifest: Mapping[str, Any]) -> Summary:
     """Returns what is known of a dataset.
 
     Args:

@@ -35,6 +35,8 @@ T = TypeVar("T")
 MAX_BYTES = 64 << 20
 """Of a document, where its reader does not say otherwise."""
 MAX_LINE_BYTES = 4 << 20
+ANYWHERE = Path("/")
+"""The folder of files that may be links to others, as in the cache of a Hub."""
 MAX_DEPTH = 32
 """Of lists and objects within each other."""
 
@@ -138,10 +140,9 @@ def read_bounded(
 ) -> bytes:
     """Returns the bytes of a regular file in a folder (that of the file by default), which has no more than so many."""
     with _named(path, error), _open(path, error, folder or path.parent) as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise error(f"{path}: has more than {max_bytes:,} bytes, which is more than such a file needs")
-    return data
+        if (size := os.fstat(file.fileno()).st_size) > max_bytes:
+            raise error(f"{path}: has {size:,} bytes, at most {max_bytes:,} are read")
+        return file.read(size)
 
 
 def inside(folder: Path, name: str, *, error: type[UserError] = UserError) -> Path:

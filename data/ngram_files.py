@@ -168,8 +168,8 @@ def _open_part(folder: Path, number: int) -> Table:
     part = _part(folder, number)
     table = Table(*(open_array(part / f"{name}.npy", (_DTYPES[name],), 1, folder=folder) for name in Table._fields))
     num_contexts, num_pairs = len(table.contexts), len(table.values)
-    sizes = Table(num_contexts, num_contexts + 1, num_contexts, num_pairs, num_pairs, num_pairs)
-    if wrong := [name for name in Table._fields if len(getattr(table, name)) != getattr(sizes, name)]:
+    sizes = (num_contexts, num_contexts + 1, num_contexts, num_pairs, num_pairs, num_pairs)
+    if wrong := [name for name, column, size in zip(Table._fields, table, sizes, strict=True) if len(column) != size]:
         raise UserError(f"{part}: {wrong[0]}.npy has another length than the columns beside it")
     return table
 

@@ -89,6 +89,8 @@ class Line(TypedDict):
     step: Step
     split: NotRequired[str]
     loss: NotRequired[float | None]
+    accuracy: NotRequired[float | None]
+    perplexity: NotRequired[float | None]
     notes_per_s: NotRequired[float | None]
 
 

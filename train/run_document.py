@@ -1,4 +1,4 @@
-"""What the description of a run may hold, in a checkpoint and in a model folder: checked before anything is made of it."""
+"""What the description of a run may hold, in a checkpoint and in a model folder; checked before it is used."""
 
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -74,14 +74,21 @@ class RunDescription(TypedDict):
 
     config: Config
     codec: dict[str, Any]
-    dataset: NotRequired[Named]
-    progress: NotRequired[SavedProgress]
-    versions: NotRequired[dict[str, str]]
     devices: NotRequired[dict[str, Any]]
     music: NotRequired[Music | None]
     init_from: NotRequired[Origin | None]
     old_dataset: NotRequired[Named | None]
     history: NotRequired[list[dict[str, Any]]]
+
+
+class ModelRun(RunDescription):
+    """The description in a model folder."""
+
+    dataset: NotRequired[Named]
+    progress: NotRequired[SavedProgress]
+    versions: NotRequired[dict[str, str]]
+    step: Count
+    params_sha256: str
 
 
 class SavedRun(RunDescription):

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from ostinato.configs.documents import FileName, read_document
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.music import midi
@@ -119,11 +120,19 @@ def roll_times(piece: Piece, roll: Roll) -> dict[str, Any]:
     return {"width": roll.width, "height": roll.height, "times": times}
 
 
+class _Piece(TypedDict):
+    file: FileName
+
+
+class _List(TypedDict):
+    pieces: list[_Piece]
+
+
 def _remove_earlier(output: Path) -> None:
     """Removes the list of an earlier call, its page, and the pieces that it names."""
     if not (output / LIST).is_file():
         return
-    earlier = json.loads((output / LIST).read_text())["pieces"]
+    earlier = read_document(output / LIST, _List, is_python=True, advice="choose another folder")["pieces"]
     (output / LIST).unlink()
     (output / PAGE).unlink(missing_ok=True)
     for entry in earlier:

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any, NamedTuple, TypedDict
 
@@ -204,7 +205,7 @@ def _listen(port: int) -> socket.socket:
         ) from error
 
 
-def _line(message: dict[str, Any]) -> bytes:
+def _line(message: Mapping[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
