@@ -42,7 +42,7 @@ MAX_DEPTH = 32
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 """How many of something there are; up to here floats are exact, too."""
-FileName = Annotated[str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\\x00]{1,255}\Z")]
+FileName = Annotated[str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f\ud800-\udfff]{1,255}\Z")]
 """The name of a file within a folder."""
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
@@ -153,8 +153,9 @@ def inside(folder: Path, name: str, *, error: type[UserError] = UserError) -> Pa
     """
     parts = PurePosixPath(name).parts
     path = folder / name
-    if not parts or parts[0] == "/" or ".." in parts or "\0" in name:
-        raise error(f"{folder}: {name!a} is not the name of a file in this folder")
+    is_usual = name.isprintable() and all(len(part.encode()) <= 255 for part in parts)
+    if not is_usual or not 0 < len(parts) <= MAX_DEPTH or parts[0] == "/" or ".." in parts:
+        raise error(f"{folder}: {name!a:.100} is not the name of a file in this folder")
     check_inside(folder, path, error=error)
     return path
 

@@ -83,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise DatasetError(f"{folder}: not a finished dataset ({FILE} is missing); run 'ostinato prepare' first")
     found = read_document(path, dict[str, Any], error=DatasetError, advice=_ADVICE)
     if (version := found.get("format")) != FORMAT:
-        raise DatasetError(f"{folder}: has format {version!a:.60}, this version of ostinato reads {FORMAT}")
+        raise DatasetError(f"{path}: has format {version!a:.60}, this version of ostinato reads {FORMAT}")
     return check_document(found, Manifest, where=path, error=DatasetError, advice=_ADVICE)
 
 

@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
+from ostinato.configs.documents import Count, check_document
 from ostinato.configs.errors import file_errors
 from ostinato.model.network import init_params
 from ostinato.music.codecs import codec_from_json
@@ -149,7 +150,8 @@ class Checkpoints:
         with self._reading(step):
             description = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
             version = description.get("format", 1)
-        if version > FORMAT:
+        where = self.folder / str(step) / "run"
+        if check_document(version, Count, where=f"{where}: format", error=CheckpointError) > FORMAT:
             raise CheckpointError(
                 f"{self.folder / str(step)}: has format {version}, this version of ostinato reads up to {FORMAT}; "
                 "install the version that wrote it"
@@ -312,7 +314,9 @@ def load_params(workdir: Path, which: Literal["best", "latest"] | int = "best") 
             listed = ", ".join(map(str, checkpoints.steps))
             raise CheckpointError(f"{workdir}: there is no checkpoint of step {step} any more, only of {listed}")
         description = checkpoints.describe(step)
-        config, codec = config_from_json(description["config"]), codec_from_json(description["codec"])
+        where = checkpoints.folder / str(step) / "run"
+        config = config_from_json(description["config"], where=f"{where}: config")
+        codec = codec_from_json(description["codec"], where=f"{where}: codec")
         model = make_model(config.model, codec)
         on_first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         params = checkpoints.restore_params(step, lambda: init_params(model, jax.random.key(0)), on_first_device)

@@ -24,6 +24,7 @@ from ostinato.configs.errors import UserError
 from ostinato.data.atomic import write_atomically
 from ostinato.listen.design.order import PlannedTask, Shape, TaskKind, plan_tasks
 from ostinato.listen.design.study_files import Hidden, Shown, check_clips, read_part
+from ostinato.report.text import printable
 
 STUDY_FILE, CONDITIONS_FILE, AUDIO_FOLDER, ANSWERS_FILE = "study.json", "conditions.json", "audio", "answers.sqlite"
 FORMAT = 1
@@ -131,10 +132,9 @@ class Study:
         texts = {name: shown[name] for name in _TEXTS}
         try:
             study = cls(folder=folder, clips=clips, private=Private(**hidden), **texts)
-            study.plan_of(0)
-        except (TypeError, KeyError, ValueError, IndexError, ZeroDivisionError) as error:
-            problem = f"it does not fit together: {type(error).__name__} {error!s:.100}"
-            raise StudyError(f"{folder / CONDITIONS_FILE}: damaged ({problem}); create the study again") from error
+        except TypeError as error:  # a field of a later version
+            raise StudyError(f"{folder / CONDITIONS_FILE}: {printable(str(error))}; create the study again") from error
+        study.plan_of(0)
         return study
 
     def write(self) -> "Study":
@@ -151,9 +151,21 @@ class Study:
         return Study.open(self.folder)
 
     def plan_of(self, number: int) -> tuple[PlannedTask, ...]:
-        """Returns the tasks of a listener, from 0, with what they are for."""
+        """Returns the tasks of a listener, from 0, with what they are for.
+
+        Raises:
+            StudyError: what is known of the clips does not fit together.
+        """
         if number < 0:
             raise StudyError(f"there is no listener {number}, the first is 0")
+        try:
+            return self._plan_of(number)
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            problem = f"clips, prompts and tasks do not fit together: {type(error).__name__} {error!s:.60}"
+            file = self.folder / CONDITIONS_FILE
+            raise StudyError(f"{file}: damaged ({printable(problem)}); create the study again") from error
+
+    def _plan_of(self, number: int) -> tuple[PlannedTask, ...]:
         private, last = self.private, len(self.private.prompts) - 1
         shape = Shape(private.names, last, private.num_comparisons, private.num_ratings, private.order_seed)
         return tuple(

@@ -1,4 +1,4 @@
-"""What study.json and conditions.json may hold: a study may come from a stranger, and it names the files of its clips."""
+"""What study.json and conditions.json may hold: a study may come from a stranger, and names the files of its clips."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict

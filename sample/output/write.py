@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ostinato.configs.documents import FileName, read_document
+from ostinato.configs.errors import file_errors
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.music import midi
@@ -135,6 +136,7 @@ def _remove_earlier(output: Path) -> None:
     earlier = read_document(output / LIST, _List, is_python=True, advice="choose another folder")["pieces"]
     (output / LIST).unlink()
     (output / PAGE).unlink(missing_ok=True)
-    for entry in earlier:
-        for suffix in _SUFFIXES:
-            (output / entry["file"]).with_suffix(suffix).unlink(missing_ok=True)
+    with file_errors(output):
+        for entry in earlier:
+            for suffix in _SUFFIXES:
+                (output / entry["file"]).with_suffix(suffix).unlink(missing_ok=True)
