@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ostinato.configs.documents import ANYWHERE, parse_toml, read_bounded
 from ostinato.configs.errors import UserError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
@@ -41,6 +40,9 @@ def read_run_file(path: Path) -> RunFile:
     Raises:
         UserError: it cannot be read, a key is not known, or a value cannot be; with the file and the key.
     """
+    # Imported here: --help knows this module, and opens at once.
+    from ostinato.configs.documents import ANYWHERE, parse_toml, read_bounded
+
     values = parse_toml(read_bounded(path, folder=ANYWHERE), where=path)
     where = f"{path}: "
     try:

@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from ostinato.configs.documents import Count, check_document
+from ostinato.configs.documents import check_document
 from ostinato.configs.errors import file_errors
 from ostinato.model.network import init_params
 from ostinato.music.codecs import codec_from_json
@@ -30,7 +30,7 @@ from ostinato.train.folders import CHECKPOINTS, CheckpointError, is_model_folder
 from ostinato.train.loaded_run import LoadedRun, make_model
 from ostinato.train.model_folder import read_model
 from ostinato.train.orbax_threads import silence_late_errors, silence_unawaited_coroutines
-from ostinato.train.run_document import check_run
+from ostinato.train.run_document import Versioned, check_run
 from ostinato.train.run_metadata import FORMAT, config_from_json, differences
 from ostinato.train.step import Params, TrainState
 
@@ -149,9 +149,9 @@ class Checkpoints:
         """
         with self._reading(step):
             description = self._manager.restore(step, args=ocp.args.Composite(run=ocp.args.JsonRestore()))["run"]
-            version = description.get("format", 1)
         where = self.folder / str(step) / "run"
-        if check_document(version, Count, where=f"{where}: format", error=CheckpointError) > FORMAT:
+        version = check_document(description, Versioned, where=where, error=CheckpointError).get("format", 1)
+        if version > FORMAT:
             raise CheckpointError(
                 f"{self.folder / str(step)}: has format {version}, this version of ostinato reads up to {FORMAT}; "
                 "install the version that wrote it"

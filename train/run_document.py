@@ -21,6 +21,12 @@ class Named(TypedDict):
     fingerprint: str
 
 
+class Versioned(TypedDict):
+    """What is known of a description before its version is."""
+
+    format: NotRequired[Count]
+
+
 class SavedProgress(TypedDict):
     """The fields of `run_metadata.Progress`; those of older versions lack the later ones."""
 
