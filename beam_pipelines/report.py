@@ -5,7 +5,6 @@ are the user's: the template escapes them.
 """
 
 import dataclasses
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from ostinato.beam_pipelines.summary import Summary, summarise
 from ostinato.beam_pipelines.text import NO_STATISTICS, hours_text, share_text
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data.atomic import write_atomically
-from ostinato.data.records import DatasetError
+from ostinato.data.manifest import read_manifest
 from ostinato.report.templates import render
 
 FILE = "report.html"
@@ -43,10 +42,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         DatasetError: the folder holds no manifest, or its statistics are damaged.
     """
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise DatasetError(f"{folder}: not a finished dataset (manifest.json is missing); run 'ostinato prepare' first")
-    summary = summarise(folder, json.loads(path.read_text()))
+    summary = summarise(folder, read_manifest(folder))
     write_atomically(folder / FILE, render(_TEMPLATES, "dataset.html", **_content(summary)).encode())
     return folder / FILE
 
@@ -105,10 +101,10 @@ def _shares(counts: Mapping[str, int] | None) -> list[dict[str, Any]]:
 
 def _left_out(summary: Summary, counts_key: str, file: str, key: str, columns: Sequence[str]) -> Iterator[Examples]:
     """Yields how many inputs were left out for each reason, and EXAMPLES of them from all over the list."""
-    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+    found: dict[str, list[Mapping[str, str]]] = defaultdict(list)
     counts, seen = summary.counts(counts_key), Counter[str]()
     wanted = {name: {i * count // EXAMPLES for i in range(EXAMPLES)} for name, count in counts.items()}
-    for line in summary.lines(file):  # in the order of their paths, so that neighbours are alike
+    for line in summary.lines(file, columns):  # in the order of their paths, so that neighbours are alike
         name = line.get(key, "")
         if seen[name] in wanted.get(name, ()):
             found[name].append(line)

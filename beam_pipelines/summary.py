@@ -1,7 +1,6 @@
 """What a finished dataset holds and what was left out of it, as tables for the terminal and for the page."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,14 +18,17 @@ from ostinato.beam_pipelines.text import (
     note_name,
     share_text,
 )  # fmt: skip
-from ostinato.data.records import DatasetError
+from ostinato.configs.documents import read_lines
+from ostinato.data.manifest import DatasetError
 from ostinato.data.statistics import (
     BPM_BIN,
     NOTE_LENGTHS,
     PIECE_NOTES,
     PIECE_SECONDS,
+    Quartiles,
     Statistics,
     quartiles,
+    read_statistics,
     total,
 )  # fmt: skip
 from ostinato.music.midi_write import instrument_name
@@ -65,13 +67,13 @@ class Summary(NamedTuple):
     """What the description of a dataset says."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: Mapping[str, Any]
     splits: dict[str, Statistics]
     """Empty for a dataset of before there were statistics."""
     styles: dict[str, dict[str, Statistics]]
     """By style and split."""
-    quartiles: Mapping[str, list[int]]
-    """Of the notes and the milliseconds of a piece; empty for a dataset of before they were kept."""
+    quartiles: Quartiles | None
+    """None for a dataset of before they were kept."""
 
     @property
     def whole(self) -> Statistics:
@@ -84,14 +86,20 @@ class Summary(NamedTuple):
         unknown = {"": num_duplicates} if key == "duplicates_by_kind" and num_duplicates else {}
         return self.manifest.get(key) or unknown
 
-    def lines(self, file: str) -> Iterator[dict[str, str]]:
-        """Yields what rejects.jsonl or duplicates.jsonl says of each input that was left out."""
+    def lines(self, file: str, columns: Sequence[str]) -> Iterator[Mapping[str, str]]:
+        """Yields what rejects.jsonl or duplicates.jsonl says of each input that was left out: these columns and others.
+
+        Raises:
+            DatasetError: a line is damaged.
+        """
         if (self.folder / file).is_file():
-            with (self.folder / file).open("rb") as lines:
-                yield from map(json.loads, lines)
+            for number, line in enumerate(read_lines(self.folder / file, dict[str, str], error=DatasetError), 1):
+                if missing := [column for column in columns if column not in line]:
+                    raise DatasetError(f"{self.folder / file}, line {number}: {missing[0]} is missing")
+                yield line
 
 
-def summarise(folder: Path, manifest: dict[str, Any]) -> Summary:
+def summarise(folder: Path, manifest: Mapping[str, Any]) -> Summary:
     """Returns what is known of a dataset.
 
     Args:
@@ -99,18 +107,15 @@ def summarise(folder: Path, manifest: dict[str, Any]) -> Summary:
         manifest: its manifest.json.
 
     Raises:
-        DatasetError: statistics.json is damaged, or of another version.
+        UserError: statistics.json is damaged, or of another version.
     """
     path = folder / "statistics.json"
     if not path.is_file():
-        return Summary(folder, manifest, {}, {}, {})
-    try:
-        content = json.loads(path.read_text())
-        splits = _read_statistics(content["splits"])
-        styles = {style: _read_statistics(splits) for style, splits in content["styles"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path}: damaged ({error}); run 'ostinato prepare' again") from error
-    return Summary(folder, manifest, splits, styles, content.get("quartiles", {}))
+        return Summary(folder, manifest, {}, {}, None)
+    content = read_statistics(path)
+    splits = _from_json(content["splits"], f"{path}: splits")
+    styles = {style: _from_json(splits, f"{path}: styles") for style, splits in content["styles"].items()}
+    return Summary(folder, manifest, splits, styles, content.get("quartiles"))
 
 
 def split_table(summary: Summary) -> Table:
@@ -227,8 +232,8 @@ def counts_line(summary: Summary) -> str:
     return "{inputs:,} inputs: {accepted:,} accepted, {duplicates:,} duplicates, {rejected:,} rejected".format(**counts)
 
 
-def _read_statistics(values: Mapping[str, Any]) -> dict[str, Statistics]:
-    return {split: Statistics.from_json(counts) for split, counts in values.items()}
+def _from_json(values: Mapping[str, Any], where: str) -> dict[str, Statistics]:
+    return {split: Statistics.from_json(counts, where=where) for split, counts in values.items()}
 
 
 def _number(value: int) -> str:

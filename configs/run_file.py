@@ -13,12 +13,11 @@ says, or, without one, as `TrainConfig` has it. Paths are meant as on the comman
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ostinato.configs.errors import UserError, file_errors
+from ostinato.configs.errors import UserError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
 from ostinato.configs.values import as_type, similar, with_values
@@ -41,12 +40,10 @@ def read_run_file(path: Path) -> RunFile:
     Raises:
         UserError: it cannot be read, a key is not known, or a value cannot be; with the file and the key.
     """
-    with file_errors(path):
-        data = path.read_bytes()
-    try:
-        values = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as TOML ({error})") from error
+    # Imported here: --help knows this module, and opens at once.
+    from ostinato.configs.documents import ANYWHERE, parse_toml, read_bounded
+
+    values = parse_toml(read_bounded(path, folder=ANYWHERE), where=path)
     where = f"{path}: "
     try:
         paths = {name: as_type(Path, values.pop(name), name) for name in PATHS if name in values}

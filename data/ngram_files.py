@@ -6,19 +6,35 @@ part-00003/lower-*.npy     continuations that belong to the first part
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import numpy as np
 from jaxtyping import Float, Int, Integer, UInt64
+from msgspec import Meta
 
+from ostinato.configs.documents import Count, check_document, read_document
+from ostinato.configs.errors import UserError
 from ostinato.data import ngrams
+from ostinato.data.arrays import open_array
 from ostinato.data.atomic import atomic_folder, write_atomically
 from ostinato.data.ngrams import ORDERS, LowerOrderCounts, Table
 
+logger = logging.getLogger(__name__)
+
 FORMAT = 1
 FILE = "ngrams.json"
+FirstCounts = tuple[Count, Count, Count, Count]
+"""How many pairs occur once, twice, three and four times."""
+_DTYPES: dict[str, type[np.generic]] = {
+    "contexts": np.uint64, "begins": np.int64, "groups": np.uint8,
+    "values": np.uint16, "counts": np.uint32, "continuations": np.uint32,
+}  # fmt: skip
+_DAMAGED = (
+    "the counts of n-grams are damaged ({}); remove ngrams.json from beside the dataset, so that it is counted again"
+)
 SMALLEST_DISCOUNT = 0.1
 """What is taken away even where the counts of counts say that nothing should be: unseen values keep a probability."""
 
@@ -46,20 +62,26 @@ class NgramCounts:
         """Returns what Kneser-Ney takes away from a count of 0, 1, 2, and 3 or more."""
         return self._discounts[continuations][ngrams.group_of(field, order)]
 
-    def followers(self, contexts: UInt64[np.ndarray, " n"], homes: UInt64[np.ndarray, " n"] | None) -> Followers:
+    def followers(
+        self, contexts: UInt64[np.ndarray, " n"], homes: UInt64[np.ndarray, " n"] | None, *, num_values: int
+    ) -> Followers:
         """Returns what followed each context.
 
         Args:
             contexts: one for each question.
             homes: their contexts of order 1; None for orders below 1.
+            num_values: of the field that is asked for.
+
+        Raises:
+            UserError: the tables are damaged.
         """
         if homes is None or len(self._tables) == 1:
-            return _followers(self._tables[0], contexts, np.arange(len(contexts)))
+            return _followers(self._tables[0], contexts, np.arange(len(contexts)), num_values)
         part = ngrams.part_of(homes, len(self._tables))
         found = []
         for number in np.unique(part):
             asked = np.flatnonzero(part == number)
-            found.append(_followers(self._tables[number], contexts[asked], asked))
+            found.append(_followers(self._tables[number], contexts[asked], asked, num_values))
         return Followers(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
@@ -103,19 +125,38 @@ def finish(folder: Path, num_parts: int, *, fingerprint: str, num_fields: int) -
     write_atomically(folder / FILE, (json.dumps(document) + "\n").encode())
 
 
+class NgramsFile(TypedDict):
+    """What ngrams.json says."""
+
+    parts: Annotated[int, Meta(ge=1, le=99_999)]
+    fields: Annotated[int, Meta(ge=1, le=64)]
+    counts_of_counts: list[FirstCounts]
+    counts_of_continuations: list[FirstCounts]
+
+
 def open_counts(folder: Path, fingerprint: str) -> NgramCounts | None:
-    """Returns the counts in a folder, or None if they are not there, not whole, or not those of this dataset."""
+    """Returns the counts in a folder, or None if they are not there, not whole, or not those of this dataset.
+
+    Of damaged ones a line is logged: they will be counted again.
+    """
     if not (folder / FILE).is_file():
         return None
     try:
-        document = dict(json.loads((folder / FILE).read_text()))
-    except (ValueError, TypeError):
+        document = read_document(folder / FILE, dict[str, Any])
+        wanted = {"format": FORMAT, "fingerprint": fingerprint, "orders": list(ORDERS)}
+        if any(document.get(name) != value for name, value in wanted.items()):
+            return None
+        return _open(folder, check_document(document, NgramsFile, where=folder / FILE))
+    except UserError as error:
+        logger.warning("%s; it is counted again", error)
         return None
-    wanted = {"format": FORMAT, "fingerprint": fingerprint, "orders": list(ORDERS)}
-    if any(document.get(name) != value for name, value in wanted.items()):
-        return None
+
+
+def _open(folder: Path, document: NgramsFile) -> NgramCounts:
+    statistics = [np.array(document[name], np.int64) for name in ("counts_of_counts", "counts_of_continuations")]
+    if any(len(column) != document["fields"] * len(ORDERS) for column in statistics):
+        raise UserError(f"{folder / FILE}: damaged (not {len(ORDERS)} counts of counts for each of its fields)")
     tables = [_open_part(folder, number) for number in range(document["parts"])]
-    statistics = (np.array(document[name], np.int64) for name in ("counts_of_counts", "counts_of_continuations"))
     return NgramCounts(tables, document["fields"], *statistics)
 
 
@@ -124,7 +165,13 @@ def _part(folder: Path, number: int) -> Path:
 
 
 def _open_part(folder: Path, number: int) -> Table:
-    return Table(*(np.load(_part(folder, number) / f"{name}.npy", mmap_mode="r") for name in Table._fields))
+    part = _part(folder, number)
+    table = Table(*(open_array(part / f"{name}.npy", (_DTYPES[name],), 1, folder=folder) for name in Table._fields))
+    num_contexts, num_pairs = len(table.contexts), len(table.values)
+    sizes = (num_contexts, num_contexts + 1, num_contexts, num_pairs, num_pairs, num_pairs)
+    if wrong := [name for name, column, size in zip(Table._fields, table, sizes, strict=True) if len(column) != size]:
+        raise UserError(f"{part}: {wrong[0]}.npy has another length than the columns beside it")
+    return table
 
 
 def _statistics(tables: Sequence[Table], num_fields: int) -> tuple[Int[np.ndarray, "g 4"], Int[np.ndarray, "g 4"]]:
@@ -134,17 +181,22 @@ def _statistics(tables: Sequence[Table], num_fields: int) -> tuple[Int[np.ndarra
     return np.sum(counts, axis=0), np.sum(continuations, axis=0)
 
 
-def _followers(table: Table, contexts: np.ndarray, questions: np.ndarray) -> Followers:
+def _followers(table: Table, contexts: np.ndarray, questions: np.ndarray, num_values: int) -> Followers:
     i = np.searchsorted(table.contexts, contexts)
     known = np.flatnonzero(i < len(table.contexts))
     known = known[table.contexts[i[known]] == contexts[known]]
     i, questions = i[known], questions[known]
     begin, length = table.begins[i], table.begins[i + 1] - table.begins[i]
+    if len(i) and not (begin.min() >= 0 and length.min() >= 0 and (begin + length).max() <= len(table.values)):
+        raise UserError(_DAMAGED.format("a context begins beyond the values, or ends before it begins"))
     ends = np.cumsum(length)
     place = np.arange(length.sum()) + np.repeat(begin - (ends - length), length)
+    values = table.values[place].astype(np.int64)
+    if len(values) and values.max() >= num_values:
+        raise UserError(_DAMAGED.format(f"the value {values.max()} is not below {num_values}"))
     return Followers(
         questions=np.repeat(questions, length),
-        values=table.values[place].astype(np.int64),
+        values=values,
         counts=table.counts[place].astype(float),
         continuations=table.continuations[place].astype(float),
     )

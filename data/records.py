@@ -1,7 +1,7 @@
 """The dataset on disk: whole pieces as records in TFRecord shards, with an index, a manifest and TFDS's description.
 
     <name>-<split>.tfrecord-00007-of-00064   records
-    index/<split>.npy                        Int64[records, 3]: shard, offset in bytes, length in steps
+    index/<split>.npy                        where each record is: see record_index.py
     features.json, dataset_info.json         what `tfds.builder_from_directory` reads
     manifest.json                            codec, configuration, counts, checksums; written last
 
@@ -24,17 +24,13 @@ from jaxtyping import Int, Integer
 from ostinato.configs.errors import UserError
 from ostinato.data import durable, tfrecord
 from ostinato.data.atomic import write_atomically
+from ostinato.data.manifest import FILE as MANIFEST
+from ostinato.data.manifest import FORMAT, DatasetError, Manifest, check_shards, read_manifest
+from ostinato.data.record_index import read_index
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
 
-FORMAT = 1
-"""The version of this layout; a reader refuses any other."""
-
 SPLITS = ("train", "validation", "test")
-
-
-class DatasetError(UserError):
-    """A folder that is not a whole, undamaged dataset."""
 
 
 class Record(NamedTuple):
@@ -74,14 +70,29 @@ def decode_record(data: bytes, codec: Codec) -> Record:
     """Returns the record that `encode_record` wrote with this codec.
 
     Raises:
-        CorruptRecordError: it is no such record.
+        CorruptRecordError: it wrote another one.
     """
     features = tfrecord.decode_example(data)
     try:
         steps = np.frombuffer(features["steps"], codec.dtype).reshape(-1, len(codec.fields))
         return Record(features["id"].decode(), features["style"].decode(), steps)
     except (KeyError, ValueError) as error:
-        raise tfrecord.CorruptRecordError(f"a record of another codec ({error})") from error
+        raise tfrecord.CorruptRecordError(
+            f"not a record of this codec ({type(error).__name__}: {error!s:.100})"
+        ) from error
+
+
+def check_steps(steps: Integer[np.ndarray, "n f"], codec: Codec) -> None:
+    """Refuses rows of which a field has a value that its codec does not have.
+
+    Raises:
+        CorruptRecordError: it names the field.
+    """
+    for field, values in zip(codec.fields, steps.T, strict=True):
+        if len(values) and not (values.min() >= 0 and values.max() < field.size):
+            raise tfrecord.CorruptRecordError(
+                f"{field.name} has values from {values.min()} to {values.max()}, allowed are 0 to {field.size - 1}"
+            )
 
 
 def shard_name(name: str, split: str, shard: int, num_shards: int) -> str:
@@ -187,11 +198,11 @@ def write_dataset(folder: Path, records: Mapping[str, list[Record]], codec: Code
 class Dataset:
     """A finished dataset."""
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+    def __init__(self, path: Path, manifest: Manifest) -> None:
         """Use `Dataset.open`, which checks the folder."""
         self.path = path
         self.manifest = manifest
-        self.codec = codec_from_json(manifest["codec"])
+        self.codec = codec_from_json(manifest["codec"], where=f"{path / MANIFEST}: codec")
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
@@ -203,24 +214,8 @@ class Dataset:
         if re.match(r"\w+:/", str(path)):
             raise DatasetError(f"{path}: copy the dataset to this machine first; it is read from a file system")
         path = Path(path)
-        file = path / "manifest.json"
-        if not file.is_file():
-            raise DatasetError(
-                f"{path}: not a finished dataset (manifest.json is missing); run 'ostinato prepare' first"
-            )
-        try:
-            manifest = dict(json.loads(file.read_text()))
-        except (ValueError, TypeError) as error:
-            raise DatasetError(f"{file}: damaged ({error}); run 'ostinato prepare' again") from error
-        if manifest.get("format") != FORMAT:
-            raise DatasetError(f"{path}: has format {manifest.get('format')}, this version of ostinato reads {FORMAT}")
-        for split in manifest["splits"].values():
-            for shard in split["shards"]:
-                part = path / shard["file"]
-                size = part.stat().st_size if part.is_file() else None
-                if size != shard["bytes"]:
-                    found = "is missing" if size is None else f"has {size} bytes"
-                    raise DatasetError(f"{part}: {found}, the manifest says {shard['bytes']} bytes; prepare it again")
+        manifest = read_manifest(path)
+        check_shards(path, manifest)
         return cls(path, manifest)
 
     @property
@@ -279,18 +274,10 @@ class TFRecordSource:
         """Loads the index; shards are mapped into memory when they are first read."""
         self.codec = dataset.codec
         self.split = split
-        self._files = [dataset.path / shard["file"] for shard in dataset.manifest["splits"][split]["shards"]]
-        index = dataset.path / "index" / f"{split}.npy"
-        try:
-            rows = np.load(index)
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{index}: cannot be read ({error}); prepare the dataset again") from error
-        num_pieces = dataset.manifest["splits"][split]["pieces"]
-        self.num_notes: int = dataset.manifest["splits"][split]["notes"]
-        if rows.shape != (num_pieces, 3):
-            raise DatasetError(
-                f"{index}: has shape {rows.shape}, the manifest says {num_pieces} pieces; prepare it again"
-            )
+        found = dataset.manifest["splits"][split]
+        self._files = [dataset.path / shard["file"] for shard in found["shards"]]
+        self.num_notes = found["notes"]
+        rows = read_index(dataset.path, split, found, dataset.codec)
         self._shards, self._offsets, self.lengths = rows.T
         """`lengths` Int64[records]: steps in each record."""
         self._maps: dict[int, memoryview] = {}
@@ -302,9 +289,11 @@ class TFRecordSource:
         if not 0 <= i < len(self):
             raise IndexError(f"record {i} of {len(self)}")
         shard = int(self._shards[i])
+        data = self._map(shard)
         try:
-            record = decode_record(tfrecord.read_at(self._map(shard), int(self._offsets[i])), self.codec)
-        except tfrecord.CorruptRecordError as error:
+            record = decode_record(tfrecord.read_at(data, int(self._offsets[i])), self.codec)
+            check_steps(record.steps, self.codec)
+        except UserError as error:
             raise DatasetError(f"{self._files[shard]}: {error}; prepare the dataset again") from error
         if len(record.steps) != self.lengths[i]:
             raise DatasetError(f"{self._files[shard]}: record {i} has {len(record.steps)} steps, not {self.lengths[i]}")

@@ -6,12 +6,15 @@ Everything is an integer (times are whole milliseconds), so sums do not depend o
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ostinato.configs.documents import Count, check_document, read_document
 from ostinato.configs.errors import UserError
+from ostinato.data.manifest import DatasetError
 from ostinato.music.piece import DEFAULT_TEMPO_US, DRUMS, Piece
 
 NOTE_LENGTHS = 2.0 ** (np.arange(-24, 25) / 4)
@@ -117,18 +120,47 @@ class Statistics:
         return {name: np.asarray(getattr(self, name)).tolist() for name in _SIZES}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Statistics":
-        """Returns the statistics that `to_json` wrote.
+    def from_json(cls, values: dict[str, Any], *, where: str = "statistics") -> "Statistics":
+        """Returns the statistics that `to_json` wrote; `where` begins each message.
 
         Raises:
-            UserError: they were written by a version that counts something else.
+            UserError: they were written by a version that counts something else, or are damaged.
         """
+        check_document(values, dict[str, Count | list[Count]], where=where)
         found = {name: len(value) if isinstance(value, list) else 0 for name, value in values.items()}
         if found != _SIZES:
             wrong = sorted(name for name in found.keys() | _SIZES if found.get(name) != _SIZES.get(name))
-            raise UserError(f"statistics of another version of ostinato: {', '.join(wrong)} differ")
+            raise UserError(
+                f"{where}: of another version of ostinato: {', '.join(ascii(name)[1:-1] for name in wrong)} differ"
+            )
         arrays = {name: np.array(value, np.int64) for name, value in values.items() if _SIZES[name]}
         return cls(**{**values, **arrays})
+
+
+class Quartiles(TypedDict):
+    """Below what a quarter, a half and three quarters of the pieces lie."""
+
+    piece_notes: tuple[Count, Count, Count]
+    piece_ms: tuple[Count, Count, Count]
+
+
+class StatisticsFile(TypedDict):
+    """statistics.json of a dataset; `Statistics.from_json` reads what is innermost."""
+
+    splits: dict[str, dict[str, Any]]
+    styles: dict[str, dict[str, dict[str, Any]]]
+    """By style and split."""
+    quartiles: NotRequired[Quartiles]
+    """Older datasets do not have them."""
+
+
+def read_statistics(path: Path) -> StatisticsFile:
+    """Returns what statistics.json of a dataset says.
+
+    Raises:
+        DatasetError: it is damaged.
+    """
+    return read_document(path, StatisticsFile, error=DatasetError, advice="run 'ostinato prepare' again")
 
 
 def total(parts: Iterable[Statistics]) -> Statistics:

@@ -35,7 +35,7 @@ def read_at(buffer: memoryview, offset: int) -> bytes:
     Raises:
         CorruptRecordError: the record is cut short or one of its checksums is wrong.
     """
-    if offset + HEADER_BYTES > len(buffer):
+    if not 0 <= offset <= len(buffer) - HEADER_BYTES:
         raise CorruptRecordError(f"file ends at byte {len(buffer)}, before the record at byte {offset}")
     length, length_crc = _HEADER.unpack_from(buffer, offset)
     if _masked_crc(bytes(buffer[offset : offset + 8])) != length_crc:
@@ -62,7 +62,7 @@ def decode_example(data: bytes) -> dict[str, bytes]:
     """Returns the features of a message written by `encode_example`.
 
     Raises:
-        CorruptRecordError: it is none: its checksums are right, and somebody else has written it.
+        CorruptRecordError: it is another message.
     """
     features = {}
     try:
@@ -74,7 +74,7 @@ def decode_example(data: bytes) -> dict[str, bytes]:
     except CorruptRecordError:
         raise
     except (ValueError, KeyError, IndexError) as error:  # ValueError: more or fewer values than one, no UTF-8
-        raise CorruptRecordError(f"a record that holds no features of bytes ({error})") from error
+        raise CorruptRecordError(f"not a record of an id, a style and steps ({error})") from error
     return features
 
 

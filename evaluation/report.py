@@ -6,11 +6,12 @@ ostinato evaluate --workdir RUN --dataset DATASET --output FOLDER
 import json
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypedDict
 
+from ostinato.configs.documents import read_lines
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.data.ngram_files import NgramCounts
-from ostinato.data.records import Dataset
+from ostinato.data.records import Dataset, DatasetError
 from ostinato.evaluation import plots, tables
 from ostinato.evaluation.examples import choose_examples
 from ostinato.evaluation.measure import EvaluationConfig, measure_run
@@ -20,6 +21,13 @@ from ostinato.evaluation.summary import headline, summary
 from ostinato.report.templates import render
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+
+class PieceLine(TypedDict):
+    """A line of pieces.jsonl of a dataset."""
+
+    id: str
+    path: str
 
 
 def evaluate_run(
@@ -84,6 +92,5 @@ def piece_names(dataset: Dataset, ids: Set[str]) -> dict[str, str]:
     path = dataset.path / "pieces.jsonl"
     if not path.is_file():
         return {}
-    with path.open() as lines:
-        records = (record for record in map(json.loads, lines) if record["id"] in ids)
-        return {record["id"]: PurePath(record["path"].rpartition("!")[2]).name for record in records}
+    records = (record for record in read_lines(path, PieceLine, error=DatasetError) if record["id"] in ids)
+    return {record["id"]: PurePath(record["path"].rpartition("!")[2]).name for record in records}

@@ -1,26 +1,49 @@
 """Which codecs there are: they are described in datasets and checkpoints, and made again from there."""
 
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+from msgspec import Meta
+
+from ostinato.configs.documents import check_document
 from ostinato.configs.errors import UserError
 from ostinato.music.codec import Codec
 from ostinato.music.notes_codec import NotesCodec
 from ostinato.music.score_codec import ScoreCodec
 
+Steps = Annotated[int, Meta(ge=0, le=65_535)]
+"""Of the grid; longer gaps and notes are shortened to 96."""
+Pitch = Annotated[int, Meta(ge=0, le=127)]
+Styles = Annotated[list[str], Meta(min_length=1, max_length=65_535)]
 
-def codec_from_json(description: dict[str, Any]) -> Codec:
-    """Returns the codec that a dataset or a checkpoint describes.
+
+class ScoreDescription(TypedDict):
+    """What `ScoreCodec.to_json` writes."""
+
+    styles: Styles
+
+
+class NotesDescription(TypedDict):
+    """What `NotesCodec.to_json` writes."""
+
+    styles: Styles
+    vocabulary: Annotated[list[tuple[Steps, Steps, list[Pitch]]], Meta(max_length=65_535)]
+    """Gap, duration, pitches."""
+
+
+def codec_from_json(description: dict[str, Any], *, where: str = "codec") -> Codec:
+    """Returns the codec that a dataset or a checkpoint describes; `where` begins each message.
 
     Raises:
-        UserError: the description is of a codec that this version does not know.
+        UserError: the description is of a codec that this version does not know, or damaged.
     """
-    kinds = {"score": ScoreCodec, "notes": NotesCodec}
+    kinds = {"score": (ScoreCodec, ScoreDescription), "notes": (NotesCodec, NotesDescription)}
     name = description.get("name")
-    if name not in kinds:
+    if not isinstance(name, str) or name not in kinds:
         raise UserError(
-            f"codec {name!r} is not one of {', '.join(kinds)}; it was written by another version of ostinato"
+            f"{where} {name!a:.60} is not one of {', '.join(kinds)}; it was written by another version of ostinato"
         )
-    return kinds[name].from_json(description)
+    codec, kind = kinds[name]
+    return codec.from_json(check_document(description, kind, where=where))
 
 
 def codec_line(codec: Codec) -> str:

@@ -8,11 +8,12 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ostinato.configs.errors import UserError, file_errors
+from ostinato.configs.documents import check_document, read_document
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.evaluation import tables
 from ostinato.pretrained.facts import Facts
@@ -26,6 +27,31 @@ _REPORTED = ("params_sha256", "runs", "held_out", "splits", "statistics", "origi
 
 class CardError(UserError):
     """A report that says nothing about the model, or cannot be read."""
+
+
+class ReportedRun(TypedDict):
+    """A run that was measured."""
+
+    name: str
+    params_sha256: str
+
+
+class Row(TypedDict):
+    """A line of a table of a report, or more; `evaluation.tables` knows the rest."""
+
+    name: str
+
+
+class Report(TypedDict):
+    """What a card takes from report.json."""
+
+    params_sha256: str
+    runs: list[ReportedRun]
+    held_out: str
+    splits: dict[str, list[Row]]
+    statistics: list[Row]
+    originality: list[Row]
+    command: str
 
 
 class Measured(NamedTuple):
@@ -50,15 +76,10 @@ def read_report(path: Path) -> dict[str, Any]:
     Raises:
         CardError: it is none.
     """
-    with file_errors(path):
-        data = path.read_bytes()
-    try:
-        report = dict(json.loads(data))
-    except (ValueError, TypeError) as error:
-        raise CardError(f"{path}: damaged ({error})") from error
+    report = read_document(path, dict[str, Any], error=CardError, is_python=True)
     if missing := [name for name in _REPORTED if name not in report]:
         raise CardError(f"{path}: not a report of 'ostinato evaluate': {', '.join(missing)} is missing")
-    return report
+    return dict(check_document(report, Report, where=path, error=CardError))
 
 
 def model_card(config: Mapping[str, Any], recipe: TrainConfig, facts: Facts, report: dict[str, Any] | None) -> str:
@@ -89,7 +110,7 @@ def model_card(config: Mapping[str, Any], recipe: TrainConfig, facts: Facts, rep
         settings=_settings(recipe),
         facts=facts,
         front=_front(facts),
-        measured=None if report is None else _measured(config, report),
+        measured=None if report is None else _understood(config, report),
         duration=_duration(config.get("training_s")),
     )
 
@@ -152,6 +173,15 @@ def _measured(config: Mapping[str, Any], report: dict[str, Any]) -> Measured:
         originality=_table(*tables.originality_rows(mine_alone)),
         longest=_longest(next((found for found in report["originality"] if found["name"] == name), None)),
     )
+
+
+def _understood(config: Mapping[str, Any], report: dict[str, Any]) -> Measured:
+    try:
+        return _measured(config, report)
+    except CardError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:  # of rows of another version
+        raise CardError(f"--report: a table in it is damaged ({type(error).__name__}: {error!s:.100})") from error
 
 
 def _without(others: Set[str], rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:

@@ -15,12 +15,12 @@ attribution = "Omar Peracha, JS Fake Chorales (2021)"
 """
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ostinato.configs.errors import UserError, file_errors
+from ostinato.configs.documents import ANYWHERE, parse_toml, read_bounded
+from ostinato.configs.errors import UserError
 
 
 class FactsError(UserError):
@@ -56,13 +56,8 @@ def read_facts(path: Path) -> Facts:
     Raises:
         FactsError: it is not TOML, has a key that is not known, or a value of another type.
     """
-    with file_errors(path):
-        content = path.read_bytes()
-    try:
-        values = tomllib.loads(content.decode())
-    except ValueError as error:  # of TOML, or of UTF-8
-        raise FactsError(f"{path}: not a file of TOML ({error})") from error
-    facts = dict(_checked(path, Facts, values))
+    data = read_bounded(path, error=FactsError, folder=ANYWHERE)
+    facts = dict(_checked(path, Facts, parse_toml(data, where=path, error=FactsError)))
     facts["data"] = DataFacts(**_checked(path, DataFacts, facts.get("data", {}), prefix="data."))
     return Facts(**facts)
 

@@ -11,8 +11,10 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from ostinato.configs.documents import read_document
+from ostinato.configs.errors import UserError
 from ostinato.data.atomic import write_atomically
 from ostinato.music import midi
 from ostinato.music.piece import Piece
@@ -27,6 +29,15 @@ SHOWN = 300
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 _NOTE = ".studio.json"
 _logger = logging.getLogger(__name__)
+
+
+class Note(TypedDict):
+    """What the page shows of a piece, and `roll.summary_of`."""
+
+    id: str
+    sha256: str
+    made: str
+    options: dict[str, Any]
 
 
 class Pieces:
@@ -90,12 +101,12 @@ class Pieces:
 
     def _note(self, name: str) -> dict[str, Any] | None:
         path = self._folder / f"{name}{_NOTE}"
-        try:
-            return json.loads(path.read_bytes())
-        except FileNotFoundError:
+        if not path.exists():
             return None  # deleted meanwhile, by another window
-        except (OSError, ValueError) as error:
-            _logger.warning("%s: is left out of the history, it cannot be read (%s)", path, error)
+        try:
+            return dict(read_document(path, Note))
+        except UserError as error:
+            _logger.warning("%s; it is left out of the history", error)
             return None
 
 

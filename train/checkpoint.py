@@ -197,7 +197,9 @@ class Checkpoints:
             listed = ", ".join(map(str, self.steps))
             raise GoneError(f"{self.folder.parent}: there is no checkpoint of step {step} any more, only of {listed}")
         description = self.describe(step)
-        config, codec = config_from_json(description["config"]), codec_from_json(description["codec"])
+        where = self.folder / str(step) / "run"
+        config = config_from_json(description["config"], where=f"{where}: config")
+        codec = codec_from_json(description["codec"], where=f"{where}: codec")
         model = make_model(config.model, codec)
         on_first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         params = self.restore_params(step, lambda: init_params(model, jax.random.key(0)), on_first_device)

@@ -6,13 +6,12 @@ README.md           the model card
 """
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from ostinato.configs.errors import UserError, file_errors
+from ostinato.configs.documents import ANYWHERE, Count, Sha256, check_document, read_bounded, read_document
+from ostinato.configs.errors import UserError
 
 CHECKPOINTS = "checkpoints"
 PARAMETERS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -20,6 +19,7 @@ FILES = (PARAMETERS, CONFIG, CARD)
 FORMAT = 1
 """Of config.json."""
 MAX_CONFIG_BYTES = 4 << 20
+MAX_MODEL_BYTES = 1 << 40
 
 
 class CheckpointError(UserError):
@@ -37,6 +37,20 @@ class DamagedError(CheckpointError):
 
 class ModelFolderError(CheckpointError):
     """A folder that holds no model, one of another version, or a damaged one."""
+
+
+class ModelFile(TypedDict):
+    """What config.json says; its `run` is read by `model_folder.read_model`."""
+
+    name: str
+    summary: str
+    licence: str
+    stored: str
+    sha256: Sha256
+    params_sha256: str
+    num_parameters: Count
+    run: dict[str, Any]
+    training_s: NotRequired[float | None]
 
 
 def is_run_folder(folder: Path) -> bool:
@@ -58,22 +72,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.is_file():
         raise ModelFolderError(f"{folder}: no model here ({CONFIG} is missing)")
-    with file_errors(path):
-        if (size := path.stat().st_size) > MAX_CONFIG_BYTES:
-            raise ModelFolderError(f"{path}: has {size:,} bytes, at most {MAX_CONFIG_BYTES:,} are read")
-        data = path.read_bytes()
-    with understanding(path):
-        config = dict(json.loads(data))
-        if config.get("model_type") != "ostinato":
-            raise ModelFolderError(f"{path}: is of a model of type {config.get('model_type')!r}, not of 'ostinato'")
-        if config["format"] != FORMAT:
-            raise ModelFolderError(f"{path}: has format {config['format']}, this version of ostinato reads {FORMAT}")
-        text = ("name", "summary", "licence", "stored", "sha256", "params_sha256")
-        if wrong := [name for name in text if not isinstance(config[name], str)]:
-            raise ModelFolderError(f"{path}: damaged ({wrong[0]} is no text)")
-        config["num_parameters"] = int(config["num_parameters"])
-        config["run"] = dict(config["run"])
-    return config
+    config = read_document(
+        path, dict[str, Any], error=ModelFolderError, folder=ANYWHERE, max_bytes=MAX_CONFIG_BYTES, is_python=True
+    )
+    if (kind := config.get("model_type")) != "ostinato":
+        raise ModelFolderError(f"{path}: is of a model of type {kind!a:.60}, not of 'ostinato'")
+    if (version := config.get("format")) != FORMAT:
+        raise ModelFolderError(f"{path}: has format {version!a:.60}, this version of ostinato reads {FORMAT}")
+    return dict(check_document(config, ModelFile, where=path, error=ModelFolderError))
 
 
 def read_parameters(folder: Path, config: Mapping[str, Any]) -> bytes:
@@ -89,22 +95,10 @@ def read_parameters(folder: Path, config: Mapping[str, Any]) -> bytes:
     path = folder / PARAMETERS
     if not path.is_file():
         raise ModelFolderError(f"{folder}: no model here ({PARAMETERS} is missing)")
-    with file_errors(path):
-        data = path.read_bytes()
+    data = read_bounded(path, error=ModelFolderError, folder=ANYWHERE, max_bytes=MAX_MODEL_BYTES)
     if (found := hashlib.sha256(data).hexdigest()) != config["sha256"]:
         raise ModelFolderError(
             f"{path}: has the SHA-256 {found[:16]}, and {CONFIG} says {config['sha256'][:16]}: one of the files was "
             "changed or is damaged; fetch or export the model again"
         )
     return data
-
-
-@contextmanager
-def understanding(path: Path) -> Iterator[None]:
-    """Turns what a document of another shape raises into one error that names the file."""
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelFolderError(f"{path}: damaged ({type(error).__name__}: {error})") from error

@@ -22,7 +22,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Annotated, TypedDict
 
+from msgspec import Meta
+
+from ostinato.configs.documents import Count, read_document
 from ostinato.configs.errors import UserError, file_errors
 
 logger = logging.getLogger(__name__)
@@ -30,6 +34,18 @@ logger = logging.getLogger(__name__)
 FILE = "run.lock"
 TRIES, RETRY_S = 5, 0.1
 """`is_locked` holds the lock for an instant; a run that starts just then tries again."""
+
+
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""Of a stranger's folder: the file is emptied, so it may not be a link to another; and opening a pipe waits."""
+MAX_BYTES = 4096
+
+
+class Holder(TypedDict):
+    """What the file says."""
+
+    pid: Count
+    host: Annotated[str, Meta(pattern=r"\A[!-~]{1,255}\Z")]
 
 
 class LockedError(UserError):
@@ -49,7 +65,7 @@ def run_lock(workdir: Path) -> Iterator[Callable[[], str | None]]:
     """
     path = workdir / FILE
     with file_errors(path):
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = os.open(path, _FLAGS | os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _acquire(file, workdir)
         held = os.fstat(file)
@@ -67,7 +83,7 @@ def run_lock(workdir: Path) -> Iterator[Callable[[], str | None]]:
 def is_locked(workdir: Path) -> bool:
     """Returns whether a process works in the folder."""
     try:
-        file = os.open(workdir / FILE, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(workdir / FILE, _FLAGS | os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -82,10 +98,10 @@ def is_locked(workdir: Path) -> bool:
 def holder(workdir: Path) -> str | None:
     """Returns the process that holds the lock or died with it; None if the last one gave it back."""
     try:
-        found = json.loads((workdir / FILE).read_text())
-        return f"process {found['pid']} on {found['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        found = read_document(workdir / FILE, Holder, max_bytes=MAX_BYTES)
+    except UserError:
         return None
+    return f"process {found['pid']} on {found['host']}"
 
 
 def _lost(path: Path, held: os.stat_result) -> str | None:

@@ -14,13 +14,16 @@ import re
 import socket
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import jax
+from msgspec import Meta
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ostinato.configs import documents
 from ostinato.configs.errors import UserError, file_errors
 from ostinato.data import tfrecord
 from ostinato.data.records import write_atomically
@@ -32,6 +35,8 @@ EVENTS = "events.jsonl"
 TENSORBOARD = "tensorboard"
 
 Split = Literal["train", "validation"]
+Step = Annotated[int, Meta(ge=-1, le=2**53)]
+"""-1 is before a new run."""
 
 
 class Tracker:
@@ -59,7 +64,7 @@ class RunTracker(Tracker):
         """
         kept = [record for record in read_lines(workdir / FILE) if record["step"] <= first_step]
         self._metrics = _rewritten(workdir / FILE, kept)
-        self._events = _rewritten(workdir / EVENTS, read_lines(workdir / EVENTS))
+        self._events = _rewritten(workdir / EVENTS, read_lines(workdir / EVENTS, Event))
         self._board = _TensorBoard(workdir / TENSORBOARD, first_step=first_step)
 
     def write(self, step: int, split: Split, values: dict[str, float]) -> None:
@@ -78,26 +83,35 @@ class RunTracker(Tracker):
             file.close()
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Returns the whole lines of a file of JSON lines.
+class Line(TypedDict):
+    """Of metrics.jsonl; other names have numbers, too."""
 
-    A process may have died in the middle of the last one, a machine among the last ones: what was cut off, or holds
-    zeros, at the end is left out.
+    step: Step
+    split: NotRequired[str]
+    loss: NotRequired[float | None]
+    accuracy: NotRequired[float | None]
+    perplexity: NotRequired[float | None]
+    notes_per_s: NotRequired[float | None]
+
+
+class Event(TypedDict):
+    """A line of events.jsonl, which says more of each kind."""
+
+    step: Step
+    event: str
+    time: Annotated[datetime, Meta(tz=True)]
+
+
+def read_lines(path: Path, kind: Any = Line) -> list[dict[str, Any]]:
+    """Returns the whole lines of metrics.jsonl or, of the kind Event, of events.jsonl.
+
+    A process may have died in the middle of the last one, a machine among the last ones: `documents.read_lines` leaves
+    out what was cut off, or holds zeros, at the end.
 
     Raises:
-        UserError: the file is damaged, or cannot be read.
+        UserError: the file is damaged, or cannot be read; it names the line and the field.
     """
-    try:
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        while lines and (not lines[-1].endswith(b"\n") or b"\0" in lines[-1]):
-            lines.pop()
-        records = [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    for number, record in enumerate(records, 1):
-        if not isinstance(record, dict) or "step" not in record:
-            raise UserError(f"{path}: line {number} is not a JSON object with a step; take the line out")
-    return records
+    return list(documents.read_lines(path, kind, advice="take the line out")) if path.exists() else []
 
 
 def _json_line(values: dict[str, Any]) -> bytes:

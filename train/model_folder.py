@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
+from ostinato.configs.documents import check_document
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import init_params
 from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
@@ -29,10 +30,10 @@ from ostinato.train.folders import (
     ModelFolderError,
     read_config,
     read_parameters,
-    understanding,
 )
 from ostinato.train.loaded_run import LoadedRun, make_model
 from ostinato.train.music_heard import music_of
+from ostinato.train.run_document import ModelRun, check_config
 from ostinato.train.run_metadata import config_from_json, differences
 
 StoredType = Literal["float32", "float16", "bfloat16"]
@@ -90,14 +91,15 @@ def read_model(folder: Path) -> LoadedRun:
     """
     described = read_config(folder)
     path, data = folder / PARAMETERS, read_parameters(folder, described)
-    tensors = _tensors(path, data)
-    with understanding(folder / CONFIG):
-        run = described["run"]
-        config, codec, step = config_from_json(run["config"]), codec_from_json(run["codec"]), int(run["step"])
-        if config.model.num_layers > len(tensors):
-            raise ModelFolderError(f"{path}: has fewer arrays than {CONFIG} says layers, {config.model.num_layers}")
-        model = make_model(config.model, codec)
-        shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
+    tensors = read_tensors(path, data)
+    where = f"{folder / CONFIG}: run"
+    run = described["run"]
+    step = check_document(run, ModelRun, where=where, error=ModelFolderError)["step"]
+    check_config(run["config"], where=f"{where}.config", num_arrays=len(tensors))
+    config = config_from_json(run["config"], where=f"{where}.config")
+    codec = codec_from_json(run["codec"], where=f"{where}.codec")
+    model = make_model(config.model, codec)
+    shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     expected = array_types(jax.eval_shape(lambda params: to_torch_layout(params, config.model), shapes))
     if array_types(tensors) != expected:
         head = f"{path}: its arrays are not those of its network:"
@@ -124,8 +126,12 @@ def _travelling(run: LoadedRun) -> dict[str, Any]:
     }
 
 
-def _tensors(path: Path, data: bytes) -> dict[str, np.ndarray]:
-    """Returns the arrays of a file as float32."""
+def read_tensors(path: Path, data: bytes) -> dict[str, np.ndarray]:
+    """Returns the arrays in the bytes of a file of safetensors as float32.
+
+    Raises:
+        ModelFolderError: it is another kind of file, or has an array of another type.
+    """
     try:
         found = deserialize(data)
     except SafetensorError as error:

@@ -1,14 +1,14 @@
 """What a model has heard: the statistics of its training split, which travel with the run wherever it is moved."""
 
 import contextlib
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ostinato.configs.errors import UserError
 from ostinato.data.records import Dataset, DatasetError
-from ostinato.data.statistics import Statistics
+from ostinato.data.statistics import Statistics, read_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -52,16 +52,15 @@ def _read_statistics(folder: Path) -> Statistics | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_bytes())["splits"]["train"]
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        logger.warning("%s: the instruments and tempos of the training music are not known (%s)", path, error)
+        return _parse(read_statistics(path)["splits"].get("train"), str(path))
+    except UserError as error:
+        logger.warning("%s: the instruments and tempos of the training music are not known", error)
         return None
-    return _parse(values, str(path))
 
 
 def _parse(values: Any, where: str) -> Statistics | None:
     try:
-        return Statistics.from_json(values)
-    except (ValueError, TypeError, AttributeError) as error:
-        logger.warning("%s: the instruments and tempos of the training music are not known (%s)", where, error)
+        return Statistics.from_json(values, where=where)
+    except UserError as error:
+        logger.warning("%s: the instruments and tempos of the training music are not known", error)
         return None

@@ -19,11 +19,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from ostinato.configs.documents import MAX_BYTES, check_document
 from ostinato.configs.errors import file_errors
 from ostinato.data import durable
 from ostinato.train.fingerprint import json_sha256, tree_sha256
 from ostinato.train.folders import CHECKPOINTS, CheckpointError, DamagedError
 from ostinato.train.orbax_threads import silence_late_errors, silence_unawaited_coroutines
+from ostinato.train.run_document import Versioned, check_run
 from ostinato.train.run_metadata import FORMAT
 
 logger = logging.getLogger(__name__)
@@ -124,7 +126,7 @@ def read_loss(folder: Path) -> float:
         DamagedError: it does not say so.
     """
     with reading(folder):
-        return float(json.loads((folder / "metrics/metrics").read_bytes())[LOSS])
+        return float(_read_json(folder / "metrics/metrics")[LOSS])
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -135,8 +137,8 @@ def read_description(folder: Path) -> dict[str, Any]:
         CheckpointError: it is of a later format.
     """
     with reading(folder):
-        description = dict(json.loads((folder / "run/metadata").read_bytes()))
-        version = int(description.get("format", 1))
+        description = dict(_read_json(folder / "run/metadata"))
+    version = check_document(description, Versioned, where=folder / "run", error=CheckpointError).get("format", 1)
     if version > FORMAT:
         raise CheckpointError(
             f"{folder}: has format {version}, this version of ostinato reads up to {FORMAT}; "
@@ -149,7 +151,17 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise DamagedError(folder, f"'run' does not say {', '.join(missing)}")
     if (step := description.get("step", int(folder.name))) != int(folder.name):  # the folder was renamed
         raise DamagedError(folder, f"is that of step {step!r} by its description")
+    check_run(description, folder)
     return description
+
+
+def _read_json(path: Path) -> Any:
+    """Returns what a file says; an OSError or ValueError says what is wrong with it."""
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"{path.name} has more than {MAX_BYTES:,} bytes")
+    return json.loads(data)
 
 
 @contextmanager

@@ -114,8 +114,8 @@ def resumed_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, by
     }
 
 
-def config_from_json(values: dict[str, Any]) -> TrainConfig:
-    """Returns the configuration that `dataclasses.asdict` turned into JSON.
+def config_from_json(values: dict[str, Any], *, where: str = "the configuration") -> TrainConfig:
+    """Returns the configuration that `dataclasses.asdict` turned into JSON; `where` begins a message.
 
     Raises:
         CheckpointError: it has a field that this version does not know.
@@ -124,7 +124,8 @@ def config_from_json(values: dict[str, Any]) -> TrainConfig:
     try:
         return TrainConfig(**{name: parts[name](**value) if name in parts else value for name, value in values.items()})
     except TypeError as error:
-        raise CheckpointError(f"the configuration was written by another version of ostinato ({error})") from error
+        problem = ascii(str(error))[1:-1][:200]
+        raise CheckpointError(f"{where}: was written by another version of ostinato ({problem})") from error
 
 
 def as_then(config: TrainConfig, saved: dict[str, Any]) -> TrainConfig:

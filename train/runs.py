@@ -1,16 +1,18 @@
 """What training runs say about themselves: `ostinato runs show RUN`, `ostinato runs FOLDER`."""
 
-import json
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
+from ostinato.configs.documents import read_document
+from ostinato.configs.errors import UserError
 from ostinato.train.checkpoint import Checkpoints, look
 from ostinato.train.folders import CHECKPOINTS
 from ostinato.train.lock import holder, is_locked
-from ostinato.train.metrics import EVENTS, FILE, read_lines
+from ostinato.train.metrics import EVENTS, FILE, Event, read_lines
 from ostinato.train.recovery import list_steps
+from ostinato.train.run_document import SavedProgress
 
 State = Literal["running", "finished", "stopped", "died"]
 
@@ -106,7 +108,7 @@ def summarise_run(workdir: Path) -> RunSummary:
 def training_seconds(workdir: Path) -> float | None:
     """Returns how long a run has been at work, by its log of events; None where it has none."""
     total, begin, last = 0.0, None, None
-    for line in read_lines(workdir / EVENTS):
+    for line in read_lines(workdir / EVENTS, Event):
         now = datetime.fromisoformat(line["time"])
         if line["event"] in ("began", "resumed"):
             total += (last - begin).total_seconds() if begin and last else 0.0
@@ -124,8 +126,12 @@ def _latest(workdir: Path) -> tuple[Path | None, float | None]:
     return (None, None) if not list_steps(workdir) else _latest(workdir)
 
 
+class _Run(TypedDict):
+    progress: SavedProgress
+
+
 def _finished(checkpoint: Path) -> bool:
     try:
-        return json.loads((checkpoint / "run" / "metadata").read_bytes())["progress"]["finished"]
-    except (OSError, ValueError, KeyError, TypeError):  # damaged, or removed just now: resuming the run will tell
+        return read_document(checkpoint / "run" / "metadata", _Run, is_python=True)["progress"]["finished"]
+    except UserError:  # damaged, or removed just now: resuming the run will tell
         return False

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import jax
 
+from ostinato.configs.documents import read_document
 from ostinato.configs.errors import UserError
 from ostinato.data.atomic import write_atomically
 from ostinato.train.metrics import RunTracker, Split, Tracker
@@ -141,7 +142,7 @@ class _Together(Tracker):
 def _open(name: str, workdir: Path, settings: Mapping[str, Any]) -> Tracker:
     """Opens a tracker, and remembers what the run is called there."""
     file = workdir / NAMES
-    known: dict[str, str] = json.loads(file.read_bytes()) if file.is_file() else {}
+    known = read_document(file, dict[str, str]) if file.is_file() else {}
     try:
         tracker = _KINDS[name](workdir, settings, known.get(name))
     except Exception as error:  # whatever a server or its library raises

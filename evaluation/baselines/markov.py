@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
+from ostinato.configs.errors import UserError
 from ostinato.data import ngrams
 from ostinato.data.ngram_files import Followers, NgramCounts
 from ostinato.data.ngrams import ORDERS, Tape
@@ -39,6 +40,10 @@ class NgramModel:
             orders: rows of context, longest first; below the last stands the uniform distribution.
             smoothing: "kneser-ney" or "witten-bell".
         """
+        if counts.num_fields != len(codec.fields):
+            raise UserError(
+                f"the counts of n-grams are of {counts.num_fields} fields, the codec has {len(codec.fields)}"
+            )
         self.name = name
         self.codec = codec
         self._counts = counts
@@ -54,7 +59,7 @@ class NgramModel:
         for order in orders:
             contexts = ngrams.context_hashes(tape, field, order)
             is_longest = order == orders[-1]
-            seen = self._counts.followers(contexts, homes if order >= 1 else None)
+            seen = self._counts.followers(contexts, homes if order >= 1 else None, num_values=size)
             if self._smoothing == "witten-bell":
                 _refine_witten_bell(probability, seen)
             else:

@@ -11,14 +11,18 @@
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+from msgspec import Meta
 
+from ostinato.configs.documents import Count, check_document, read_document
 from ostinato.configs.errors import UserError
+from ostinato.data.arrays import open_array
 from ostinato.data.atomic import atomic_folder
 from ostinato.data.records import Dataset
 from ostinato.evaluation.memorization.lines import Line
@@ -26,10 +30,33 @@ from ostinato.evaluation.memorization.suffixes import find_longest, suffix_array
 from ostinato.evaluation.memorization.symbols import BITS, END, MIN_NOTES, symbol_lines
 from ostinato.music.piece import Piece, quantize_ticks
 
+logger = logging.getLogger(__name__)
+
 FORMAT = 1
 FILE = "index.json"
 _GRID = 24
-_ARRAYS = ("text", "suffixes", "onsets", "pitches", "lines")
+_ARRAYS = {
+    "text": ((np.uint16,), 1),
+    "suffixes": ((np.int32, np.int64), 1),
+    "onsets": ((np.int32,), 1),
+    "pitches": ((np.uint8,), 1),
+    "lines": ((np.int64,), 2),
+}
+"""What each array may be, and how many axes it has."""
+MAX_BYTES = 1 << 30
+"""Of index.json, which names all pieces."""
+
+
+class IndexFile(TypedDict):
+    """What index.json says."""
+
+    format: int
+    fingerprint: str
+    pieces: Count
+    notes: Count
+    names: list[str]
+    line_names: list[str]
+    symbol_bits: Annotated[list[float], Meta(min_length=1 << BITS, max_length=1 << BITS)]
 
 
 class Copy(NamedTuple):
@@ -74,7 +101,7 @@ class LineMatches(NamedTuple):
 class CopyIndex:
     """All lines of a corpus, and the order of their suffixes."""
 
-    def __init__(self, description: dict[str, Any], arrays: dict[str, Shaped[np.ndarray, "..."]]) -> None:
+    def __init__(self, description: IndexFile, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> None:
         """Use `build`, `open_index` or `of_dataset`."""
         self.description = description
         self._arrays = arrays
@@ -110,7 +137,7 @@ class CopyIndex:
             "pitches": np.concatenate(pitches),
             "lines": np.array(rows, np.int64),
         }
-        description = {
+        description: IndexFile = {
             "format": FORMAT,
             "fingerprint": fingerprint,
             "pieces": len(names),
@@ -203,13 +230,40 @@ class CopyIndex:
 
 
 def open_index(folder: Path, fingerprint: str) -> CopyIndex | None:
-    """Returns the index in a folder, mapped into memory, or None if it is not there or not that of this dataset."""
-    if not (folder / FILE).is_file():
+    """Returns the index in a folder, mapped into memory, or None if it is not there or not that of this dataset.
+
+    Of a damaged one a line is logged: it will be made again.
+    """
+    path = folder / FILE
+    if not path.is_file():
         return None
     try:
-        description = dict(json.loads((folder / FILE).read_text()))
-    except (ValueError, TypeError):
+        found = read_document(path, dict[str, Any], max_bytes=MAX_BYTES)
+        if (found.get("format"), found.get("fingerprint")) != (FORMAT, fingerprint):
+            return None
+        description = check_document(found, IndexFile, where=path)
+        arrays = {name: open_array(folder / f"{name}.npy", *kind) for name, kind in _ARRAYS.items()}
+        _check(folder, description, arrays)
+    except UserError as error:
+        logger.warning("%s; the index is made again", error)
         return None
-    if (description.get("format"), description.get("fingerprint")) != (FORMAT, fingerprint):
-        return None
-    return CopyIndex(description, {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS})
+    return CopyIndex(description, arrays)
+
+
+def _check(folder: Path, description: IndexFile, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuses arrays that do not fit together: numpy would fail in the middle of a search."""
+    size, lines = len(arrays["text"]), arrays["lines"]
+    names, line_names = len(description["names"]), len(description["line_names"])
+    fits = {
+        "suffixes": len(arrays["suffixes"]) == size and _is_within(arrays["suffixes"], size),
+        "onsets": len(arrays["onsets"]) == size,
+        "pitches": len(arrays["pitches"]) == size,
+        "text": size > 0 and arrays["text"][-1] == END,
+        "lines": lines.shape[1:] == (3,) and all(map(_is_within, lines.T, (size, names, line_names))),
+    }
+    if wrong := [name for name, does in fits.items() if not does]:
+        raise UserError(f"{folder / wrong[0]}.npy: damaged (it does not fit what is beside it)")
+
+
+def _is_within(values: np.ndarray, size: int) -> bool:
+    return len(values) > 0 and bool(values.min() >= 0) and bool(values.max() < size)

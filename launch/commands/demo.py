@@ -3,8 +3,9 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import SampleConfig
 from ostinato.launch.commands.evaluate import Evaluate
@@ -116,12 +117,28 @@ def _is_trained(run: Path) -> bool:
         return False
 
 
+class _Origin(TypedDict):
+    options: dict[str, Any]
+
+
+class _Piece(TypedDict):
+    origin: _Origin
+
+
+class _Made(TypedDict, total=False):
+    pieces: list[_Piece]
+
+
 def _made_before(path: Path, wanted: dict[str, Any]) -> bool:
     """Tells whether a result is there already and was made with the wanted values."""
+    from ostinato.configs.documents import read_document
+
     if not path.is_file():
         return False
-    found = json.loads(path.read_text())
-    if "pieces" in found:
-        origin = found["pieces"][0]["origin"]
-        found = {**origin, **origin["options"]}
+    try:
+        found: dict[str, Any] = dict(read_document(path, _Made, is_python=True))
+    except UserError:
+        return False  # it is made again
+    for piece in found.get("pieces", [])[:1]:
+        found = {**piece["origin"], **piece["origin"]["options"]}
     return all(found.get(name) == value for name, value in wanted.items())

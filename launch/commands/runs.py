@@ -126,7 +126,10 @@ class RunsConfig:
             f"{self.workdir.resolve().name}, made by ostinato {state['versions']['ostinato']}: {state['step']} steps"
         )
         paths = {name: path for name, path in origins.items() if path}
-        print(run_file_text(config_from_json(state["config"]), paths, comment=comment), end="")
+        print(
+            run_file_text(config_from_json(state["config"], where=f"{self.workdir}: config"), paths, comment=comment),
+            end="",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Prints lines and tables; rich is imported where it draws, so that `--help` opens without it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ def print_table(
     Console(width=None if Console().is_terminal else 120).print(table)
 
 
-def show_manifest(path: Path, manifest: dict[str, Any], *, title: str = "") -> None:
+def show_manifest(path: Path, manifest: Mapping[str, Any], *, title: str = "") -> None:
     """Prints what a dataset holds and what was left out of it, under its path or another title."""
     from ostinato.beam_pipelines import summary as tables
 

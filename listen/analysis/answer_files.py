@@ -1,11 +1,11 @@
 """Answers that listeners of a static study downloaded and sent in; `answer.py` says what such a file holds."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ostinato.configs.documents import read_document
 from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import AnswerError, Listener, parse_answer, parse_training
 
@@ -41,16 +41,10 @@ def read_answer_files(study: Study, paths: Sequence[Path]) -> tuple[list[Listene
 
 def _read(study: Study, path: Path) -> Listener:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise AnswerError(f"larger than {MAX_FILE_BYTES:,} bytes, so it holds no answers")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AnswerError(f"cannot be read ({error.strerror})") from error
-    except AnswerError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise AnswerError("damaged, or not a file of answers: it is not JSON") from error
-    if not isinstance(document, dict) or document.get("format") != FILE_FORMAT:
+        document = read_document(path, dict[str, Any], error=AnswerError, max_bytes=MAX_FILE_BYTES)
+    except AnswerError as error:
+        raise AnswerError(str(error).removeprefix(f"{path}: ")) from error
+    if document.get("format") != FILE_FORMAT:
         raise AnswerError("not a file of answers to a listening study")
     if document.get("study") != study.id:
         raise AnswerError(f"answers to another study ({str(document.get('study'))[:16]}, this is {study.id})")

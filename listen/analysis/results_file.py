@@ -1,11 +1,32 @@
 """The results of a listening study, read back for the report of an evaluation."""
 
-import json
 from pathlib import Path
+from typing import Any, TypedDict
 
+from ostinato.configs.documents import Count, read_document
 from ostinato.configs.errors import UserError
 from ostinato.evaluation.tables import Listening
 from ostinato.listen.analysis import report as tables
+
+
+class _Study(TypedDict):
+    title: str
+
+
+class _Listeners(TypedDict):
+    count: Count
+    begun: Count
+
+
+class Results(TypedDict):
+    """What the report of an evaluation takes from results.json, beside its tables."""
+
+    study: _Study
+    listeners: _Listeners
+    rule: str
+    level: float
+    conditions: list[str]
+    main: dict[str, Any]
 
 
 def read_listening(folder: Path) -> Listening:
@@ -15,12 +36,13 @@ def read_listening(folder: Path) -> Listening:
         UserError: there are no results, or they cannot be read.
     """
     path = folder / tables.RESULTS_JSON
-    try:
-        results = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; 'ostinato listen results' writes it") from None
-    except ValueError as error:
-        raise UserError(f"{path}: is not JSON ({error})") from None
+    if not path.is_file():
+        raise UserError(f"{path}: No such file or directory; 'ostinato listen results' writes it")
+    results: dict[str, Any] = dict(read_document(path, Results, is_python=True))
     count, begun = (results["listeners"][name] for name in ("count", "begun"))
     sentence = f"{results['study']['title']}: {count} listeners count, of {begun} who began."
-    return Listening(results, [sentence, results["rule"]], tables.finding_tables(results))
+    try:
+        found = tables.finding_tables(results)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:  # of rows of another version
+        raise UserError(f"{path}: a table in it is damaged ({type(error).__name__}: {error!s:.100})") from error
+    return Listening(results, [sentence, results["rule"]], found)

@@ -23,6 +23,8 @@ from typing import Any
 from ostinato.configs.errors import UserError
 from ostinato.data.atomic import write_atomically
 from ostinato.listen.design.order import PlannedTask, Shape, TaskKind, plan_tasks
+from ostinato.listen.design.study_files import Hidden, Shown, check_clips, read_part
+from ostinato.report.text import printable
 
 STUDY_FILE, CONDITIONS_FILE, AUDIO_FOLDER, ANSWERS_FILE = "study.json", "conditions.json", "audio", "answers.sqlite"
 FORMAT = 1
@@ -119,17 +121,21 @@ class Study:
             StudyError: the folder is not a finished study, of another version, or an audio file is missing.
         """
         folder = Path(folder)
-        shown, hidden = (_read(folder / name) for name in (STUDY_FILE, CONDITIONS_FILE))
+        shown = read_part(folder / STUDY_FILE, Shown, error=StudyError)
+        hidden = read_part(folder / CONDITIONS_FILE, Hidden, error=StudyError)
         for name, document in ((STUDY_FILE, shown), (CONDITIONS_FILE, hidden)):
             if document.pop("format", None) != FORMAT or document.get("id") != shown["id"]:
                 raise StudyError(f"{folder / name}: not of this study, or of another version of ostinato")
         clips = {name: Clip(name, clip["files"], clip["duration_s"]) for name, clip in shown["clips"].items()}
-        for path in (folder / path for clip in clips.values() for path in clip.files.values()):
-            if not path.is_file():
-                raise StudyError(f"{path}: is missing; create the study again")
+        check_clips(folder, shown, hidden, error=StudyError)
         del hidden["id"]
         texts = {name: shown[name] for name in _TEXTS}
-        return cls(folder=folder, clips=clips, private=Private(**hidden), **texts)
+        try:
+            study = cls(folder=folder, clips=clips, private=Private(**hidden), **texts)
+        except TypeError as error:  # a field of a later version
+            raise StudyError(f"{folder / CONDITIONS_FILE}: {printable(str(error))}; create the study again") from error
+        study.plan_of(0)
+        return study
 
     def write(self) -> "Study":
         """Writes the descriptions beside the audio, last what makes the folder a study, and opens it."""
@@ -145,9 +151,21 @@ class Study:
         return Study.open(self.folder)
 
     def plan_of(self, number: int) -> tuple[PlannedTask, ...]:
-        """Returns the tasks of a listener, from 0, with what they are for."""
+        """Returns the tasks of a listener, from 0, with what they are for.
+
+        Raises:
+            StudyError: what is known of the clips does not fit together.
+        """
         if number < 0:
             raise StudyError(f"there is no listener {number}, the first is 0")
+        try:
+            return self._plan_of(number)
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            problem = f"clips, prompts and tasks do not fit together: {type(error).__name__} {error!s:.60}"
+            file = self.folder / CONDITIONS_FILE
+            raise StudyError(f"{file}: damaged ({printable(problem)}); create the study again") from error
+
+    def _plan_of(self, number: int) -> tuple[PlannedTask, ...]:
         private, last = self.private, len(self.private.prompts) - 1
         shape = Shape(private.names, last, private.num_comparisons, private.num_ratings, private.order_seed)
         return tuple(
@@ -189,14 +207,3 @@ class Study:
 
 def _to_bytes(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(file.read_text()))
-    except OSError as error:
-        raise StudyError(
-            f"{file.parent}: not a study ({file.name} is missing); run 'ostinato listen create'"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise StudyError(f"{file}: damaged ({error}); create the study again") from error

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
+from ostinato.configs.documents import ANYWHERE, check_document, parse_document, read_bounded
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.atomic import make_folder, write_atomically
@@ -23,13 +24,16 @@ from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.music.codecs import codec_from_json
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, make_model
 from ostinato.train.fingerprint import array_types
-from ostinato.train.folders import is_model_folder
-from ostinato.train.model_folder import read_model
+from ostinato.train.folders import MAX_MODEL_BYTES, ModelFolderError, is_model_folder
+from ostinato.train.model_folder import read_model, read_tensors
+from ostinato.train.run_document import ModelRun, check_config
 from ostinato.train.run_metadata import FORMAT as CHECKPOINT_FORMAT
 from ostinato.train.run_metadata import PACKAGES, Progress, config_from_json, differences
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import TrainState
 
+MAX_CARRY = 1 << 30
+"""Numbers in the states of all rows of a batch, which a checkpoint holds."""
 PARAMETERS = "parameters.safetensors"
 FORMAT = 1
 
@@ -87,19 +91,23 @@ def read_parameters(path: Path) -> Exported:
         return Exported(run.params, run.config, {**run.description, "params_sha256": run.params_sha256})
     if not path.is_file():
         raise ExchangeError(f"{path}: no such file; give a {PARAMETERS} that 'ostinato export' wrote")
+    data = read_bounded(path, error=ExchangeError, folder=ANYWHERE, max_bytes=MAX_MODEL_BYTES)
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dictionary
-    except SafetensorError as error:
-        raise ExchangeError(f"{path}: not a file of safetensors ({error})") from error
+        tensors = read_tensors(path, data)
+    except ModelFolderError as error:
+        raise ExchangeError(str(error)) from error
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
     if "ostinato" not in metadata:
         raise ExchangeError(f"{path}: has no description by ostinato; only files of 'ostinato export' can be imported")
-    description = json.loads(metadata["ostinato"])
-    if description["format"] != FORMAT:
-        raise ExchangeError(f"{path}: has format {description['format']}, this version of ostinato reads {FORMAT}")
-    config = config_from_json(description["config"])
-    model = make_model(config.model, codec_from_json(description["codec"]))
+    where, said = f"{path}: ostinato", metadata["ostinato"].encode()
+    description = parse_document(said, dict[str, Any], where=where, error=ExchangeError, is_python=True)
+    if (version := description.get("format")) != FORMAT:
+        raise ExchangeError(f"{path}: has format {version!a:.60}, this version of ostinato reads {FORMAT}")
+    check_document(description, ModelRun, where=where, error=ExchangeError)
+    check_config(description["config"], where=f"{where}.config", num_arrays=len(tensors))
+    config = config_from_json(description["config"], where=f"{where}.config")
+    model = make_model(config.model, codec_from_json(description["codec"], where=f"{where}.codec"))
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     expected = array_types(jax.eval_shape(lambda params: to_torch_layout(params, config.model), shapes))
     if array_types(tensors) != expected:
@@ -121,6 +129,9 @@ def import_run(path: Path, workdir: Path) -> int:
     config = exported.config
     if (workdir / "checkpoints").exists():
         raise ExchangeError(f"{workdir}: there is a run in it already; choose another folder")
+    model, rows = config.model, config.data.batch_size
+    if rows * model.hidden_size * model.num_layers > MAX_CARRY:
+        raise ExchangeError(f"{path}: config.data.batch_size {rows} would take gigabytes for the states of the network")
     optimizer = make_optimizer(config.optimizer, max(1, config.num_steps))
     state = TrainState(
         step=jnp.zeros((), jnp.int32),

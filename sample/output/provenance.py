@@ -12,10 +12,13 @@ import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 
+from msgspec import Meta
+
+from ostinato.configs.documents import ANYWHERE, Count, check_document, parse_document, read_bounded
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import SampleConfig
+from ostinato.configs.schema import MAX_SEED, SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
@@ -36,6 +39,29 @@ _PARTS = ("generator", "version", "params_sha256", "step", "seed", "piece", "opt
 
 class ProvenanceError(UserError):
     """A piece that cannot be made again: what is known about it is missing, damaged, or does not fit."""
+
+
+class Input(TypedDict):
+    """What a piece was made with."""
+
+    name: str
+    sha256: str
+
+
+class RecipeFile(TypedDict):
+    """What the text event and the file beside a piece say."""
+
+    generator: str
+    version: str
+    params_sha256: str
+    step: Count
+    seed: Annotated[int, Meta(ge=0, le=MAX_SEED)]
+    piece: Count
+    options: dict[str, Any]
+    """The fields of SampleConfig but for the seed: `config_of` reads them."""
+    inputs: dict[str, Input]
+    found: NotRequired[dict[str, str]]
+    midi_sha256: NotRequired[str]
 
 
 class Recipe(NamedTuple):
@@ -136,26 +162,28 @@ def read_recipe(path: Path) -> Recipe:
     """
     if not path.is_file():
         raise ProvenanceError(f"{path}: no such file; --again takes a MIDI file that ostinato wrote, or its .json")
-    data = path.read_bytes()
+    data = read_bounded(path, error=ProvenanceError, folder=ANYWHERE)
     is_midi = path.suffix.lower() in MIDI_SUFFIXES
     try:
-        document = json.loads(_first_text(data) if is_midi else data)
-    except ValueError as error:
+        text = _first_text(data) if is_midi else data
+        found = parse_document(text, dict[str, Any], where="its text", error=ProvenanceError, is_python=True)
+    except UserError as error:
         raise ProvenanceError(f"{path}: says nothing about how it was made ({error})") from error
-    if not isinstance(document, dict) or document.get("generator") != _KIND or not set(_PARTS) <= set(document):
+    if found.get("generator") != _KIND or not set(_PARTS) <= set(found):
         raise ProvenanceError(
             f"{path}: does not say how it was made; --again takes a MIDI file of 'ostinato sample', or its .json"
         )
-    origin = {name: document[name] for name in _PARTS}
+    document = check_document(found, RecipeFile, where=path, error=ProvenanceError)
+    origin = {name: found[name] for name in _PARTS}
     origin["options"] = _in_order(origin["options"])
     if not is_midi:
         return Recipe(path, origin, document.get("found", {}), document.get("midi_sha256", ""))
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
     beside = path.with_suffix(".json")
     if beside.is_file():
         other = read_recipe(beside)
-        found = other.found if other.origin == origin else {}
-    return Recipe(path, origin, found, hashlib.sha256(data).hexdigest())
+        places = other.found if other.origin == origin else {}
+    return Recipe(path, origin, places, hashlib.sha256(data).hexdigest())
 
 
 def config_of(recipe: Recipe) -> SampleConfig:
@@ -166,6 +194,8 @@ def config_of(recipe: Recipe) -> SampleConfig:
     """
     options = {name: _tuples(value) for name, value in recipe.origin["options"].items()}
     options.setdefault("ending", False)  # pieces of version 0.1 were cut
+    whole = {**recipe.origin["options"], "seed": recipe.origin["seed"]}
+    check_document(whole, SampleConfig, where=f"{recipe.source}: options", error=ProvenanceError)
     try:
         return SampleConfig(seed=recipe.origin["seed"], **options)
     except TypeError as error:

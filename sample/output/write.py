@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
+from ostinato.configs.documents import FileName, read_document
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.atomic import filled_folder, write_atomically
 from ostinato.music import midi
@@ -127,10 +128,18 @@ def roll_times(piece: Piece, roll: Roll) -> dict[str, Any]:
     return {"width": roll.width, "height": roll.height, "times": times}
 
 
+class _Piece(TypedDict):
+    file: FileName
+
+
+class _List(TypedDict):
+    pieces: list[_Piece]
+
+
 def _earlier_files(output: Path) -> set[str]:
     """Returns the names of the list of an earlier call, its page, and the files of the pieces that it names."""
     if not (output / LIST).is_file():
         return set()
-    earlier = json.loads((output / LIST).read_text())["pieces"]
+    earlier = read_document(output / LIST, _List, is_python=True, advice="choose another folder")["pieces"]
     pieces = {Path(entry["file"]).with_suffix(suffix).name for entry in earlier for suffix in _SUFFIXES}
     return {LIST, PAGE} | pieces

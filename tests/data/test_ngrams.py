@@ -19,7 +19,9 @@ def _found(counts, pieces, field, order):
     """What followed the context of each row, as {value: (count, continuations)}."""
     tape = ngrams.make_tape(pieces)
     homes = ngrams.context_hashes(tape, field, 1)
-    seen = counts.followers(ngrams.context_hashes(tape, field, order), homes if order >= 1 else None)
+    seen = counts.followers(
+        ngrams.context_hashes(tape, field, order), homes if order >= 1 else None, num_values=1 << 16
+    )
     answers = [{} for _ in tape.rows]
     for question, value, count, continuations in zip(*seen, strict=True):
         answers[question][int(value)] = (int(count), int(continuations))

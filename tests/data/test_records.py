@@ -10,6 +10,7 @@ from ostinato.music.piece import make_piece
 from ostinato.music.score_codec import ScoreCodec
 
 CODEC = ScoreCodec()
+COUNTS = {"inputs": 3, "accepted": 3, "rejected": 0, "duplicates": 0}
 
 
 def _record(name, num_notes):
@@ -29,7 +30,7 @@ def _record(name, num_notes):
 def folder(tmp_path):
     path = tmp_path / "Some Music"
     records = {"train": [_record("a", 3), _record("b", 300)], "validation": [], "test": [_record("c", 20)]}
-    write_dataset(path, records, CODEC, counts={"inputs": 3})
+    write_dataset(path, records, CODEC, counts=COUNTS)
     return path
 
 

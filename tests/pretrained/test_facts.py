@@ -43,7 +43,7 @@ def test_facts_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name =", "not a file of TOML"),
+        ("name =", "cannot be read as TOML"),
         ("licens = 'x'", "licens is not one of name, summary"),
         ("name = 3", "name must be text, not 3"),
         ("name = ' '", "name must be text"),

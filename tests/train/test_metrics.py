@@ -52,11 +52,11 @@ def test_a_line_that_was_cut_by_a_crash_is_dropped_and_damage_is_named(tmp_path)
     write(tmp_path, [4], first_step=3)
     assert [record["step"] for record in read_metrics(tmp_path, "train")] == [1, 2, 3, 4]
     (tmp_path / "metrics.jsonl").write_text("{{\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be read"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 1: damaged, not JSON"):
         read_lines(tmp_path / "metrics.jsonl")
-    for wrong in ("7", "[]", "null", "{}"):
+    for wrong in ("7", "[1]", "null", "{}", '{"step": "1"}', '{"step": 1e99}', '{"step": 1, "loss": []}'):
         (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1}}\n{wrong}\n')
-        with pytest.raises(UserError, match=r"metrics\.jsonl: line 2 is not a JSON object with a step"):
+        with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: damaged \(.*; take the line out"):
             read_lines(tmp_path / "metrics.jsonl")
 
 

@@ -87,7 +87,7 @@ def test_files_that_are_no_model_are_refused(folder):
     good = (folder / CONFIG).read_text()
     for content, message in (
         ("{", "damaged"),
-        ("[]", "type None"),
+        ("[]", "expected object, got array"),
         ("[3]", "damaged"),
         ('{"model_type": "bert"}', "type 'bert'"),
         ('{"model_type": "ostinato", "format": 99}', "has format 99"),

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import jax
 from jax._src import distributed  # the store has no public name
 
+from ostinato.configs.documents import parse_document
+
 _stores = count()
 
 
@@ -47,5 +49,6 @@ class HeartbeatStore:
     def exchange(self, mine: Heartbeat) -> dict[int, Heartbeat]:
         """Leaves a heartbeat and returns the newest of each other process; blocks while the coordinator is silent."""
         self._client.key_value_set(f"{self._folder}/{mine.process_id}", json.dumps(mine), allow_overwrite=True)
-        found = [Heartbeat(*json.loads(value)) for _, value in self._client.key_value_dir_get(self._folder)]
+        values = (value for _, value in self._client.key_value_dir_get(self._folder))
+        found = [Heartbeat(*parse_document(value.encode(), Heartbeat, where=self._folder)) for value in values]
         return {heartbeat.process_id: heartbeat for heartbeat in found if heartbeat.process_id != mine.process_id}

@@ -10,9 +10,13 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypedDict
 
+from msgspec import Meta
+
+from ostinato.configs.documents import Count, parse_document
 from ostinato.configs.errors import PeerLostError, UserError
 
 RETRY_S = 0.2
@@ -20,24 +24,40 @@ ONE_TRY_S = 5.0
 LATECOMERS_S = 5.0
 """So long does process 0 stay to tell those who are about to come that it is no use."""
 MAX_LINE_BYTES = 1 << 16
+MAX_ANSWER_BYTES = 64 << 20
+"""Of thousands of processes."""
 HELLO = "ostinato"
 
 
 class Member(NamedTuple):
     """Who a process says it is."""
 
-    process_id: int
-    num_processes: int
+    process_id: Count
+    num_processes: Count
     """How many it was told that there are."""
     host: str
     address: str
     """To which its host's name leads on that host; gloo gives it to the others. Empty if it leads nowhere."""
-    pid: int
+    pid: Count
     versions: dict[str, str]
     """What has to be the same everywhere, such as the version of JAX."""
 
     def __str__(self) -> str:
         return f"process {self.process_id} ({self.host}, pid {self.pid})"
+
+
+class Hello(TypedDict):
+    """What a process says to process 0."""
+
+    ostinato: Member
+
+
+class Answer(TypedDict, total=False):
+    """What process 0 answers: one of these."""
+
+    mistake: str
+    lost: str
+    members: Annotated[list[Member], Meta(min_length=1)]
 
 
 def this_process(process_id: int, num_processes: int, versions: dict[str, str]) -> Member:
@@ -74,7 +94,8 @@ def join_members(me: Member, host: str, port: int, *, timeout_s: float) -> tuple
                 connection.sendall(_line({HELLO: me}))
                 # Process 0 waits as long itself, and answers when it gives up.
                 connection.settimeout(left_s + ONE_TRY_S)
-                answer = json.loads(connection.makefile("rb").read() or b"null")
+                said = connection.makefile("rb").read(MAX_ANSWER_BYTES)
+                answer = parse_document(said, Answer, where=f"{host}:{port}") if said else None
         except (OSError, ValueError) as error:
             trouble = str(error)
         else:
@@ -98,7 +119,7 @@ class _Rendezvous:
         self._num_answered = 0
 
     async def run(self, timeout_s: float) -> tuple[Member, ...]:
-        self._answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         server = await asyncio.start_server(self._receive, sock=_listen(self._port), limit=MAX_LINE_BYTES)
         await asyncio.wait([self._answer], timeout=timeout_s)
         if not self._answer.done():
@@ -147,12 +168,12 @@ class _Rendezvous:
         )
 
 
-def _members(answer: dict[str, Any]) -> tuple[Member, ...]:
+def _members(answer: Answer) -> tuple[Member, ...]:
     if "mistake" in answer:
         raise UserError(answer["mistake"])
     if "lost" in answer:
         raise PeerLostError(answer["lost"])
-    return tuple(Member(*member) for member in answer["members"])
+    return tuple(Member(*member) for member in answer.get("members", ()))
 
 
 def _mistake(me: Member, caller: Member, present: tuple[Member, ...]) -> str | None:
@@ -184,12 +205,12 @@ def _listen(port: int) -> socket.socket:
         ) from error
 
 
-def _line(message: dict[str, Any]) -> bytes:
+def _line(message: Mapping[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
 def _parse(line: bytes) -> Member | None:
     try:
-        return Member(*json.loads(line)[HELLO]) if line.endswith(b"\n") else None
-    except (ValueError, KeyError, TypeError):
+        return Member(*parse_document(line, Hello, where="a process")[HELLO]) if line.endswith(b"\n") else None
+    except UserError:
         return None

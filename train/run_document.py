@@ -1,0 +1,141 @@
+"""What the description of a run may hold, in a checkpoint and in a model folder; checked before it is used."""
+
+from pathlib import Path
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from msgspec import Meta
+
+from ostinato.configs.documents import Count, FileName, check_document
+from ostinato.configs.schema import TrainConfig
+from ostinato.train.folders import CheckpointError
+
+Loss = float | None
+MAX_WIDTH = 1 << 20
+"""Of a layer. Such a one has a terabyte of parameters."""
+
+
+class Named(TypedDict):
+    """A dataset."""
+
+    path: str
+    fingerprint: str
+
+
+class Versioned(TypedDict):
+    """What is known of a description before its version is."""
+
+    format: NotRequired[Count]
+
+
+class SavedProgress(TypedDict):
+    """The fields of `run_metadata.Progress`; those of older versions lack the later ones."""
+
+    step: Count
+    finished: bool
+    initial_loss: Loss
+    last_loss: Loss
+    best_step: Count | None
+    best_loss: Loss
+    evaluations_without_gain: Count
+    skipped: NotRequired[Count]
+    skipped_in_row: NotRequired[Count]
+    rollbacks: NotRequired[Count]
+    learning_rate_factor: NotRequired[Annotated[float, Meta(gt=0, le=1)]]
+
+
+class Origin(TypedDict):
+    """The run that this one began with."""
+
+    workdir: str
+    step: Count
+    params_sha256: str
+    added: NotRequired[list[str]]
+
+
+class Size(TypedDict):
+    """Of a split."""
+
+    pieces: Count
+    notes: Count
+
+
+class Music(TypedDict, total=False):
+    """What `music_heard.describe_music` says; nothing of it where nobody knows."""
+
+    name: str
+    splits: dict[FileName, Size]
+    statistics: dict[str, Any] | None
+
+
+class Config(TypedDict):
+    """The configuration: `run_metadata.config_from_json` reads it. Resuming compares it part by part."""
+
+    model: dict[str, Any]
+    data: dict[str, Any]
+    optimizer: dict[str, Any]
+
+
+class RunDescription(TypedDict):
+    """What stays true elsewhere; `codec` is read by `music.codecs`."""
+
+    config: Config
+    codec: dict[str, Any]
+    devices: NotRequired[dict[str, Any]]
+    music: NotRequired[Music | None]
+    init_from: NotRequired[Origin | None]
+    old_dataset: NotRequired[Named | None]
+    history: NotRequired[list[dict[str, Any]]]
+
+
+class ModelRun(RunDescription):
+    """The description in a model folder."""
+
+    dataset: NotRequired[Named]
+    progress: NotRequired[SavedProgress]
+    versions: NotRequired[dict[str, str]]
+    step: Count
+    params_sha256: str
+
+
+class SavedRun(RunDescription):
+    """The description in a checkpoint. Those of format 1 lack its `step`, among others."""
+
+    dataset: Named
+    progress: SavedProgress
+    versions: dict[str, str]
+    arrays: dict[str, str]
+    params_sha256: str
+    step: NotRequired[Count]
+    rows_at_once: NotRequired[Annotated[int, Meta(ge=1)] | None]
+
+
+def check_run(description: dict[str, Any], checkpoint: Path) -> None:
+    """Refuses what a checkpoint says of its run where a value is of another type, or is said of another step.
+
+    Raises:
+        CheckpointError: it names the field.
+    """
+    where = checkpoint / "run"
+    found = check_document(description, SavedRun, where=where, error=CheckpointError)
+    step = found.get("step", found["progress"]["step"])
+    if checkpoint.name != str(step):
+        raise CheckpointError(f"{where}: is of step {step}; the folder of a checkpoint has the name of its step")
+    check_config(description["config"], where=f"{where}: config", num_arrays=len(found["arrays"]))
+
+
+def check_config(values: dict[str, Any], *, where: str, num_arrays: int) -> None:
+    """Refuses a configuration of which a field is of another type than `TrainConfig` has, or a network that is absurd.
+
+    Args:
+        values: the configuration.
+        where: begins a message.
+        num_arrays: that are there; a network has some for each of its layers. Many layers take time only to be named.
+
+    Raises:
+        CheckpointError: it names the field.
+    """
+    check_document(values, TrainConfig, where=where, error=CheckpointError)
+    for name, value in values["model"].items():
+        limit = num_arrays if name == "num_layers" else MAX_WIDTH
+        if isinstance(value, int) and value > limit:
+            raise CheckpointError(f"{where}.model.{name}: {value} is more than {limit}")
