@@ -22,7 +22,8 @@ class StudyConfig:
     """So much of a held-out piece, in whole bars, begins the clips of all conditions; the human clip is how the piece
     really goes on."""
     prompts: int = 0
-    """Held-out pieces whose beginnings are used; 0 is 20, or as many as each listener needs, if that is more."""
+    """Held-out pieces whose beginnings are used, beside those of the checks: as many listeners as have enough of them
+    each hear others. 0 is enough for four, or as many as there are."""
     comparisons: int = 0
     """Comparisons that each listener makes, beside two as checks; 0 is one for each pair of conditions, at least 6 and
     at most 12."""
@@ -33,7 +34,8 @@ class StudyConfig:
     temperature: float = 1.0
     """Of the trained models: below 1 is safer, above 1 is bolder."""
     seed: int = 0
-    """Chooses the prompts and seeds all models; the same seed gives the same music."""
+    """Chooses the prompts and seeds all models; the same seed gives the same music. Which of it is heard, by whom and
+    under which names is drawn from a secret that no seed gives."""
 
     def __post_init__(self) -> None:
         check_bounds(self, "clip_seconds", 5, 120)

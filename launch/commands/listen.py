@@ -54,9 +54,10 @@ class ListenCreate:
             )
         private = study.private
         say(
-            f"{self.out}: {len(study.clips)} clips of {study.clip_s:g} s, {len(private.prompts) - 1} beginnings, "
-            f"conditions {', '.join(private.names)}; about {study.minutes} minutes for {study.num_tasks} tasks of a "
-            f"listener. 'ostinato listen serve {self.out}' opens it"
+            f"{self.out}: {len(study.clips)} clips of {study.clip_s:g} s, {len(private.prompts)} beginnings "
+            f"in {len(private.sheets)} sets of tasks, conditions {', '.join(private.names)}; about "
+            f"{study.minutes} minutes for {study.num_tasks} tasks of a listener. "
+            f"'ostinato listen serve {self.out}' opens it"
         )
 
 
