@@ -70,6 +70,7 @@ def serve_app(
         timeout_keep_alive=20,
         backlog=backlog,
         ws="none",
+        proxy_headers=False,  # `Proxies` reads them
         **options,  # pyright: ignore[reportArgumentType]
     )
     uvicorn.Server(config).run(sockets=[listener])
