@@ -39,11 +39,11 @@ class Proxies:
     def _resolve(self, scope: Scope) -> Scope:
         sent = Headers(scope=scope)
         peer = _address(scope["client"][0]) if scope.get("client") else None
-        is_named = peer is not None and self._is_named(peer)
-        kept = _READ if is_named else set()
+        named = peer if peer is not None and self._is_named(peer) else None
+        kept = _READ if named else set()
         headers = [(name, value) for name, value in scope["headers"] if name in kept or not name.startswith(_FORWARDED)]
-        if is_named:
-            client = self._first_stranger(",".join(sent.getlist("x-forwarded-for")).split(","), peer)
+        if named:
+            client = self._first_stranger(",".join(sent.getlist("x-forwarded-for")).split(","), named)
             scheme = sent.get("x-forwarded-proto", "").strip().lower()
             scheme = scheme if scheme in ("http", "https") else scope["scheme"]
             return {**scope, "headers": headers, "client": (str(client), 0), "scheme": scheme}
