@@ -18,6 +18,7 @@ from ostinato.listen.design.prompts import draw_prompts, human_split
 from ostinato.listen.design.render import render_clips
 from ostinato.listen.design.study import Private, Study, StudyError
 from ostinato.music.piece import Piece
+from ostinato.report.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def create_study(
         if facts.get("other_dataset"):
             logger.warning(
                 "%s was trained on another dataset than the human music is from: it may know these very pieces",
-                source,
+                printable(source),
             )
     music[CHECK] = [
         check_piece(prompt, config.clip_seconds, seed=choose(2**31, config.seed, CHECK, number))
