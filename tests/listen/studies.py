@@ -24,9 +24,10 @@ def make_study(
     clip_s: float = 0.5,
     about: str = "Which music do you like?",
     is_heard: bool = True,
+    secret: str = "",
 ) -> Study:
     """Returns a study of tones, each clip another one; the same for all where nobody listens, which is quicker."""
-    secret = secrets.token_hex(32)
+    secret = secret or secrets.token_hex(32)
     num_sheets = num_prompts // (num_comparisons + num_ratings)
     sheets = draw_sheets(
         conditions, num_sheets=num_sheets, num_comparisons=num_comparisons, num_ratings=num_ratings, secret=secret

@@ -14,7 +14,13 @@ WORTH = {HUMAN: 1.0, "lstm": 0.0, "markov:3": -1.0}
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     return make_study(
-        tmp_path_factory.mktemp("results") / "study", num_prompts=12, num_comparisons=6, num_ratings=6, clip_s=0.2
+        tmp_path_factory.mktemp("results") / "study",
+        num_prompts=48,
+        num_comparisons=6,
+        num_ratings=6,
+        clip_s=0.2,
+        is_heard=False,
+        secret="always the same",
     )
 
 
