@@ -35,7 +35,10 @@ from ostinato.listen.web.answers import Answers
 ALLOWED_MEDIAN_S = 1.0
 """What a listener may wait for a page."""
 
-_SERVE = "import sys; from ostinato.listen.web.server import serve; serve(sys.argv[1], port=0)"
+_SERVE = (
+    "import sys; from ostinato.configs.listen import ServeConfig; from ostinato.listen.web.server import serve; "
+    "serve(sys.argv[1], ServeConfig(port=0))"
+)
 
 
 class Visitor:

@@ -29,11 +29,11 @@ from starlette.types import ASGIApp
 from ostinato.configs.errors import UserError
 from ostinato.configs.studio import StudioConfig
 from ostinato.listen.web.guard import Guard, check_origin, receiving
+from ostinato.listen.web.hosts import HostCheck, is_loopback
 from ostinato.listen.web.screens import POLICY
 from ostinato.listen.web.serving import Static, check_prefix
 from ostinato.sample.controls import controls_for
 from ostinato.studio import compose
-from ostinato.studio.hosts import HostCheck, is_loopback
 from ostinato.studio.options import describe_model, parse_options
 from ostinato.studio.pieces import Pieces
 from ostinato.studio.sounds import SUFFIXES, Sounds
@@ -190,7 +190,9 @@ def guarded(app: ASGIApp, config: StudioConfig) -> ASGIApp:
         UserError: the prefix is no path.
     """
     prefix = check_prefix(config.prefix, example="/studio")
-    hosts = HostCheck(app, is_local=is_loopback(config.host), names=config.public_host)
+    message = "the studio is not known by this name; 'ostinato studio --public-host NAME' allows it"
+    refusal = JSONResponse({"message": message}, 421)
+    hosts = HostCheck(app, is_local=is_loopback(config.host), names=config.public_host, refusal=refusal)
     return Guard(hosts, prefix=prefix, policy=f"{POLICY}'none'; connect-src 'self'")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from ostinato.configs.studio import StudioConfig
+from ostinato.listen.web.hosts import is_loopback
 from ostinato.listen.web.serving import serve_app
-from ostinato.studio.hosts import is_loopback
 from ostinato.train.checkpoint import LoadedRun
 from ostinato.train.folders import is_model_folder
 

@@ -1,4 +1,4 @@
-"""What version 0.1 left on people's disks opens, resumes, samples and counts as it did then."""
+"""What earlier versions left on people's disks opens, resumes, samples and counts as it did then."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ import pytest
 
 from ostinato.data.records import Dataset
 from ostinato.launch.cli import main
+from ostinato.listen.design.study import Study
 from ostinato.music import midi
 from ostinato.train.checkpoint import load_params
 from tests.midi_files import tune
@@ -120,6 +121,17 @@ def test_an_export_becomes_a_run_with_the_same_parameters(old, tmp_path):
 def test_the_answers_of_a_study_say_what_they_said(old, tmp_path):
     assert main(["listen", "results", str(old / "study"), "--output", str(tmp_path)]) == 0
     _assert_close(json.loads((tmp_path / "results.json").read_text()), EXPECTED["results"], "results")
+
+
+def test_a_study_of_format_2_says_what_it_said_and_asks_what_it_asked(tmp_path):
+    fixtures = FIXTURES.parent / "version_0_2"
+    expected = json.loads((fixtures / "expected.json").read_text())
+    shutil.unpack_archive(fixtures / "study.zip", tmp_path / "study")
+    assert main(["listen", "results", str(tmp_path / "study"), "--output", str(tmp_path)]) == 0
+    _assert_close(json.loads((tmp_path / "results.json").read_text()), expected["results"], "results")
+    study = Study.open(tmp_path / "study")
+    plan = [[task._asdict() for task in study.plan_of(number)] for number in (0, 1, 5, 239)]
+    assert json.loads(json.dumps(plan)) == expected["plan"]
 
 
 def _assert_close(found: object, expected: object, where: str) -> None:

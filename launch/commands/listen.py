@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from ostinato.configs.errors import Lines, UserError, file_errors
-from ostinato.configs.listen import StudyConfig
+from ostinato.configs.listen import ServeConfig, StudyConfig
 from ostinato.launch.commands.show import print_table, say
 
 _Study = tyro.conf.Positional[Path]
@@ -54,9 +54,10 @@ class ListenCreate:
             )
         private = study.private
         say(
-            f"{self.out}: {len(study.clips)} clips of {study.clip_s:g} s, {len(private.prompts) - 1} beginnings, "
-            f"conditions {', '.join(private.names)}; about {study.minutes} minutes for {study.num_tasks} tasks of a "
-            f"listener. 'ostinato listen serve {self.out}' opens it"
+            f"{self.out}: {len(study.clips)} clips of {study.clip_s:g} s, {len(private.prompts)} beginnings "
+            f"in {len(private.sheets)} sets of tasks, conditions {', '.join(private.names)}; about "
+            f"{study.minutes} minutes for {study.num_tasks} tasks of a listener. "
+            f"'ostinato listen serve {self.out}' opens it"
         )
 
 
@@ -78,14 +79,7 @@ class ListenServe:
 
     study: _Study
     """A folder that `ostinato listen create` wrote."""
-    host: str = "127.0.0.1"
-    """The address to be reached at; 0.0.0.0 is every address of this machine."""
-    port: int = 8000
-    """The port; 0 takes any that is free."""
-    prefix: str = ""
-    """The path under which a reverse proxy shows the study, such as /listen."""
-    trusted_proxies: str = "127.0.0.1,::1"
-    """Addresses of reverse proxies, separated by commas, that are believed about whom a request comes from."""
+    config: Annotated[ServeConfig, tyro.conf.arg(name="")] = field(default_factory=ServeConfig)
 
     def run(self) -> None:
         """Serves the study until Ctrl-C or SIGTERM."""
@@ -93,8 +87,7 @@ class ListenServe:
 
         with needs_extra("listen", who="'listen serve'"):
             from ostinato.listen.web.server import serve
-        options = {"host": self.host, "port": self.port, "prefix": self.prefix}
-        serve(self.study, **options, trusted_proxies=self.trusted_proxies)
+        serve(self.study, self.config)
 
 
 @dataclass(frozen=True, kw_only=True)

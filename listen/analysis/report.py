@@ -17,9 +17,22 @@ from ostinato.report.templates import render
 RESULTS_JSON, RESULTS_HTML, ANSWERS_CSV = "results.json", "results.html", "answers.csv"
 
 _COLUMNS = (
-    *("listener", "number", "counts", "practice", "level", "playback", "task", "kind", "role", "repeats", "prompt"),
+    *(
+        "listener",
+        "number",
+        "counts",
+        "too_fast",
+        "practice",
+        "level",
+        "playback",
+        "task",
+        "kind",
+        "role",
+        "repeats",
+        "prompt",
+    ),
     *("left", "right", "left_clip", "right_clip", "choice", "preferred", *SCALES, "played_ms_left", "played_ms_right"),
-    "comment",
+    *("took_s", "comment"),
 )
 
 
@@ -78,6 +91,7 @@ def listener_rows(results: dict[str, Any]) -> Rows:
         "preferred the attention check": checks["chose_broken"],
         "rated the attention check too high": checks["rated_broken_high"],
         "played clips for too short a time": checks["did_not_listen"],
+        **({"answered faster than the clips last": checks["too_fast"]} if "too_fast" in checks else {}),
         "repeats answered alike": f"{checks['repeats_alike']} of {checks['repeats']}",
         "answers that preferred neither": _share(main["preference"]["ties"]),
         "of the others, the left clip": _share(main["preference"]["left"]),
@@ -120,11 +134,14 @@ def answers_csv(study: Study, listeners: Sequence[Listener]) -> str:
     writer = csv.DictWriter(buffer, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     for listener in listeners:
-        about = {"listener": listener.name, "number": listener.number, "counts": int(check(study, listener).counts)}
+        checks = check(study, listener)
+        about = {"listener": listener.name, "number": listener.number}
+        about |= {"counts": int(checks.counts), "too_fast": int(checks.too_fast)}
         about |= vars(listener.training) if listener.training else {}
         for response in responses_of(study, listener):
             _, task, answer = response
             line = about | {"task": task.id, "comment": _harmless(answer.comment)}
+            line |= {"took_s": listener.took_s.get(task.id, "")}
             line |= {name: getattr(task, name) for name in ("kind", "role", "repeats", "prompt")}
             line |= zip(("left", "right"), task.conditions, strict=False)
             line |= zip(("left_clip", "right_clip"), task.clip_ids, strict=False)

@@ -1,5 +1,6 @@
 """Answers with what they are about, one by one, and how attentive each listener was."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ostinato.listen.design.order import CHECK, PlannedTask
@@ -13,11 +14,20 @@ MOST_UNHEARD = 0.25
 HIGHEST_CHECK = 3
 """Points for the coherence of the attention check."""
 
-RULE = (
+MOST_TAKEN = 1.5
+"""As so many times the length of its clips a task counts at most: a pause makes up for no haste."""
+
+EARLIER_RULE = (
     "A listener counts who answered all tasks, unless they preferred the attention check to real music, rated its "
     f"coherence above {HIGHEST_CHECK}, or played a clip for less than {SHORTEST_HEARD_MS // 1000} s (half of it, if "
     "that is shorter) in more than a quarter of the tasks. Answering a repeated task in another way excludes nobody: "
     "honest listeners do so when clips are alike."
+)
+"""Of studies of format 1, which were begun with it."""
+RULE = (
+    f"{EARLIER_RULE} Nor does a listener count who answered faster than the clips last: by the server's clock, in less "
+    "time for all tasks together than their clips last, where no task counts as more than "
+    f"{MOST_TAKEN:g} times the length of its clips. (Answers that were sent as files have no such clock.)"
 )
 """Fixed before there are answers, and the same for all studies."""
 
@@ -38,14 +48,23 @@ class Checks(NamedTuple):
     rated_check_high: bool
     did_not_listen: bool
     """In too many tasks a clip was hardly played."""
+    too_fast: bool
+    """The answers came faster than the clips last."""
     repeats_alike: int
     """Repeats with the same choice, or with points that differ by at most one on each scale."""
     repeats: int
 
     @property
     def counts(self) -> bool:
-        """Whether the listener counts by RULE."""
-        return self.finished and not (self.preferred_check or self.rated_check_high or self.did_not_listen)
+        """Whether the listener counts by the rule."""
+        return self.finished and not (
+            self.preferred_check or self.rated_check_high or self.did_not_listen or self.too_fast
+        )
+
+
+def rule_of(study: Study) -> str:
+    """Returns by which rule listeners of a study count."""
+    return RULE if study.is_blind else EARLIER_RULE
 
 
 def responses_of(study: Study, listener: Listener) -> list[Response]:
@@ -71,6 +90,7 @@ def check(study: Study, listener: Listener) -> Checks:
             isinstance(answer, Rating) and answer.coherence > HIGHEST_CHECK for _, _, answer in checks
         ),
         did_not_listen=unheard > MOST_UNHEARD * len(responses),
+        too_fast=study.is_blind and _is_too_fast(responses, study.clip_s),
         repeats_alike=sum(_is_alike(answer, listener.answers[task.repeats]) for _, task, answer in repeats),
         repeats=len(repeats),
     )
@@ -81,6 +101,16 @@ def preferred(response: Response) -> str:
     if not isinstance(response.answer, Comparison) or response.answer.choice == "none":
         return ""
     return response.task.conditions["ab".index(response.answer.choice)]
+
+
+def _is_too_fast(responses: Sequence[Response], clip_s: float) -> bool:
+    taken_s = lasted_s = 0.0
+    for listener, task, _ in responses:
+        if task.id in listener.took_s:
+            clips_s = len(task.clip_ids) * clip_s
+            taken_s += min(max(listener.took_s[task.id], 0.0), MOST_TAKEN * clips_s)
+            lasted_s += clips_s
+    return taken_s < lasted_s
 
 
 def _is_alike(again: Answer, first: Answer) -> bool:

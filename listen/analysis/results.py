@@ -10,7 +10,7 @@ import numpy as np
 
 from ostinato.listen.analysis.preference import LEVEL, Choices, fit, holm, p_values
 from ostinato.listen.analysis.ratings import rate
-from ostinato.listen.analysis.responses import RULE, Checks, Response, check, preferred, responses_of
+from ostinato.listen.analysis.responses import Checks, Response, check, preferred, responses_of, rule_of
 from ostinato.listen.design.power import ALPHA, listeners_for_preference, listeners_for_ratings
 from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import CHOICES, TRAINING, Comparison, Listener
@@ -30,8 +30,9 @@ def summarise(
 ) -> dict[str, Any]:
     """Returns all results, ready for JSON.
 
-    `main` holds them for the listeners who count by RULE, `all` for everybody's answers. `power`, `effect` and `points`
-    are those of `listeners_for_preference` and `listeners_for_ratings`; `counts` are of those who refused and withdrew.
+    `main` holds them for the listeners who count by the rule, `all` for everybody's answers. `power`, `effect` and
+    `points` are those of `listeners_for_preference` and `listeners_for_ratings`; `counts` are of those who refused and
+    withdrew.
     """
     checks = {listener.name: check(study, listener) for listener in listeners}
     responses = [response for listener in listeners for response in responses_of(study, listener)]
@@ -42,7 +43,7 @@ def summarise(
         "study": {"id": study.id, "title": study.title, "created": study.created, "clip_s": study.clip_s},
         "conditions": list(study.private.names),
         "level": LEVEL,
-        "rule": RULE,
+        "rule": rule_of(study),
         "listeners": {
             "begun": len(listeners),
             "finished": sum(made.finished for made in checks.values()),
@@ -126,6 +127,7 @@ def _checks(made: Collection[Checks]) -> dict[str, int]:
         "chose_broken": sum(one.preferred_check for one in made),
         "rated_broken_high": sum(one.rated_check_high for one in made),
         "did_not_listen": sum(one.did_not_listen for one in made),
+        "too_fast": sum(one.too_fast for one in made),
         "excluded": sum(one.finished and not one.counts for one in made),
         "unfinished": sum(not one.finished for one in made),
         "repeats": sum(one.repeats for one in made),

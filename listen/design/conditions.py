@@ -117,16 +117,24 @@ def continue_prompts(
 
 
 def check_piece(prompt: Prompt, length_s: float, *, seed: int) -> Piece:
-    """Returns the attention check: as many notes as a real beginning, as long and loud, at random times and pitches."""
+    """Returns the attention check: it begins as the piece does, and goes on without sense.
+
+    It has as many notes as the piece, as long and loud, but after the prompt at random times and pitches.
+    """
     rng = np.random.default_rng(seed)
     piece = prompt.piece
-    is_heard = piece.seconds(piece.notes.onset) < length_s
+    onset_s = piece.seconds(piece.notes.onset)
+    is_heard = onset_s < length_s
     notes = Notes(*(column[is_heard] for column in piece.notes))
+    is_free = onset_s[is_heard] >= prompt.end_s
+    if not is_free.any():
+        is_free[:] = True  # nothing follows the prompt within the clip
+    first, last = int(notes.onset[is_free].min()), int(notes.onset.max())
     pitch = rng.integers(_LOWEST, _HIGHEST + 1, len(notes.onset))
     return make_piece(
-        onset=rng.integers(0, int(notes.onset.max()) + 1, len(notes.onset)),
+        onset=np.where(is_free, rng.integers(first, last + 1, len(notes.onset)), notes.onset),
         duration=notes.duration,
-        pitch=np.where(notes.program == DRUMS, notes.pitch, pitch),
+        pitch=np.where(is_free & (notes.program != DRUMS), pitch, notes.pitch),
         velocity=notes.velocity,
         program=notes.program,
         tempos=piece.tempos,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -12,15 +13,17 @@ from ostinato.configs.listen import StudyConfig
 from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset
 from ostinato.listen.design.conditions import check_piece, continue_prompts, parse_models
-from ostinato.listen.design.order import CHECK, HUMAN, pairs_of
+from ostinato.listen.design.order import CHECK, CHECKS_EACH, Sheet, choose, draw_sheets
 from ostinato.listen.design.prompts import draw_prompts, human_split
 from ostinato.listen.design.render import render_clips
 from ostinato.listen.design.study import Private, Study, StudyError
 from ostinato.music.piece import Piece
+from ostinato.report.text import printable
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PROMPTS = 20
+MOST_SHEETS = 4
+"""By default, if the split has beginnings for so many."""
 FEWEST_COMPARISONS, MOST_COMPARISONS = 6, 12
 FEWEST_RATINGS = 6
 
@@ -54,38 +57,60 @@ def create_study(
             f"--prompts {config.prompts}: each listener hears {needed} of them, so at least as many are needed"
         )
     split = human_split(dataset, config.split)
-    wanted = 1 + (config.prompts or max(DEFAULT_PROMPTS, needed))
-    *prompts, of_checks = drawn = draw_prompts(dataset, split, wanted, config, least=1 + (config.prompts or needed))
+    each = needed + CHECKS_EACH
+    num_sheets = config.prompts // needed or MOST_SHEETS
+    found = draw_prompts(dataset, split, num_sheets * each, config, least=(num_sheets if config.prompts else 1) * each)
+    num_sheets = len(found) // each
+    prompts = found[: num_sheets * each]
+    secret = secrets.token_hex(32)
+    sheets = draw_sheets(
+        tuple(conditions),
+        num_sheets=num_sheets,
+        num_comparisons=num_comparisons,
+        num_ratings=num_ratings,
+        secret=secret,
+    )
 
-    made: list[tuple[Piece, str, int]] = []
+    # All conditions continue all prompts, so that the same seed gives the same music whatever the secret is.
+    music: dict[str, list[Piece]] = {}
     described: list[dict[str, Any]] = []
     for number, (name, source) in enumerate(conditions.items()):
         watch("composing", number, len(conditions))
-        written, facts = continue_prompts(name, source, dataset, prompts, config, counts)
-        made += [(piece, name, prompt) for prompt, piece in enumerate(written)]
+        music[name], facts = continue_prompts(name, source, dataset, prompts, config, counts)
         described.append({"name": name, "source": source, **facts})
         if facts.get("other_dataset"):
             logger.warning(
                 "%s was trained on another dataset than the human music is from: it may know these very pieces",
-                source,
+                printable(source),
             )
-    check = check_piece(of_checks, config.clip_seconds, seed=config.seed)
-    made += [(of_checks.piece, HUMAN, len(prompts)), (check, CHECK, len(prompts))]
+    music[CHECK] = [
+        check_piece(prompt, config.clip_seconds, seed=choose(2**31, config.seed, CHECK, number))
+        for number, prompt in enumerate(prompts)
+    ]
+    heard = [(item, name) for sheet in sheets for item in sheet for name in item.conditions]
 
     clips, lufs = render_clips(
-        [piece for piece, _, _ in made],
+        [music[name][item.prompt] for item, name in heard],
         folder,
         clip_s=config.clip_seconds,
         soundfont=soundfont,
-        watch=lambda done: watch("rendering", done, len(made)),
+        watch=lambda done: watch("rendering", done, len(heard)),
     )
+    ids = iter([clip.id for clip in clips])
     private = Private(
         seed=config.seed,
-        order_seed=secrets.randbits(48),
+        secret=secret,
+        sheets=[
+            {
+                kind: [[next(ids) for _ in item.conditions] for item in sheet if item.kind == kind]
+                for kind in Sheet._fields
+            }
+            for sheet in sheets
+        ],
         conditions=described,
-        prompts=[prompt.describe(split) for prompt in drawn],
+        prompts=[prompt.describe(split) for prompt in prompts],
         clips={
-            clip.id: {"condition": name, "prompt": prompt} for clip, (_, name, prompt) in zip(clips, made, strict=True)
+            clip.id: {"condition": name, "prompt": item.prompt} for clip, (item, name) in zip(clips, heard, strict=True)
         },
         num_comparisons=num_comparisons,
         num_ratings=num_ratings,
@@ -108,7 +133,7 @@ def create_study(
 
 def tasks_per_listener(num_conditions: int, config: StudyConfig) -> tuple[int, int]:
     """Returns how many comparisons and ratings each listener makes, without checks."""
-    num_pairs = len(pairs_of(num_conditions))
+    num_pairs = math.comb(num_conditions, 2)
     comparisons = min(max(FEWEST_COMPARISONS, num_pairs), MOST_COMPARISONS)
     ratings = -(-FEWEST_RATINGS // num_conditions) * num_conditions
     return config.comparisons or comparisons, config.ratings or ratings

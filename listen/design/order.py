@@ -1,15 +1,22 @@
-"""Who hears what, when, and on which side: the balanced order of the tasks of each listener.
+"""Who hears what, when, and on which side, so that nothing that is seen depends on whose clip is whose.
 
-Over listeners, every two conditions are compared equally often, each of them equally often on the left; every condition
-is rated equally often; each comes equally often at each place and after each other one (Williams, Experimental designs
-balanced for the estimation of residual effects of treatments, 1949); prompts go round among them.
+A sheet holds what one listener hears: pairs of clips and single clips, each of a beginning of its own, which is on no
+other sheet. Among them are the attention checks, which look like all others. Which conditions stand where is drawn from
+the study's secret when the study is made (`draw_sheets`) and written into its private file. Orders (`plan_tasks`) treat
+all places of a sheet alike and never ask for a condition: whoever knows every order, and this source, knows which clips
+are heard together, and of the conditions only how often each is on a sheet. A design that balances conditions between
+sheets, or with one attention check for all, would let its orders tell: `earlier_order.py` is one.
+
+Over listeners every place of a sheet is equally often at each position, after each other one (Williams, Experimental
+designs balanced for the estimation of residual effects of treatments, 1949), and with either clip on the left.
 """
 
 import hashlib
 import itertools
-import math
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, NamedTuple, TypeVar
+
+_T = TypeVar("_T")
 
 HUMAN = "human"
 """The condition that every study has: music by people."""
@@ -22,20 +29,35 @@ Role = Literal["test", "broken", "repeat"]
 
 REPEAT_DISTANCE = 3
 """The smallest number of tasks between a task and its repeat."""
+CHECKS_EACH = 2
+"""Beginnings of a sheet that are for its attention checks: one is compared, one rated."""
 
 
-class Shape(NamedTuple):
-    """How large a study is."""
+class Item(NamedTuple):
+    """What is heard in a task of a sheet."""
 
-    conditions: Sequence[str]
-    """At least two names."""
-    num_prompts: int
-    """Of which each listener gets each at most once; the checks have one more, which is the last."""
-    num_comparisons: int
-    """Of each listener, without checks."""
-    num_ratings: int
-    seed: int
-    """Of the places of the checks."""
+    kind: TaskKind
+    conditions: tuple[str, ...]
+    """Two to be compared, in an order that says nothing, or one to be rated."""
+    prompt: int
+    """On no other item."""
+
+
+class Sheet(NamedTuple):
+    """What is heard in the tasks of a listener, as clips."""
+
+    compare: tuple[tuple[str, ...], ...]
+    rate: tuple[tuple[str, ...], ...]
+
+
+class Asked(NamedTuple):
+    """A task of a listener, without what it is for."""
+
+    kind: TaskKind
+    clip_ids: tuple[str, ...]
+    """Two to be compared, left and right, or one to be rated."""
+    repeats: int | None = None
+    """Of a repeat: the place, from 0, of the task that is asked again (a comparison with its sides changed)."""
 
 
 class PlannedTask(NamedTuple):
@@ -67,63 +89,77 @@ def williams(size: int) -> list[list[int]]:
     return rows if size % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
-def pairs_of(num_conditions: int) -> list[tuple[int, int]]:
-    """Returns all pairs of conditions, turned so that each condition is first in half of its pairs, or nearly so."""
-    half = num_conditions / 2
-    return [
-        (first, second) if second - first < half or (second - first == half and first % 2 == 0) else (second, first)
-        for first, second in itertools.combinations(range(num_conditions), 2)
-    ]
-
-
 def choose(limit: int, *key: object) -> int:
     """Returns a number from 0 to limit - 1 that follows from the key, on every machine and in every version."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return int.from_bytes(digest[:8], "big") % limit
 
 
-def plan_tasks(number: int, shape: Shape) -> list[PlannedTask]:
+def shuffled(values: Iterable[_T], *key: object) -> list[_T]:
+    """Returns values in an order that follows from the key, each equally likely to whoever does not know the key."""
+    result = list(values)
+    for last in range(len(result) - 1, 0, -1):
+        other = choose(last + 1, *key, last)
+        result[last], result[other] = result[other], result[last]
+    return result
+
+
+def draw_sheets(
+    conditions: Sequence[str], *, num_sheets: int, num_comparisons: int, num_ratings: int, secret: str
+) -> list[list[Item]]:
+    """Returns what is heard in the tasks of each sheet, in an order that says nothing.
+
+    A sheet has every pair of conditions equally often to be compared, and every condition equally often to be rated,
+    if the numbers of comparisons and ratings allow it; else all sheets together have, or nearly so.
+
+    Args:
+        conditions: at least two names.
+        num_sheets: how many.
+        num_comparisons: of each sheet, without its check.
+        num_ratings: of each sheet, without its check.
+        secret: all follows from it.
+    """
+    num_prompts = num_sheets * (num_comparisons + num_ratings + CHECKS_EACH)
+    prompts = iter(shuffled(range(num_prompts), secret, "prompts"))
+    compared = _deal([*itertools.combinations(conditions, 2)], num_sheets, num_comparisons, secret, "compare")
+    rated = _deal([(name,) for name in conditions], num_sheets, num_ratings, secret, "rate")
+    kinds: tuple[tuple[TaskKind, list[list[tuple[str, ...]]], tuple[str, ...]], ...] = (
+        ("compare", compared, (CHECK, HUMAN)),
+        ("rate", rated, (CHECK,)),
+    )
+    return [
+        [
+            Item(kind, tuple(shuffled(heard, secret, number, kind, place)), next(prompts))
+            for kind, tests, check in kinds
+            for place, heard in enumerate(shuffled([*tests[number], check], secret, number, kind))
+        ]
+        for number in range(num_sheets)
+    ]
+
+
+def plan_tasks(number: int, sheets: Sequence[Sheet], secret: str) -> list[Asked]:
     """Returns the tasks of a listener, from 0, in their order: the comparisons, then the ratings.
 
-    The prompts of the ratings are not those of the same listener's comparisons.
+    At the end of each kind an early task comes again, an attention check too.
     """
-    pairs = pairs_of(len(shape.conditions))
-    # The first prompt moves on with each listener, and once more after each common period.
-    period = math.lcm(len(williams(len(shape.conditions))), len(williams(len(pairs))), shape.num_prompts)
-    first_prompt = number + number // period
-    singles = [(condition,) for condition in range(len(shape.conditions))]
-    compared = _tests("compare", pairs, shape.num_comparisons, number, first_prompt, shape)
-    rated = _tests("rate", singles, shape.num_ratings, number, first_prompt + shape.num_comparisons, shape)
-    tasks: list[PlannedTask] = []
-    for tests in (compared, rated):
-        tasks += _with_checks(tests, len(tasks), number, shape)
-    return [task._replace(id=str(place)) for place, task in enumerate(tasks, 1)]
-
-
-def _tests(
-    kind: TaskKind, heard: Sequence[tuple[int, ...]], count: int, number: int, first_prompt: int, shape: Shape
-) -> list[PlannedTask]:
-    """Returns the tasks without checks; `heard` are the conditions that are heard together."""
-    rows = williams(len(heard))
-    tasks = []
-    for place in range(count):
-        block, column = divmod(place, len(heard))
-        conditions = tuple(shape.conditions[i] for i in heard[rows[(number + block) % len(rows)][column]])
-        is_turned = (number + number // len(rows) + block) % 2
-        prompt = (first_prompt + place) % shape.num_prompts
-        tasks.append(PlannedTask("", kind, "test", conditions[::-1] if is_turned else conditions, prompt))
+    turn, place = divmod(number, len(sheets))
+    sheet = sheets[shuffled(range(len(sheets)), secret, "sheets", turn)[place]]
+    tasks: list[Asked] = []
+    kinds: tuple[tuple[TaskKind, tuple[tuple[str, ...], ...]], ...] = (("compare", sheet.compare), ("rate", sheet.rate))
+    for kind, heard in kinds:
+        rows = williams(len(heard))
+        cycle, step = divmod(turn, len(rows))
+        row = rows[shuffled(range(len(rows)), secret, kind, cycle // 2)[step]]  # in every second cycle the other sides
+        first = len(tasks)
+        tasks += [Asked(kind, heard[i][::-1] if (i + turn + cycle) % 2 else heard[i]) for i in row]
+        repeated = first + choose(max(1, len(heard) - REPEAT_DISTANCE), secret, number, kind)
+        tasks.append(Asked(kind, tasks[repeated].clip_ids[::-1], repeated))
     return tasks
 
 
-def _with_checks(tests: list[PlannedTask], num_before: int, number: int, shape: Shape) -> list[PlannedTask]:
-    """Returns the tasks with the attention check somewhere after the first, and at the end an early one again."""
-    kind, seed = tests[0].kind, shape.seed
-    repeated = choose(max(1, len(tests) - REPEAT_DISTANCE), seed, number, kind, "repeated")
-    place = 1 + choose(max(1, len(tests) - 1), seed, number, kind, CHECK)
-    heard = (CHECK, HUMAN) if kind == "compare" else (CHECK,)
-    is_turned = choose(2, seed, number, "side")
-    check = PlannedTask("", kind, CHECK, heard[::-1] if is_turned else heard, shape.num_prompts)
-    original = tests[repeated]
-    repeats = str(num_before + repeated + (repeated >= place) + 1)
-    again = original._replace(role="repeat", conditions=original.conditions[::-1], repeats=repeats)
-    return [*tests[:place], check, *tests[place:], again]
+def _deal(cards: Sequence[tuple[str, ...]], num_sheets: int, each: int, *key: object) -> list[list[tuple[str, ...]]]:
+    """Returns as many cards for each sheet: all of them as often as possible, the rest of packs that go round."""
+    whole, rest = divmod(each, len(cards))
+    packs = -(-rest * num_sheets // len(cards))
+    pack = [card for number in range(packs) for card in shuffled(cards, *key, number)]
+    return [[*cards] * whole + pack[number * rest : (number + 1) * rest] for number in range(num_sheets)]

@@ -15,7 +15,7 @@ All keys are needed, and there are no others. The file that a listener of a stat
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from ostinato.configs.errors import UserError
@@ -96,6 +96,9 @@ class Listener:
     training: Training | None
     answers: dict[str, Answer]
     """By task."""
+    took_s: dict[str, float] = field(default_factory=dict)
+    """By task: from the answer before it (the first one: from consent) to its answer, by the server's clock. The clips
+    of a task are shown after the answer before it. Empty where answers came as a file."""
 
 
 def parse_answer(task: Task, data: object) -> Answer:

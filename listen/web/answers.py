@@ -13,6 +13,9 @@ after kill -9 or loss of power. What is stored cannot be changed: the same answe
 nothing asks again), another one is an AnswerError. Tasks are answered in their order. Of a token only its SHA-256 is
 stored, so nobody who reads the file can continue a session. No address, no browser, no name is stored.
 
+The file and its `-wal` and `-shm` can be read by their owner only, from the moment they are made: SQLite gives the two
+the rights of the first one, which therefore is made, or mended, before SQLite opens it.
+
 All methods raise AnswerError for a token that is not known (or whose listener has withdrawn).
 """
 
@@ -21,7 +24,7 @@ import json
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +32,7 @@ from pathlib import Path
 from typing import Literal
 
 from ostinato.listen.design.study import ANSWERS_FILE, Study, StudyError, Task
+from ostinato.listen.private import make_private
 from ostinato.listen.web.answer import (
     Answer,
     AnswerError,
@@ -67,6 +71,11 @@ CREATE TABLE IF NOT EXISTS answers (
 """
 
 
+def utc_now() -> datetime:
+    """Returns the time by this machine's clock."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a listener is."""
@@ -89,18 +98,24 @@ class Progress:
 class Answers:
     """The answers of a study. One object serves all threads of a process."""
 
-    def __init__(self, study: Study, connection: sqlite3.Connection) -> None:
+    def __init__(self, study: Study, connection: sqlite3.Connection, now: Callable[[], datetime]) -> None:
         """Use `Answers.open`."""
-        self._study, self._connection, self._lock = study, connection, threading.Lock()
+        self._study, self._connection, self._lock, self._clock = study, connection, threading.Lock(), now
 
     @classmethod
-    def open(cls, study: Study, path: Path | None = None) -> "Answers":
+    def open(cls, study: Study, path: Path | None = None, *, now: Callable[[], datetime] = utc_now) -> "Answers":
         """Opens the answers of a study, or begins them; another path than the study's own is for tests.
 
+        `now` is the clock by which answers are stored.
+
         Raises:
-            StudyError: the file holds answers of another study, or is no such file.
+            UserError: the file holds answers of another study, or is no such file, or is somebody else's.
         """
         path = path or study.folder / ANSWERS_FILE
+        make_private(path)
+        for suffix in ("-wal", "-shm"):
+            if (left := path.with_name(path.name + suffix)).exists():  # by a server that was killed, of any version
+                make_private(left)
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
         try:
             connection.executescript(_SCHEMA)
@@ -109,11 +124,10 @@ class Answers:
         except sqlite3.DatabaseError as error:
             connection.close()
             raise StudyError(f"{path}: cannot be used as a file of answers ({error})") from error
-        path.chmod(0o600)
         if found != study.id:
             connection.close()
             raise StudyError(f"{path}: holds answers of study {found}, this is study {study.id}")
-        return cls(study, connection)
+        return cls(study, connection, now)
 
     def close(self) -> None:
         """Closes the file; nothing is lost without it."""
@@ -127,7 +141,7 @@ class Answers:
             (number,) = connection.execute(
                 "INSERT INTO sessions (number, token_sha256, begun)"
                 " SELECT coalesce(max(number) + 1, 0), ?, ? FROM sessions RETURNING number",
-                (_hash(token), _now()),
+                (_hash(token), self._now()),
             ).fetchone()
         return token, number
 
@@ -176,10 +190,10 @@ class Answers:
             answered = _count(connection, number)
             if place > answered:
                 raise AnswerError(f"task {tasks[answered].id} comes before this one")
-            row = number, task_id, json.dumps(to_json(answer)), _now()
+            row = number, task_id, json.dumps(to_json(answer)), self._now()
             connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", row)
             if place == len(tasks) - 1:
-                connection.execute("UPDATE sessions SET finished = ? WHERE number = ?", (_now(), number))
+                connection.execute("UPDATE sessions SET finished = ? WHERE number = ?", (self._now(), number))
 
     def progress(self, token: str) -> Progress:
         """Returns how far a listener is."""
@@ -194,7 +208,8 @@ class Answers:
             number, _ = _session(connection, token)
             connection.execute("DELETE FROM answers WHERE number = ?", (number,))
             connection.execute(
-                "UPDATE sessions SET training = NULL, finished = NULL, withdrawn = ? WHERE number = ?", (_now(), number)
+                "UPDATE sessions SET training = NULL, finished = NULL, withdrawn = ? WHERE number = ?",
+                (self._now(), number),
             )
         with self._lock:  # else what was deleted would stay in the log until much more was written
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -215,18 +230,23 @@ class Answers:
             sessions = connection.execute(
                 "SELECT number, begun, training, finished FROM sessions WHERE withdrawn IS NULL ORDER BY number"
             ).fetchall()
-            rows = connection.execute("SELECT number, task, answer FROM answers").fetchall()
-        stored = {(number, task): json.loads(answer) for number, task, answer in rows}
+            rows = connection.execute("SELECT number, task, answer, answered FROM answers").fetchall()
+        stored = {(number, task): (json.loads(answer), answered) for number, task, answer, answered in rows}
         found = []
         for number, begun, training, finished in sessions:
-            answers = {
-                task.id: parse_answer(task, stored[number, task.id])
-                for task in self._study.tasks_of(number)
-                if (number, task.id) in stored
-            }
+            answers, took_s, before = {}, {}, datetime.fromisoformat(begun)
+            for task in self._study.tasks_of(number):
+                if (number, task.id) in stored:
+                    said, answered = stored[number, task.id]
+                    answers[task.id] = parse_answer(task, said)
+                    after = datetime.fromisoformat(answered)
+                    took_s[task.id], before = (after - before).total_seconds(), after
             trained = parse_training(json.loads(training)) if training else None
-            found.append(Listener(str(number), number, begun, finished is not None, trained, answers))
+            found.append(Listener(str(number), number, begun, finished is not None, trained, answers, took_s))
         return found
+
+    def _now(self) -> str:
+        return self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     @contextmanager
     def _transaction(self, kind: Literal["DEFERRED", "IMMEDIATE"]) -> Iterator[sqlite3.Connection]:
@@ -261,7 +281,3 @@ def _count(connection: sqlite3.Connection, number: int) -> int:
 
 def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,8 +10,10 @@ Each form is answered with a redirect, after the answer is on disk. Who a listen
 is kept between requests, so the server can be killed and started again at any moment.
 """
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -22,14 +24,20 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from ostinato.configs.listen import ServeConfig
 from ostinato.listen.design.study import CONTENT_TYPES, Study
 from ostinato.listen.web.answer import SCALES, AnswerError, parse_answer, parse_training
-from ostinato.listen.web.answers import Answers, Progress
+from ostinato.listen.web.answers import Answers, Progress, utc_now
 from ostinato.listen.web.guard import Guard, read_form
+from ostinato.listen.web.hosts import HostCheck, is_loopback
+from ostinato.listen.web.proxies import Proxies
 from ostinato.listen.web.screens import POLICY, STATIC
 from ostinato.listen.web.serving import Static, check_prefix
 from ostinato.listen.web.sessions import LIMITS, Limits, Sessions
 from ostinato.listen.web.site import Site
+from ostinato.report.text import printable
+
+_logger = logging.getLogger(__name__)
 
 CLIP_HEADERS = {
     "cache-control": "private, max-age=86400",
@@ -199,22 +207,40 @@ class _Pages:
         return PlainTextResponse("User-agent: *\nDisallow: /\n")
 
 
-def application(study: Study | str | Path, *, prefix: str = "", limits: Limits = LIMITS) -> ASGIApp:
+def application(
+    study: Study | str | Path,
+    config: ServeConfig | None = None,
+    *,
+    limits: Limits = LIMITS,
+    now: Callable[[], datetime] = utc_now,
+) -> ASGIApp:
     """Returns the ASGI application of a study, which may be given by its folder.
 
-    Requests may come with or without `prefix`, the path below which a reverse proxy shows the study, such as "/listen".
+    Requests may come with or without the prefix of the configuration, the path below which a reverse proxy shows the
+    study, such as "/listen". `now` is the clock by which answers are stored.
 
     Raises:
         UserError: the folder is no study, or the prefix is no path.
     """
-    prefix = check_prefix(prefix, example="/listen")
+    config = config or ServeConfig()
+    prefix = check_prefix(config.prefix, example="/listen")
     study = study if isinstance(study, Study) else Study.open(study)
-    answers = Answers.open(study)
+    if not study.is_blind:
+        _logger.warning(
+            "%s: was made by an earlier version: whoever knows our source and takes part can tell conditions by the "
+            "order of tasks",
+            printable(str(study.folder)),
+        )
+    answers = Answers.open(study, now=now)
     site = Site(study, f"{prefix}/")
     pages = _Pages(study, answers, site, limits)
     app = Starlette(routes=pages.routes(), exception_handlers=site.handlers())
     app.router.redirect_slashes = False  # its redirects are made of the Host that a request names
-    return Guard(app, prefix=prefix, policy=f"{POLICY}'self'")
+    refusal = PlainTextResponse(
+        "The study is not known by this name; 'ostinato listen serve --public-host NAME' allows it.\n", 421
+    )
+    hosts = HostCheck(app, is_local=is_loopback(config.host), names=config.public_host, refusal=refusal)
+    return Proxies(Guard(hosts, prefix=prefix, policy=f"{POLICY}'self'"), config.proxies)
 
 
 def _answer_of(form: Mapping[str, str], num_clips: int) -> dict[str, object]:

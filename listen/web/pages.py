@@ -32,9 +32,15 @@ def write_static(study: Study, out: str | Path) -> None:
     """Writes the pages and clips of a study into a new folder, and nothing from which a condition could be told.
 
     Raises:
-        UserError: the folder is there and holds something.
+        UserError: the folder is there and holds something, or the study's orders would tell its conditions.
     """
     out = Path(out)
+    if not study.is_blind:
+        raise UserError(
+            f"{study.folder}: was made by an earlier version, and whoever knows our source reads the conditions from "
+            "its orders, which a page has to hold; 'ostinato listen create' with the same --seed makes the same music "
+            "anew, and 'listen serve' and 'listen results' go on with this study"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is there already; name a new folder for the static pages")
     with atomic_folder(out) as folder:
@@ -76,7 +82,10 @@ def _page(study: Study) -> str:
 
 
 def _data(study: Study, screens: Screens) -> dict[str, Any]:
-    """Returns what the script needs: clips under numbers that say nothing, and who hears which."""
+    """Returns what the script needs: clips under numbers that say nothing, and who hears which.
+
+    Orders ask for no condition (`order.py`), so that all of them together tell none.
+    """
     clip_ids = sorted(study.clips)
     number_of = {clip_id: number for number, clip_id in enumerate(clip_ids)}
     orders = [[[number_of[clip.id] for clip in task.clips] for task in study.tasks_of(i)] for i in range(NUM_ORDERS)]

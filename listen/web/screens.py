@@ -21,8 +21,9 @@ POLICY = (
 )
 """The content security policy: nothing from elsewhere, nothing inline. It ends with where forms may go."""
 
-HEARD_AFTER_PROMPT_S = 5.0
-"""How much of what follows the prompt must be heard before an answer is taken, where there is JavaScript."""
+UNHEARD_S, HEARD_SHARE = 1.0, 0.9
+"""Where there is JavaScript, an answer is taken when all of each clip was heard but its last second, the fade; or so
+much of a short one. Who answers faster than clips last does not count (`responses.RULE`)."""
 
 COOKIE_DAYS = 90
 """How long a listener can come back."""
@@ -56,7 +57,6 @@ class Screens:
             "is_static": False,
             **values,
         }
-        self._prompt_s = study.prompt_s
 
     def render(self, template: str, *, given: Mapping[str, str] | None = None, problem: str = "", **values: Any) -> str:
         """Returns a page; `given` is what a form held that could not be taken, `problem` why."""
@@ -74,7 +74,7 @@ class Screens:
         return {
             "sources": [[clip.files[form], kind] for form, kind in CONTENT_TYPES.items() if form in clip.files],
             "duration_s": clip.duration_s,
-            "enough_s": round(min(self._prompt_s + HEARD_AFTER_PROMPT_S, 0.9 * clip.duration_s), 1),
+            "enough_s": round(max(clip.duration_s - UNHEARD_S, HEARD_SHARE * clip.duration_s), 1),
         }
 
 

@@ -4,20 +4,14 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from ostinato.configs.listen import ServeConfig
+from ostinato.listen.private import owner_only
 from ostinato.listen.web.application import application
 from ostinato.listen.web.serving import serve_app
 
 
-def serve(
-    study_folder: str | Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    prefix: str = "",
-    trusted_proxies: str = "127.0.0.1,::1",
-    announce: Callable[[str], None] | None = None,
-) -> None:
-    """Serves a study until Ctrl-C or SIGTERM; for the arguments see `ListenServe`.
+def serve(study_folder: str | Path, config: ServeConfig, *, announce: Callable[[str], None] | None = None) -> None:
+    """Serves a study until Ctrl-C or SIGTERM. Whatever this process makes, only its owner can read.
 
     `announce` takes each address of the study, once it can be reached; by default they are printed.
 
@@ -26,21 +20,14 @@ def serve(
     """
 
     def announce_all(port: int) -> None:
-        for name in _names(host):
-            line = f"http://{name}:{port}{prefix.rstrip('/')}/"
+        for name in _names(config.host):
+            line = f"http://{name}:{port}{config.prefix.rstrip('/')}/"
             announce(line) if announce else print(line, flush=True)
 
-    serve_app(
-        application(study_folder, prefix=prefix),
-        host,
-        port,
-        announce=announce_all,
-        backlog=2048,
-        proxy_headers=True,
-        forwarded_allow_ips=trusted_proxies,
-        timeout_graceful_shutdown=5,
-        lifespan="off",
-    )
+    with owner_only():
+        app = application(study_folder, config)
+        options = {"backlog": 2048, "timeout_graceful_shutdown": 5, "lifespan": "off"}
+        serve_app(app, config.host, config.port, announce=announce_all, **options)
 
 
 def _names(host: str) -> list[str]:

@@ -82,6 +82,7 @@ def serve_app(
         timeout_keep_alive=20,
         backlog=backlog,
         ws="none",
+        proxy_headers=False,  # `Proxies` reads them
         **options,  # pyright: ignore[reportArgumentType]
     )
     uvicorn.Server(config).run(sockets=[listener])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ostinato.listen.analysis.preference import Choices
-from ostinato.listen.design.order import CHECK, PlannedTask, Shape, plan_tasks
+from ostinato.listen.design.order import CHECK, PlannedTask, draw_sheets
 from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import Answer, Comparison, Listener, Rating, Training
 
@@ -18,15 +18,18 @@ def chances(strength, tie_log, first, second):
     return chance / chance.sum()
 
 
-def choices_of(rng, strength, *, num_listeners, num_prompts=20, num_comparisons=6, tie_log=-1.0) -> Choices:
-    """Returns comparisons in the order that a study asks for them."""
-    shape = Shape([str(place) for place in range(len(strength))], num_prompts, num_comparisons, num_ratings=1, seed=1)
+def choices_of(rng, strength, *, num_listeners, num_sheets=4, num_comparisons=6, tie_log=-1.0) -> Choices:
+    """Returns comparisons as a study asks for them."""
+    names = [str(place) for place in range(len(strength))]
+    sheets = draw_sheets(
+        names, num_sheets=num_sheets, num_comparisons=num_comparisons, num_ratings=1, secret=str(rng.integers(2**40))
+    )
     rows = []
     for number in range(num_listeners):
-        for task in plan_tasks(number, shape):
-            if (task.role, task.kind) == ("test", "compare"):
-                pair = [int(name) for name in task.conditions]
-                rows.append((*pair, rng.choice(3, p=chances(strength, tie_log, *pair)), number, task.prompt))
+        for item in sheets[number % num_sheets]:
+            if item.kind == "compare" and CHECK not in item.conditions:
+                pair = [int(name) for name in item.conditions]
+                rows.append((*pair, rng.choice(3, p=chances(strength, tie_log, *pair)), number, item.prompt))
     return Choices(*np.array(rows).T)
 
 

@@ -55,7 +55,8 @@ async def _ask(app, *, method, path, query, sent_headers, parts):
     scope = {
         "type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": method,
         "scheme": "http", "path": path, "raw_path": path.encode(errors="replace"), "query_string": query,
-        "root_path": "", "headers": sent_headers, "client": ("192.0.2.1", 1), "server": ("study.example", 80),
+        "root_path": "", "headers": [(b"host", b"localhost"), *sent_headers],
+        "client": ("192.0.2.1", 1), "server": ("study.example", 80),
     }  # fmt: skip
     await app(scope, receive, send)
     return outgoing[0]

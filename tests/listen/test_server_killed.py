@@ -18,11 +18,12 @@ NUM_KILLS = 50
 # Each server is a process of its own; that it is forked from one that has imported everything saves a minute.
 SERVERS = """
 import os, sys
+from ostinato.configs.listen import ServeConfig
 from ostinato.listen.web.server import serve
 for _ in sys.stdin:
     child = os.fork()
     if child == 0:
-        serve(sys.argv[1], port=0, announce=lambda address: print(os.getpid(), address, flush=True))
+        serve(sys.argv[1], ServeConfig(port=0), announce=lambda address: print(os.getpid(), address, flush=True))
     print(os.waitpid(child, 0)[1], flush=True)
 """
 

@@ -11,13 +11,18 @@ from pathlib import Path
 import httpx2 as httpx
 from starlette.testclient import TestClient
 
-SERVE = "import sys; from ostinato.listen.web.server import serve; serve(sys.argv[1], port=0, prefix=sys.argv[2])"
+SERVE = """
+import sys
+from ostinato.configs.listen import ServeConfig
+from ostinato.listen.web.server import serve
+serve(sys.argv[1], ServeConfig(port=0, prefix=sys.argv[2], trusted_proxies=sys.argv[3]))
+"""
 TRAINING = {"practice": "6-9", "level": "amateur", "playback": "headphones"}
 
 
 def visitor(app, **options) -> TestClient:
     """Returns a new visitor of an application, without cookies, who goes where she is sent."""
-    return TestClient(app, base_url="http://study.example", **options)
+    return TestClient(app, base_url="http://localhost", **options)
 
 
 def tasks_shown(page: str) -> str:
@@ -55,10 +60,13 @@ def finish(client: httpx.Client, page: httpx.Response, root: str = "/") -> httpx
 
 
 @contextlib.contextmanager
-def running_server(folder: Path, prefix: str = "") -> Iterator[tuple[subprocess.Popen, str]]:
+def running_server(folder: Path, prefix: str = "", trusted_proxies: str = "") -> Iterator[tuple[subprocess.Popen, str]]:
     """Yields a server process of a study and its address, once it can be reached."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(folder), prefix], stdout=subprocess.PIPE, text=True, bufsize=1
+        [sys.executable, "-c", SERVE, str(folder), prefix, trusted_proxies],
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
     )
     try:
         address = process.stdout.readline().strip()

@@ -58,6 +58,15 @@ def test_the_csv_holds_every_answer(study, listeners):
             assert line["preferred"] == ("" if answer.choice == "none" else task.conditions["ab".index(answer.choice)])
 
 
+def test_the_csv_says_who_was_too_fast_and_by_how_much(study, listeners):
+    took_s = dict.fromkeys(listeners[0].answers, 0.05)
+    lines = csv.DictReader(
+        io.StringIO(report.answers_csv(study, [dataclasses.replace(listeners[0], took_s=took_s), listeners[1]]))
+    )
+    seen = {(line["listener"], line["counts"], line["too_fast"], line["took_s"]) for line in lines}
+    assert seen == {("0", "0", "1", "0.05"), ("1", "1", "0", "")}
+
+
 def test_a_comment_is_no_formula_for_a_spreadsheet(study, listeners):
     answers = {"1": dataclasses.replace(listeners[0].answers["1"], comment='=HYPERLINK("x"),\n"')}
     (line,) = csv.DictReader(

@@ -1,13 +1,19 @@
 import dataclasses
+import itertools
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ostinato.listen.analysis.responses import check, preferred, responses_of
+from ostinato.listen.analysis.responses import EARLIER_RULE, RULE, check, preferred, responses_of, rule_of
 from ostinato.listen.design.order import CHECK, HUMAN
+from ostinato.listen.design.study import Study
+from ostinato.listen.web.answers import Answers
 from tests.listen.simulated import listener
 from tests.listen.studies import make_study
 
+EARLIER = Path(__file__).parents[2] / "fixtures/version_0_1/study.zip"
 WORTH = {HUMAN: 1.0, "lstm": 0.0, "markov:3": -1.0}
 
 
@@ -57,6 +63,38 @@ def test_who_does_not_listen_does_not_count(study, heard):
     assert played(10, 250).counts
     assert played(2, 249).counts
     assert not played(3, 249).counts
+
+
+def test_who_answers_faster_than_the_clips_last_does_not_count_however_long_the_pauses(study, heard):
+    def taken(*seconds, number=3):
+        """Takes so long for each second of a task's clips; of several paces each is that of so many tasks."""
+        paces = itertools.cycle(seconds)
+        tasks = study.plan_of(number)
+        took_s = {task.id: next(paces) * len(task.clip_ids) * study.clip_s for task in tasks}
+        return check(study, dataclasses.replace(heard, took_s=took_s))
+
+    assert taken(1.0).counts
+    assert taken(40.0).counts
+    assert not taken(0.99).counts
+    assert taken(0.99).too_fast
+    assert taken(0.9, 1.2).counts  # some sooner, some later
+    assert not taken(0.0, *[0.0] * 8, 10_000.0).counts  # one long pause
+    assert not taken(-5.0).counts  # a clock that was set back
+    assert not taken(0.4, 3.0).counts
+    assert taken(0.6, 3.0).counts
+    assert check(study, heard).counts  # a file has no clock
+
+
+def test_a_study_of_the_earlier_format_keeps_the_rule_that_it_was_begun_with(tmp_path):
+    shutil.unpack_archive(EARLIER, tmp_path)
+    earlier = Study.open(tmp_path)
+    answers = Answers.open(earlier)
+    listeners = answers.listeners()
+    answers.close()
+    assert all(sum(one.took_s.values()) < 60 for one in listeners)  # simulated ones, who never heard a clip
+    assert all(check(earlier, one).counts for one in listeners)
+    assert "clock" in RULE
+    assert rule_of(earlier) == EARLIER_RULE == RULE[: len(EARLIER_RULE)] != RULE
 
 
 def test_who_stops_early_does_not_count(study, heard):

@@ -14,7 +14,13 @@ WORTH = {HUMAN: 1.0, "lstm": 0.0, "markov:3": -1.0}
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     return make_study(
-        tmp_path_factory.mktemp("results") / "study", num_prompts=12, num_comparisons=6, num_ratings=6, clip_s=0.2
+        tmp_path_factory.mktemp("results") / "study",
+        num_prompts=48,
+        num_comparisons=6,
+        num_ratings=6,
+        clip_s=0.2,
+        is_heard=False,
+        secret="always the same",
     )
 
 
@@ -62,6 +68,20 @@ def test_careless_listeners_are_left_out_of_the_main_results_only(study, listene
     assert results["checks"]["excluded"] == results["checks"]["chose_broken"] == 5
     assert results["main"] == summarise(study, listeners)["main"]
     assert results["all"]["listeners"] == 45
+
+
+def test_who_was_faster_than_the_clips_is_marked_and_left_out_of_the_main_results_only(study, listeners):
+    def pace(number, share):
+        took_s = {task.id: share * len(task.clip_ids) * study.clip_s for task in study.plan_of(number)}
+        return listener(study, number, WORTH, rng=np.random.default_rng(number), took_s=took_s)
+
+    slow, fast = [pace(40 + i, 1.1) for i in range(2)], [pace(42 + i, 0.5) for i in range(3)]
+    results = summarise(study, [*listeners, *slow, *fast])
+    assert results["listeners"] == {"begun": 45, "finished": 45, "count": 42}
+    assert results["checks"]["excluded"] == results["checks"]["too_fast"] == 3
+    assert results["main"] == summarise(study, [*listeners, *slow])["main"]
+    assert results["all"]["listeners"] == 45
+    assert "faster than the clips last" in results["rule"]
 
 
 def test_results_are_json_and_say_what_they_rest_on(results):

@@ -94,3 +94,11 @@ def test_the_attention_check_has_as_many_notes_as_real_music_and_no_sense(prompt
     assert check.notes.pitch.max() - check.notes.pitch.min() > 40
     assert check.seconds(check.notes.onset).max() < CLIP_S
     assert check == check_piece(prompts[0], CLIP_S, seed=0)
+
+    # The page says that both clips begin alike: a beginning of its own would tell that it is a check.
+    def beginning(one):
+        is_given = one.seconds(one.notes.onset) < prompts[0].end_s
+        return sorted(zip(*(column[is_given].tolist() for column in one.notes), strict=True))
+
+    assert len(beginning(piece)) >= 4
+    assert beginning(check) == beginning(piece)

@@ -1,13 +1,16 @@
 import json
+import secrets
+from collections import Counter
 
 import numpy as np
 import pytest
-import soundfile
 
 from ostinato.configs.listen import StudyConfig
+from ostinato.data.atomic import make_folder
+from ostinato.listen.design import create
 from ostinato.listen.design.create import create_study, tasks_per_listener
 from ostinato.listen.design.order import CHECK, HUMAN
-from ostinato.listen.design.study import Study, StudyError
+from ostinato.listen.design.study import Clip, Study, StudyError
 from tests.listen.music import counts_of, tiny_run, tunes_dataset
 
 SHORT = {"clip_seconds": 5.0, "prompt_seconds": 2.0, "comparisons": 1, "ratings": 1}
@@ -28,17 +31,39 @@ def _create(out, dataset, models, **changes):
     return create_study(out, dataset, models, config, counts=lambda: counts_of(dataset))
 
 
+@pytest.fixture
+def not_rendered(monkeypatch):
+    """Saves the time for sound: a list of the pieces of each study that would have been rendered."""
+    asked = []
+
+    def render(pieces, folder, **_):
+        make_folder(folder / "audio")
+        asked.append(pieces)
+        return [Clip(secrets.token_hex(8), {}, 5.0) for _ in pieces], -18.0
+
+    monkeypatch.setattr(create, "render_clips", render)
+    return asked
+
+
 @pytest.fixture(scope="module")
 def study(folder, dataset):
     return _create(folder / "study", dataset, ["chain=markov:1", "rules"])
 
 
-def test_a_study_holds_a_clip_of_each_condition_for_each_prompt_and_the_checks(study):
-    made = [(clip["condition"], clip["prompt"]) for clip in study.private.clips.values()]
-    wanted = [(name, prompt) for name in (HUMAN, "chain", "rules") for prompt in range(2)]
-    assert sorted(made) == sorted([*wanted, (HUMAN, 2), (CHECK, 2)])
+def test_a_study_holds_the_clips_of_its_sheets_and_no_others(study):
+    made = Counter(clip["condition"] for clip in study.private.clips.values())
+    assert sum(made.values()) == len(study.clips) == 1 * (2 + 2 + 1 + 1)
+    assert (made[CHECK], made[HUMAN] >= 1) == (2, True)
+    assert sorted({clip["prompt"] for clip in study.private.clips.values()}) == list(range(4))
     assert Study.open(study.folder) == study
     assert study.num_tasks == 1 + 2 + 1 + 2
+
+
+@pytest.mark.parametrize(("prompts", "num_sheets"), [(0, 3), (5, 2)])
+def test_there_are_as_many_sheets_as_there_are_beginnings_for(dataset, prompts, num_sheets, tmp_path, not_rendered):
+    study = _create(tmp_path / "study", dataset, ["rules"], prompts=prompts)  # twelve pieces, four for each sheet
+    assert len(study.private.sheets) == num_sheets
+    assert len(study.private.prompts) == 4 * num_sheets
 
 
 def test_each_listener_gets_tasks_whose_clips_exist(study):
@@ -61,23 +86,33 @@ def test_what_listeners_may_see_tells_no_condition(study):
     assert "5 seconds long" in study.about
 
 
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_music_under_other_names_with_the_text_that_is_given(study, dataset, tmp_path):
+def test_the_text_that_is_given_is_shown_and_the_secret_is_another_each_time(study, dataset, tmp_path, not_rendered):
     text = tmp_path / "about.txt"
     text.write_text("Grüezi!\n\nHör zu.\n")
     given = {"about": str(text), "title": "Töne", "contact": "a@example.org"}
     again = _create(tmp_path / "again", dataset, ["rules"], **given)
     assert (again.about, again.title, again.contact) == ("Grüezi!\n\nHör zu.", "Töne", "a@example.org")
     assert not set(again.clips) & set(study.clips)
-    assert again.private.order_seed != study.private.order_seed
-    assert again.private.prompts == study.private.prompts
-    lufs = [one.private.config["lufs"] for one in (study, again)]
-    first, second = (
-        soundfile.read(one.folder / one.clips[one.private.clip_of["rules", 1]].files["opus"])[0]
-        for one in (study, again)
-    )
-    assert lufs[0] == lufs[1]
-    np.testing.assert_array_equal(first, second)
+    assert again.private.secret != study.private.secret  # with the same seed
+    assert len(again.private.secret) == 64
+
+
+def test_the_same_seed_gives_the_same_music_whatever_the_secret_chooses_of_it(dataset, tmp_path, not_rendered):
+    def pieces(number):
+        study = _create(tmp_path / f"{number}", dataset, ["rules"], prompts=0)
+        made = [(clip["condition"], clip["prompt"]) for clip in study.private.clips.values()]
+        return study.private.prompts, dict(zip(made, not_rendered.pop(), strict=True))
+
+    prompts, first = pieces(0)
+    compared = Counter()
+    for number in range(1, 8):
+        again_prompts, again = pieces(number)
+        assert again_prompts == prompts
+        for key in first.keys() & again.keys():
+            np.testing.assert_array_equal(first[key].notes, again[key].notes)
+            compared[key[0]] += 1
+        assert first.keys() != again.keys()
+    assert compared.keys() == {HUMAN, "rules", CHECK}
 
 
 @pytest.mark.slow

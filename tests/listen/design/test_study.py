@@ -1,5 +1,6 @@
 import json
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -21,12 +22,25 @@ def test_a_study_is_read_back_as_it_was_written(study):
 
 def test_what_a_browser_may_see_tells_no_condition_and_the_rest_is_read_by_its_owner_only(study):
     shown = json.dumps(study.public()) + (study.folder / "study.json").read_text()
-    for word in (*study.private.names, CHECK, "condition", "seed", "role", "repeat"):
+    for word in (*study.private.names, CHECK, study.private.secret, "condition", "seed", "secret", "role", "repeat"):
         assert word not in shown
     listed = list(json.loads((study.folder / "study.json").read_text())["clips"])
     assert listed == sorted(listed)
     assert all(set(vars(task)) == {"id", "kind", "clips"} for task in study.tasks_of(0))
     assert stat.S_IMODE((study.folder / "conditions.json").stat().st_mode) == 0o600
+
+
+def test_nobody_else_can_read_the_private_file_while_it_is_written_either(tmp_path, monkeypatch):
+    modes = []
+    replace = Path.replace
+
+    def look(self, target):
+        modes.append((Path(target).name, stat.S_IMODE(self.stat().st_mode)))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", look)
+    make_study(tmp_path / "study", num_prompts=2, num_comparisons=1, num_ratings=1, is_heard=False)
+    assert ("conditions.json", 0o600) in modes
 
 
 def test_the_tasks_of_a_listener_are_those_of_the_plan(study):
@@ -41,7 +55,7 @@ def test_the_tasks_of_a_listener_are_those_of_the_plan(study):
 
 
 def test_the_attention_check_is_heard_on_either_side(study):
-    sides = {task.conditions for number in range(10) for task in study.plan_of(number) if task.role == CHECK}
+    sides = {task.conditions for number in range(20) for task in study.plan_of(number) if task.role == CHECK}
     assert sides == {(CHECK, HUMAN), (HUMAN, CHECK), (CHECK,)}
 
 

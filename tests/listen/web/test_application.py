@@ -2,10 +2,13 @@
 
 import re
 import sqlite3
+from datetime import UTC, datetime, timedelta
 
 import httpx2 as httpx
 import pytest
 
+from ostinato.configs.listen import ServeConfig
+from ostinato.listen.analysis.responses import check
 from ostinato.listen.web.answers import Answers
 from ostinato.listen.web.application import application
 from ostinato.listen.web.guard import MAX_FORM_BYTES, Limit
@@ -15,6 +18,10 @@ from tests.listen.studies import make_study
 from tests.listen.visitors import TRAINING, answer_to, begin, finish, running_server, visitor, words
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" 'so'"
+SPOOFED = (
+    "x-forwarded-for", "forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-forwarded",
+    "x-cluster-client-ip", "via",
+)  # fmt: skip
 CLIP_HEADERS = {"etag": '"clip"', "last-modified": "Thu, 01 Jan 1970 00:00:00 GMT", "accept-ranges": "bytes"}
 
 
@@ -195,7 +202,7 @@ def test_a_study_cannot_put_code_into_its_pages_and_a_contact_is_a_link_only_whe
     study, contact, link
 ):
     shown = type(study)(**vars(study) | {"title": f"</title>{HOSTILE}", "contact": contact})
-    page = visitor(application(shown, prefix="/p")).get("/p/about").text
+    page = visitor(application(shown, ServeConfig(prefix="/p"))).get("/p/about").text
     assert words(page).count(HOSTILE) == 3  # in two titles and in the text
     assert "<script>" not in page
     assert link in page
@@ -225,7 +232,7 @@ def test_every_answer_carries_the_same_protection(app):
 
 
 def test_the_cookie_is_for_this_study_alone_and_no_script_sees_it(study):
-    app = application(study, prefix="/music/listen")
+    app = application(study, ServeConfig(prefix="/music/listen"))
     client = visitor(app, follow_redirects=False)
     said = client.post("/music/listen/consent", data={"consent": "yes"})
     assert said.headers["location"] == "/music/listen/training?begun"
@@ -235,13 +242,13 @@ def test_the_cookie_is_for_this_study_alone_and_no_script_sees_it(study):
         said.headers["set-cookie"],
     )
     behind_tls = visitor(app, follow_redirects=False)
-    behind_tls.base_url = "https://study.example"
+    behind_tls.base_url = "https://localhost"
     assert "; Secure" in behind_tls.post("/music/listen/consent", data={"consent": "yes"}).headers["set-cookie"]
 
 
 @pytest.mark.parametrize("is_stripped", [False, True])
 def test_a_prefix_is_kept_in_all_links_whether_the_proxy_takes_it_off_or_not(study, is_stripped):
-    client = visitor(application(study, prefix="/music/listen/"), follow_redirects=False)
+    client = visitor(application(study, ServeConfig(prefix="/music/listen/")), follow_redirects=False)
     path = "" if is_stripped else "/music/listen"
     page = client.get(f"{path}/")
     links = re.findall(r'(?:href|src|action)="([^"]*)"', page.text)
@@ -256,7 +263,7 @@ def test_a_prefix_is_kept_in_all_links_whether_the_proxy_takes_it_off_or_not(stu
 @pytest.mark.parametrize("prefix", ["listen", "//host", "/a b", "/..", "/a/../b", "/x?y", "https://elsewhere.example"])
 def test_a_prefix_that_is_no_path_is_refused(study, prefix):
     with pytest.raises(ValueError, match="must be a path such as /listen"):
-        application(study, prefix=prefix)
+        application(study, ServeConfig(prefix=prefix))
 
 
 def test_forms_of_other_sites_are_refused(app):
@@ -265,13 +272,13 @@ def test_forms_of_other_sites_are_refused(app):
         {"origin": "http://elsewhere.example"},
         {"origin": "null"},
         {"sec-fetch-site": "cross-site"},
-        {"sec-fetch-site": "same-site", "origin": "http://study.example"},
-        {"origin": "http://study.example.elsewhere.example"},
+        {"sec-fetch-site": "same-site", "origin": "http://localhost"},
+        {"origin": "http://localhost.elsewhere.example"},
         {"origin": "http://[broken"},
     ):
         assert client.post("/consent", data={"consent": "yes"}, headers=headers).status_code == 403
     assert client.cookies == {}
-    for headers in ({"origin": "http://study.example"}, {"sec-fetch-site": "same-origin", "origin": "null"}):
+    for headers in ({"origin": "http://localhost"}, {"sec-fetch-site": "same-origin", "origin": "null"}):
         assert client.post("/consent", data={"consent": "yes"}, headers=headers).url.path == "/training"
 
 
@@ -373,8 +380,92 @@ def test_a_database_that_cannot_be_written_is_said_to_the_listener(study, monkey
 
 @pytest.mark.slow
 def test_a_proxy_that_is_trusted_says_that_there_is_tls(study):
-    with running_server(study.folder, "/x") as (_, address), httpx.Client(base_url=address) as client:
+    with running_server(study.folder, "/x", "127.0.0.1") as (_, address), httpx.Client(base_url=address) as client:
         said = client.post("consent", data={"consent": "yes"}, headers={"x-forwarded-proto": "https"})
         assert said.status_code == 303
         assert "; Secure" in said.headers["set-cookie"]
         assert "server" not in said.headers
+
+
+@pytest.mark.parametrize(
+    ("host", "config", "status"),
+    [
+        ("localhost:8000", {}, 200),
+        ("127.0.0.1", {}, 200),
+        ("[::1]:8000", {}, 200),
+        ("192.0.2.7", {}, 421),
+        ("evil.example", {}, 421),
+        ("localhost.evil.example", {}, 421),
+        ("", {}, 421),
+        ("study.example", {"public_host": ("study.example",)}, 200),
+        ("STUDY.example:443", {"public_host": ("study.example",)}, 200),
+        ("other.example", {"public_host": ("study.example",)}, 421),
+        ("192.0.2.7:8000", {"host": "0.0.0.0"}, 200),
+        ("evil.example", {"host": "0.0.0.0"}, 421),
+    ],
+)
+def test_only_names_that_are_known_are_answered(study, host, config, status):
+    client = visitor(application(study, ServeConfig(**config)), follow_redirects=False)
+    for path in ("/", "/static/listen.js", "/robots.txt"):
+        page = client.get(path, headers={"host": host})
+        assert page.status_code == status
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    said = client.post("/consent", data={"consent": "yes"}, headers={"host": host})
+    assert said.status_code == (303 if status == 200 else 421)
+
+
+def test_what_a_request_says_of_where_it_comes_from_opens_no_new_allowance(study, answers):
+    """Two hundred addresses in every header that there is, and one consent is left of two."""
+    limits = Limits(stranger=Limit(1000, 0.001), consent=Limit(2, 0.001), listener=Limit(50, 0.001))
+    peer = ("198.51.100.1", 1)
+    before = answers.counts()["begun"]
+    app = application(study, ServeConfig(trusted_proxies="127.0.0.1"), limits=limits)
+    statuses = [
+        visitor(app, client=peer, follow_redirects=False)
+        .post("/consent", data={"consent": "yes"}, headers=dict.fromkeys(SPOOFED, f"203.0.113.{number}"))
+        .status_code
+        for number in range(1, 201)
+    ]
+    assert statuses == [303] * 2 + [429] * 198
+    assert answers.counts()["begun"] == before + 2
+    # Behind a proxy that is named each listener has an allowance, whatever she writes in front of her own address.
+    app = application(study, ServeConfig(trusted_proxies="198.51.100.1"), limits=limits)
+    statuses = [
+        visitor(app, client=peer, follow_redirects=False)
+        .post("/consent", data={"consent": "no"}, headers={"x-forwarded-for": f"10.0.0.{number}, {listener}"})
+        .status_code
+        for listener in ("203.0.113.1", "203.0.113.2")
+        for number in range(4)
+    ]
+    assert statuses == [303, 303, 429, 429] * 2
+    assert answers.counts()["begun"] == before + 2
+
+
+def test_a_name_that_a_stranger_forwards_makes_no_form_ours(study):
+    headers = {"origin": "http://elsewhere.example", "x-forwarded-host": "elsewhere.example"}
+    client = visitor(application(study))
+    assert client.post("/consent", data={"consent": "yes"}, headers=headers).status_code == 403
+
+
+def test_answers_are_stored_by_the_servers_clock_and_who_is_faster_than_the_clips_is_marked(tmp_path):
+    study = make_study(tmp_path / "study", clip_s=20.0, num_comparisons=1, num_ratings=1, is_heard=False)
+    times = [datetime(2026, 12, 1, tzinfo=UTC)]
+    app = application(study, now=lambda: times[-1])
+
+    def listen(pace):
+        """Says that all was played, and takes so much of the time that the clips last."""
+        client = visitor(app)
+        page = begin(client)
+        while 'name="task"' in page.text:
+            clips = 2 if 'name="choice"' in page.text else 1
+            times.append(times[-1] + timedelta(seconds=pace * 20 * clips))
+            page = client.post("/task", data=answer_to(page.text, played_ms=" ".join(["20000"] * clips)))
+
+    for pace in (0.0, 0.9, 1.0, 1.3):
+        listen(pace)
+    answers = Answers.open(study)
+    listeners = answers.listeners()
+    answers.close()
+    assert [check(study, one).too_fast for one in listeners] == [True, True, False, False]
+    assert [*listeners[3].took_s.values()] == [52.0, 52.0, 52.0, 26.0, 26.0, 26.0]
+    assert [check(study, one).did_not_listen for one in listeners] == [False] * 4

@@ -1,8 +1,8 @@
-"""By which names the studio may be called.
+"""By which names the pages of this machine may be called.
 
 A page on the web can give its own name the address of this machine (DNS rebinding), and its script would then be of the
-same origin as the studio. The browser still says the page's name in `Host`, so unknown names are refused. Addresses
-are no names: nobody else's page can be there.
+same origin as our pages. The browser still says the page's name in `Host`, so unknown names are refused. Addresses are
+no names: nobody else's page can be there.
 """
 
 import ipaddress
@@ -10,7 +10,6 @@ import socket
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _LOCAL = {"localhost", "localhost.localdomain"}
@@ -19,21 +18,24 @@ _LOCAL = {"localhost", "localhost.localdomain"}
 class HostCheck:
     """Answers requests whose `Host` is known, and no others."""
 
-    def __init__(self, app: ASGIApp, *, is_local: bool, names: Collection[str] = ()) -> None:
-        """Makes the check; if only this machine can reach the server, only its own addresses are right."""
+    def __init__(self, app: ASGIApp, *, is_local: bool, names: Collection[str], refusal: ASGIApp) -> None:
+        """Makes the check; if only this machine can reach the server, only its own addresses are right.
+
+        `refusal` answers the others.
+        """
         own = socket.gethostname().lower()
-        self._app, self._is_local = app, is_local
+        self._app, self._is_local, self._refusal = app, is_local, refusal
         self._names = _LOCAL | {name.lower() for name in names} | (set() if is_local else {own, f"{own}.local"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] != "http" or self._is_known(Headers(scope=scope).get("host", "")):
-            return await self._app(scope, receive, send)
-        message = "the studio is not known by this name; 'ostinato studio --public-host NAME' allows it"
-        return await JSONResponse({"message": message}, 421)(scope, receive, send)
+        is_known = scope["type"] != "http" or self._is_known(Headers(scope=scope).getlist("host"))
+        await (self._app if is_known else self._refusal)(scope, receive, send)
 
-    def _is_known(self, host: str) -> bool:
-        name = host.lower()
+    def _is_known(self, hosts: list[str]) -> bool:
+        if len(hosts) != 1:
+            return False
+        name = hosts[0].lower()
         name = name[1:].partition("]")[0] if name.startswith("[") else name.rpartition(":")[0] or name
         if name in self._names:
             return True
