@@ -109,19 +109,26 @@ def check_document(
 
 
 def read_lines(path: Path, kind: type[T], *, error: type[UserError] = UserError, advice: str = "") -> Iterator[T]:
-    """Yields what each line of a file of Python's JSON says; one that its writer did not finish is left out.
+    """Yields what each line of a file of Python's JSON says; what its writer did not finish, at the end, is left out.
+
+    A process may have died in the middle of the last line; after a power loss the last ones may hold zeros.
 
     Raises:
         UserError: the file cannot be read, or a line is not of this type; with its number.
     """
     with _named(path, error), _open(path, error, path.parent) as file:
-        number = 0
+        number = zeros = 0
         while line := file.readline(MAX_LINE_BYTES):
             number += 1
             if not line.endswith(b"\n"):
                 if len(line) == MAX_LINE_BYTES:
                     raise error(f"{path}, line {number}: longer than {MAX_LINE_BYTES:,} bytes{_end(advice)}")
                 return
+            if b"\0" in line:
+                zeros = zeros or number
+                continue
+            if zeros:
+                raise error(f"{path}, line {zeros}: damaged, it holds zeros{_end(advice)}")
             yield parse_document(line, kind, where=f"{path}, line {number}", error=error, advice=advice, is_python=True)
 
 
