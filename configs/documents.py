@@ -109,35 +109,27 @@ def check_document(
 
 
 def read_lines(path: Path, kind: type[T], *, error: type[UserError] = UserError, advice: str = "") -> Iterator[T]:
-    """Yields what each line of a file of Python's JSON says.
+    """Yields what each line of a file of Python's JSON says; what its writer did not finish, at the end, is left out.
 
-    The last one is left out where its writer did not finish it, and the last ones where they hold zeros, as a machine
-    leaves behind that lost its power.
+    A process may have died in the middle of the last line; after a power loss the last ones may hold zeros.
 
     Raises:
         UserError: the file cannot be read, or a line is not of this type; with its number.
     """
     with _named(path, error), _open(path, error, path.parent) as file:
-        number = 0
+        number = zeros = 0
         while line := file.readline(MAX_LINE_BYTES):
             number += 1
-            if b"\0" in line and _holds_zeros_to_the_end(file):
-                return
             if not line.endswith(b"\n"):
                 if len(line) == MAX_LINE_BYTES:
                     raise error(f"{path}, line {number}: longer than {MAX_LINE_BYTES:,} bytes{_end(advice)}")
                 return
+            if b"\0" in line:
+                zeros = zeros or number
+                continue
+            if zeros:
+                raise error(f"{path}, line {zeros}: damaged, it holds zeros{_end(advice)}")
             yield parse_document(line, kind, where=f"{path}, line {number}", error=error, advice=advice, is_python=True)
-
-
-def _holds_zeros_to_the_end(file: BinaryIO) -> bool:
-    """Tells whether each line from here on holds a zero, or is cut off."""
-    here = file.tell()
-    while line := file.readline(MAX_LINE_BYTES):
-        if b"\0" not in line and line.endswith(b"\n"):
-            file.seek(here)
-            return False
-    return True
 
 
 def parse_toml(data: bytes, *, where: object, error: type[UserError] = UserError) -> dict[str, Any]:

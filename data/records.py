@@ -202,7 +202,7 @@ class Dataset:
         """Use `Dataset.open`, which checks the folder."""
         self.path = path
         self.manifest = manifest
-        self.codec = codec_from_json(manifest["codec"], where=f"{path / MANIFEST}: codec")
+        self.codec = codec_from_json(manifest["codec"], where=f"{path / MANIFEST}: codec", error=DatasetError)
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":

@@ -30,20 +30,20 @@ class NotesDescription(TypedDict):
     """Gap, duration, pitches."""
 
 
-def codec_from_json(description: dict[str, Any], *, where: str = "codec") -> Codec:
+def codec_from_json(description: dict[str, Any], *, where: str = "codec", error: type[UserError] = UserError) -> Codec:
     """Returns the codec that a dataset or a checkpoint describes; `where` begins each message.
 
     Raises:
-        UserError: the description is of a codec that this version does not know, or damaged.
+        UserError: the description is of a codec that this version does not know, or damaged; of the type `error`.
     """
     kinds = {"score": (ScoreCodec, ScoreDescription), "notes": (NotesCodec, NotesDescription)}
     name = description.get("name")
     if not isinstance(name, str) or name not in kinds:
-        raise UserError(
+        raise error(
             f"{where} {name!a:.60} is not one of {', '.join(kinds)}; it was written by another version of ostinato"
         )
     codec, kind = kinds[name]
-    return codec.from_json(check_document(description, kind, where=where))
+    return codec.from_json(check_document(description, kind, where=where, error=error))
 
 
 def codec_line(codec: Codec) -> str:

@@ -423,7 +423,7 @@ def test_a_checkpoint_of_another_step_than_its_folder_says_is_refused(root, tmp_
     shutil.copytree(root / "run-score", tmp_path / "run")
     (tmp_path / "run/checkpoints/6").rename(tmp_path / "run/checkpoints/9999")
     for read in (show, load_params):
-        with pytest.raises(UserError, match=r"checkpoints/9999/run: is of step 6"):
+        with pytest.raises(UserError, match=r"checkpoints/9999.* of step 6"):
             read(tmp_path / "run")
 
 

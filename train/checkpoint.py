@@ -199,7 +199,7 @@ class Checkpoints:
         description = self.describe(step)
         where = self.folder / str(step) / "run"
         config = config_from_json(description["config"], where=f"{where}: config")
-        codec = codec_from_json(description["codec"], where=f"{where}: codec")
+        codec = codec_from_json(description["codec"], where=f"{where}: codec", error=CheckpointError)
         model = make_model(config.model, codec)
         on_first_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         params = self.restore_params(step, lambda: init_params(model, jax.random.key(0)), on_first_device)

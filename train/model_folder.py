@@ -97,7 +97,7 @@ def read_model(folder: Path) -> LoadedRun:
     step = check_document(run, ModelRun, where=where, error=ModelFolderError)["step"]
     check_config(run["config"], where=f"{where}.config", num_arrays=len(tensors))
     config = config_from_json(run["config"], where=f"{where}.config")
-    codec = codec_from_json(run["codec"], where=f"{where}.codec")
+    codec = codec_from_json(run["codec"], where=f"{where}.codec", error=ModelFolderError)
     model = make_model(config.model, codec)
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     expected = array_types(jax.eval_shape(lambda params: to_torch_layout(params, config.model), shapes))

@@ -107,7 +107,7 @@ def read_parameters(path: Path) -> Exported:
     check_document(description, ModelRun, where=where, error=ExchangeError)
     check_config(description["config"], where=f"{where}.config", num_arrays=len(tensors))
     config = config_from_json(description["config"], where=f"{where}.config")
-    model = make_model(config.model, codec_from_json(description["codec"], where=f"{where}.codec"))
+    model = make_model(config.model, codec_from_json(description["codec"], where=f"{where}.codec", error=ExchangeError))
     shapes = jax.eval_shape(lambda: init_params(model, jax.random.key(0)))
     expected = array_types(jax.eval_shape(lambda params: to_torch_layout(params, config.model), shapes))
     if array_types(tensors) != expected:

@@ -51,6 +51,11 @@ def test_a_line_that_was_cut_by_a_crash_is_dropped_and_damage_is_named(tmp_path)
     (tmp_path / "metrics.jsonl").write_text(whole + left)
     write(tmp_path, [4], first_step=3)
     assert [record["step"] for record in read_metrics(tmp_path, "train")] == [1, 2, 3, 4]
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + bytes(30) + b"\n")
+    assert [line["step"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1]
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + bytes(30) + b'\n{"step": 2}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: damaged, it holds zeros"):
+        read_lines(tmp_path / "metrics.jsonl")
     (tmp_path / "metrics.jsonl").write_text("{{\n")
     with pytest.raises(UserError, match=r"metrics\.jsonl, line 1: damaged, not JSON"):
         read_lines(tmp_path / "metrics.jsonl")
