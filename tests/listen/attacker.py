@@ -5,6 +5,7 @@ has, and returns a condition for each clip that it says something about: 0 is th
 order in which `create` had them, BROKEN is the attention check. Clips are named by their files.
 """
 
+import functools
 import io
 import itertools
 import json
@@ -25,6 +26,7 @@ Guess = dict[str, int]
 Attack = Callable[[Path, int], Guess]
 
 
+@functools.cache
 def read_page(folder: Path) -> dict[str, Any]:
     """Returns what the page of an exported study hands to its script, with clips named by their files."""
     page = (folder / "index.html").read_text()
