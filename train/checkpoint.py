@@ -30,7 +30,7 @@ from ostinato.train.folders import CHECKPOINTS, CheckpointError, is_model_folder
 from ostinato.train.loaded_run import LoadedRun, make_model
 from ostinato.train.model_folder import read_model
 from ostinato.train.orbax_threads import silence_late_errors, silence_unawaited_coroutines
-from ostinato.train.run_document import Versioned, check_run
+from ostinato.train.run_document import Versioned, check_losses, check_run
 from ostinato.train.run_metadata import FORMAT, config_from_json, differences
 from ostinato.train.step import Params, TrainState
 
@@ -78,6 +78,7 @@ class Checkpoints:
             # All processes of a job write together, but each may look by itself.
             multiprocessing_options=_this_process_alone() if read_only else together,
         )
+        check_losses(self.folder)
         try:
             names = ("params", "opt", "carry", "run")
             self._manager = ocp.CheckpointManager(self.folder, options=options, item_names=names)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from ostinato.configs.documents import Count, FileName, check_document
+from ostinato.configs.documents import Count, FileName, check_document, read_document
 from ostinato.configs.schema import TrainConfig
 from ostinato.train.folders import CheckpointError
 
@@ -107,6 +107,33 @@ class SavedRun(RunDescription):
     params_sha256: str
     step: NotRequired[Count]
     rows_at_once: NotRequired[Annotated[int, Meta(ge=1)] | None]
+
+
+class Measured(TypedDict):
+    """metrics/metrics of a checkpoint; inf where it was not measured."""
+
+    validation_loss: float
+
+
+def check_losses(checkpoints: Path) -> None:
+    """Refuses checkpoints that do not say their validation loss: Orbax, which orders them by it, would fail.
+
+    Raises:
+        CheckpointError: it names the file and the field.
+    """
+    for file in sorted(checkpoints.glob("*/metrics/metrics")):
+        if file.parents[1].name.isdecimal():
+            try:
+                read_document(
+                    file,
+                    Measured,
+                    error=CheckpointError,
+                    is_python=True,
+                    advice="move the folder of this checkpoint away",
+                )
+            except CheckpointError:
+                if file.exists():  # else it was removed just now, by the run
+                    raise
 
 
 def check_run(description: dict[str, Any], checkpoint: Path) -> None:
