@@ -143,6 +143,7 @@ READERS = (
     Reader("dataset-score/pieces.jsonl", _pieces, "lines"),
     Reader("dataset-notes/manifest.json", lambda root: Dataset.open(root / "dataset-notes").source("train")[0]),
     Reader("run-score/checkpoints/6/run/metadata", _run, "seal"),
+    Reader("run-score/checkpoints/6/metrics/metrics", _run),
     Reader("run-score/metrics.jsonl", _metrics, "lines"),
     Reader("run-score/events.jsonl", lambda root: training_seconds(root / "run-score"), "lines"),
     Reader("run-score/run.lock", lambda root: holder(root / "run-score")),

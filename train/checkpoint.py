@@ -93,11 +93,11 @@ class Checkpoints:
             # All processes of a job write together, but each may look by itself.
             multiprocessing_options=this_process_alone() if read_only else together,
         )
+        for step in list_steps(workdir):
+            read_loss(self.folder / str(step))  # the manager reads it of each, and would say what is wrong its own way
         try:
             self._manager = ocp.CheckpointManager(self.folder, options=options, item_names=(*ITEMS, "run"))
-        except (OSError, ValueError, KeyError, TypeError) as error:  # it reads the loss of each checkpoint
-            for step in list_steps(workdir):
-                read_loss(self.folder / str(step))  # raises for one that is damaged
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise UnlistedError(f"{self.folder}: cannot be read ({one_line(error)})") from error
         if read_only and self.latest_step is None:
             self.close()

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jax
 import numpy as np
@@ -25,12 +25,12 @@ from ostinato.data import durable
 from ostinato.train.fingerprint import json_sha256, tree_sha256
 from ostinato.train.folders import CHECKPOINTS, CheckpointError, DamagedError
 from ostinato.train.orbax_threads import silence_late_errors, silence_unawaited_coroutines
-from ostinato.train.run_document import Versioned, check_run
+from ostinato.train.run_document import Measured, Versioned, check_run
 from ostinato.train.run_metadata import FORMAT
 
 logger = logging.getLogger(__name__)
 
-LOSS = "validation_loss"
+LOSS: Final = "validation_loss"
 ITEMS = ("params", "opt", "carry")
 DESCRIBED = ("config", "codec", "dataset", "progress", "arrays", "params_sha256")
 """What the description in a checkpoint of any format says."""
@@ -125,8 +125,9 @@ def read_loss(folder: Path) -> float:
     Raises:
         DamagedError: it does not say so.
     """
+    file = folder / "metrics/metrics"
     with reading(folder):
-        return float(_read_json(folder / "metrics/metrics")[LOSS])
+        return check_document(_read_json(file), Measured, where=file, error=CheckpointError)[LOSS]
 
 
 def read_description(folder: Path) -> dict[str, Any]:

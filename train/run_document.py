@@ -5,7 +5,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from ostinato.configs.documents import Count, FileName, check_document
+from ostinato.configs.documents import Count, FileName, check_document, read_document
 from ostinato.configs.schema import TrainConfig
 from ostinato.train.folders import CheckpointError
 
@@ -107,6 +107,12 @@ class SavedRun(RunDescription):
     params_sha256: str
     step: NotRequired[Count]
     rows_at_once: NotRequired[Annotated[int, Meta(ge=1)] | None]
+
+
+class Measured(TypedDict):
+    """metrics/metrics of a checkpoint; inf where it was not measured."""
+
+    validation_loss: float
 
 
 def check_run(description: dict[str, Any], checkpoint: Path) -> None:

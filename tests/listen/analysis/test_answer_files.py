@@ -110,7 +110,7 @@ def test_a_damaged_answer_is_named_by_its_task(study, document, tmp_path):
 
 def test_what_is_no_json_of_ours_or_not_there_is_named(study, tmp_path):
     path = tmp_path / "a.json"
-    assert "cannot be read" in _problem(study, path)
+    assert "No such file" in _problem(study, path)
     for content in (b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000):
         path.write_bytes(content)
         _problem(study, path)
