@@ -42,7 +42,7 @@ from ostinato.pretrained.facts import read_facts
 from ostinato.pretrained.models import BOX
 from ostinato.sample.export.exchange import read_parameters
 from ostinato.sample.output.provenance import config_of, origin_text, read_recipe
-from ostinato.sample.output.write import _remove_earlier
+from ostinato.sample.output.write import _earlier_files
 from ostinato.studio.pieces import Pieces
 from ostinato.train.checkpoint import load_params
 from ostinato.train.fingerprint import json_sha256
@@ -151,7 +151,7 @@ READERS = (
     Reader("export/parameters.safetensors", _export, "safetensors"),
     Reader("piece.json", lambda root: config_of(read_recipe(root / "piece.json"))),
     Reader("other.mid", lambda root: config_of(read_recipe(root / "other.mid")), "midi"),
-    Reader("samples/pieces.json", lambda root: _remove_earlier(root / "samples")),
+    Reader("samples/pieces.json", lambda root: _earlier_files(root / "samples")),
     Reader("report.json", _card),
     Reader("results.json", lambda root: read_listening(root)),
     Reader("study/study.json", _study),
@@ -402,7 +402,7 @@ def test_the_list_of_an_earlier_call_removes_nothing_in_another_folder(root):
         victim.write_bytes(b"")
         (root / "samples/pieces.json").write_text(json.dumps({"pieces": [{"file": name}]}))
         with pytest.raises(UserError, match=r"pieces\.json: damaged \(pieces\[0\]\.file: expected a name"):
-            _remove_earlier(root / "samples")
+            _earlier_files(root / "samples")
         assert victim.exists()
 
 

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from ostinato.configs.documents import MAX_BYTES, check_document
+from ostinato.configs.documents import check_document, read_bounded
 from ostinato.configs.errors import file_errors
 from ostinato.data import durable
 from ostinato.train.fingerprint import json_sha256, tree_sha256
@@ -156,13 +156,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _read_json(path: Path) -> Any:
-    """Returns what a file says; an OSError or ValueError says what is wrong with it."""
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"{path.name} has more than {MAX_BYTES:,} bytes")
-    return json.loads(data)
+def _read_json(file: Path) -> Any:
+    """Returns what a regular file of a checkpoint says, which is no link to somewhere else."""
+    return json.loads(read_bounded(file, error=CheckpointError))
 
 
 @contextmanager
@@ -177,6 +173,8 @@ def reading(folder: Path) -> Iterator[None]:
         yield
     except Exception as error:  # the type depends on which byte of which file is wrong
         silence_unawaited_coroutines()
+        if isinstance(error, CheckpointError) and isinstance(error.__cause__, OSError):
+            error = error.__cause__
         text = one_line(error)
         said = f"cannot be read ({type(error).__name__}: {text})"
         is_missing = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta
 
-from ostinato.configs.documents import Count, FileName, check_document, read_document
+from ostinato.configs.documents import Count, FileName, check_document
 from ostinato.configs.schema import TrainConfig
 from ostinato.train.folders import CheckpointError
 

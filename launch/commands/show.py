@@ -26,8 +26,10 @@ def say(*lines: str) -> None:
 
 
 def starting(line: str, *names: object) -> None:
-    """Logs what a command is about to do."""
-    logger.info(line, *names)
+    """Logs what a command is about to do. Names may hold anything, which not only our own log has to stand."""
+    from ostinato.report.text import printable
+
+    logger.info(line, *(printable(str(name)) for name in names))
 
 
 def spinner(text: str) -> AbstractContextManager[object]:
