@@ -31,6 +31,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from ostinato.configs.errors import UserError
 from ostinato.listen.design.study import ANSWERS_FILE, Study, StudyError, Task
 from ostinato.listen.private import make_private
 from ostinato.listen.web.answer import (
@@ -44,6 +45,7 @@ from ostinato.listen.web.answer import (
     says_the_same,
     to_json,
 )
+from ostinato.report.text import printable
 
 _BUSY_TIMEOUT_S = 30.0
 _CHANGED = "this was answered before and cannot be changed"
@@ -52,6 +54,7 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
 PRAGMA secure_delete = ON; -- what is withdrawn is overwritten
+PRAGMA trusted_schema = OFF; -- a study may come from a stranger: what its file defines calls nothing
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value ANY) STRICT;
 CREATE TABLE IF NOT EXISTS sessions (
     number INTEGER PRIMARY KEY,
@@ -225,7 +228,18 @@ class Answers:
         return counts | {"refused": refused[0] if refused else 0}
 
     def listeners(self) -> list[Listener]:
-        """Returns all answers, by listeners who have not withdrawn."""
+        """Returns all answers, by listeners who have not withdrawn.
+
+        Raises:
+            UserError: the file was damaged, or written by somebody else.
+        """
+        try:
+            return self._read_listeners()
+        except (sqlite3.DatabaseError, ValueError, TypeError, RecursionError) as error:
+            file = self._study.folder / ANSWERS_FILE
+            raise UserError(f"{file}: damaged ({type(error).__name__}: {printable(str(error))})") from error
+
+    def _read_listeners(self) -> list[Listener]:
         with self._transaction("DEFERRED") as connection:
             sessions = connection.execute(
                 "SELECT number, begun, training, finished FROM sessions WHERE withdrawn IS NULL ORDER BY number"

@@ -1,3 +1,4 @@
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -5,6 +6,7 @@ import threading
 
 import pytest
 
+from ostinato.configs.errors import UserError
 from ostinato.listen.design.study import StudyError
 from ostinato.listen.web.answer import AnswerError, Training, parse_answer
 from ostinato.listen.web.answers import Answers
@@ -167,3 +169,31 @@ def test_a_writer_that_fails_changes_nothing(study, answers):
     with pytest.raises(sqlite3.IntegrityError):
         fail_half_way()
     assert not answers.progress(token).has_training
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE answers SET answer = '[1]'",
+        "UPDATE answers SET answer = 'no JSON'",
+        f"UPDATE answers SET answer = '{'[' * 100_000}'",
+        "UPDATE answers SET answered = 'yesterday'",
+        "UPDATE sessions SET begun = '2026-01-01T00:00:00'",  # of no time zone
+        "UPDATE sessions SET training = '5'",
+        "UPDATE sessions SET number = -5",
+        "CREATE TRIGGER told AFTER INSERT ON about BEGIN SELECT load_extension('evil'); END",
+    ],
+)
+def test_a_file_of_answers_that_a_stranger_wrote_is_named(study, tmp_path, change):
+    path = tmp_path / "answers.sqlite"
+    answers = Answers.open(study, path)
+    token, number = answers.begin()
+    answers.train(token, TRAINING)
+    _answer_all(study, answers, token, number)
+    answers.close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute(change)
+        database.commit()
+    with pytest.raises(UserError, match=r"answers\.sqlite: ") as caught:
+        Answers.open(study, path).listeners()
+    assert "\n" not in str(caught.value)
