@@ -233,7 +233,7 @@ def counts_line(summary: Summary) -> str:
 
 
 def _from_json(values: Mapping[str, Any], where: str) -> dict[str, Statistics]:
-    return {split: Statistics.from_json(counts, where=where) for split, counts in values.items()}
+    return {split: Statistics.from_json(counts, where=f"{where}.{split}") for split, counts in values.items()}
 
 
 def _number(value: int) -> str:

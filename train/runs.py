@@ -12,7 +12,6 @@ from ostinato.train.folders import CHECKPOINTS
 from ostinato.train.lock import holder, is_locked
 from ostinato.train.metrics import EVENTS, FILE, Event, read_lines
 from ostinato.train.recovery import list_steps
-from ostinato.train.run_document import SavedProgress
 
 State = Literal["running", "finished", "stopped", "died"]
 
@@ -126,8 +125,12 @@ def _latest(workdir: Path) -> tuple[Path | None, float | None]:
     return (None, None) if not list_steps(workdir) else _latest(workdir)
 
 
+class _Progress(TypedDict):
+    finished: bool
+
+
 class _Run(TypedDict):
-    progress: SavedProgress
+    progress: _Progress
 
 
 def _finished(checkpoint: Path) -> bool:

@@ -61,7 +61,7 @@ def test_results_are_read_for_the_report_of_an_evaluation(study, tmp_path):
     (ratings,) = (cells for title, (_, cells) in listening.tables.items() if title.startswith("Ratings"))
     assert [row[0] for row in ratings] == conditions
     (tmp_path / "results.json").write_text("{")
-    with pytest.raises(ValueError, match="is not JSON"):
+    with pytest.raises(ValueError, match=r"results\.json: damaged, not JSON"):
         read_listening(tmp_path)
 
 

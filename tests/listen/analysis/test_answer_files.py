@@ -115,4 +115,4 @@ def test_what_is_no_json_of_ours_or_not_there_is_named(study, tmp_path):
         path.write_bytes(content)
         _problem(study, path)
     path.write_bytes(b" " * 2_000_000)
-    assert "larger than 1,000,000 bytes" in _problem(study, path)
+    assert "at most 1,000,000 are read" in _problem(study, path)
