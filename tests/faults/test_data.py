@@ -53,7 +53,7 @@ def test_a_missing_manifest_is_named(forker, damaged, tmp_path):
 def test_an_older_dataset_is_refused(forker, damaged, tmp_path):
     manifest = json.loads((damaged / "manifest.json").read_text())
     (damaged / "manifest.json").write_text(json.dumps({**manifest, "format": 0}))
-    assert f"{damaged}: has format 0" in refusal(forker, damaged, tmp_path / "run")
+    assert f"{damaged}/manifest.json: has format 0" in refusal(forker, damaged, tmp_path / "run")
 
 
 def test_a_flipped_byte_in_a_shard_ends_the_run_with_its_path_and_the_checkpoints_stay(forker, damaged, tmp_path):
