@@ -150,9 +150,10 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise DamagedError(folder, "the bytes of 'run' are not those that were saved")
     if missing := [name for name in DESCRIBED if name not in description]:
         raise DamagedError(folder, f"'run' does not say {', '.join(missing)}")
-    if (step := description.get("step", int(folder.name))) != int(folder.name):  # the folder was renamed
-        raise DamagedError(folder, f"is that of step {step!r} by its description")
-    check_run(description, folder)
+    check_run(description, where=folder / "run")
+    step = description.get("step", description["progress"]["step"])  # format 1 has it in its progress alone
+    if folder.name != str(step):
+        raise DamagedError(folder, f"is that of step {step} by its description; its folder was renamed")
     return description
 
 

@@ -115,17 +115,13 @@ class Measured(TypedDict):
     validation_loss: float
 
 
-def check_run(description: dict[str, Any], checkpoint: Path) -> None:
-    """Refuses what a checkpoint says of its run where a value is of another type, or is said of another step.
+def check_run(description: dict[str, Any], *, where: Path) -> None:
+    """Refuses what a checkpoint says of its run where a value is of another type; `where` begins a message.
 
     Raises:
         CheckpointError: it names the field.
     """
-    where = checkpoint / "run"
     found = check_document(description, SavedRun, where=where, error=CheckpointError)
-    step = found.get("step", found["progress"]["step"])
-    if checkpoint.name != str(step):
-        raise CheckpointError(f"{where}: is of step {step}; the folder of a checkpoint has the name of its step")
     check_config(description["config"], where=f"{where}: config", num_arrays=len(found["arrays"]))
 
 

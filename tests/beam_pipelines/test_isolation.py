@@ -25,16 +25,10 @@ from tests.hostile import KINDS, hostile_files
 from tests.misbehaviour import do, fail_at_three, leak, poison_then_abort, process_id
 from tests.prepare_process import run, session, started
 
+pytestmark = pytest.mark.usefixtures("children_import_tests")
+
 LIMITS = Limits(memory_mb=256, cpu_s=1, wall_s=20)
 ABORTED = Killed("crashed", "killed by SIGABRT")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _children_can_import_tests():
-    root = str(Path(__file__).parents[2])
-    sys.path.append(root)
-    yield
-    sys.path.remove(root)
 
 
 @pytest.fixture(scope="module")

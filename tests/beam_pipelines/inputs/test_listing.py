@@ -1,6 +1,4 @@
 import io
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -10,6 +8,8 @@ from ostinato.beam_pipelines.isolation import Limits
 from tests.archive_bombs import KINDS, read_all, zip_entry, zip_of
 from tests.archives import make_tar, make_zip
 from tests.misbehaviour import do
+
+pytestmark = pytest.mark.usefixtures("children_import_tests")
 
 GIVEN_UP = {
     "zip without directory": "damaged_archive",
@@ -21,14 +21,6 @@ GIVEN_UP = {
     "abc of empty tunes": "too_large",
 }
 """What would take the square of its size."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _children_can_import_tests():
-    root = str(Path(__file__).parents[3])
-    sys.path.append(root)
-    yield
-    sys.path.remove(root)
 
 
 @pytest.mark.parametrize("kind", GIVEN_UP)
