@@ -303,6 +303,9 @@ class SampleConfig:
     key_bias: float = 0.0
     """0: no pitch outside the key. Above 0: such pitches are e to the power of this less likely; 2 is a lean, 5 is
     nearly a rule."""
+    key_tries: int = 4
+    """A piece of a model that is told its key (--model.key-condition), and that is heard in another one, is written
+    again, up to this many times in all."""
     instruments: tuple[str, ...] = ()
     """The only ones: General MIDI names (Flute), programs from 0 to 127, or drums; none leaves them to the model."""
     pitch_range: tuple[str, str] = ("0", "127")
@@ -342,7 +345,9 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         check_bounds(
-            self, "num_pieces batch_size max_notes primer_notes primer_start best_of look_ahead_bars particles", 1
+            self,
+            "num_pieces batch_size max_notes primer_notes primer_start best_of look_ahead_bars particles key_tries",
+            1,
         )
         check_bounds(self, "seed", 0, MAX_SEED)
         check_bounds(self, "num_notes num_bars num_seconds top_k tempo key_bias density loop_guard", 0)

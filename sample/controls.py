@@ -129,6 +129,11 @@ def controls_for(model: ModelConfig, config: SampleConfig, codec: Codec) -> Cont
     return make_controls(config, codec, copy=model.copy, tell_key=model.key_condition)
 
 
+def tells_key(config: SampleConfig, model: ModelConfig) -> bool:
+    """Returns whether a model is told the key that is asked for: it can be, and it is a major or minor one."""
+    return bool(config.key) and model.key_condition and parse_key(config.key).key is not None
+
+
 def default_top_p(copy: bool) -> float:
     """Returns the top-p of a model with a copy gate or without, where none is asked for."""
     return _TOP_P_BESIDE_COPIES if copy else 1.0

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
+from more_itertools import chunked
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
@@ -21,6 +22,7 @@ from ostinato.model.network import MusicModel
 from ostinato.music.cadence import ends_on_chord
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
+from ostinato.music.keys import key_value
 from ostinato.music.piece import make_piece
 from ostinato.sample.controls import Controls, controls_for, told_key
 from ostinato.sample.ending import NUM_TAKES
@@ -55,7 +57,7 @@ class Generated(NamedTuple):
     num_loops: int
     """Loops that the guard broke, or tried to."""
     candidate: int = 0
-    """Which of `best_of` candidates this is."""
+    """Which one this is of `best_of` candidates in each of `key_tries` attempts."""
     key: MusicalKey | None = None
     """What the network was told."""
     primer_end: int = 0
@@ -81,6 +83,9 @@ def generate(
 ) -> list[Generated]:
     """Returns `config.num_pieces` new pieces, each the best of `config.best_of` candidates.
 
+    Where the network is told a key, a piece that is heard in another one is written again, `config.key_tries` times in
+    all; the first attempt that is heard in the key is kept, and the very first where none is.
+
     Args:
         model: the network.
         params: its parameters.
@@ -101,38 +106,29 @@ def generate(
         first = tuple(primer.steps[0])
         if first != codec.start:
             raise UserError(f"a primer begins with {first}, it must begin with the START row {codec.start}")
-    controls = controls_for(model.config, config, codec)
-    takes = NUM_TAKES if bool(controls.ends) else 1
-    total = config.num_pieces * config.best_of * takes
-    devices = list(devices or jax.local_devices())
-    width = choose_width(-(-min(config.batch_size, total) // len(devices)))
-    devices = devices[: -(-min(config.batch_size, total) // width)]
-    blocks = width * len(devices)
-    batch_size = -(-min(config.batch_size, total) // blocks) * blocks
-    num_written = -(-total // batch_size) * batch_size
-    pieces: list[Generated] = []
-    batch = _Batch(model, params, codec, controls, devices, width)
-    progress = Progress("writing")
-    for first in range(0, total, batch_size):
-        numbers = np.arange(first, first + batch_size)
-        of_piece = [primers[number // (config.best_of * takes) % len(primers)] for number in numbers]
-        numbers, take = np.divmod(numbers, takes)
+    writer = _Writer(model, params, codec, config, primers, devices, watch)
+    best: dict[int, Generated] = {}
+    missing = list(range(config.num_pieces))
+    for attempt in range(writer.num_attempts):
+        for number, candidates in zip(missing, writer.write(missing, attempt), strict=True):
+            in_key = [one for one in candidates if is_in_key(codec, one)]
+            if in_key or not attempt:
+                best[number] = max(in_key or candidates, key=score or _likelihood)
+        missing = [number for number in missing if not is_in_key(codec, best[number])]
+        if not missing:
+            break
+    return [best[number] for number in range(config.num_pieces)]
 
-        def tell(share: float, *, first: int = first) -> None:
-            progress.tell((first + share * batch_size) / num_written)
 
-        written = batch.write(piece_keys(config, numbers), of_piece, config, numbers, take / takes, tell, watch)
-        pieces += written[: total - first]
-    if takes > 1:
-        pieces = [
-            max(pieces[first : first + takes], key=lambda piece: closing(codec, piece))
-            for first in range(0, total, takes)
-        ]
-    looped = {i // config.best_of: piece.num_loops for i, piece in enumerate(pieces) if piece.num_loops}
-    if looped:
-        logger.info("the loop guard heated pieces %s, which had begun to repeat themselves", sorted(looped))
-    candidates = [pieces[first : first + config.best_of] for first in range(0, len(pieces), config.best_of)]
-    return [max(few, key=score or _likelihood) for few in candidates]
+def is_in_key(codec: Codec, piece: Generated) -> bool:
+    """Returns whether what was written after the primer is heard in the key that the network was told, if it was told.
+
+    Heard as in training: by the finder of `music.keys`. Without a pitch there is nothing to hear.
+    """
+    if piece.key is None:
+        return True
+    heard = int(codec.keys_of(piece.steps[piece.num_primer_steps :])[0])
+    return heard in (0, key_value(piece.key))
 
 
 def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:
@@ -144,48 +140,91 @@ def _likelihood(piece: Generated) -> float:
     return piece.log_likelihood
 
 
-def piece_keys(config: SampleConfig, numbers: Int[np.ndarray, " p"]) -> Key[Array, " p"]:
-    """Returns the key of each candidate of each piece; that of the first candidate does not depend on best_of."""
-    pieces, candidates = np.divmod(numbers, config.best_of)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), jnp.asarray(pieces))
+def piece_keys(
+    config: SampleConfig, numbers: Int[np.ndarray, " p"], candidates: Int[np.ndarray, " p"] | int = 0
+) -> Key[Array, " p"]:
+    """Returns the key of candidates of pieces; that of the first candidate does not depend on best_of."""
+    candidates = np.broadcast_to(candidates, numbers.shape)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), jnp.asarray(numbers))
     others = jax.vmap(jax.random.fold_in)(keys, jnp.asarray(_CANDIDATES + candidates, jnp.uint32))
     return jnp.where(jnp.asarray(candidates == 0), keys, others)
 
 
-class _Batch:
-    """Pieces that are written together, in blocks, on several devices."""
+class _Sequences(NamedTuple):
+    """What is written together: which piece, candidate and take of its ending each is."""
+
+    piece: Int[np.ndarray, " p"]
+    candidate: Int[np.ndarray, " p"]
+    take: Int[np.ndarray, " p"]
+
+
+class _Writer:
+    """Writes pieces in batches of one size, in blocks, on several devices."""
 
     def __init__(
-        self, model: MusicModel, params: Any, codec: Codec, controls: Controls, devices: list[Any], width: int
+        self,
+        model: MusicModel,
+        params: Any,
+        codec: Codec,
+        config: SampleConfig,
+        primers: list[Primer],
+        devices: Sequence[Any] | None,
+        watch: Callable[[Int[np.ndarray, "p t f"]], None] | None,
     ) -> None:
+        self.model, self.codec, self.config, self.primers, self.watch = model, codec, config, primers, watch
+        self.controls = controls_for(model.config, config, codec)
+        self.num_takes = NUM_TAKES if bool(self.controls.ends) else 1
+        # What is not drawn is the same in each attempt.
+        self.num_attempts = config.key_tries if bool(jnp.any(self.controls.temperature > 0)) else 1
+        at_once = min(config.batch_size, config.num_pieces * config.best_of * self.num_takes)
+        devices = list(devices or jax.local_devices())
+        self.width = choose_width(-(-at_once // len(devices)))
+        devices = devices[: -(-at_once // self.width)]
+        self.num_blocks = -(-at_once // (self.width * len(devices))) * len(devices)
         self.mesh = Mesh(np.array(devices), ("blocks",))
-        self.model, self.codec, self.controls, self.width = model, codec, controls, width
         self.network = jax.device_put(prepare_network(model, params), NamedSharding(self.mesh, P()))
 
-    def write(
-        self,
-        keys: Key[Array, " p"],
-        primers: list[Primer],
-        config: SampleConfig,
-        numbers: Int[np.ndarray, " p"],
-        takes: Float[np.ndarray, " p"],
-        tell: Callable[[float], None],
-        watch: Callable[[Int[np.ndarray, "p t f"]], None] | None,
-    ) -> list[Generated]:
-        num_blocks = len(primers) // self.width
-        keys = keys.reshape(num_blocks, self.width)
+    def write(self, numbers: list[int], attempt: int) -> list[list[Generated]]:
+        """Returns all candidates of an attempt at the pieces with these numbers, each the best of its takes."""
+        config, num_takes = self.config, self.num_takes
+        of_piece, batch_size = config.best_of * num_takes, self.width * self.num_blocks
+        total = len(numbers) * of_piece
+        num_batches = -(-total // batch_size)
+        progress = Progress("writing again what is heard in another key" if attempt else "writing")
+        written: list[Generated] = []
+        for number in range(num_batches):
+            place = number * batch_size + np.arange(batch_size)
+            piece = np.array(numbers)[np.minimum(place // of_piece, len(numbers) - 1)]  # the last one fills up
+            candidate, take = np.divmod(place % of_piece, num_takes)
+            sequences = _Sequences(piece, attempt * config.best_of + candidate, take)
+
+            def tell(share: float, *, number: int = number) -> None:
+                progress.tell((number + share) / num_batches)
+
+            written += self._write_batch(sequences, tell)
+        written = [
+            max(few, key=lambda piece: closing(self.codec, piece)) for few in chunked(written[:total], num_takes)
+        ]
+        if looped := {numbers[i // config.best_of] for i, piece in enumerate(written) if piece.num_loops}:
+            logger.info("the loop guard heated pieces %s, which had begun to repeat themselves", sorted(looped))
+        return list(chunked(written, config.best_of))
+
+    def _write_batch(self, sequences: _Sequences, tell: Callable[[float], None]) -> list[Generated]:
+        primers = [self.primers[number % len(self.primers)] for number in sequences.piece]
+        keys = piece_keys(self.config, sequences.piece, sequences.candidate).reshape(self.num_blocks, self.width)
         num_fields = len(self.codec.fields)
         # Laid out as they come back, or the second chunk would be compiled for another layout.
         split = NamedSharding(self.mesh, P("blocks"))
-        state = start_states(self.model, self.codec, num_blocks, self.width, self.controls)
-        state = after_primers(state, primers)._replace(take=jnp.asarray(takes, jnp.float32).reshape(keys.shape))
+        state = start_states(self.model, self.codec, self.num_blocks, self.width, self.controls)
+        takes = jnp.asarray(sequences.take / self.num_takes, jnp.float32).reshape(keys.shape)
+        state = after_primers(state, primers)._replace(take=takes)
         state, keys = jax.device_put((state, keys), split)
         primed = given_chunks(primers, num_fields)
         nothing = (
             np.zeros((len(primers), CHUNK, num_fields), np.int32),
             np.zeros((len(primers), CHUNK), bool),
         )
-        max_chunks = len(primed) + -(-_max_steps(config, self.controls) // CHUNK)
+        max_chunks = len(primed) + -(-_max_steps(self.config, self.controls) // CHUNK)
 
         rows: list[np.ndarray] = []
         log_probs: list[np.ndarray] = []
@@ -199,39 +238,33 @@ class _Batch:
                 self.network,
                 state,
                 keys,
-                jax.device_put(given.reshape(num_blocks, self.width, CHUNK, num_fields), split),
-                jax.device_put(is_given.reshape(num_blocks, self.width, CHUNK), split),
+                jax.device_put(given.reshape(*keys.shape, CHUNK, num_fields), split),
+                jax.device_put(is_given.reshape(*keys.shape, CHUNK), split),
                 self.controls,
                 None,
             )
             rows.append(np.asarray(written.row).reshape(-1, CHUNK, num_fields))
             log_probs.append(np.asarray(written.log_prob).reshape(-1, CHUNK))
             tell(share_written(state, self.controls, len(rows) / max_chunks))
-            if watch:
-                watch(rows[-1])
-        return self._finished(np.concatenate(rows, 1), np.concatenate(log_probs, 1), state, primers, config, numbers)
+            if self.watch:
+                self.watch(rows[-1])
+        return self._finished(np.concatenate(rows, 1), np.concatenate(log_probs, 1), state, primers, sequences)
 
     def _finished(
-        self,
-        rows: np.ndarray,
-        log_probs: np.ndarray,
-        state: State,
-        primers: list[Primer],
-        config: SampleConfig,
-        numbers: np.ndarray,
+        self, rows: np.ndarray, log_probs: np.ndarray, state: State, primers: list[Primer], sequences: _Sequences
     ) -> list[Generated]:
         """Cuts each row of the batch where its piece ends, and says what went wrong."""
-        done = np.ravel(state.done)
+        config, done = self.config, np.ravel(state.done)
         num_loops = np.ravel(state.constraints["loop_guard"].num_loops)
         ends_early = config.num_notes or config.num_bars or config.num_seconds or config.form
         if ends_early and not done.all():
-            short = sorted({int(number) for number, is_done in zip(numbers, done, strict=True) if not is_done})
+            short = np.unique(sequences.piece[~done]).tolist()
             wanted = f"{config.num_notes} notes" if config.num_notes else "was asked for"
             logger.warning("pieces %s have fewer than %s: they were cut after %d rows", short, wanted, rows.shape[1])
         pieces, key = [], told_key(self.controls)
         for i, primer in enumerate(primers):
             piece = _cut(self.codec, rows[i], log_probs[i], primer.steps, self.controls)
-            candidate = int(numbers[i]) % config.best_of
+            candidate = int(sequences.candidate[i])
             pieces.append(
                 piece._replace(num_loops=int(num_loops[i]), candidate=candidate, key=key, primer_end=primer.end)
             )

@@ -23,7 +23,7 @@ from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
 from ostinato.music.notation import KINDS
-from ostinato.sample.controls import comes_to_end, default_repeat_strength, default_top_p
+from ostinato.sample.controls import comes_to_end, default_repeat_strength, default_top_p, tells_key
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params, look
 from ostinato.train.folders import CheckpointError, is_model_folder
 
@@ -101,6 +101,8 @@ def describe_origin(
     options["ending"] = comes_to_end(config, copy)
     if config.repeat_strength is None:
         options["repeat_strength"] = default_repeat_strength(copy)
+    if not tells_key(config, run.config.model):
+        del options["key_tries"]
     for name in _LATER_OPTIONS:
         if not options[name] and not (name == "repeat_strength" and copy):
             del options[name]
@@ -193,7 +195,8 @@ def config_of(recipe: Recipe) -> SampleConfig:
         ProvenanceError: this version has other options.
     """
     options = {name: _tuples(value) for name, value in recipe.origin["options"].items()}
-    options.setdefault("ending", False)  # pieces of version 0.1 were cut
+    # As pieces of version 0.1 were made: cut, and written once.
+    options = {"ending": False, "key_tries": 1, **options}
     whole = {**recipe.origin["options"], "seed": recipe.origin["seed"]}
     check_document(whole, SampleConfig, where=f"{recipe.source}: options", error=ProvenanceError)
     try:

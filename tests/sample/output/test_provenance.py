@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import jax
 import pytest
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.sample.output.provenance import ProvenanceError, Recipe, describe_origin, load_run
+from ostinato.sample.output.provenance import ProvenanceError, Recipe, config_of, describe_origin, load_run
 from ostinato.train.checkpoint import Checkpoints, load_params
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import make_state_init
@@ -32,3 +33,17 @@ def test_a_piece_finds_the_checkpoint_that_made_it_among_all_that_the_run_has(tm
     shutil.rmtree(folder / "checkpoints/5")
     with pytest.raises(ProvenanceError, match=r"of step 700, but .* has only those of step 0 \(.*\), 9 \("):
         load_run(recipes[5], folder)
+
+
+def test_how_often_a_key_was_tried_is_told_where_the_network_was_told_one():
+    run = untrained()
+    told = dataclasses.replace(run.config, model=dataclasses.replace(run.config.model, key_condition=True))
+
+    def tries(config, run=run._replace(config=told)):
+        origin = describe_origin(run, config, {}, piece=0)
+        return origin["options"].get("key_tries"), config_of(Recipe(Path("piece.mid"), origin, {}, "")).key_tries
+
+    assert tries(SampleConfig(key="D minor", key_tries=3)) == (3, 3)
+    # What says nothing was written once, as all pieces of earlier versions.
+    assert tries(SampleConfig()) == tries(SampleConfig(key="D dorian")) == (None, 1)
+    assert tries(SampleConfig(key="D minor"), run) == (None, 1)
