@@ -74,7 +74,7 @@ def compare(found: Found, reference: Found, precision: str) -> dict[str, Any]:
     return {"equal": bool(equal), **values, "worst": worst, "tolerances": [of_loss, of_rest]}
 
 
-def compute(shape: Shape, cell: CellName, precision: str, kernel: Kernel | None, device: jax.Device) -> Found:
+def compute(shape: Shape, cell: CellName, precision: str, kernel: Kernel | None, device: Any) -> Found:
     """Returns what some training steps compute on a device."""
     config = model_config(
         precision, cell=cell, hidden_size=shape.hidden_size, num_layers=shape.num_layers, embedding_size=32,

@@ -52,7 +52,7 @@ def run(context: Context) -> None:
                 )  # fmt: skip
 
 
-def find_machine(device: jax.Device) -> Machine | None:
+def find_machine(device: Any) -> Machine | None:
     """Returns the machine that `plan` knows for a device; on CPUs there is none, they are measured."""
     if device.platform == "cpu":
         return None
