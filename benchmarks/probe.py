@@ -20,6 +20,7 @@ from typing import Any
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.cache import cache_compilations
+from ostinato.pretrained.models import cache_folder
 from ostinato.train import loop
 from ostinato.train.data import Batch, prefetch
 from ostinato.train.run_metadata import config_from_json
@@ -60,7 +61,7 @@ def probe(config: TrainConfig, dataset: Dataset, workdir: Path) -> dict[str, flo
     times = _Times()
     logging.getLogger("ostinato").addHandler(times)
     logging.getLogger("ostinato").setLevel(logging.INFO)
-    loop.train(config, dataset, workdir)
+    loop.train(config, dataset, workdir, cache=cache_folder())
     if config.num_steps == 1:
         return {"validation_s": times.after[0][0], "step_s": times.after[1][0], "step_cpu_s": times.after[1][1]}
     later = waits[1:]

@@ -1,6 +1,7 @@
 """The training step of the same network on torch.nn.LSTM with fused Adam, for `benchmarks.worker`.
 
-The memory is kept from batch to batch, but not reset where pieces begin. Axes: t time step, b batch, f field, s head.
+On the CPU, or on the `device` that the request names, where `precision` says how floats are multiplied. The memory is
+kept from batch to batch, but not reset where pieces begin. Axes: t time step, b batch, f field, s head.
 """
 
 import itertools
@@ -46,12 +47,14 @@ def make_run(request: dict[str, Any]) -> Callable[[int], float]:
     torch.set_num_threads(request["threads"])
     torch.manual_seed(0)
     arrays = np.load(request["batches"])
+    device, precision = request.get("device", "cpu"), request.get("precision", "float32")
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     columns = {
-        name: [torch.from_numpy(one) for one in np.ascontiguousarray(arrays[name].swapaxes(1, 2))]
+        name: [torch.from_numpy(one).to(device) for one in np.ascontiguousarray(arrays[name].swapaxes(1, 2))]
         for name in ("inputs", "targets", "weights")
     }
     batches = itertools.cycle(list(zip(*columns.values(), strict=True)))
-    network = _Network(request)
+    network = _Network(request).to(device)
     optimizer = torch.optim.Adam(network.parameters(), request["learning_rate"], fused=True)
     carry = None
 
@@ -61,13 +64,14 @@ def make_run(request: dict[str, Any]) -> Callable[[int], float]:
         for _ in range(num_steps):
             inputs, targets, weights = next(batches)
             inputs, targets = inputs.long(), targets.long()
-            logits, carry = network(inputs, targets, carry)
-            carry = tuple(one.detach() for one in carry)
-            nll: Any = sum(
-                functional.cross_entropy(one, targets[..., field].reshape(-1), reduction="none")
-                for field, one in enumerate(logits)
-            )
-            loss = (nll * weights.view(-1)).sum() / weights.sum()
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+                logits, carry = network(inputs, targets, carry)
+                carry = tuple(one.detach() for one in carry)
+                nll: Any = sum(
+                    functional.cross_entropy(one, targets[..., field].reshape(-1), reduction="none")
+                    for field, one in enumerate(logits)
+                )
+                loss = (nll * weights.view(-1)).sum() / weights.sum()
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)

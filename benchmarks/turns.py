@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -37,10 +38,13 @@ class Turns(NamedTuple):
     """Of the last step of each round."""
 
 
-def measure(variants: Mapping[str, Variant], *, num_rounds: int, round_s: float) -> dict[str, Turns]:
+def measure(
+    variants: Mapping[str, Variant], *, num_rounds: int, round_s: float, warm_together: bool = False
+) -> dict[str, Turns]:
     """Returns what the variants took. Each runs for about `round_s` seconds in every round, and nothing runs beside it.
 
-    A process warms up first: one step compiles, some more show how many fill a round.
+    A process warms up first: one step compiles, some more show how many fill a round. Where there are cores enough for
+    all of them, the first steps may run `warm_together`.
 
     Raises:
         RuntimeError: a process ended by itself; with the end of what it wrote to standard error.
@@ -48,6 +52,9 @@ def measure(variants: Mapping[str, Variant], *, num_rounds: int, round_s: float)
     turns = {label: Turns([], [], [], []) for label in variants}
     with ExitStack() as stack:
         workers = {label: stack.enter_context(started(label, variant)) for label, variant in variants.items()}
+        if warm_together:
+            with ThreadPoolExecutor(len(workers)) as pool:
+                list(pool.map(lambda worker: worker.run(1), workers.values()))
         num_steps = {label: _steps_per_round(worker, round_s) for label, worker in workers.items()}
         for _ in range(num_rounds):
             for label, worker in workers.items():

@@ -223,6 +223,10 @@ class TrainConfig:
     """Steps between checkpoints; 0 is at every validation."""
     accumulate: int = 1
     """Parts that a batch is computed in, one after the other, to save memory. The update is that of the whole batch."""
+    kernels: Literal["auto", "rule", "measure"] = "auto"
+    """How recurrent layers are computed; results are the same up to rounding. measure: the ways that there are (cuDNN,
+    loops with so many steps in an iteration) are tried for some seconds when a run begins, and what was found is
+    remembered. rule: what is known to be quick. auto: measured on accelerators alone. A run keeps to its choice."""
     head_steps: int = 0
     """Steps whose logits exist at the same time; all where it does not divide sequence_length. 0 chooses: as many as
     fit in the cache of a CPU, all elsewhere."""

@@ -37,6 +37,7 @@ from ostinato.model import cudnn
 from ostinato.model.backend import memory_bytes, platform
 from ostinato.model.copy_gate import CopyGate, Sources, no_alignment
 from ostinato.model.field_head import FieldHead, embedding_init, sum_rows
+from ostinato.model.kernels import Kernel, kernel_by_rule
 from ostinato.model.layers import RecurrentLayer, dropout, inverse_rms, rms_norm
 from ostinato.model.recurrent import CELLS, State, in_parts, multiply, recurrent_scan, recurrent_step
 from ostinato.music.alignment import Alignment
@@ -54,6 +55,8 @@ class MusicModel(nn.Module):
 
     config: ModelConfig
     field_sizes: tuple[int, ...]
+    kernel: Kernel | None = None
+    """How the recurrent layers are computed; None takes what `kernel_by_rule` says."""
 
     @property
     def input_sizes(self) -> tuple[int, ...]:
@@ -221,13 +224,14 @@ class MusicModel(nn.Module):
         layer, config = self.layers[number], self.config
         is_rows = number == 0 and config.norm == "none"
         params = layer.params  # asked for here, so that flax does not set the layer up inside of `in_parts`
-        if cudnn.applies(config, x.shape[0]):
+        kernel = self.kernel or kernel_by_rule(config, *starts_tb.shape)
+        if kernel.backend == "cudnn":
             return cudnn.recurrent_layer(self._input(x) if is_rows else x, params, starts_tb, state)
         gates_of = self._first_gates(x.shape[0] * x.shape[1]) if is_rows else layer.gates
         num_parts = choose_parts(config, *starts_tb.shape)
 
         def run(x: Array, starts_tb: Array, state: State) -> tuple[Array, State]:
-            return recurrent_scan(config.cell, gates_of(x), params, starts_tb, state, config.precision)
+            return recurrent_scan(config.cell, kernel.layout(config), gates_of(x), params, starts_tb, state)
 
         return in_parts(run, num_parts, x, starts_tb, state) if num_parts else run(x, starts_tb, state)
 

@@ -143,24 +143,25 @@ def recurrent_layer(
     carry: State,
     precision: Precision = "float32",
 ) -> tuple[Float[Array, "t b h"], State]:
-    """Returns the layer's h after every step, and the carry after the last.
+    """Returns the layer's h after every step, and the carry after the last, in the layout that `choose_layout` names.
 
     Where `starts_tb` is True the carry is set to zero before that step. All arrays share one dtype, float32 or float64
     (with precision "bf16" float32).
     """
-    return recurrent_scan(cell, multiply(precision, x_tbd, params.kernel), params, starts_tb, carry, precision)
+    layout = choose_layout(x_tbd.shape[1], precision)
+    return recurrent_scan(cell, layout, multiply(precision, x_tbd, params.kernel), params, starts_tb, carry)
 
 
 def recurrent_scan(
     cell: CellName,
+    layout: Layout,
     x_tbg: Float[Array, "t b g"],
     params: LayerParams,
     starts_tb: Bool[Array, "t b"],
     carry: State,
-    precision: Precision = "float32",
 ) -> tuple[Float[Array, "t b h"], State]:
     """Does what `recurrent_layer` does for inputs that are already multiplied by the kernel, without the bias."""
-    layout, recurrent_bias = choose_layout(x_tbg.shape[1], precision), _whole_recurrent_bias(params)
+    recurrent_bias = _whole_recurrent_bias(params)
     return recurrence(cell, layout, x_tbg, params.recurrent_kernel, params.bias, recurrent_bias, starts_tb, carry)
 
 

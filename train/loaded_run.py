@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from ostinato.configs.schema import ModelConfig, TrainConfig
+from ostinato.model.kernels import Kernel
 from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
 from ostinato.train.step import Params
@@ -20,6 +21,6 @@ class LoadedRun(NamedTuple):
     description: dict[str, Any]
 
 
-def make_model(config: ModelConfig, codec: Codec) -> MusicModel:
-    """Returns the network for the fields of a codec."""
-    return MusicModel(config=config, field_sizes=tuple(field.size for field in codec.fields))
+def make_model(config: ModelConfig, codec: Codec, kernel: Kernel | None = None) -> MusicModel:
+    """Returns the network for the fields of a codec; `kernel` computes its recurrent layers, None is by rule."""
+    return MusicModel(config, tuple(field.size for field in codec.fields), kernel)

@@ -21,6 +21,7 @@ from ostinato.train.data import prefetch, training_batches
 from ostinato.train.devices import divide_batch
 from ostinato.train.hosts.process_zero import run_on_process_zero
 from ostinato.train.hosts.watchdog import Watchdog
+from ostinato.train.kernel_choice import as_kernel, choose_kernel
 from ostinato.train.lock import run_lock
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.metrics import ProgressView
@@ -73,6 +74,7 @@ def train(
     init_from: Path | None = None,
     old_dataset: Dataset | None = None,
     track: Sequence[TrackerName] = (),
+    cache: Path | None = None,
 ) -> Result:
     """Trains a model, or resumes the run in `workdir` from its latest checkpoint that is whole, to the same bits.
 
@@ -91,6 +93,7 @@ def train(
         init_from: a new run begins with the parameters of the best checkpoint of this one.
         old_dataset: where `config.data.old_share` of each batch comes from.
         track: trackers that hear the numbers beside metrics.jsonl and TensorBoard.
+        cache: a folder in which it is remembered what was measured when runs began.
 
     Raises:
         UserError: the settings do not fit the data, the devices, or the run that is in `workdir`; another process
@@ -136,7 +139,8 @@ def train(
         # --- 3. The devices; each host reads only its rows of a batch. ---
         batch_size = config.data.batch_size
         mesh, accumulate = divide_batch(batch_size, config.accumulate, run["rows_at_once"])
-        run["rows_at_once"] = run["rows_at_once"] or batch_size // (accumulate * mesh.size)
+        rows_at_once = batch_size // (accumulate * mesh.size)
+        run["rows_at_once"] = run["rows_at_once"] or rows_at_once
         rows, shardings = rows_of_this_host(mesh, batch_size), state_shardings(mesh)
 
         # --- 4. The data. Batch k is a function of (dataset, seed, k). ---
@@ -152,7 +156,8 @@ def train(
         evaluate_every = config.evaluate_every or batches.steps_per_epoch
 
         # --- 5. The network, and its measurement. ---
-        model = make_model(config.model, dataset.codec)
+        run["kernel"] = choose_kernel(config, rows_at_once, saved, cache)
+        model = make_model(config.model, dataset.codec, as_kernel(run["kernel"]))
         params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
         validate = None
         if "validation" in dataset.splits:

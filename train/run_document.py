@@ -1,7 +1,7 @@
 """What the description of a run may hold, in a checkpoint and in a model folder; checked before it is used."""
 
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from msgspec import Meta
 
@@ -75,6 +75,16 @@ class Config(TypedDict):
     optimizer: dict[str, Any]
 
 
+class SavedKernel(TypedDict):
+    """How the recurrent layers of a run are computed: the fields of `model.kernels.Kernel`."""
+
+    device: str
+    """The kind of device that it was chosen on."""
+    backend: Literal["scan", "cudnn"]
+    feature_major: bool
+    unroll: Annotated[int, Meta(ge=1, le=4096)]
+
+
 class RunDescription(TypedDict):
     """What stays true elsewhere; `codec` is read by `music.codecs`."""
 
@@ -107,6 +117,7 @@ class SavedRun(RunDescription):
     params_sha256: str
     step: NotRequired[Count]
     rows_at_once: NotRequired[Annotated[int, Meta(ge=1)] | None]
+    kernel: NotRequired[SavedKernel | None]
 
 
 class Measured(TypedDict):

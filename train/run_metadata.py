@@ -24,7 +24,8 @@ of carry and description."""
 
 MAY_CHANGE = (
     "num_epochs", "num_steps", "evaluate_every", "patience", "checkpoint_every", "keep_checkpoints", "log_every",
-    "optimizer.*", "accumulate", "head_steps", "skip_limit", "rollbacks", "rollback_factor", "peer_timeout_s",
+    "optimizer.*", "accumulate", "head_steps", "kernels", "skip_limit", "rollbacks", "rollback_factor",
+    "peer_timeout_s",
 )  # fmt: skip
 """The settings that may be changed when a run is resumed; each change is kept in its history."""
 
@@ -81,6 +82,7 @@ def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | N
         "old_dataset": None if old_dataset is None else _named(old_dataset),
         "init_from": None,
         "rows_at_once": None,
+        "kernel": None,
         "history": [],
     }
 

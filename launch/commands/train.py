@@ -98,6 +98,7 @@ class Train:
         from ostinato.data.records import Dataset
         from ostinato.launch.cache import cache_compilations
         from ostinato.pretrained.find import find_source
+        from ostinato.pretrained.models import cache_folder
         from ostinato.train.hosts.distributed import Settings, initialize
         from ostinato.train.hosts.preemption import StopSignal
         from ostinato.train.loop import train
@@ -127,6 +128,7 @@ class Train:
                 profile=profile,
                 init_from=None if self.init_from is None else find_source(self.init_from),
                 track=self.track,
+                cache=cache_folder(),
                 old_dataset=None if self.old_dataset is None else Dataset.open(self.old_dataset),
             )
         if not result.finished:

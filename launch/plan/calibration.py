@@ -18,9 +18,9 @@ from ostinato.configs.schema import TrainConfig
 from ostinato.launch.plan.costs import Matmul, Program, read_jaxpr
 from ostinato.launch.plan.machines import cache_bytes, usable_cores
 from ostinato.launch.plan.roofline import Speeds
-from ostinato.launch.plan.step import trace_step
+from ostinato.launch.plan.step import Traced, trace_step
 from ostinato.train.data import Batch
-from ostinato.train.step import place, state_shardings
+from ostinato.train.step import TrainState, place, state_shardings
 
 _LARGE = 2048
 """Side of the square matmul that shows the ceiling; larger sides are measured as if they had this length."""
@@ -46,7 +46,7 @@ def measure_speeds(program: Program, *, num_arrays: int, temporaries: int) -> Sp
         memory=memory,
         cache_bytes=cache_bytes() // 2,  # the other half is someone else's
         cache=max(memory, _copy_speed(2**22)),
-        operation_s=_operation_s(),
+        operation_s=operation_s(),
         step_s=_call_s(num_arrays) + temporaries * _fresh_s(memory),
         matmul_shapes={shape: _matmul_flops(shape) for shape in shapes},
     )
@@ -57,15 +57,7 @@ def measure_step(
 ) -> float:
     """Returns the seconds that a training step takes on these devices: the fastest of some, on made-up rows."""
     traced = trace_step(config, field_sizes, devices, batch_size)
-    params_key, _ = jax.random.split(jax.random.key(config.seed))
-    state = jax.jit(traced.init, out_shardings=state_shardings(traced.mesh))(params_key)
-    b, t = batch_size, config.data.sequence_length
-    rng = np.random.default_rng(0)
-    rows = np.stack([rng.integers(size, size=(b, t + 1)) for size in field_sizes], axis=-1).astype(np.int32)
-    starts = rng.random((b, t)) < 0.01
-    alignment = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), traced.batch.alignment)
-    made_up = Batch(rows[:, :-1], rows[:, 1:], starts, np.ones((b, t), np.float32), alignment)
-    batch = place(made_up, traced.mesh, batch_size)
+    state, batch = made_up(traced, field_sizes, config.seed)
     seconds = []
     for _ in range(steps + 1):
         begin_s = _now_s()
@@ -73,6 +65,19 @@ def measure_step(
         jax.block_until_ready((state, metrics))
         seconds.append(_now_s() - begin_s)
     return min(seconds[1:])  # the first compiles
+
+
+def made_up(traced: Traced, field_sizes: tuple[int, ...], seed: int = 0) -> tuple[TrainState, Batch]:
+    """Returns the state before the first step and a batch of made-up rows, on the devices of a step."""
+    params_key, _ = jax.random.split(jax.random.key(seed))
+    state = jax.jit(traced.init, out_shardings=state_shardings(traced.mesh))(params_key)
+    b, t = traced.batch.weights.shape
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.integers(size, size=(b, t + 1)) for size in field_sizes], axis=-1).astype(np.int32)
+    starts = rng.random((b, t)) < 0.01
+    alignment = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), traced.batch.alignment)
+    batch = Batch(rows[:, :-1], rows[:, 1:], starts, np.ones((b, t), np.float32), alignment)
+    return state, place(batch, traced.mesh, b)
 
 
 def _matmul_flops(matmul: Matmul) -> float:
@@ -122,7 +127,7 @@ def _copy_speed(num_bytes: int) -> float:
     return 2 * num_bytes / _loop_s(lambda x: lax.optimization_barrier(x + 1.0), start, max(1, 2**29 // num_bytes))
 
 
-def _operation_s() -> float:
+def operation_s() -> float:
     """Returns what it costs to start an operation: a loop of tiny ones that the compiler cannot fuse."""
 
     def body(x: Any) -> Any:

@@ -144,6 +144,14 @@ MACHINES: dict[str, Machine] = {
             shared_memory_per_block_optin=232448, cuda_compute_capability=(9, 0),
         ),
         _gpu(
+            "h200", "NVIDIA H200", memory_bytes=150_754_820_096, bf16=989e12, hbm=4800e9, l2_bytes=60 * 2**20,
+            l2=5.5e12, vector=67e12, link=450e9, network=50e9,
+            sources="NVIDIA's data sheet of the H200 SXM (dense); memory and L2 as the driver says; NVLink 4; one 400 "
+            "Gbit/s card for each GPU; of the L2 cache's speed nothing is known but the H100's",
+            core_count=132, fpus_per_core=128, clock_rate_ghz=1.98, shared_memory_per_core=233472,
+            shared_memory_per_block_optin=232448, cuda_compute_capability=(9, 0),
+        ),
+        _gpu(
             "a100", "NVIDIA A100-SXM4-80GB", memory_bytes=85_100_068_864, bf16=312e12, hbm=2039e9, l2_bytes=40 * 2**20,
             l2=4.0e12, vector=19.5e12, link=300e9, network=25e9,
             sources="NVIDIA's data sheet of the A100 80GB SXM (dense); NVLink 3; one 200 Gbit/s card for each GPU",

@@ -20,6 +20,7 @@ from ostinato.configs.schema import TrainConfig
 from ostinato.launch.plan.costs import Program, read_jaxpr
 from ostinato.model.backend import planned_for
 from ostinato.model.copy_gate import no_alignment
+from ostinato.model.kernels import Kernel
 from ostinato.model.network import MusicModel, count_params
 from ostinato.train.data import Batch
 from ostinato.train.schedule import make_optimizer
@@ -80,8 +81,16 @@ class Traced(NamedTuple):
     mesh: Mesh
 
 
-def trace_step(config: TrainConfig, field_sizes: tuple[int, ...], devices: Sequence[Any], batch_size: int) -> Traced:
+def trace_step(
+    config: TrainConfig,
+    field_sizes: tuple[int, ...],
+    devices: Sequence[Any],
+    batch_size: int,
+    kernel: Kernel | None = None,
+) -> Traced:
     """Returns the step over a mesh of the devices, with the shapes of its arguments.
+
+    `kernel` computes the recurrent layers; None leaves that to the rule.
 
     Raises:
         UserError: the batch cannot be split over the devices.
@@ -89,7 +98,7 @@ def trace_step(config: TrainConfig, field_sizes: tuple[int, ...], devices: Seque
     if batch_size % len(devices):
         raise UserError(f"batch_size {batch_size} cannot be split over {len(devices)} devices")
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
-    model = MusicModel(config=config.model, field_sizes=field_sizes)
+    model = MusicModel(config.model, field_sizes, kernel)
     optimizer = make_optimizer(config.optimizer, config.num_steps or NUM_STEPS)
     params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
     init = make_state_init(model, optimizer, batch_size)
