@@ -82,13 +82,35 @@ def generate(
     """Returns `config.num_pieces` new pieces, each the best of `config.best_of` candidates.
 
     Args:
+        model, params, codec, config, primers, devices, watch: as of `generate_candidates`.
+        score: of two candidates the one with the higher score is better; their likelihood by default.
+
+    Raises:
+        UserError: as `generate_candidates`.
+    """
+    candidates = generate_candidates(model, params, codec, config, primers, devices=devices, watch=watch)
+    return [max(few, key=score or _likelihood) for few in candidates]
+
+
+def generate_candidates(
+    model: MusicModel,
+    params: Any,
+    codec: Codec,
+    config: SampleConfig,
+    primers: Sequence[Primer] = (),
+    *,
+    devices: Sequence[Any] | None = None,
+    watch: Callable[[Int[np.ndarray, "p t f"]], None] | None = None,
+) -> list[list[Generated]]:
+    """Returns `config.best_of` candidates for each of `config.num_pieces` new pieces.
+
+    Args:
         model: the network.
         params: its parameters.
         codec: whose fields the network was built for.
         config: how many pieces, how long, how bold, and all that is asked of them.
         primers: what the pieces begin with; piece i begins with primer i modulo their number. Without primers every
             piece begins with START alone.
-        score: of two candidates the one with the higher score is better; their likelihood by default.
         devices: that share the work; all of this process by default. They change the speed, not the music.
         watch: is shown the next rows of the pieces that are being written, primers too, END rows where a piece is over.
             What it raises ends the work.
@@ -131,8 +153,7 @@ def generate(
     looped = {i // config.best_of: piece.num_loops for i, piece in enumerate(pieces) if piece.num_loops}
     if looped:
         logger.info("the loop guard heated pieces %s, which had begun to repeat themselves", sorted(looped))
-    candidates = [pieces[first : first + config.best_of] for first in range(0, len(pieces), config.best_of)]
-    return [max(few, key=score or _likelihood) for few in candidates]
+    return [pieces[first : first + config.best_of] for first in range(0, len(pieces), config.best_of)]
 
 
 def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:
