@@ -330,6 +330,9 @@ class SampleConfig:
     best_by: Literal["likelihood", "statistics"] = "likelihood"
     """What is best. likelihood: the most probable to the model, per note. statistics: its pitches, lengths, chords and
     loudness are nearest to those of the dataset that the model was trained on."""
+    diverse: bool = False
+    """With --best-of: not the best candidate of each piece but, of the better half, the one that is least like the
+    pieces before it, in rhythm and melody."""
     melody: tuple[str, ...] = ()
     """With --harmonise: the instruments of the file that are given; none gives all of them."""
     fill_bars: tuple[int, int] = (1, 1)
@@ -358,6 +361,8 @@ class SampleConfig:
         check_bounds(self, "primer_bars", 0, 100_000)
         if min(self.fill_bars) < 1:
             raise UserError(f"fill_bars {self.fill_bars} must be a bar and a number of bars, both at least 1")
+        if self.diverse and self.best_of < 2:
+            raise UserError("diverse chooses among candidates: best_of must be at least 2")
         if self.repeat_strength is not None:
             check_bounds(self, "repeat_strength", -100, 100)
         if self.loop_guard == 1:

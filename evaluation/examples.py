@@ -2,7 +2,7 @@
 
 import base64
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ class Example(NamedTuple):
     piece: Piece
     identity: str
     """Unlike all others in the page."""
+    bar_scores: Sequence[float] = ()
+    """What the judge made of each bar; above 0: a machine wrote it."""
 
     @property
     def note(self) -> str:
@@ -40,7 +42,7 @@ class Example(NamedTuple):
         piece = beginning(self.piece, LONGEST_S)
         with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
             picture, sound = Path(folder, "roll.png"), Path(folder, "sound.ogg")
-            roll = draw_piano_roll(piece, picture)
+            roll = draw_piano_roll(piece, picture, bar_scores=self.bar_scores)
             if with_audio:
                 write_audio(piece, sound)
             return {
@@ -54,12 +56,16 @@ class Example(NamedTuple):
             }
 
 
-def choose_examples(music: Music, names: Mapping[str, str]) -> list[tuple[Example, Example]]:
+def choose_examples(
+    music: Music, names: Mapping[str, str], judged: Mapping[str, Any] | None = None
+) -> list[tuple[Example, Example]]:
     """Returns pairs: of the run and a held-out one, then of each other writer and a held-out one, none chosen by ear.
 
     The first pieces of each writer, which are in no order, beside held-out pieces that are evenly spread.
+    `judged` is what `judge_writers` returned.
     """
-    real = music.held_out
+    real, judged = music.held_out, judged or {"writers": [], "held_out": {}}
+    bars = {one["name"]: one["bars"] for one in judged["writers"]}
     wanted = [
         (name, number, piece)
         for writer, (name, pieces) in enumerate(music.written)
@@ -71,8 +77,10 @@ def choose_examples(music: Music, names: Mapping[str, str]) -> list[tuple[Exampl
         title = f"real, {names.get(real.ids[place], real.ids[place][:12])}"
         pairs.append(
             (
-                Example(f"{name}, piece {number + 1}", piece, f"written-{row}"),
-                Example(title, real.pieces[place], f"real-{row}"),
+                Example(
+                    f"{name}, piece {number + 1}", piece, f"written-{row}", bars[name][number] if name in bars else ()
+                ),
+                Example(title, real.pieces[place], f"real-{row}", judged["held_out"].get(real.ids[place], ())),
             )
         )
     return pairs

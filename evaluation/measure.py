@@ -19,6 +19,7 @@ from ostinato.evaluation.baselines.rules import RuleComposer
 from ostinato.evaluation.baselines.simple import LONGEST_MATCH, make_baselines
 from ostinato.evaluation.checkpoints import measure_checkpoints
 from ostinato.evaluation.held_out import HELD_OUT, choose_pieces, held_out_split
+from ostinato.evaluation.judging import judge_writers
 from ostinato.evaluation.likelihood import check_codec, score_network, score_predictors, split_stats
 from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.memorization.originality import compare_originality
@@ -29,8 +30,7 @@ from ostinato.evaluation.samples import (
     SampleRequest,
     choose_lengths,
     read_held_out,
-    write_by_composers,
-    write_by_run,
+    write_all,
 )
 from ostinato.evaluation.scores import compare, score_as_json
 from ostinato.evaluation.statistics import MIN_PIECES, compare_statistics
@@ -62,6 +62,8 @@ class EvaluationConfig:
     """Of the new pieces."""
     temperature: float = 1.0
     """Of the new pieces of the runs."""
+    judge: bool = True
+    """Teach a judge to tell the new pieces from real ones."""
     by_checkpoint: bool = False
     """Measure likelihood and originality of each checkpoint that the run still has."""
     old_dataset: Dataset | None = None
@@ -103,12 +105,7 @@ class Evaluation:
         config, lengths = self.config, [piece.num_notes for piece in held_out.pieces]
         num_notes = choose_lengths(lengths, config.num_samples, config.seed)
         request = SampleRequest(num_notes, config.seed, config.temperature, config.batch_size)
-        written = []
-        for name, run in self.runs:
-            logger.info("%d pieces of up to %d notes by %s", len(num_notes), max(num_notes), name)
-            written.append((name, write_by_run(run, request)))
-        logger.info("as many by the baselines")
-        written += write_by_composers(self.dataset, request, counts=self.counts)
+        written = write_all(self.runs, self.dataset, request, counts=self.counts)
         notices = [
             f"{name}: only {len(pieces)} of {len(num_notes)} pieces have a note"
             for name, pieces in written
@@ -252,6 +249,14 @@ def statistics(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+def two_sample(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns whether a judge can tell the new pieces from real ones; nothing without new pieces."""
+    if not evaluation.config.judge:
+        return {"two_sample": None}
+    judged = judge_writers(evaluation.dataset, evaluation.music, evaluation.runs, counts=evaluation.counts)
+    return {"two_sample": judged}
+
+
 def originality(evaluation: Evaluation) -> dict[str, Any]:
     """Returns what the new pieces share with the training split, and how that went along the run."""
     config, music = evaluation.config, evaluation.music
@@ -265,7 +270,7 @@ def originality(evaluation: Evaluation) -> dict[str, Any]:
     return found
 
 
-MEASUREMENTS = (describe, likelihood, training, transfer, samples, statistics, originality)
+MEASUREMENTS = (describe, likelihood, training, transfer, samples, statistics, two_sample, originality)
 
 
 def _names(workdirs: Sequence[Path], runs: Sequence[LoadedRun]) -> list[str]:

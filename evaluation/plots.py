@@ -68,6 +68,20 @@ def overlap_plot(found: dict[str, Any]) -> Markup:
     return draw(paint, name="overlap", label=said, height_in=0.7 + 0.185 * len(rows))
 
 
+def judge_plot(report: dict[str, Any]) -> Markup:
+    """Returns how often the judge was right about each writer, with intervals, and about real music against itself."""
+    found, runs = report["two_sample"], {run["name"] for run in report["runs"]}
+    rows = [(one["name"], one, FIRST if one["name"] in runs else SOFT) for one in found["writers"]]
+    rows += [(HUMAN, found["control"], SECOND)] if found["control"] else []
+    said = "; ".join(f"{name} {one['accuracy']:.2f}" for name, one, _ in rows)
+    return interval_plot(
+        [Estimate(name, one["accuracy"], one["accuracy_interval"], colour) for name, one, colour in rows],
+        name="judge",
+        label=f"Accuracy of a judge that tells written pieces from real ones, with 95 % intervals: {said}.",
+        x_label="accuracy of the judge; 0.5 is chance, 1 is always right",
+    )
+
+
 def self_similarity_plot(piece: Piece, *, name: str, title: str) -> Markup:
     """Returns how alike each bar of a piece is to each other: returns are dark lines beside the diagonal."""
     likeness = self_similarity(piece)

@@ -78,7 +78,7 @@ def report_page(
         tables=tables,
         plots=plots,
         names=names,
-        pairs=choose_examples(music, names),
+        pairs=choose_examples(music, names, report["two_sample"]),
         with_audio=with_audio,
         listening=listening,
     )

@@ -5,6 +5,7 @@ as held-out ones are: their lengths are evenly spread over those of the held-out
 """
 
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from ostinato.evaluation.held_out import choose_pieces
 from ostinato.music.piece import Piece
 from ostinato.sample.generate import generate
 from ostinato.train.checkpoint import LoadedRun
+
+logger = logging.getLogger(__name__)
 
 COMPOSERS = ("markov:3", RULES)
 
@@ -72,6 +75,22 @@ def choose_lengths(num_notes: Sequence[int], num_samples: int, seed: int) -> lis
     places = (np.arange(num_samples) + 0.5) / num_samples
     lengths = np.quantile(num_notes, places, method="inverted_cdf").clip(1, LONGEST_NOTES)
     return np.random.default_rng(seed).permutation(lengths).astype(int).tolist()
+
+
+def write_all(
+    runs: Sequence[tuple[str, LoadedRun]],
+    dataset: Dataset,
+    request: SampleRequest,
+    *,
+    counts: Callable[[], NgramCounts],
+) -> list[tuple[str, list[Piece]]]:
+    """Returns pieces by each run, then by each of COMPOSERS."""
+    written = []
+    for name, run in runs:
+        logger.info("%d pieces of up to %d notes by %s", len(request.num_notes), max(request.num_notes), name)
+        written.append((name, write_by_run(run, request)))
+    logger.info("as many by the baselines")
+    return written + write_by_composers(dataset, request, counts=counts)
 
 
 def write_by_run(run: LoadedRun, request: SampleRequest) -> list[Piece]:

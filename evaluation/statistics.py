@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from ostinato.configs.errors import UserError
+from ostinato.evaluation.diversity import compare_diversity
 from ostinato.evaluation.excerpts import cut_alike, median_notes
 from ostinato.evaluation.metrics.distances import Distance, between_classes, between_values, frechet
 from ostinato.evaluation.metrics.features import describe
@@ -42,7 +43,8 @@ def compare_statistics(
     `features` has for each figure the mean and the deviation of both sets (of a distribution over classes, its
     shares), and four comparisons: `overlap` and `divergence_nats` of the values themselves, `pair_overlap` and
     `pair_divergence_nats` of the distances between generated and real pieces from those among real pieces (Yang and
-    Lerch 2020). `frechet` is that of all scalars together, in deviations of the real pieces, cut at three.
+    Lerch 2020). `frechet` is that of all scalars together, in deviations of the real pieces, cut at three. `diversity`
+    is how unlike each other the pieces of each set are.
 
     Each comparison holds `generated` and `control` (mean over the splits), the `_range` of each (5 % to 95 %), and
     `farther`: the share of splits in which the generated pieces are farther from the reference than the real ones;
@@ -66,13 +68,15 @@ def compare_statistics(
         **{name: _compare(column[:, None], len(generated), splits, is_scalar=True) for name, column in scalars.items()},
         **{name: _compare(shares, len(generated), splits, is_scalar=False) for name, shares in classes.items()},
     }
+    names, table = _standardized(scalars, len(generated))
     return {
         "pieces": {"generated": len(generated), "real": len(real)},
         "median_notes": uncut,
         "compared_median_notes": {"generated": median_notes(generated), "real": median_notes(real)},
         "splits": num_splits,
         "features": figures,
-        "frechet": _compare_all(scalars, len(generated), splits),
+        "frechet": _compare_all(table, list(scalars), names, splits),
+        "diversity": compare_diversity(table, [*generated, *real], len(generated)),
     }
 
 
@@ -123,8 +127,8 @@ def _compare(
     return figure
 
 
-def _compare_all(scalars: dict[str, np.ndarray], num_generated: int, splits: list[_Split]) -> dict[str, Any]:
-    """Returns the Fréchet distance on all scalars, but those of form, that every piece has and that are not all equal.
+def _standardized(scalars: dict[str, np.ndarray], num_generated: int) -> tuple[list[str], Float[np.ndarray, "n d"]]:
+    """Returns all scalars, but those of form, that every piece has and that are not all equal: names and a table.
 
     In deviations of the real pieces, none beyond MAX_DEVIATIONS: a single tune without chords among folk tunes that
     have them lies twenty deviations off, and covariances would speak of nothing else.
@@ -134,12 +138,19 @@ def _compare_all(scalars: dict[str, np.ndarray], num_generated: int, splits: lis
         for name, values in scalars.items()
         if name not in OF_FORM and not np.isnan(values).any() and values[num_generated:].std() > 0
     }
+    num_pieces = len(next(iter(scalars.values())))
+    table = np.stack(list(chosen.values()), 1) if chosen else np.zeros((num_pieces, 0))
+    table = (table - table[num_generated:].mean(0)) / table[num_generated:].std(0)
+    return list(chosen), np.clip(table, -MAX_DEVIATIONS, MAX_DEVIATIONS)
+
+
+def _compare_all(
+    table: Float[np.ndarray, "n d"], scalars: Sequence[str], chosen: Sequence[str], splits: list[_Split]
+) -> dict[str, Any]:
+    """Returns the Fréchet distance in a table of the chosen ones of all scalars."""
     result: dict[str, Any] = {"features": list(chosen), "left_out": [name for name in scalars if name not in chosen]}
     if not chosen:
         return result
-    table = np.stack(list(chosen.values()), 1)
-    table = (table - table[num_generated:].mean(0)) / table[num_generated:].std(0)
-    table = np.clip(table, -MAX_DEVIATIONS, MAX_DEVIATIONS)
     (distance,) = _beside_control(
         lambda rows, reference: (frechet(table[rows], table[reference]),), splits, larger_is_farther=(True,)
     )

@@ -13,8 +13,10 @@ def summary(report: dict[str, Any]) -> list[str]:
     """Returns a sentence on each of likelihood, statistics and originality, and what could not be measured."""
     lines = [_likelihood_line(report)]
     lines += [_statistics_line(found) for found in report["statistics"][:1]]
+    judged = report["two_sample"] or {"writers": [], "notices": []}
+    lines += [_judge_line(judged, found) for found in judged["writers"][:1]]
     lines += [_originality_line(found) for found in report["originality"][:1]]
-    return lines + [f"{notice[0].upper()}{notice[1:]}." for notice in report["notices"]]
+    return lines + [f"{notice[0].upper()}{notice[1:]}." for notice in (*report["notices"], *judged["notices"])]
 
 
 def headline(report: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -66,6 +68,16 @@ def _statistics_line(found: dict[str, Any]) -> str:
         said += f"Fréchet distance {ours:.1f}, where real music is {real:.1f} from itself; "
     worst = ", ".join(f"{name} {ours:.2f} ({real:.2f})" for name, ours, real in farthest(found)[:3])
     return f"{said}they overlap least, beside real with real, in {worst}."
+
+
+def _judge_line(judged: dict[str, Any], found: dict[str, Any]) -> str:
+    """Returns how often a judge tells the pieces of a writer from real ones, beside real ones from each other."""
+    control, bounds = judged["control"], [100 * bound for bound in found["accuracy_interval"]]
+    return (
+        f"A judge that has learned to tell pieces by {found['name']} from real ones is right about "
+        f"{_percent(found['accuracy'])} of {2 * found['tested']} others (95 %: {interval(bounds, '.0f')} %), by chance "
+        "about 50 %" + (f"; real from real about {_percent(control['accuracy'])}." if control else ".")
+    )
 
 
 def _originality_line(found: dict[str, Any]) -> str:

@@ -129,6 +129,29 @@ def distance_rows(report: dict[str, Any]) -> Rows:
     return ["", "Fréchet", "real", "farther", "overlap", "real", "differs most in"], cells
 
 
+def judge_rows(report: dict[str, Any]) -> Rows:
+    """Returns headings and cells of the classifier two-sample test of each writer, real music against itself last."""
+    found = report["two_sample"] or {"writers": [], "control": None}
+    tests = [*found["writers"], *([{"name": HUMAN, **found["control"]}] if found["control"] else [])]
+    figures = "{name}|{accuracy:.1%}|{between}|{p_value:.2g}|{real_right:.0%}|{written_right:.0%}|{learned}|{tested}"
+    cells = [_cells(figures, test, between=interval(test["accuracy_interval"], ".0%")) for test in tests]
+    heading = ["", "accuracy", "95 %", "p", "right on real", "on written", "learned from", "tested on"]
+    return heading, cells if found["writers"] else []
+
+
+def diversity_rows(report: dict[str, Any]) -> Rows:
+    """Returns headings and cells: how unlike each other the pieces of each writer are, and real ones last."""
+    cells = []
+    sets = [(found["name"], found["diversity"], "generated") for found in report["statistics"]]
+    sets += [(HUMAN, found["diversity"], "real") for found in report["statistics"][:1]]
+    for name, found, who in sets:
+        pairs = (found[space][who] for space in ("features", "notes"))
+        cells.append(
+            [name, *(cell for one in pairs for cell in (f"{one['mean']:.3f}", interval(one["interval"], ".3f")))]
+        )
+    return ["", "features", "95 %", "notes", "95 %"], cells
+
+
 def farthest(found: dict[str, Any]) -> list[tuple[str, float, float]]:
     """Returns the figures with their overlap and its control, those first whose overlap falls short of it by most."""
     overlaps = [

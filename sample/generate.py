@@ -83,8 +83,32 @@ def generate(
 ) -> list[Generated]:
     """Returns `config.num_pieces` new pieces, each the best of `config.best_of` candidates.
 
-    Where the network is told a key, a piece that is heard in another one is written again, `config.key_tries` times in
-    all; the first attempt that is heard in the key is kept, and the very first where none is.
+    Args:
+        model, params, codec, config, primers, devices, watch: as of `generate_candidates`.
+        score: of two candidates the one with the higher score is better; their likelihood by default.
+
+    Raises:
+        UserError: as `generate_candidates`.
+    """
+    candidates = generate_candidates(model, params, codec, config, primers, devices=devices, watch=watch)
+    return [max(few, key=score or _likelihood) for few in candidates]
+
+
+def generate_candidates(
+    model: MusicModel,
+    params: Any,
+    codec: Codec,
+    config: SampleConfig,
+    primers: Sequence[Primer] = (),
+    *,
+    devices: Sequence[Any] | None = None,
+    watch: Callable[[Int[np.ndarray, "p t f"]], None] | None = None,
+) -> list[list[Generated]]:
+    """Returns `config.best_of` candidates for each of `config.num_pieces` new pieces.
+
+    Where the network is told a key, a piece of which all candidates are heard in another one is written again,
+    `config.key_tries` times in all. Those are returned that are heard in the key, of the first attempt with any; where
+    none is, all of the very first.
 
     Args:
         model: the network.
@@ -93,7 +117,6 @@ def generate(
         config: how many pieces, how long, how bold, and all that is asked of them.
         primers: what the pieces begin with; piece i begins with primer i modulo their number. Without primers every
             piece begins with START alone.
-        score: of two candidates the one with the higher score is better; their likelihood by default.
         devices: that share the work; all of this process by default. They change the speed, not the music.
         watch: is shown the next rows of the pieces that are being written, primers too, END rows where a piece is over.
             What it raises ends the work.
@@ -107,17 +130,20 @@ def generate(
         if first != codec.start:
             raise UserError(f"a primer begins with {first}, it must begin with the START row {codec.start}")
     writer = _Writer(model, params, codec, config, primers, devices, watch)
-    best: dict[int, Generated] = {}
+    found: dict[int, list[Generated]] = {}
     missing = list(range(config.num_pieces))
     for attempt in range(writer.num_attempts):
+        still_missing: list[int] = []
         for number, candidates in zip(missing, writer.write(missing, attempt), strict=True):
             in_key = [one for one in candidates if is_in_key(codec, one)]
             if in_key or not attempt:
-                best[number] = max(in_key or candidates, key=score or _likelihood)
-        missing = [number for number in missing if not is_in_key(codec, best[number])]
+                found[number] = in_key or candidates
+            if not in_key:
+                still_missing.append(number)
+        missing = still_missing
         if not missing:
             break
-    return [best[number] for number in range(config.num_pieces)]
+    return [found[number] for number in range(config.num_pieces)]
 
 
 def is_in_key(codec: Codec, piece: Generated) -> bool:

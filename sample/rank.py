@@ -8,6 +8,8 @@ from jaxtyping import Shaped
 
 from ostinato.configs.errors import UserError
 from ostinato.data.statistics import Statistics
+from ostinato.music.codec import Codec
+from ostinato.music.piece import Piece
 from ostinato.sample.finished import new_notes
 from ostinato.sample.generate import Generated
 from ostinato.train.loaded_run import LoadedRun
@@ -32,12 +34,14 @@ def make_score(run: LoadedRun, by: Literal["likelihood", "statistics"]) -> Calla
             "statistics, and the dataset is not where it was; use --best-by likelihood"
         )
 
-    def score(candidate: Generated) -> float:
-        piece = run.codec.decode(candidate.steps)
-        new = new_notes(piece, candidate, run.codec)
-        return -distance(Statistics.from_piece(new if new.num_notes else piece), corpus)
+    return lambda candidate: -distance(Statistics.from_piece(new_music(candidate, run.codec)), corpus)
 
-    return score
+
+def new_music(candidate: Generated, codec: Codec) -> Piece:
+    """Returns what was written after the primer, or all where that is nothing."""
+    piece = codec.decode(candidate.steps)
+    new = new_notes(piece, candidate, codec)
+    return new if new.num_notes else piece
 
 
 def distance(one: Statistics, other: Statistics) -> float:

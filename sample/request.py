@@ -7,10 +7,11 @@ from typing import Any
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.sample.generate import Generated, generate
+from ostinato.sample.diversity import choose_unlike
+from ostinato.sample.generate import Generated, generate, generate_candidates
 from ostinato.sample.infill import fill, harmonise
 from ostinato.sample.primers import load_primers, read_piece
-from ostinato.sample.rank import make_score
+from ostinato.sample.rank import make_score, new_music
 from ostinato.train.checkpoint import LoadedRun
 
 
@@ -45,4 +46,7 @@ def make_pieces(
     if "fill" in inputs:
         return fill(*network, config, read_piece(Path(inputs["fill"])))
     primers = load_primers(inputs.get("primer", ""), run.codec, config)
-    return generate(*network, needed, primers, score=make_score(run, config.best_by))
+    score = make_score(run, config.best_by)
+    if not config.diverse:
+        return generate(*network, needed, primers, score=score)
+    return choose_unlike(generate_candidates(*network, needed, primers), score, lambda one: new_music(one, run.codec))

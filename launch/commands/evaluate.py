@@ -46,6 +46,9 @@ class Evaluate:
     """Seed of these pieces."""
     temperature: float = 1.0
     """Of these pieces: below 1 is safer, above 1 is bolder. The baselines have none."""
+    judge: bool = True
+    """Let a small network learn to tell these pieces from real ones and say how often it is right (classifier
+    two-sample test): a minute or two."""
     by_checkpoint: bool = False
     """Show likelihood and originality of each checkpoint that the run still has; each writes as many pieces."""
     old_dataset: Path | None = None
@@ -95,6 +98,7 @@ class Evaluate:
             num_samples=self.num_samples,
             seed=self.seed,
             temperature=self.temperature,
+            judge=self.judge,
             by_checkpoint=self.by_checkpoint,
             old_dataset=None if self.old_dataset is None else Dataset.open(self.old_dataset),
             command=self.command_line(),
@@ -136,6 +140,7 @@ def _print(report: dict[str, Any]) -> None:
     print_table(f"{held_out} split", *tables.score_rows(report, held_out))
     for title, rows, words in (
         ("Written pieces beside real ones", tables.distance_rows(report), (0, 6)),
+        ("How unlike each other the pieces are", tables.diversity_rows(report), (0,)),
         ("Fine-tuning (nats per note)", tables.transfer_rows(report), (0,)),
     ):
         if rows[1]:

@@ -21,6 +21,11 @@ def gallery_page(document: Mapping[str, Any]) -> str:
     count = "1 piece" if len(pieces) == 1 else f"{len(pieces):,} pieces"
     seconds, notes = sum(piece["seconds"] for piece in pieces), sum(piece["notes"] for piece in pieces)
     lead = f"{count} by Ostinato: {notes:,} notes, {_duration(seconds)}."
+    if found := document.get("diversity"):
+        lead += (
+            f" In rhythm and melody two of them are {found['mean']:.2f} apart on average, the two most alike "
+            f"{found['least']:.2f} (0 is the same, 1 nothing in common)."
+        )
     body = "\n".join(_article(piece) for piece in pieces)
     return f"""<!doctype html>
 <html lang="en">

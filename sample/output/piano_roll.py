@@ -1,6 +1,7 @@
 """A piece as a picture: a piano roll as PNG, the same bytes each time."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,8 +36,17 @@ class Roll(NamedTuple):
     """The last bar line."""
 
 
-def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tick: int | None = None) -> Roll:
+def draw_piano_roll(
+    piece: Piece,
+    path: Path,
+    *,
+    title: str = "",
+    primer_end_tick: int | None = None,
+    bar_scores: Sequence[float] = (),
+) -> Roll:
     """Writes a PNG with a bar for each note, as `paint_piano_roll` draws it; the instruments are named below.
+
+    Bars with a score above 0 are tinted, those above 4 the most.
 
     The same piece gives the same bytes (with the same matplotlib).
     """
@@ -46,6 +56,9 @@ def draw_piano_roll(piece: Piece, path: Path, *, title: str = "", primer_end_tic
     figure = Figure(figsize=figure_size_in(piece), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = fill_figure(figure, piece, title=title, primer_end_tick=primer_end_tick)
+    lines = bar_lines(piece) / piece.ticks_per_quarter
+    for left, right, score in zip(lines, lines[1:], bar_scores, strict=False):  # there may be more of a longer piece
+        axes.axvspan(left, right, color="#d62839", alpha=0.3 * min(max(score, 0.0), 4.0) / 4, linewidth=0, zorder=0.8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomically(path, buffer.getvalue())

@@ -30,7 +30,7 @@ from ostinato.train.folders import CheckpointError, is_model_folder
 SPEED_OPTIONS = ("batch_size",)
 """Options that do not change the music; they are not written down."""
 
-_LATER_OPTIONS = ("without_primer", "repeat_strength", "form", "ending")
+_LATER_OPTIONS = ("without_primer", "repeat_strength", "form", "ending", "diverse")
 """Options that version 0.1 did not have. They are written down where they are given: other pieces keep their bytes."""
 
 _KIND = "ostinato"

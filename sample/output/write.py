@@ -14,6 +14,7 @@ from ostinato.music import midi
 from ostinato.music.codec import Codec
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece
+from ostinato.sample.diversity import describe_set
 from ostinato.sample.finished import finished_piece, num_given_notes
 from ostinato.sample.generate import Generated
 from ostinato.sample.output.audio import AudioFormat, write_audio
@@ -53,7 +54,7 @@ def write_pieces(
         soundfont: for the sound; None is the default one.
     """
     earlier = _earlier_files(output)
-    paths, entries = [], []
+    paths, entries, music = [], [], []
     with filled_folder(output, last=LIST) as folder:
         for number, generated in pieces.items():
             piece = finished_piece(generated, codec, config)
@@ -74,8 +75,11 @@ def write_pieces(
                 entry["sound"] = path.with_suffix(f".{audio}").name
                 write_audio(piece, folder / entry["sound"], soundfont=soundfont)
             paths.append(output / path.name)
+            music.append(piece)
             entries.append({**entry, "origin": origins[number], "roll": roll_times(piece, roll)})
-        document = {"pieces": entries}
+        document: dict[str, Any] = {"pieces": entries}
+        if diversity := describe_set(music):
+            document["diversity"] = diversity
         (folder / PAGE).write_text(gallery_page(document), encoding="utf-8")
         (folder / LIST).write_text(json.dumps(document, indent=1) + "\n")
         written = {path.name for path in folder.iterdir()}

@@ -31,4 +31,7 @@ def test_examples_are_the_first_pieces_of_each_writer_beside_others_of_the_real_
     assert titles == ["lstm, piece 1", "lstm, piece 2", "lstm, piece 3", "rules, piece 1"]
     assert pairs[-1][0].piece == tune(30)
     assert pairs[0][1].title == "real, a.mid"
+    judged = {"writers": [{"name": "rules", "bars": [[0.5, -1.0]]}], "held_out": {real.ids[7]: [-2.0]}}
+    scores = [(written.bar_scores, other.bar_scores) for written, other in choose_examples(music, {}, judged)]
+    assert scores == [((), ())] * 3 + [([0.5, -1.0], [-2.0])]
     assert len({other.title for _, other in pairs}) == len({one.identity for pair in pairs for one in pair}) / 2 == 4

@@ -61,7 +61,7 @@ def test_the_report_on_disk_is_the_one_that_is_returned_and_says_how_it_was_made
     assert document["command"] == "ostinato evaluate <all>"
     assert document["options"] == {
         "checkpoint": "best", "batch_size": 4, "max_train_pieces": 5, "transpose_baselines": 2, "num_samples": 0,
-        "seed": 0, "temperature": 1.0, "by_checkpoint": False, "old_dataset": None,
+        "seed": 0, "temperature": 1.0, "judge": True, "by_checkpoint": False, "old_dataset": None,
     }  # fmt: skip
 
 
@@ -209,4 +209,7 @@ def test_few_held_out_pieces_are_a_line_in_the_report(run, tmp_path):
     (notice,) = document["notices"]
     assert "3 held-out pieces are too few" in notice
     assert notice in (tmp_path / "report.html").read_text()
-    assert summary(document)[-1] == f"{notice}."
+    assert f"{notice}." in summary(document)
+    (judged,) = document["two_sample"]["notices"]
+    assert "no classifier two-sample test" in judged
+    assert summary(document)[-1] == f"{judged[0].upper()}{judged[1:]}."

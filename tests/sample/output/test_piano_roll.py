@@ -41,3 +41,16 @@ def test_a_piano_roll_draws_each_note_where_it_is(tmp_path: Path) -> None:
     assert roll.end_tick == 3840
     assert columns.min() == pytest.approx(roll.left * roll.width, abs=3)
     assert columns.max() == pytest.approx(roll.right * roll.width, abs=3)
+
+
+def test_bars_are_tinted_by_their_scores_where_they_are_above_zero(tmp_path: Path) -> None:
+    piece = piece_of((0, 1920, 72, 127, 0), (1920, 1920, 72, 127, 0), (3840, 1920, 72, 127, 0))
+    path = tmp_path / "roll.png"
+    roll = draw_piano_roll(piece, path, bar_scores=[-3.0, 1.0, 9.0, 9.0])
+    picture = imread(path)[..., :3]
+    redness = []
+    for bar in range(3):
+        left, right = (roll.left + (roll.right - roll.left) * (bar + share) / 3 for share in (0.4, 0.6))
+        part = picture[:, int(left * roll.width) : int(right * roll.width)]
+        redness.append(float((part[..., 0] - part[..., 1]).max()))
+    assert redness[0] < redness[1] < redness[2]
