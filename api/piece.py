@@ -38,6 +38,7 @@ NOTE = np.dtype(
 """A note, with the names that partitura's note arrays have, so that its functions take them. Program 128 is drums."""
 
 SOUNDS, MIDI, PICTURE = (".wav", ".flac", ".ogg"), (".mid", ".midi"), ".png"
+SCORES = (".musicxml", ".svg")
 
 
 class Audio(NamedTuple):
@@ -47,6 +48,15 @@ class Audio(NamedTuple):
     """From -1 to 1, left and right."""
     rate: int
     """Samples per second."""
+
+
+class Score(NamedTuple):
+    """A page of notation; notebooks show it."""
+
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
 
 
 class Piece:
@@ -106,6 +116,26 @@ class Piece:
 
         return pretty_midi.PrettyMIDI(io.BytesIO(self._midi))
 
+    def musicxml(self) -> bytes:
+        """Returns the score as MusicXML, for notation programs: as `ostinato sample --notation` writes it.
+
+        Raises:
+            UserError: the extra `notation` is not installed.
+        """
+        from ostinato.sample.output.sheet import musicxml_of
+
+        return musicxml_of(self._music, self.origin)
+
+    def score(self) -> Score:
+        """Returns the score as a page.
+
+        Raises:
+            UserError: the extra `notation` is not installed.
+        """
+        from ostinato.music.sheet.page import engrave
+
+        return Score(engrave(self.musicxml()).decode())
+
     def audio(self, *, soundfont: str | Path | None = None) -> Audio:
         """Returns the sound, rendered with a SoundFont (.sf2); by default the small TimGM6mb.
 
@@ -133,21 +163,25 @@ class Piece:
         """Writes a file, whole or not at all, and returns its path; the ending says what it holds.
 
         Args:
-            path: .mid, .wav, .flac, .ogg or .png (a piano roll). The folder is made if needed.
+            path: .mid, .wav, .flac, .ogg, .musicxml, .svg (a page of the score) or .png (a piano roll). The folder is
+                made if needed.
             soundfont: for sound; see `audio`.
 
         Raises:
-            UserError: the ending is another one, or the file cannot be written.
+            UserError: the ending is another one, the file cannot be written, or the extra `notation` is missing.
         """
         from ostinato.sample.output.audio import write_audio
         from ostinato.sample.output.piano_roll import draw_piano_roll
 
         path = Path(path)
-        if path.suffix not in (*MIDI, *SOUNDS, PICTURE):
-            raise UserError(f"{path}: must end in {', '.join((MIDI[0], *SOUNDS))} or {PICTURE}")
+        if path.suffix not in (*MIDI, *SOUNDS, *SCORES, PICTURE):
+            raise UserError(f"{path}: must end in {', '.join((MIDI[0], *SOUNDS, *SCORES))} or {PICTURE}")
         make_folder(path.parent)
         if path.suffix in MIDI:
             write_atomically(path, self._midi)
+        elif path.suffix in SCORES:
+            is_page = path.suffix == ".svg"
+            write_atomically(path, self.score().svg.encode() if is_page else self.musicxml())
         elif path.suffix == PICTURE:
             draw_piano_roll(self._music, path, title=self.name, primer_end_tick=self._primer_end_tick or None)
         else:

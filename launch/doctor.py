@@ -19,7 +19,7 @@ SHOWN = ("ostinato", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "apac
 NEEDED_FOR = {
     "live": "sample --stream port:NAME",
     "demo": "make demo, ostinato demo without --midi",
-    "notation": "MusicXML and kern",
+    "notation": "MusicXML and kern, and scores of pieces",
     "7z": ".7z archives",
     "listen": "studio, listen serve and results",
     "cuda": "NVIDIA GPUs",

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from ostinato.music.piece import DRUMS, Piece
+
 _MAJOR = np.array([0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081])
 _MINOR = np.array([0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052])
 """How often each pitch class sounds, from the tonic up, in 490 pieces of common-practice music (Albrecht and Shanahan
@@ -69,3 +71,19 @@ def find_keys(sounding: Real[np.ndarray, "*n 12"]) -> Int[np.ndarray, "*n"]:
     shares = sounding / np.maximum(total, 1)
     distance = ((_PROFILES - shares[..., None, :]) ** 2).sum(-1)
     return np.where(total[..., 0] > 0, 1 + distance.argmin(-1), 0)
+
+
+def heard_key(piece: Piece) -> Key | None:
+    """Returns the key that a piece sounds in as a whole; None where nothing but drums does."""
+    notes = piece.notes
+    pitched = notes.program != DRUMS
+    sounding = np.bincount(notes.pitch[pitched] % 12, weights=notes.duration[pitched], minlength=12)
+    return key_of_value(int(find_keys(sounding)))
+
+
+def key_name(key: Key) -> str:
+    """Returns the name of a key: B flat major."""
+    # The tonic of a major key is as far up the line of fifths as the key has sharps; of a minor key, three further.
+    place = key.num_sharps + 3 * key.is_minor
+    accidental = (" flat", "", " sharp", " double sharp")[(place + 1) // 7 + 1]
+    return f"{'FCGDAEB'[(place + 1) % 7]}{accidental} {'minor' if key.is_minor else 'major'}"

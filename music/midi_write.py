@@ -16,8 +16,6 @@ from ostinato.music.keys import Key
 from ostinato.music.midi_bytes import DRUM_CHANNEL, PITCHED_CHANNELS, message_bytes, meta_event, track_bytes
 from ostinato.music.piece import DRUMS, Meters, Notes, Piece, Tempos, without_overlaps
 
-_END = b"\0" + meta_event(midi_bytes.END_OF_TRACK)
-
 
 class _Part(NamedTuple):
     """The notes of one program, and where they are played."""
@@ -28,7 +26,7 @@ class _Part(NamedTuple):
     port: int
 
 
-def write(piece: Piece, *, text: str = "", key: Key | None = None) -> bytes:
+def write(piece: Piece, *, text: str = "", key: Key | None = None, title: str = "", end_tick: int = 0) -> bytes:
     """Returns a Standard MIDI File of format 1: a track for text, tempos and meters, then one for each program.
 
     Overlapping notes are resolved first, so `read(write(piece)) == without_overlaps(piece)` for every piece with notes.
@@ -42,6 +40,8 @@ def write(piece: Piece, *, text: str = "", key: Key | None = None) -> bytes:
         piece: sorted, as `make_piece` returns it.
         text: becomes a text event at the beginning, in UTF-8.
         key: becomes a key signature there.
+        title: becomes the name of the piece there.
+        end_tick: where the tracks end, if not at their last events.
 
     Raises:
         UserError: the piece holds a number that MIDI has no room for.
@@ -50,7 +50,8 @@ def write(piece: Piece, *, text: str = "", key: Key | None = None) -> bytes:
     piece = without_overlaps(piece)
     parts = _assign_channels(piece.notes)
     has_ports = any(part.port for part in parts)
-    tracks = [_conductor_track(piece, text, key), *(_part_track(part, has_ports) for part in parts)]
+    conductor = _conductor_track(piece, text, key, title, end_tick)
+    tracks = [conductor, *(_part_track(part, has_ports, end_tick) for part in parts)]
     header = struct.pack(">4sIHHH", b"MThd", 6, 1, len(tracks), piece.ticks_per_quarter)
     return header + b"".join(struct.pack(">4sI", b"MTrk", len(track)) + track for track in tracks)
 
@@ -111,15 +112,23 @@ def _assign_channels(notes: Notes) -> list[_Part]:
     return parts
 
 
-def _conductor_track(piece: Piece, text: str, key: Key | None) -> bytes:
+def _conductor_track(piece: Piece, text: str, key: Key | None, title: str, end_tick: int) -> bytes:
     head = [(0, meta_event(midi_bytes.TEXT, text.encode()))] if text else []
+    head += [(0, meta_event(midi_bytes.TRACK_NAME, title.encode()))] if title else []
     head += [(0, midi_bytes.key_event(key))] if key else []
     tempos = [(tick, midi_bytes.tempo_event(us_per_quarter)) for tick, us_per_quarter in _rows(piece.tempos)]
     meters = [(tick, midi_bytes.meter_event(*meter)) for tick, *meter in _rows(piece.meters)]
-    return track_bytes(head + sorted(tempos + meters)) + _END
+    changes = sorted(tempos + meters)
+    last_tick = changes[-1][0] if changes else 0
+    return track_bytes(head + changes) + _end(last_tick, end_tick)
 
 
-def _part_track(part: _Part, has_ports: bool) -> bytes:
+def _end(last_tick: int, end_tick: int) -> bytes:
+    """Returns the event that ends a track, after its last tick."""
+    return track_bytes([(max(last_tick, end_tick), midi_bytes.END_MARK)], tick=last_tick)
+
+
+def _part_track(part: _Part, has_ports: bool, end_tick: int) -> bytes:
     """Returns the events of one part. On one tick note-offs come before note-ons."""
     head = [(0, meta_event(midi_bytes.TRACK_NAME, instrument_name(part.program).encode()))]
     if has_ports:
@@ -132,7 +141,8 @@ def _part_track(part: _Part, has_ports: bool) -> bytes:
     status = np.where(is_on, midi_bytes.NOTE_ON, midi_bytes.NOTE_OFF) | part.channel
     message = np.stack([status, np.r_[pitch, pitch], np.r_[np.zeros_like(velocity), velocity]], axis=1)
     order = np.argsort(tick << 8 | is_on << 7 | message[:, 1])
-    return track_bytes(head) + message_bytes(tick[order], message[order], tick=first_tick) + _END
+    notes = message_bytes(tick[order], message[order], tick=first_tick)
+    return track_bytes(head) + notes + _end(int(tick.max()), end_tick)
 
 
 def _rows(columns: Tempos | Meters) -> Iterator[tuple[int, ...]]:

@@ -17,6 +17,7 @@ from ostinato.data.records import Dataset
 from ostinato.launch.cli import main
 from ostinato.listen.design.study import Study
 from ostinato.music import midi
+from ostinato.sample.output.provenance import origin_text
 from ostinato.train.checkpoint import load_params
 from tests.midi_files import tune
 
@@ -38,9 +39,21 @@ def old(tmp_path_factory):
 
 
 def _sampled(output: Path, *arguments: object) -> list[str]:
-    """Returns the digests of the pieces that `ostinato sample` writes."""
+    """Returns the digests of the pieces that `ostinato sample` writes, in the layout of that version.
+
+    Beside each piece is left the recipe that it had.
+    """
     assert main(["sample", "--output", str(output), "--no-audio", *map(str, arguments)]) == 0
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(output.glob("*.mid"))]
+    digests = []
+    for path in sorted(output.glob("*.mid")):
+        recipe = json.loads(path.with_suffix(".json").read_text())
+        del recipe["layout"]
+        origin = {name: value for name, value in recipe.items() if name not in ("found", "midi_sha256")}
+        data = midi.write(midi.read(path.read_bytes()), text=origin_text(origin))
+        recipe["midi_sha256"] = hashlib.sha256(data).hexdigest()
+        path.with_suffix(".json").write_text(json.dumps(recipe))
+        digests.append(recipe["midi_sha256"])
+    return digests
 
 
 @pytest.mark.parametrize(("codec", "num_notes", "num_decoded"), [("score", 960, 960), ("notes", 852, 743)])
@@ -111,6 +124,10 @@ def test_a_run_samples_the_same_bytes(old, tmp_path):
     hole = ["--fill", tmp_path / "tune-000.mid", "--fill-bars", 2, 3]
     pieces["fill"] = _sampled(tmp_path / "d", *run, *shlex.split("--num-pieces 1 --seed 6"), *hole)
     assert pieces == EXPECTED["pieces"]
+    # Made again, a piece of that version has its bytes: no title, and the end at its last note.
+    assert main(["sample", "--again", str(tmp_path / "a/piece-001.json"), "--no-audio"]) == 0
+    again = (tmp_path / "a/again/piece-001.mid").read_bytes()
+    assert hashlib.sha256(again).hexdigest() == EXPECTED["pieces"]["score"][1]
 
 
 def test_an_export_becomes_a_run_with_the_same_parameters(old, tmp_path):

@@ -14,6 +14,7 @@ from ostinato.data.records import Dataset
 from ostinato.evaluation.baselines.rules import RuleComposer
 from ostinato.evaluation.baselines.simple import MARKOV, make_baseline
 from ostinato.sample.generate import Generated
+from ostinato.sample.output.provenance import LAYOUT
 from ostinato.train.fingerprint import json_sha256
 
 RULES = "rules"
@@ -59,6 +60,7 @@ def describe_composer(model: str, dataset: Dataset, config: SampleConfig, *, pie
     """
     return {
         "generator": f"ostinato {model}",
+        "layout": LAYOUT,
         "version": importlib.metadata.version("ostinato"),
         "params_sha256": json_sha256({"model": model, "dataset": dataset.fingerprint}),
         "step": 0,

@@ -54,6 +54,8 @@ class Sample:
     """How sound is written: wav, flac (the same sound, half of the size) or ogg (Vorbis, a tenth)."""
     soundfont: Path | None = None
     """A SoundFont (.sf2) for the sound; the small TimGM6mb by default."""
+    notation: bool = False
+    """Write the score of each piece: MusicXML, and an SVG page of it; needs the extra `notation`."""
     config: Annotated[SampleConfig, tyro.conf.arg(name="")] = field(default_factory=SampleConfig)
 
     def run(self) -> None:
@@ -65,6 +67,10 @@ class Sample:
         if self.stream:
             self._play()
             return
+        if self.notation:
+            from ostinato.music.sheet.libraries import check_libraries
+
+            check_libraries()  # before minutes of music
         is_baseline = _is_baseline(self.model) or self.dataset is not None
         made = self._compose() if is_baseline else self._again() if self.again else self._sample()
         from ostinato.sample.output.write import write_pieces
@@ -78,14 +84,15 @@ class Sample:
             config=made.config,
             audio=self.audio_format if self.audio else None,
             soundfont=self.soundfont,
+            with_score=self.notation,
         )
-        kinds = "MIDI, sound and piano roll" if self.audio else "MIDI and piano roll"
+        each = ", ".join(["MIDI", *["sound"] * self.audio, *["score"] * self.notation])
         if self.again:
             say(f"{paths[0]}: the same bytes as {self.again} says")
         elif is_baseline:
             say(f"{made.output / 'index.html'}: {len(paths)} pieces by {self.model}")
         else:
-            say(f"{made.output / 'index.html'}: {len(paths)} pieces to hear and see ({kinds} of each)")
+            say(f"{made.output / 'index.html'}: {len(paths)} pieces to hear and see ({each} and piano roll of each)")
 
     def _sample(self) -> "_Made":
         """Returns new pieces of a run."""

@@ -54,6 +54,14 @@ def _article(piece: Mapping[str, Any]) -> str:
     files = [(piece["file"], "MIDI"), (piece["picture"], "picture")]
     if "sound" in piece:
         files.append((piece["sound"], piece["sound"].rpartition(".")[2].upper()))
+    score = ""
+    if "score" in piece:
+        files += [(piece["musicxml"], "MusicXML"), (piece["score"], "score")]
+        score = (
+            f'<details><summary>Score</summary>\n<div class="page" tabindex="0" role="region" '
+            f'aria-label="Score of piece {number}"><img src="{as_html(piece["score"])}" loading="lazy" '
+            f'alt="Score of piece {number}"></div></details>\n'
+        )
     files.append((piece["file"].rpartition(".")[0] + ".json", "recipe"))
     links = "".join(
         f'<li><a href="{as_html(file)}" download aria-label="Download {what} of piece {number}">{what}</a></li>'
@@ -75,7 +83,7 @@ alt="Piano roll of piece {number}: {as_html(_summary(piece))}">
 <span class="line" hidden></span>
 </div>
 </div>
-{sound}<ul class="files">{links}</ul>
+{sound}{score}<ul class="files">{links}</ul>
 {_making(piece)}
 </article>"""
 
@@ -125,7 +133,7 @@ def _making(piece: Mapping[str, Any]) -> str:
 
 _SHOWN = {
     "file", "picture", "sound", "notes", "primer_notes", "seconds", "quarters_per_minute", "meters", "instruments",
-    "origin", "roll",
+    "origin", "roll", "score", "musicxml",
 }  # fmt: skip
 
 

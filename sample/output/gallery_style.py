@@ -14,6 +14,9 @@ article p {{ max-width: none; margin: 0 0 .9rem }}
 .sheet img {{ display: block; width: 100%; height: auto }}
 .line {{ position: absolute; top: 0; bottom: 0; width: 2px; margin-left: -1px; pointer-events: none }}
 .line {{ background: #c0392b }}
+.page {{ overflow-x: auto; margin: .6rem 0 .8rem; background: #fff }}
+.page:focus-visible {{ outline: 3px solid var(--accent); outline-offset: 2px }}
+.page img {{ display: block; width: 100%; min-width: 40rem; height: auto }}
 audio {{ display: block; width: 100%; margin: 0 0 .7rem }}
 .files {{ display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: 0 0 .5rem; padding: 0; list-style: none }}
 a {{ color: var(--accent); text-underline-offset: .15em }}
@@ -30,6 +33,8 @@ details pre {{ margin: .8rem 0 }}
   /* Light becomes dark while each colour stays what it is. */
   .sheet img {{ filter: invert(1) hue-rotate(180deg) brightness(1.25) contrast(.86) }}
   .line {{ background: #ff8a78 }}
+  .page {{ background: #000 }}
+  .page img {{ filter: invert(1) brightness(.92) }}
 }}
 @media print {{ audio, .files {{ display: none }} }}
 """

@@ -34,6 +34,10 @@ _LATER_OPTIONS = ("without_primer", "repeat_strength", "form", "ending", "divers
 """Options that version 0.1 did not have. They are written down where they are given: other pieces keep their bytes."""
 
 _KIND = "ostinato"
+LAYOUT = 2
+"""Of the MIDI files that are written now. Those of 1, which do not name it, have no title, a key signature only where
+the network was told the key, and end with their last note; from 2 on they end at a bar line."""
+
 _PARTS = ("generator", "version", "params_sha256", "step", "seed", "piece", "options", "inputs")
 
 
@@ -52,6 +56,7 @@ class RecipeFile(TypedDict):
     """What the text event and the file beside a piece say."""
 
     generator: str
+    layout: NotRequired[Annotated[int, Meta(ge=1, le=LAYOUT)]]
     version: str
     params_sha256: str
     step: Count
@@ -108,6 +113,7 @@ def describe_origin(
             del options[name]
     return {
         "generator": _KIND,
+        "layout": LAYOUT,
         "version": importlib.metadata.version("ostinato"),
         "params_sha256": run.params_sha256,
         "step": run.step,
@@ -176,7 +182,7 @@ def read_recipe(path: Path) -> Recipe:
             f"{path}: does not say how it was made; --again takes a MIDI file of 'ostinato sample', or its .json"
         )
     document = check_document(found, RecipeFile, where=path, error=ProvenanceError)
-    origin = {name: found[name] for name in _PARTS}
+    origin = {name: found[name] for name in (_PARTS[0], "layout", *_PARTS[1:]) if name in found}
     origin["options"] = _in_order(origin["options"])
     if not is_midi:
         return Recipe(path, origin, document.get("found", {}), document.get("midi_sha256", ""))

@@ -11,9 +11,11 @@ from ostinato.configs.documents import FileName, read_document
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.atomic import filled_folder, write_atomically
 from ostinato.music import midi
+from ostinato.music.bars import bar_lines
 from ostinato.music.codec import Codec
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece
+from ostinato.music.sheet.page import engrave
 from ostinato.sample.diversity import describe_set
 from ostinato.sample.finished import finished_piece, num_given_notes
 from ostinato.sample.generate import Generated
@@ -21,10 +23,11 @@ from ostinato.sample.output.audio import AudioFormat, write_audio
 from ostinato.sample.output.gallery import PAGE, gallery_page
 from ostinato.sample.output.piano_roll import Roll, draw_piano_roll
 from ostinato.sample.output.provenance import origin_text, provenance_json
+from ostinato.sample.output.sheet import musicxml_of, signature_of, title_of
 
 LIST = "pieces.json"
 
-_SUFFIXES = (".mid", ".json", ".png", ".wav", ".flac", ".ogg")
+_SUFFIXES = (".mid", ".json", ".png", ".wav", ".flac", ".ogg", ".musicxml", ".svg")
 
 
 def write_pieces(
@@ -37,6 +40,7 @@ def write_pieces(
     config: SampleConfig,
     audio: AudioFormat | None,
     soundfont: Path | None,
+    with_score: bool = False,
 ) -> list[Path]:
     """Writes piece-000.mid, .json, .png and .wav, and so on, pieces.json and index.html; returns the MIDI files' paths.
 
@@ -52,6 +56,10 @@ def write_pieces(
         config: with which they were generated.
         audio: how the sound is written; None writes none.
         soundfont: for the sound; None is the default one.
+        with_score: write piece-000.musicxml, and piece-000.svg, its page.
+
+    Raises:
+        UserError: a library that scores need is not installed.
     """
     earlier = _earlier_files(output)
     paths, entries, music = [], [], []
@@ -74,6 +82,11 @@ def write_pieces(
             if audio:
                 entry["sound"] = path.with_suffix(f".{audio}").name
                 write_audio(piece, folder / entry["sound"], soundfont=soundfont)
+            if with_score:
+                entry["musicxml"], entry["score"] = (path.with_suffix(end).name for end in (".musicxml", ".svg"))
+                musicxml = musicxml_of(piece, origins[number])
+                write_atomically(folder / entry["musicxml"], musicxml)
+                write_atomically(folder / entry["score"], engrave(musicxml))
             paths.append(output / path.name)
             music.append(piece)
             entries.append({**entry, "origin": origins[number], "roll": roll_times(piece, roll)})
@@ -89,8 +102,13 @@ def write_pieces(
 
 
 def midi_bytes(piece: Piece, generated: Generated, origin: Mapping[str, Any]) -> bytes:
-    """Returns the MIDI file of a piece, as `finished_piece` gives it."""
-    return midi.write(piece, text=origin_text(origin), key=generated.key)
+    """Returns the MIDI file of a piece, as `finished_piece` gives it, in the layout that its origin names."""
+    if origin.get("layout", 1) == 1:
+        return midi.write(piece, text=origin_text(origin), key=generated.key)
+    return midi.write(
+        piece, text=origin_text(origin), key=signature_of(piece, origin), title=title_of(piece, origin),
+        end_tick=int(bar_lines(piece)[-1]) if piece.num_notes else 0,
+    )  # fmt: skip
 
 
 def _describe(piece: Piece, num_given: int, generated: Generated) -> dict[str, Any]:

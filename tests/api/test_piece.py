@@ -16,12 +16,12 @@ from tests.midi_files import piece_of
 
 MUSIC = piece_of((0, 480, 60, 80, 73), (480, 960, 64, 30, 73), (480, 240, 36, 127, DRUMS), us_per_quarter=600_000)
 
+ORIGIN = {"seed": 1, "piece": 0, "options": {"key": "E minor"}}
+
 
 @pytest.fixture
 def piece():
-    return ostinato.Piece(
-        MUSIC, midi.write(MUSIC), name="piece-000", origin={"seed": 1}, primer_end_tick=480, ended=True
-    )
+    return ostinato.Piece(MUSIC, midi.write(MUSIC), name="piece-000", origin=ORIGIN, primer_end_tick=480, ended=True)
 
 
 def test_the_notes_are_an_array_in_quarters_and_seconds(piece):
@@ -44,13 +44,20 @@ def test_pretty_midi_reads_the_same_notes(piece):
     assert found == [(0, 60), (pytest.approx(0.6), 36), (pytest.approx(0.6), 64)]
 
 
-@pytest.mark.parametrize("suffix", [".mid", ".wav", ".flac", ".ogg", ".png"])
+@pytest.mark.parametrize("suffix", [".mid", ".wav", ".flac", ".ogg", ".png", ".musicxml", ".svg"])
 def test_the_ending_says_what_is_saved(piece, tmp_path, suffix):
     path = piece.save(tmp_path / f"new/music{suffix}")
     data = path.read_bytes()
     assert data.startswith(
-        {".mid": b"MThd", ".wav": b"RIFF", ".flac": b"fLaC", ".ogg": b"OggS", ".png": b"\x89PNG"}[suffix]
-    )
+        {
+            ".mid": b"MThd", ".wav": b"RIFF", ".flac": b"fLaC", ".ogg": b"OggS", ".png": b"\x89PNG",
+            ".musicxml": b"<?xml", ".svg": b"<svg",
+        }[suffix]
+    )  # fmt: skip
+    if suffix == ".musicxml":
+        assert b"<work-title>Piece 0 of seed 1, E minor</work-title>" in data
+    if suffix == ".svg":
+        assert data.decode() == piece.score()._repr_svg_()
     if suffix == ".mid":
         assert data == piece.midi()
     if suffix == ".wav":
@@ -61,7 +68,9 @@ def test_the_ending_says_what_is_saved(piece, tmp_path, suffix):
 
 
 def test_another_ending_is_refused(piece, tmp_path):
-    with pytest.raises(ostinato.UserError, match=r"a\.mp3: must end in \.mid, \.wav, \.flac, \.ogg or \.png"):
+    with pytest.raises(
+        ostinato.UserError, match=r"a\.mp3: must end in \.mid, \.wav, \.flac, \.ogg, \.musicxml, \.svg or \.png"
+    ):
         piece.save(tmp_path / "a.mp3")
 
 

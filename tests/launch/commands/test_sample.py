@@ -1,6 +1,7 @@
 """What `ostinato sample` leaves behind, and how each piece is made again from it."""
 
 import html
+import io
 import json
 import os
 import re
@@ -9,11 +10,15 @@ import shutil
 import subprocess
 import sys
 
+import mido
 import pytest
 
 from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
-from ostinato.music import midi
+from ostinato.music import midi, notation
+from ostinato.music.bars import bar_lines
+from ostinato.music.sheet import libraries
+from ostinato.music.sheet.rounding import on_grid, rounded
 from tests.chromium import open_browser, open_file
 from tests.midi_files import write_tunes
 from tests.sample.runs import untrained, write_run
@@ -26,7 +31,7 @@ def folder(tmp_path_factory):
     write_run(folder / "run", untrained())
     write_tunes(folder / "primers", 2)
     options = ["--num-pieces", "2", "--num-notes", "24", "--seed", "3", "--temperature", "1.1", "--primer-notes", "8"]
-    primer = ["--primer", str(folder / "primers/tune-001.mid")]
+    primer = ["--primer", str(folder / "primers/tune-001.mid"), "--notation"]
     assert _sample("--workdir", folder / "run", "--output", folder / "music", *options, *primer) == ExitCode.FINISHED
     return folder
 
@@ -38,9 +43,37 @@ def _sample(*arguments, audio=("--no-audio",)):
 @pytest.mark.parametrize("suffix", [".mid", ".json"])
 def test_a_piece_is_made_again_to_the_same_bytes(folder, tmp_path, suffix):
     assert _sample("--again", folder / f"music/piece-001{suffix}", "--output", tmp_path) == ExitCode.FINISHED
+    written = {path.name for path in tmp_path.iterdir()}
+    assert not written & {"piece-000.mid", "piece-001.svg"}
     for name in ("piece-001.mid", "piece-001.json", "piece-001.png"):
         assert (tmp_path / name).read_bytes() == (folder / "music" / name).read_bytes()
-    assert not (tmp_path / "piece-000.mid").exists()
+
+
+def test_a_score_is_of_the_piece_beside_it(folder):
+    found = on_grid(notation.read((folder / "music/piece-001.musicxml").read_bytes(), "musicxml"))
+    piece = rounded(midi.read((folder / "music/piece-001.mid").read_bytes())).piece
+    assert found.notes.onset.tolist() == piece.notes.onset.tolist()
+    assert found.notes.pitch.tolist() == piece.notes.pitch.tolist()
+    assert (folder / "music/piece-001.svg").read_bytes().startswith(b"<svg")
+
+
+def test_a_score_without_its_libraries_is_refused_before_any_music(tmp_path, refused, monkeypatch):
+    monkeypatch.setattr(libraries, "LIBRARIES", ("music21", "no_such_library"))
+    arguments = ["--workdir", tmp_path / "run", "--output", tmp_path / "music", "--notation"]
+    assert "scores need no_such_library: pip install 'ostinato[notation]'" in refused("sample", *arguments)
+
+
+def test_a_midi_file_has_a_title_a_key_and_ends_at_a_bar_line(folder):
+    data = (folder / "music/piece-001.mid").read_bytes()
+    piece = midi.read(data)
+    file = mido.MidiFile(file=io.BytesIO(data))
+    (name,) = [message.name for message in file.tracks[0] if message.type == "track_name"]
+    (key,) = [message.key for message in file.tracks[0] if message.type == "key_signature"]
+    assert re.fullmatch(r"Piece 1 of seed 3, [A-G]( flat| sharp)? (major|minor)", name)
+    assert key[0] == name.split(", ")[1][0]
+    assert all(track.name for track in file.tracks)
+    lengths = {sum(message.time for message in track) for track in file.tracks}
+    assert lengths == {int(bar_lines(piece)[-1])}
 
 
 def test_a_midi_file_alone_is_enough_when_the_run_and_the_primer_are_named(folder, tmp_path, refused):
