@@ -3,7 +3,7 @@
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,9 +97,9 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
     job.write_note("written", key, note)
 
 
-def write_list(name: str, rows: Sequence[Rejected | Duplicate], job: Job) -> None:
+def write_list(name: str, rows: Iterable[Rejected | Duplicate], job: Job) -> None:
     """Writes rejects.jsonl or duplicates.jsonl."""
-    _write_lines(files.join(job.folder, f"{name}.jsonl"), [row._asdict() for row in rows])
+    _write_lines(files.join(job.folder, f"{name}.jsonl"), (row._asdict() for row in rows))
 
 
 def count_vocabulary(pieces: list[Assigned], job: Job) -> dict[tuple[Any, ...], int]:
@@ -130,7 +130,8 @@ def read_spooled(pieces: Iterable[Assigned], job: Job) -> Iterator[tuple[Assigne
 
 
 def _write_lines(path: str, rows: Iterable[dict[str, Any]]) -> None:
-    files.write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    with files.create(path) as file:
+        file.writelines(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def _describe(piece: Assigned, split: str) -> dict[str, Any]:
