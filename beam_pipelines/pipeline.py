@@ -3,7 +3,8 @@
     units -> scan -> one group of all spool files -> assign -> one element a shard -> write
 
 Only numbers and names are shuffled: what a stage finds out goes to the work folder, so that no runner has to hold it.
-There are no side inputs, tags or bundle hooks (Dask's runner loses them without a word). The notes codec counts its vocabulary between assign and write.
+There are no side inputs, tags or bundle hooks (Dask's runner loses them without a word). The notes codec counts its
+vocabulary between assign and write.
 """
 
 import contextlib

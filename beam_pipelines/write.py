@@ -35,7 +35,7 @@ MAX_CHANGED = 0.05
 
 @dataclass
 class NotesWritten:
-    """What became of the notes of the pieces in one shard, or in all."""
+    """What became of the notes of the pieces in one shard, or in all (without the lists)."""
 
     notes: Counter[str] = field(default_factory=Counter)
     """See NoteAccount."""
@@ -59,12 +59,9 @@ class NotesWritten:
         self.piece_ms.append(result.statistics.duration_ms)
 
     def merge(self, other: dict[str, Any]) -> None:
-        """Adds what `vars` gave of another one."""
+        """Adds the counts of what `vars` gave of another one; not its lists, which grow with the pieces."""
         self.notes.update(other["notes"])
         self.pieces.update(other["pieces"])
-        self.changed += other["changed"]
-        self.piece_notes += other["piece_notes"]
-        self.piece_ms += other["piece_ms"]
 
 
 def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> None:

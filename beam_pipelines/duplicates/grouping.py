@@ -234,7 +234,7 @@ def _cut_shards(
 ) -> dict[tuple[str, int, int], np.ndarray]:
     """Returns the pieces of each shard; those of the training split set the size for the others."""
     shards = {}
-    in_train = int((piece_split == 0).sum()) or len(pieces)
+    in_train = int((piece_split == 0).sum()) or len(pieces) or 1
     records_per_shard = in_train / num_shards if num_shards else RECORDS_PER_SHARD
     for number, name in enumerate(SPLITS):
         members = pieces[piece_split == number]

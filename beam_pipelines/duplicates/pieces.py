@@ -117,10 +117,13 @@ class Pieces:
 
 @contextlib.contextmanager
 def open_pieces(folder: str | None = None) -> Iterator[tuple[Pieces, Path]]:
-    """Yields a table without pieces and the folder of its files, 3 kB for each piece, which is gone when the block ends.
+    """Yields a table without pieces and the folder of its files (3 kB for each), which is gone when the block ends.
 
     Args:
         folder: a new folder is made in it; by default in that of the system for such.
     """
-    with tempfile.TemporaryDirectory(prefix="pieces-", dir=folder) as own, contextlib.closing(Pieces(Path(own))) as pieces:
+    with (
+        tempfile.TemporaryDirectory(prefix="pieces-", dir=folder) as own,
+        contextlib.closing(Pieces(Path(own))) as pieces,
+    ):
         yield pieces, Path(own)

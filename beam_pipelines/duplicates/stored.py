@@ -36,12 +36,12 @@ class Column:
         """Closes the file."""
         self._file.close()
 
-    def append(self, rows: Shaped[np.ndarray, "k *w"]) -> None:
+    def append(self, rows: Shaped[np.ndarray, " k *w"]) -> None:
         """Adds rows behind the last one."""
         self._file.write(np.ascontiguousarray(rows, self._dtype).data)
         self._length += len(rows)
 
-    def read(self, begin: int = 0, end: int | None = None) -> Shaped[np.ndarray, "k *w"]:
+    def read(self, begin: int = 0, end: int | None = None) -> Shaped[np.ndarray, " k *w"]:
         """Returns the rows from one number to another, or all."""
         end = self._length if end is None else min(end, self._length)
         self._file.flush()
@@ -52,7 +52,7 @@ class Column:
             done += os.preadv(self._file.fileno(), [buffer[done:]], begin * self._row_bytes + done)
         return found
 
-    def take(self, rows: Int64[np.ndarray, " k"]) -> Shaped[np.ndarray, "k *w"]:
+    def take(self, rows: Int64[np.ndarray, " k"]) -> Shaped[np.ndarray, " k *w"]:
         """Returns rows by their numbers, in any order.
 
         They are read one by one: of a mapped file the system counts what lies around each as memory of the process.

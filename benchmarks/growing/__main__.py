@@ -3,8 +3,8 @@
     python -m ostinato.benchmarks.growing --files 500000 --output FOLDER
 
 Writes tar archives, and truth.json with what is in them. The bars come from the MIDI files in the zips of `--data`;
-versions of a piece are in other archives too. The first files of a larger collection are those of a smaller one with the
-same seed.
+versions of a piece are in other archives too. The first files of a larger collection are those of a smaller one with
+the same seed.
 """
 
 import json

@@ -1,6 +1,7 @@
 """Bars of real pieces, of which new pieces are put together."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,4 +79,4 @@ def _cut(track: Notes, ticks_per_quarter: int) -> Iterator[Int64[np.ndarray, "3 
 
 def _runs(values: Int64[np.ndarray, " n"]) -> Iterator[tuple[int, int]]:
     cuts = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
-    yield from zip(cuts[:-1], cuts[1:], strict=True)
+    yield from pairwise(cuts)

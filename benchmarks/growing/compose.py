@@ -1,8 +1,8 @@
 """A block of a collection: distinct pieces, versions of some of them, and files that cannot be used.
 
-A piece is a row of bars of different real pieces, each in a key of its own, and one note in twelve is another than there.
-No two pieces have a bar in common by plan. By chance two share one bar in a few hundred pairs, three in 10^8, while
-`relations` asks for as much as six of fifteen: how many false links that makes, the benchmark counts.
+A piece is a row of bars of different real pieces, each in a key of its own, and one note in twelve is another than
+there. Two pieces have bars in common by chance only, and seldom more than one, while `relations` asks for as much as
+six of fifteen. `measure.judge` counts how many are taken for versions of one another all the same.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Thousands of small MIDI files written at once: `midi.write` takes longer for one than all of `prepare` takes to parse it."""
+"""Thousands of small MIDI files written at once: `midi.write` takes longer for one than `prepare` takes to parse it."""
 
 import struct
 from typing import NamedTuple
