@@ -55,16 +55,21 @@ def finish(folder: Path, job: Job, units: list[Unit], not_read: Mapping[str, int
         raise UnusableError(Lines.of(f"none of {summary['inputs']} inputs can be used ({reasons})", *rejects))
     shards: dict[str, list[Shard]] = {split: [] for split in records.SPLITS}
     statistics: dict[str, dict[str, Statistics]] = defaultdict(dict)
-    notes = NotesWritten()
-    with (folder / "pieces.jsonl").open("wb") as pieces:
+    notes, changed = NotesWritten(), Counter[str]()
+    sizes: dict[str, list[np.ndarray]] = {"piece_notes": [], "piece_ms": []}
+    with (folder / "pieces.jsonl").open("wb") as pieces, (folder / "changed.jsonl").open("w") as changes:
         for path in sorted(files.list_files(files.join(job.work, "written"))):
             if path.endswith(".jsonl"):
                 pieces.write(files.read_bytes(path))
             elif path.endswith(".json"):
                 note = json.loads(files.read_bytes(path))
                 split = note["split"]
-                shards[split].append(Shard(**note["shard"]))
+                shards[split].append(_as_arrays(Shard(**note["shard"])))
                 notes.merge(note["notes"])
+                for name, columns in sizes.items():
+                    columns.append(np.array(note["notes"][name], np.int64))
+                changes.writelines(json.dumps(line) + "\n" for line in note["notes"]["changed"])
+                changed.update(line["reason"] for line in note["notes"]["changed"])
                 for style, counts in note["statistics"].items():
                     so_far = statistics[style].get(split, Statistics.empty())
                     statistics[style][split] = so_far + Statistics.from_json(counts)
@@ -78,10 +83,9 @@ def finish(folder: Path, job: Job, units: list[Unit], not_read: Mapping[str, int
     content = _by_split_and_style(statistics)
     found = sum(split["notes"] for split in content["splits"].values())
     account = _account(notes, summary["notes"], found)
-    (folder / "changed.jsonl").write_text("".join(json.dumps(line) + "\n" for line in notes.changed))
     content["quartiles"] = {
-        name: np.quantile(values, (0.25, 0.5, 0.75)).round().astype(int).tolist()
-        for name, values in (("piece_notes", notes.piece_notes), ("piece_ms", notes.piece_ms))
+        name: np.quantile(np.concatenate(columns), (0.25, 0.5, 0.75)).round().astype(int).tolist()
+        for name, columns in sizes.items()
     }
     (folder / "statistics.json").write_text(json.dumps(content) + "\n")
     extra = {
@@ -89,7 +93,7 @@ def finish(folder: Path, job: Job, units: list[Unit], not_read: Mapping[str, int
         **{key: summary[key] for key in ("rejected_by_reason", "duplicates_by_kind", "salvaged", "by_style")},
         "notes": account,
         "pieces_with": dict(notes.pieces),
-        "changed": Counter(line["reason"] for line in notes.changed),
+        "changed": changed,
         "not_read": dict(sorted(not_read.items())),
         "groups": summary["groups"],
         "prepare": asdict(job.config),
@@ -98,6 +102,11 @@ def finish(folder: Path, job: Job, units: list[Unit], not_read: Mapping[str, int
         extra["labels"] = {key: summary[key] for key in ("labelled", "moved")}
     codec = codec_from_json(job.read_note("assigned", CODEC))
     records.finish_dataset(folder, job.name, codec, shards, extra)
+
+
+def _as_arrays(shard: Shard) -> Shard:
+    """Returns the shard with its numbers in a fifth of the memory."""
+    return shard._replace(offsets=np.array(shard.offsets, np.int64), lengths=np.array(shard.lengths, np.int32))
 
 
 def _by_split_and_style(by_style: Mapping[str, Mapping[str, Statistics]]) -> dict[str, Any]:

@@ -1,25 +1,29 @@
 """The Beam pipeline: one line, so that it gives the same bytes on every runner.
 
-    units -> scan -> one group of all results -> assign -> one element a shard -> write
+    units -> scan -> one group of all spool files -> assign -> one element a shard -> write
 
-Fingerprints and places are shuffled, never music, and there are no side inputs, tags or bundle hooks (Dask's runner
-loses them without a word). The notes codec counts its vocabulary between assign and write. All else that a stage finds
-out goes to the work folder.
+Only numbers and names are shuffled: what a stage finds out goes to the work folder, so that no runner has to hold it.
+There are no side inputs, tags or bundle hooks (Dask's runner loses them without a word). The notes codec counts its
+vocabulary between assign and write.
 """
 
+import contextlib
 import json
 import pickle
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
 
-from ostinato.beam_pipelines.duplicates.grouping import Assignment, assign
+from ostinato.beam_pipelines.duplicates.grouping import Assigned, Rejected, assign
+from ostinato.beam_pipelines.duplicates.pieces import open_pieces
+from ostinato.beam_pipelines.duplicates.runs import SortedRuns
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import Unit
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.scan import Scanned, scan
+from ostinato.beam_pipelines.totals import Totals
 from ostinato.beam_pipelines.write import count_vocabulary, write_list, write_shard
 from ostinato.music import notes_codec
 from ostinato.music.score_codec import ScoreCodec
@@ -57,89 +61,80 @@ def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
     _ = shards | "Write" >> beam.Map(_write, job=job)
 
 
-# Elements are pickled here and not by Beam, so that every runner handles the same few bytes.
+# Elements are small bytes or text, so that every runner handles them alike.
 
 
-def _scan(number: int, job: Job) -> Iterator[tuple[str, bytes]]:
+def _scan(number: int, job: Job) -> Iterator[tuple[str, int]]:
+    """Yields the numbers of the spool files; what they hold is written beside them."""
     with job.at_work():
         unit: Unit = pickle.loads(files.read_bytes(job.work_file("units", f"{number:08d}", "pickle")))
         for scanned in scan(number, unit, job):
-            yield "", pickle.dumps(scanned)
+            spool = scanned.result.spool
+            files.write_bytes(_found_file(spool, job), pickle.dumps(scanned, pickle.HIGHEST_PROTOCOL))
+            yield "", spool
 
 
-def _assign(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator[tuple[str, bytes]]:
-    """Yields "split/shard/shards", which sorts by shard, and the pieces of each shard."""
-    with job.at_work():
-        scanned: list[Scanned] = sorted(map(pickle.loads, group[1]), key=lambda one: one.result.spool)
-        config = job.config
+def _found_file(spool: int, job: Job) -> str:
+    return job.work_file("scanned", f"{spool:08d}", "found")
+
+
+def _assign(group: tuple[str, Iterable[int]], job: Job) -> Iterator[tuple[str, str]]:
+    """Yields "split/shard/shards", which sorts by shard, for each shard; its pieces are in the work folder."""
+    # Where the work folder is on this machine there is room in it for files that are read again and again.
+    with job.at_work(), open_pieces(None if files.is_remote(job.work) else job.work) as (pieces, folder):
+        totals, config = Totals(), job.config
+        with contextlib.closing(SortedRuns(folder / "rejected")) as rejected:
+            for spool in sorted(group[1]):
+                scanned: Scanned = pickle.loads(files.read_bytes(_found_file(spool, job)))
+                pieces.add(scanned.result)
+                rejected.add(scanned.rejected)
+                totals.add(scanned)
+            write_list("rejects", map(Rejected._make, rejected.merged()), job)
         assignment = assign(
-            [one.result for one in scanned],
+            pieces,
             split=config.split,
             seed=config.seed,
             num_shards=config.num_shards,
             duplicates=config.duplicates,
         )
-        summary = _summarise(scanned, assignment)
+        write_list("duplicates", totals.count_duplicates(assignment.duplicates()), job)
+        summary = totals.summary(assignment)
         job.write_note("assigned", SUMMARY, summary)
-        write_list("rejects", sorted(reject for one in scanned for reject in one.rejected), job)
-        write_list("duplicates", assignment.duplicates, job)
         if config.codec.name == "score" and assignment.shards:
             job.write_note("assigned", CODEC, ScoreCodec(styles=_accepted_styles(summary)).to_json())
-        for (split, shard, count), pieces in assignment.shards.items():
-            yield f"{split}/{shard:05d}/{count:05d}", pickle.dumps(pieces)
+        for shard in assignment.shards:
+            key = f"{shard[0]}/{shard[1]:05d}/{shard[2]:05d}"
+            files.write_bytes(_shard_file(key, job), pickle.dumps(assignment.read_shard(shard)))
+            yield key, ""
 
 
-def _summarise(scanned: list[Scanned], assignment: Assignment) -> dict[str, Any]:
-    """Returns the counts of the whole job."""
-    rejected_by_style = _total(one.rejected_by_style for one in scanned)
-    found_by_style = _total(Counter(one.result.style) for one in scanned)
-    accepted_by_style = Counter(piece.style for pieces in assignment.shards.values() for piece in pieces)
-    by_unit = _total({one.unit: one.num_inputs} for one in scanned)
-    return {
-        "inputs": by_unit.total(),
-        "inputs_by_unit": [by_unit[number] for number in range(scanned[-1].unit + 1)],
-        "rejected_by_reason": Counter(reject.reason for one in scanned for reject in one.rejected),
-        "duplicates_by_kind": Counter(duplicate.kind for duplicate in assignment.duplicates),
-        "salvaged": _total(one.repaired for one in scanned),
-        "by_style": {
-            style: {
-                "accepted": accepted_by_style[style],
-                "rejected": rejected_by_style[style],
-                "duplicates": found_by_style[style] - accepted_by_style[style],
-            }
-            for style in sorted(found_by_style.keys() | rejected_by_style.keys())
-        },
-        "notes": sum(int(one.result.num_notes.sum(dtype=int)) for one in scanned),
-        "labelled": sum(one.num_labelled for one in scanned),
-        "groups": assignment.num_groups,
-        "moved": assignment.moved,
-        "shards": len(assignment.shards),
-    }
+def _shard_file(key: str, job: Job) -> str:
+    return job.work_file("assigned", key, "pickle")
 
 
-def _total(counts: Iterable[Mapping[Any, int]]) -> Counter[Any]:
-    total: Counter[Any] = Counter()
-    for one in counts:
-        total.update(one)
-    return total
+def _read_shard(key: str, job: Job) -> list[Assigned]:
+    return pickle.loads(files.read_bytes(_shard_file(key, job)))
 
 
 def _accepted_styles(summary: dict[str, Any]) -> tuple[str, ...]:
     return tuple(style for style, counts in summary["by_style"].items() if counts["accepted"])
 
 
-def _count(shard: tuple[str, Iterable[bytes]], job: Job) -> tuple[str, bytes]:
+def _count(shard: tuple[str, Iterable[str]], job: Job) -> tuple[str, bytes]:
     """Hands a shard on to the one place where the vocabulary is chosen, with the counts of a training shard."""
     with job.at_work():
-        key, (pieces,) = shard
-        counts = count_vocabulary(pickle.loads(pieces), job) if key.startswith("train/") else {}
-        return "", pickle.dumps((key, pieces, counts))
+        key = shard[0]
+        counts = count_vocabulary(_read_shard(key, job), job) if key.startswith("train/") else {}
+        return "", pickle.dumps((key, counts))
 
 
-def _choose_vocabulary(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator[tuple[str, bytes]]:
+def _choose_vocabulary(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator[tuple[str, str]]:
     with job.at_work():
-        shards = [pickle.loads(data) for data in group[1]]
-        counts = _total(counts for _, _, counts in shards)
+        keys: list[str] = []
+        counts: Counter[Any] = Counter()
+        for key, found in map(pickle.loads, group[1]):
+            keys.append(key)
+            counts.update(found)
         config = job.config.codec
         vocabulary = notes_codec.choose_vocabulary(
             [(notes_codec.NoteEvent(*event), count) for event, count in counts.items()],
@@ -148,12 +143,12 @@ def _choose_vocabulary(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator
         )
         styles = _accepted_styles(job.read_note("assigned", SUMMARY))
         job.write_note("assigned", CODEC, notes_codec.NotesCodec(vocabulary=vocabulary, styles=styles).to_json())
-        yield from ((key, pieces) for key, pieces, _ in shards)
+        yield from ((key, "") for key in keys)
 
 
-def _write(shard: tuple[str, Iterable[bytes]], job: Job) -> str:
+def _write(shard: tuple[str, Iterable[str]], job: Job) -> str:
     """Writes one shard and returns its key."""
     with job.at_work():
-        key, (pieces,) = shard
-        write_shard(key, pickle.loads(pieces), json.dumps(job.read_note("assigned", CODEC)), job)
+        key = shard[0]
+        write_shard(key, _read_shard(key, job), json.dumps(job.read_note("assigned", CODEC)), job)
         return key

@@ -1,6 +1,6 @@
 """The first stage: reads the inputs of a unit, has them parsed, and keeps the pieces in a spool file.
 
-Each input is read exactly once. What the next stage gets is small: a few hundred bytes for each piece.
+Each input is read exactly once. What the next stage needs to know of the pieces, 2 kB for each, is written beside them.
 """
 
 import functools
@@ -14,7 +14,8 @@ from apache_beam.metrics.metric import Metrics
 from jaxtyping import Int64
 
 from ostinato.beam_pipelines.duplicates.fingerprint import stack
-from ostinato.beam_pipelines.duplicates.grouping import Rejected, ScanResult
+from ostinato.beam_pipelines.duplicates.grouping import Rejected
+from ostinato.beam_pipelines.duplicates.pieces import ScanResult
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.labels import Label
 from ostinato.beam_pipelines.inputs.sources import Input, Unit, read_unit

@@ -3,7 +3,7 @@
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,7 +35,7 @@ MAX_CHANGED = 0.05
 
 @dataclass
 class NotesWritten:
-    """What became of the notes of the pieces in one shard, or in all."""
+    """What became of the notes of the pieces in one shard, or in all (without the lists)."""
 
     notes: Counter[str] = field(default_factory=Counter)
     """See NoteAccount."""
@@ -59,12 +59,9 @@ class NotesWritten:
         self.piece_ms.append(result.statistics.duration_ms)
 
     def merge(self, other: dict[str, Any]) -> None:
-        """Adds what `vars` gave of another one."""
+        """Adds the counts of what `vars` gave of another one; not its lists, which grow with the pieces."""
         self.notes.update(other["notes"])
         self.pieces.update(other["pieces"])
-        self.changed += other["changed"]
-        self.piece_notes += other["piece_notes"]
-        self.piece_ms += other["piece_ms"]
 
 
 def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> None:
@@ -97,9 +94,9 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
     job.write_note("written", key, note)
 
 
-def write_list(name: str, rows: Sequence[Rejected | Duplicate], job: Job) -> None:
+def write_list(name: str, rows: Iterable[Rejected | Duplicate], job: Job) -> None:
     """Writes rejects.jsonl or duplicates.jsonl."""
-    _write_lines(files.join(job.folder, f"{name}.jsonl"), [row._asdict() for row in rows])
+    _write_lines(files.join(job.folder, f"{name}.jsonl"), (row._asdict() for row in rows))
 
 
 def count_vocabulary(pieces: list[Assigned], job: Job) -> dict[tuple[Any, ...], int]:
@@ -130,7 +127,8 @@ def read_spooled(pieces: Iterable[Assigned], job: Job) -> Iterator[tuple[Assigne
 
 
 def _write_lines(path: str, rows: Iterable[dict[str, Any]]) -> None:
-    files.write_bytes(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    with files.create(path) as file:
+        file.writelines(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def _describe(piece: Assigned, split: str) -> dict[str, Any]:

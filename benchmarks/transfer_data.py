@@ -1,5 +1,7 @@
 """The pieces of the transfer benchmark: k to learn from, and held-out ones that nothing learnt before repeats."""
 
+import contextlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +10,8 @@ import numpy as np
 from jaxtyping import Int
 
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint, stack
-from ostinato.beam_pipelines.duplicates.relations import Columns, relate
+from ostinato.beam_pipelines.duplicates.prints import Prints
+from ostinato.beam_pipelines.duplicates.relations import relate
 from ostinato.configs.errors import UserError
 from ostinato.data.records import Dataset, Record, write_dataset
 from ostinato.evaluation.held_out import choose_pieces
@@ -83,13 +86,11 @@ def _records(dataset: Dataset, split: str, numbers: Int[np.ndarray, " p"]) -> li
 def _groups(pieces: Sequence[np.ndarray], codec: Codec) -> Int[np.ndarray, " n"]:
     """Returns a number for each piece that it shares with those that hold the same or nearly the same music."""
     found = [_fingerprint(codec.decode(steps)) for steps in pieces]
-    columns = Columns(
-        rank=np.arange(len(found)),
-        num_notes=np.array([codec.count_notes(steps).sum() for steps in pieces], np.int64),
-        prints=[stack(found)],
-        fixed=np.full(len(found), -1),
-    )
-    return relate(columns).group
+    num_notes = np.array([codec.count_notes(steps).sum() for steps in pieces], np.int32)
+    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder, contextlib.closing(Prints(Path(folder))) as prints:
+        prints.add(stack(found))
+        numbers = np.arange(len(found), dtype=np.int32)
+        return relate(prints, rank=numbers, num_notes=num_notes, fixed=np.full(len(found), -1, np.int32)).group
 
 
 def _fingerprint(piece: Piece) -> Fingerprints:

@@ -48,9 +48,9 @@ class Shard(NamedTuple):
     file: str
     num_bytes: int
     sha256: str
-    offsets: list[int]
+    offsets: Sequence[int] | Int[np.ndarray, " r"]
     """Where each record begins."""
-    lengths: list[int]
+    lengths: Sequence[int] | Int[np.ndarray, " r"]
     """The length of each record in steps."""
     num_notes: int
 
@@ -153,16 +153,15 @@ def finish_dataset(
     (folder / "index").mkdir(exist_ok=True)
     for split, parts in splits.items():
         rows = [
-            (number, offset, length)
+            np.stack([np.full(len(shard.lengths), number), shard.offsets, shard.lengths], axis=1)
             for number, shard in enumerate(parts)
-            for offset, length in zip(shard.offsets, shard.lengths, strict=True)
         ]
-        np.save(folder / "index" / f"{split}.npy", np.array(rows, np.int64).reshape(-1, 3))
+        np.save(folder / "index" / f"{split}.npy", np.concatenate(rows).astype(np.int64))
     _write_tfds_description(folder, name, codec, splits)
     summary = {
         split: {
             "pieces": sum(len(shard.lengths) for shard in parts),
-            "steps": sum(sum(shard.lengths) for shard in parts),
+            "steps": sum(int(np.sum(shard.lengths, dtype=np.int64)) for shard in parts),
             "notes": sum(shard.num_notes for shard in parts),
             "shards": [
                 {"file": s.file, "bytes": s.num_bytes, "sha256": s.sha256, "records": len(s.lengths)} for s in parts

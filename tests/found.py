@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ostinato.beam_pipelines.duplicates.fingerprint import NUM_TIMES, Fingerprints, fingerprint, stack
-from ostinato.beam_pipelines.duplicates.grouping import Assignment, ScanResult
+from ostinato.beam_pipelines.duplicates.grouping import Assigned, Duplicate, assign
 from ostinato.beam_pipelines.duplicates.performances import NUM_BINS
+from ostinato.beam_pipelines.duplicates.pieces import ScanResult, open_pieces
 from ostinato.beam_pipelines.duplicates.voices import NUM_BANDS, WIDTH
 from ostinato.music import midi
 from ostinato.music.piece import Piece
@@ -75,11 +76,30 @@ def scan_result_of(rows: Iterable[Found], *, spool: int = 0) -> ScanResult:
     )
 
 
-def splits_of(assignment: Assignment) -> dict[str, str]:
+class Everything(NamedTuple):
+    """An assignment, read from the files that are gone with its pieces."""
+
+    shards: dict[tuple[str, int, int], list[Assigned]]
+    duplicates: list[Duplicate]
+    num_groups: int
+    moved: int
+
+
+def assign_all(results: Iterable[ScanResult], **options: Any) -> Everything:
+    """Returns what `assign` makes of spool files in this order."""
+    with open_pieces() as (pieces, _):
+        for result in results:
+            pieces.add(result)
+        found = assign(pieces, **options)
+        shards = {key: found.read_shard(key) for key in found.shards}
+        return Everything(shards, list(found.duplicates()), found.num_groups, found.moved)
+
+
+def splits_of(assignment: Everything) -> dict[str, str]:
     """Returns the split of each piece that is in the dataset, by name."""
     return {piece.name: split for (split, _, _), pieces in assignment.shards.items() for piece in pieces}
 
 
-def groups_of(assignment: Assignment) -> dict[str, str]:
+def groups_of(assignment: Everything) -> dict[str, str]:
     """Returns the group of each piece that is in the dataset, by name."""
     return {piece.name: piece.group for pieces in assignment.shards.values() for piece in pieces}

@@ -1,21 +1,26 @@
 """What is left out as a duplicate, and to which split and shard each of the other pieces goes.
 
-Pure functions over what the scan found; the pipeline only wires them.
+Functions over what the scan found, of which a few numbers for each piece are in memory and the rest is on disk.
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, Int64, UInt8
+from jaxtyping import Int8, Int32, Integer
 
-from ostinato.beam_pipelines.duplicates.fingerprint import Stacked
-from ostinato.beam_pipelines.duplicates.relations import Columns, best_of, relate
+from ostinato.beam_pipelines.duplicates.links import Labels, best_of, no_links
+from ostinato.beam_pipelines.duplicates.pairs import recurring
+from ostinato.beam_pipelines.duplicates.pieces import Pieces
+from ostinato.beam_pipelines.duplicates.relations import relate
+from ostinato.beam_pipelines.duplicates.stored import Column
 from ostinato.data.records import SPLITS
 
 RECORDS_PER_SHARD = 1000
+
+_PIECES_AT_ONCE = 1 << 14
 
 DuplicatePolicy = Literal["drop", "variants", "keep"]
 """drop leaves out every piece that repeats another one (see `relations`), variants those with the same notes as
@@ -30,29 +35,6 @@ class Rejected(NamedTuple):
     """read, parse or select."""
     reason: str
     detail: str
-
-
-class ScanResult(NamedTuple):
-    """The usable pieces in one spool file as columns of length n."""
-
-    spool: int
-    """Number of the file."""
-    name: list[str]
-    style: list[str]
-    split: list[str]
-    """Where the user fixed it; otherwise empty."""
-    group: list[str]
-    """Likewise: pieces with the same name are one group."""
-    sha256: UInt8[np.ndarray, "n 32"]
-    """Of the bytes of the file."""
-    num_notes: Int32[np.ndarray, " n"]
-    prints: Stacked
-    offset: Int64[np.ndarray, " n"]
-    """Bytes, in the spool file."""
-    length: Int64[np.ndarray, " n"]
-    """Bytes."""
-    metadata: list[str]
-    """JSON text of further columns of the labels; may be empty."""
 
 
 class Assigned(NamedTuple):
@@ -80,141 +62,159 @@ class Duplicate(NamedTuple):
     """The same file; the same notes, but for key, tempo, loudness and instruments; another version, or a part."""
 
 
-class Assignment(NamedTuple):
+@dataclass(frozen=True)
+class Assignment:
     """Where everything goes."""
 
-    shards: dict[tuple[str, int, int], list[Assigned]]
+    pieces: Pieces
+    best: Int32[np.ndarray, " n"]
+    """The piece to keep of those that this one repeats; itself if it is in the dataset."""
+    same: Labels
+    """See `relations`."""
+    group: Int32[np.ndarray, " n"]
+    """Numbers of the groups, in the order of their smallest ids."""
+    leader: Int32[np.ndarray, " g"]
+    """The pieces that have those."""
+    by_name: Int32[np.ndarray, " n"]
+    """The pieces in the order of their names."""
+    shards: dict[tuple[str, int, int], Int32[np.ndarray, " k"]]
     """(split, shard, number of shards) to its pieces in the order of their ids."""
-    duplicates: list[Duplicate]
-    """In the order of their paths."""
-    num_groups: int
     moved: int
     """Pieces in another split than the one fixed for them, because another one is fixed for one of their group."""
 
+    @property
+    def num_groups(self) -> int:
+        return len(self.leader)
+
+    def read_shard(self, key: tuple[str, int, int]) -> list[Assigned]:
+        """Returns the pieces of a shard."""
+        members = self.shards[key]
+        places, ids = self.pieces.place.take(members).tolist(), self.pieces.ids(members)
+        groups = self.pieces.ids(self.leader[self.group[members]])
+        texts = map(self.pieces.text, members.tolist())
+        rows = zip(places, ids, texts, groups, strict=True)
+        return [Assigned(*place, id, text.name, text.style, group, text.metadata) for place, id, text, group in rows]
+
+    def duplicates(self) -> Iterator[Duplicate]:
+        """Yields what is left out, in the order of the paths."""
+        kinds: list[Literal["bytes", "music", "near"]] = ["near", "music", "bytes"]
+        left_out = self.by_name[self.best[self.by_name] != self.by_name]
+        for begin in range(0, len(left_out), _PIECES_AT_ONCE):
+            some = left_out[begin : begin + _PIECES_AT_ONCE]
+            kept = self.best[some]
+            same_bytes = (self.pieces.sha256.take(some) == self.pieces.sha256.take(kept)).all(axis=1)
+            kind = (self.same[some] == self.same[kept]).astype(np.int8) + same_bytes
+            for piece, other, number in zip(some.tolist(), kept.tolist(), kind.tolist(), strict=True):
+                yield Duplicate(self.pieces.text(piece).name, self.pieces.text(other).name, kinds[number])
+
+    def count_styles(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Returns how many pieces of each style there are, and how many of them are in the dataset."""
+        names = self.pieces.styles
+        kept = self.best == np.arange(len(self.best))
+        found, accepted = (
+            np.bincount(style, minlength=len(names)).tolist() for style in (self.pieces.style, self.pieces.style[kept])
+        )
+        return dict(zip(names, found, strict=True)), dict(zip(names, accepted, strict=True))
+
 
 def assign(
-    results: Iterable[ScanResult],
+    pieces: Pieces,
     *,
     split: tuple[int, int, int],
     seed: int,
     num_shards: int,
     duplicates: DuplicatePolicy,
 ) -> Assignment:
-    """Assigns every piece to a split and a shard; depends on the contents and not on the order of `results`.
+    """Assigns every piece to a split and a shard; depends on the contents and not on the order of the pieces.
 
     A group goes to the split that is fixed for one of its pieces (of several, test comes before validation before
     train), else to the one that the hash of its id says. Where that leaves a wanted split empty, the group whose hash
     is next to the split's range is moved into it; with fewer groups than splits, training comes first.
 
-    A million pieces with five million voices take half a minute, and 0.7 GB beside the 0.6 GB of `results`.
-
     Args:
-        results: what the scan found, one for each spool file.
+        pieces: what the scan found. They are read until the assignment is no longer needed.
         split: per cent of the groups for training, validation and test.
         seed: another seed gives another split.
         num_shards: of the training split; 0 is one for each RECORDS_PER_SHARD pieces.
         duplicates: what is left out. Of several pieces the one with the most notes stays (of those, the first by name).
     """
-    results = list(results)
-    names, styles, metadata, fixed_names, fixed_groups = (
-        [text for result in results for text in getattr(result, column)]
-        for column in ("name", "style", "metadata", "split", "group")
-    )
-    if not names:
-        return Assignment({}, [], 0, 0)
+    numbers = no_links(len(pieces))
+    by_name = pieces.by_name()
+    name_rank = _ranks(by_name)
+    rank = _ranks(np.lexsort((-name_rank, pieces.num_notes)))
+    relations = relate(pieces.prints, rank=rank, num_notes=pieces.num_notes, fixed=pieces.group)
+    best = {"drop": lambda: relations.best, "variants": lambda: best_of(relations.same, rank), "keep": lambda: numbers}[
+        duplicates
+    ]()
+    kept = best == numbers
 
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([getattr(result, name) for result in results])
-
-    pieces = np.arange(len(names))
-    name_rank = _ranks(sorted(pieces.tolist(), key=names.__getitem__))
-    sha256, num_notes = column("sha256"), column("num_notes").astype(np.int64)
-    group_numbers = {name: number for number, name in enumerate(sorted(set(fixed_groups) - {""}))}
-    rank = _ranks(np.lexsort((-name_rank, num_notes)))
-    relations = relate(
-        Columns(
-            rank=rank,
-            num_notes=num_notes,
-            prints=[result.prints for result in results],
-            fixed=np.array([group_numbers.get(name, -1) for name in fixed_groups]),
-        )
-    )
-    best = {"drop": relations.best, "variants": best_of(relations.same, rank), "keep": pieces}[duplicates]
-    kept = best == pieces
-
-    by_id = np.lexsort((name_rank, *sha256.view(">u8").astype(np.uint64).T[::-1]))
+    by_id = _order_by_id(pieces.sha256, name_rank)
     group, leader = _number_groups(relations.group, _ranks(by_id))
-    text = sha256.tobytes().hex()
-    ids = [text[i : i + 64] for i in range(0, len(text), 64)]
-    group_ids = [ids[piece] for piece in leader.tolist()]
-    fixed = np.array([SPLITS.index(name) if name else -1 for name in fixed_names])
-    group_fixed = np.full(len(leader), -1)
-    np.maximum.at(group_fixed, group, fixed)
-    piece_split = _split_groups(group_ids, group_fixed, split=split, seed=seed)[group]
-
-    columns = (
-        np.repeat([result.spool for result in results], [len(result.name) for result in results]),
-        column("offset"),
-        column("length"),
-        pieces,
-        group,
-    )
+    group_fixed = np.full(len(leader), -1, np.int8)
+    np.maximum.at(group_fixed, group, pieces.split)
+    piece_split = _split_groups(pieces, leader, group_fixed, split=split, seed=seed)[group]
     by_id = by_id[kept[by_id]]
-    shards = {}
-    for key, members in _cut_shards(by_id, piece_split[by_id], num_shards=num_shards).items():
-        rows = zip(*(values[members].tolist() for values in columns), strict=True)
-        shards[key] = [
-            Assigned(spool, offset, length, ids[i], names[i], styles[i], group_ids[g], metadata[i])
-            for spool, offset, length, i, g in rows
-        ]
     return Assignment(
-        shards=shards,
-        duplicates=sorted(_list_duplicates(np.flatnonzero(~kept), best, names, sha256, relations.same)),
-        num_groups=len(leader),
-        moved=int((kept & (fixed >= 0) & (fixed != piece_split)).sum()),
+        pieces=pieces,
+        best=best,
+        same=relations.same,
+        group=group,
+        leader=leader,
+        by_name=by_name,
+        shards=_cut_shards(by_id, piece_split[by_id], num_shards=num_shards),
+        moved=int((kept & (pieces.split >= 0) & (pieces.split != piece_split)).sum()),
     )
 
 
-def _ranks(order: Sequence[int] | np.ndarray) -> Int64[np.ndarray, " n"]:
+def _ranks(order: Integer[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
     """Returns the place of each element in the order."""
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
+    ranks = np.empty(len(order), np.int32)
+    ranks[order] = np.arange(len(order), dtype=np.int32)
     return ranks
 
 
+def _order_by_id(sha256: Column, name_rank: Int32[np.ndarray, " n"]) -> Int32[np.ndarray, " n"]:
+    """Returns the pieces in the order of their ids; those of one id in the order of their names."""
+    beginning = np.zeros(len(sha256), np.uint64)
+    for begin in range(0, len(sha256), _PIECES_AT_ONCE):
+        rows = sha256.read(begin, begin + _PIECES_AT_ONCE)
+        beginning[begin : begin + len(rows)] = rows.view(">u8")[:, 0]
+    order = np.argsort(beginning, kind="stable").astype(np.int32)
+    tied = np.flatnonzero(recurring(beginning)[order])
+    some = order[tied]
+    order[tied] = some[np.lexsort((name_rank[some], *sha256.take(some).view(">u8").astype(np.uint64).T[::-1]))]
+    return order
+
+
 def _number_groups(
-    group: Int64[np.ndarray, " n"], id_rank: Int64[np.ndarray, " n"]
-) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " g"]]:
+    group: Labels, id_rank: Int32[np.ndarray, " n"]
+) -> tuple[Int32[np.ndarray, " n"], Int32[np.ndarray, " g"]]:
     """Returns the groups numbered in the order of their smallest ids, and the pieces that have those."""
-    leader = best_of(group, -id_rank)
+    leader = best_of(group, np.int32(len(group) - 1) - id_rank)
     leaders = np.unique(leader)
     leaders = leaders[np.argsort(id_rank[leaders])]
-    number = np.empty(len(group), np.int64)
-    number[leaders] = np.arange(len(leaders))
+    number = np.empty(len(group), np.int32)
+    number[leaders] = np.arange(len(leaders), dtype=np.int32)
     return number[leader], leaders
 
 
-def _list_duplicates(
-    left_out: np.ndarray, best: np.ndarray, names: list[str], sha256: np.ndarray, same: np.ndarray
-) -> list[Duplicate]:
-    kept = best[left_out]
-    same_bytes = (sha256[left_out] == sha256[kept]).all(axis=1)
-    same_music = same[left_out] == same[kept]
-    kinds: list[Literal["bytes", "music", "near"]] = ["near", "music", "bytes"]
-    columns = (column.tolist() for column in (left_out, kept, same_music.astype(np.int8) + same_bytes))
-    return [Duplicate(names[piece], names[other], kinds[kind]) for piece, other, kind in zip(*columns, strict=True)]
-
-
 def _split_groups(
-    group_ids: Sequence[str], fixed: Int64[np.ndarray, " g"], *, split: tuple[int, int, int], seed: int
-) -> Int64[np.ndarray, " g"]:
+    pieces: Pieces,
+    leader: Int32[np.ndarray, " g"],
+    fixed: Int8[np.ndarray, " g"],
+    *,
+    split: tuple[int, int, int],
+    seed: int,
+) -> Int8[np.ndarray, " g"]:
     """Returns the number of the split of each group; `fixed` has it where it is known, elsewhere -1."""
-    place = np.array([_unit_interval(f"{seed}:{group}") for group in group_ids])
+    some = (leader[begin : begin + _PIECES_AT_ONCE] for begin in range(0, len(leader), _PIECES_AT_ONCE))
+    ids = (f"{seed}:{id}" for members in some for id in pieces.ids(members))
+    place = np.fromiter(map(_unit_interval, ids), np.float64, len(leader))
     limits = np.cumsum(split) / 100
-    chosen = np.where(fixed >= 0, fixed, np.searchsorted(limits, place, side="right"))
-    needed = [number for number, percent in enumerate(split) if percent][: len(group_ids)]
+    chosen = np.where(fixed >= 0, fixed, np.searchsorted(limits, place, side="right")).astype(np.int8)
+    needed = [number for number, percent in enumerate(split) if percent][: len(leader)]
     for number in needed:
-        counts = Counter(chosen.tolist())
+        counts = np.bincount(chosen, minlength=len(SPLITS))
         if counts[number]:
             continue
         middle = limits[number] - split[number] / 200
@@ -234,7 +234,7 @@ def _cut_shards(
 ) -> dict[tuple[str, int, int], np.ndarray]:
     """Returns the pieces of each shard; those of the training split set the size for the others."""
     shards = {}
-    in_train = int((piece_split == 0).sum()) or len(pieces)
+    in_train = int((piece_split == 0).sum()) or len(pieces) or 1
     records_per_shard = in_train / num_shards if num_shards else RECORDS_PER_SHARD
     for number, name in enumerate(SPLITS):
         members = pieces[piece_split == number]

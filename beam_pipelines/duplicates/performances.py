@@ -16,8 +16,10 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Int64, Shaped, UInt8, UInt32
+from jaxtyping import UInt8, UInt32
 
+from ostinato.beam_pipelines.duplicates.pairs import Pairs, PairSet, equal_neighbours, take_pairs
+from ostinato.beam_pipelines.duplicates.stored import Column
 from ostinato.beam_pipelines.duplicates.voices import MIX
 
 NUM_BINS = 256
@@ -28,17 +30,13 @@ MIN_IN_ORDER = 16
 _RUN = 5
 """Notes in a run."""
 
-_BINS_TOGETHER = 4
+BINS_TOGETHER = 4
 """Pieces with two equal values in one set of so many bins are compared: nearly all that have a tenth of them equal."""
 
 _MAX_NEIGHBOURS = 32
 """Among more pieces with the same two values, each is compared with so many."""
 
-_PAIRS_AT_ONCE = 4096
-
 _EMPTY = np.iinfo(np.uint32).max
-
-Pairs = tuple[Int64[np.ndarray, " _"], Int64[np.ndarray, " _"]]
 
 
 def sketch_performance(pitch: UInt8[np.ndarray, " n"]) -> UInt32[np.ndarray, " 256"]:
@@ -62,53 +60,43 @@ def sketch_performance(pitch: UInt8[np.ndarray, " n"]) -> UInt32[np.ndarray, " 2
     return sketch
 
 
-def link_performances(blocks: Sequence[UInt32[np.ndarray, "_ 256"]]) -> Iterator[Pairs]:
+def link_performances(sketches: Column, bins: Sequence[Column]) -> Iterator[Pairs]:
     """Yields pairs of pieces that are performances of one work.
 
     Args:
-        blocks: the sketches of all pieces, which are numbered through from 0.
+        sketches: of all pieces, which are numbered from 0.
+        bins: their columns, BINS_TOGETHER at a time.
     """
-    sketches = np.concatenate(blocks)
-    yield np.zeros(0, np.int64), np.zeros(0, np.int64)
-    seen: set[tuple[int, int]] = set()
-    for first in range(0, NUM_BINS, _BINS_TOGETHER):
-        for chosen in combinations(range(first, first + _BINS_TOGETHER), 2):
-            yield from _compare(sketches, chosen, seen)
+    compared = PairSet()
+    for column in bins:
+        values = column.read()
+        found = [pair for chosen in combinations(range(BINS_TOGETHER), 2) for pair in _share(values[:, chosen])]
+        for pairs in compared.add(found):
+            yield _compare(sketches, pairs)
 
 
-def equal_neighbours(values: Shaped[np.ndarray, " n"], most: int) -> Iterator[Pairs]:
-    """Yields the places of equal values in a sorted column: of neighbours, of those two places apart, and so on."""
-    for distance in range(1, min(most, len(values) - 1) + 1):
-        same = np.flatnonzero(values[distance:] == values[:-distance])
-        if not len(same):
-            return
-        yield same, same + distance
-
-
-def _compare(
-    sketches: UInt32[np.ndarray, "n 256"], chosen: tuple[int, int], seen: set[tuple[int, int]]
-) -> Iterator[Pairs]:
-    """Yields the pairs among pieces that have two chosen values in common, and adds those with enough to `seen`."""
-    both = sketches[:, chosen]
+def _share(both: UInt32[np.ndarray, "n 2"]) -> Iterator[Pairs]:
+    """Yields the pairs of pieces that have two values in common; of more than _MAX_NEIGHBOURS not all."""
     full = np.flatnonzero((both != _EMPTY).all(axis=1))
     value = (both[full] >> np.uint32(8)).astype(np.uint64)
     key = value[:, 0] << np.uint64(24) | value[:, 1]
     order = np.argsort(key, kind="stable")
     key, pieces = key[order], full[order]
     for first, second in equal_neighbours(key, _MAX_NEIGHBOURS):
-        for begin in range(0, len(first), _PAIRS_AT_ONCE):
-            some = slice(begin, begin + _PAIRS_AT_ONCE)
-            one, other = pieces[first[some]], pieces[second[some]]
-            values, others = sketches[one], sketches[other]
-            common = (values ^ others < 256) & (values != _EMPTY)
-            near = []
-            for i in np.flatnonzero(common.sum(axis=1) >= MIN_IN_ORDER).tolist():
-                pair = int(one[i]), int(other[i])
-                if pair not in seen:
-                    seen.add(pair)
-                    if _are_in_order(values[i][common[i]], others[i][common[i]]):
-                        near.append(i)
-            yield one[near], other[near]
+        yield pieces[first], pieces[second]
+
+
+def _compare(sketches: Column, pairs: Pairs) -> Pairs:
+    """Returns those of some pairs that have enough runs in common, in order."""
+    pieces, (one, other) = take_pairs(pairs)
+    values = sketches.take(pieces)
+    common = (values[one] ^ values[other] < 256) & (values[one] != _EMPTY)
+    near = [
+        i
+        for i in np.flatnonzero(common.sum(axis=1) >= MIN_IN_ORDER).tolist()
+        if _are_in_order(values[one[i]][common[i]], values[other[i]][common[i]])
+    ]
+    return pairs[0][near], pairs[1][near]
 
 
 def _are_in_order(one: UInt32[np.ndarray, " k"], other: UInt32[np.ndarray, " k"]) -> bool:

@@ -15,279 +15,172 @@ unevenly 98 %, ending replaced (30 %) 94 %, 5 % of the notes missing 93 %, anoth
 (in one group 99 %), another accompaniment in the melody's own track 18 %.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int16, Int64, Integer, UInt32, UInt64
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from jaxtyping import Int32, Int64, UInt64
 
-from ostinato.beam_pipelines.duplicates.fingerprint import TELLING, TIMES_SPAN, Stacked
-from ostinato.beam_pipelines.duplicates.performances import Pairs, equal_neighbours, link_performances
-from ostinato.beam_pipelines.duplicates.voices import NUM_BANDS, rhythms_of
-
-MIN_COMMON_BANDS = 4
-"""Voices with this many bands in common are the same music. Of voices that share half of their n-grams this finds 60 %,
-of those that share a fifth 0.3 %. No two voices from different ones of the seven real corpora share more than 17 %; by
-how much they share, there would be 200 false links among a million pieces (with 3 bands 10,000)."""
-
-MIN_EQUAL_TIMES = 0.7
-"""Of the times in the bands that two voices have in common so many must be equal, or else only the pitches are the
-same: a scale in another rhythm."""
+from ostinato.beam_pipelines.duplicates.fingerprint import TELLING, TIMES_SPAN
+from ostinato.beam_pipelines.duplicates.links import Labels, best_of, connect, no_links
+from ostinato.beam_pipelines.duplicates.near import link_near
+from ostinato.beam_pipelines.duplicates.pairs import Pairs, begins, equal_neighbours, link_equal, recurring
+from ostinato.beam_pipelines.duplicates.performances import link_performances
+from ostinato.beam_pipelines.duplicates.prints import Prints, first_of, owner_of
 
 MAX_TIME_APART = 1 / 16
 """Quarter notes; notes that are less apart are at the same time. A sixteenth and a triplet are 1/12 apart."""
 
 _MAX_NEIGHBOURS = 8
-"""Among more voices with the same two bands, each is compared with this many."""
+"""Among more pieces with the same notes, the times of each are compared with those of this many."""
 
 _MAX_SHARING = 100
 """A track that more pieces have, of which none repeats another, is common property and connects nothing."""
-
-_MANY_VOICES = 2**20
-"""From so many on it is quicker to count values in a table of 128 MB than to sort them."""
-
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-
-
-class Columns(NamedTuple):
-    """All pieces, numbered from 0."""
-
-    rank: Int64[np.ndarray, " n"]
-    """Of pieces that repeat one another the one with the highest rank is kept; no two are equal."""
-    num_notes: Int64[np.ndarray, " n"]
-    prints: Sequence[Stacked]
-    """The fingerprints of the first pieces, of the next, and so on."""
-    fixed: Int64[np.ndarray, " n"]
-    """Pieces with the same number are one group, and those with different ones are not; -1 says nothing."""
 
 
 class Relations(NamedTuple):
     """What is known of each piece."""
 
-    same: Int64[np.ndarray, " n"]
-    """A number that it shares with the pieces that have the same notes in the same rhythm."""
-    group: Int64[np.ndarray, " n"]
-    """From 0, in no particular order."""
-    best: Int64[np.ndarray, " n"]
+    same: Labels
+    """Equal for pieces that have the same notes in the same rhythm."""
+    group: Labels
+    """Equal for those of one group."""
+    best: Int32[np.ndarray, " n"]
     """The piece to keep of those that this one repeats; possibly itself."""
 
 
-class _Near(NamedTuple):
-    """Pairs of pieces with voices much like each other."""
+class _Parts(NamedTuple):
+    """All parts of all pieces."""
 
-    one: Int64[np.ndarray, " k"]
-    other: Int64[np.ndarray, " k"]
-    in_time: Bool[np.ndarray, " k"]
-    """Whether the rhythm is alike too."""
+    prints: Prints
+    first: Int64[np.ndarray, " n"]
+    """Number of the first part of each piece, which is that of its beginning."""
+
+    def owner(self, parts: Int64[np.ndarray, " k"]) -> Int64[np.ndarray, " k"]:
+        return owner_of(self.first, parts)
 
 
-def relate(columns: Columns) -> Relations:
-    """Returns the relations between all pieces; they do not depend on how the pieces are numbered."""
-    whole, times, span, parts, num_parts, num_voices = (
-        np.concatenate([getattr(block, name) for block in columns.prints])
-        for name in ("whole", "times", "span", "parts", "num_parts", "num_voices")
-    )
-    pieces = np.arange(len(whole))
-    first_part = np.cumsum(num_parts) - num_parts
-    part_owner = np.repeat(pieces, num_parts)
-    shapes, timed = parts.T
-    telling = (shapes & np.uint64(TELLING)).astype(np.bool_)
-    beginning, tells = timed[first_part], np.flatnonzero(telling[first_part])
-    found = list(_link_near([block.voices for block in columns.prints], np.repeat(pieces, num_voices)))
-    near = _Near(*map(np.concatenate, zip(*found, strict=True)))
-    same = _connect(len(pieces), *_link_same(whole, times, span))
-    alike = _connect(
-        len(pieces),
-        (pieces, best_of(same, columns.rank)),
-        _link_equal(beginning[tells], tells),
-        (near.one[near.in_time], near.other[near.in_time]),
-    )
-    chosen = best_of(alike, columns.rank)
+def relate(
+    prints: Prints,
+    *,
+    rank: Int32[np.ndarray, " n"],
+    num_notes: Int32[np.ndarray, " n"],
+    fixed: Int32[np.ndarray, " n"],
+) -> Relations:
+    """Returns the relations between all pieces; they do not depend on how the pieces are numbered.
 
-    is_track = np.ones(len(timed), np.bool_)
-    is_track[first_part] = False
-    container = _find_containers(beginning, timed[is_track], part_owner[is_track], columns)
+    Args:
+        prints: of all pieces.
+        rank: from 0; of pieces that repeat one another the one with the highest rank is kept; no two are equal.
+        num_notes: of each piece.
+        fixed: pieces with the same number are one group, and those with different ones are not; -1 says nothing.
+    """
+    pieces = no_links(len(rank))
+    same = pieces
+    for pairs in _link_same(prints):
+        same = connect(same, pairs)
+    near = link_near(prints)
+    parts = _Parts(prints, first_of(prints.num_parts))
+    alike = connect(same, (near.one[near.in_time], near.other[near.in_time]))
+    for pairs in _link_beginnings(parts):
+        alike = connect(alike, pairs)
+    chosen = best_of(alike, rank)
+
+    container = _find_containers(parts, rank, num_notes)
     # Notes increase from each chosen piece to its container's chosen piece, so that this comes to an end.
     best = np.where(chosen == pieces, chosen[container], pieces)
-    while (further := best[best]).tobytes() != best.tobytes():
+    while ((further := best[best]) != best).any():
         best = further
 
-    versions = _connect(len(pieces), (pieces, chosen), (near.one, near.other))
-    links = (
-        (pieces, chosen),
-        (pieces, container),
-        (near.one, near.other),
-        *link_performances([block.performance for block in columns.prints]),
-        _link_shared(shapes[telling], part_owner[telling], versions),
-    )
-    labelled = np.flatnonzero(columns.fixed >= 0)
-    group = _connect(
-        len(pieces),
-        *(_within_fixed(link, columns.fixed) for link in links),
-        _link_equal(columns.fixed[labelled], labelled),
-    )
+    versions = connect(alike, (near.one, near.other))
+
+    def links() -> Iterator[Pairs]:
+        yield pieces, chosen
+        yield pieces, container
+        yield near.one, near.other
+        yield from _link_shared(parts, versions)
+        yield from link_performances(prints.performance, prints.bins)
+
+    labelled = np.flatnonzero(fixed >= 0)
+    group = connect(pieces, link_equal(fixed[labelled], labelled))
+    for pairs in links():
+        group = connect(group, _within_fixed(pairs, fixed) if len(labelled) else pairs)
     return Relations(same, group, best[chosen])
 
 
-def _within_fixed(pairs: Pairs, fixed: Int64[np.ndarray, " n"]) -> Pairs:
+def _within_fixed(pairs: Pairs, fixed: Int32[np.ndarray, " n"]) -> Pairs:
     """Returns the pairs but for those of pieces that are fixed in different groups."""
     one, other = pairs
     allowed = (fixed[one] == fixed[other]) | (fixed[one] < 0) | (fixed[other] < 0)
     return one[allowed], other[allowed]
 
 
-def best_of(label: Integer[np.ndarray, " n"], rank: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-    """Returns for each piece the one with the highest rank of those with the same label."""
-    order = np.lexsort((-rank, label))
-    begins = _begins(label[order])
-    best = np.empty(len(order), np.int64)
-    best[order] = order[np.flatnonzero(begins)[np.cumsum(begins) - 1]]
-    return best
-
-
-def _begins(values: np.ndarray) -> Bool[np.ndarray, " n"]:
-    """Returns where a sorted column has another value than before."""
-    begins = np.ones(len(values), np.bool_)
-    np.not_equal(values[1:], values[:-1], out=begins[1:])
-    return begins
-
-
-def _connect(num_pieces: int, *links: Pairs) -> Int64[np.ndarray, " n"]:
-    """Returns a number for each piece that is the same for pieces that are linked, directly or through others."""
-    one, other = (np.concatenate(ends) for ends in zip(*links, strict=True))
-    graph = coo_array((np.ones(len(one), np.bool_), (one, other)), shape=(num_pieces, num_pieces))
-    _, label = connected_components(graph, directed=False)
-    return label.astype(np.int64)
-
-
-def _link_equal(values: UInt64[np.ndarray, " k"], owner: Int64[np.ndarray, " k"]) -> Pairs:
-    """Returns as many pairs of owners as it takes to connect all those of equal values."""
-    order = np.argsort(values, kind="stable")
-    again = ~_begins(values[order])[1:]
-    return owner[order[:-1][again]], owner[order[1:][again]]
-
-
-def _link_same(
-    whole: UInt64[np.ndarray, " n"], times: Int16[np.ndarray, "n 64"], span: Float64[np.ndarray, " n"]
-) -> Iterator[Pairs]:
+def _link_same(prints: Prints) -> Iterator[Pairs]:
     """Yields pairs of pieces with the same notes in the same rhythm."""
-    yield np.zeros(0, np.int64), np.zeros(0, np.int64)
-    order = np.lexsort((*times[:, 1:8].T, whole))
-    whole = whole[order]
-    for first, second in equal_neighbours(whole, _MAX_NEIGHBOURS):
-        one, other = order[first], order[second]
-        apart = np.abs(times[one].astype(np.int64) - times[other]).max(axis=1, initial=0)
-        same = apart <= np.maximum(TIMES_SPAN * MAX_TIME_APART / np.minimum(span[one], span[other]), 2)
-        yield one[same], other[same]
+    for pieces, whole in prints.whole.in_ranges():
+        again = recurring(whole)
+        pieces, whole = pieces[again], whole[again]
+        times, span = prints.times.take(pieces), prints.span.take(pieces)
+        order = np.lexsort((*times[:, 1:8].T, whole))
+        for first, second in equal_neighbours(whole[order], _MAX_NEIGHBOURS):
+            one, other = order[first], order[second]
+            apart = np.abs(times[one].astype(np.int64) - times[other]).max(axis=1, initial=0)
+            same = apart <= np.maximum(TIMES_SPAN * MAX_TIME_APART / np.minimum(span[one], span[other]), 2)
+            yield pieces[one[same]], pieces[other[same]]
 
 
-def _link_shared(
-    parts: UInt64[np.ndarray, " k"], owner: Int64[np.ndarray, " k"], alike: Int64[np.ndarray, " n"]
-) -> Pairs:
-    """Returns pairs of pieces that share a part which is not common property."""
-    order = np.argsort(parts, kind="stable")
-    again = ~_begins(parts[order])
-    again[:-1] |= again[1:]
-    order = order[again]
-    order = order[np.lexsort((alike[owner[order]], parts[order]))]
-    value, label = parts[order], alike[owner[order]]
-    first = _begins(value) | _begins(label)
-    order, value = order[first], value[first]
-    begins = _begins(value)
-    number = np.cumsum(begins) - 1
-    rare = np.bincount(number)[number] <= _MAX_SHARING
-    linked = ~begins & rare
-    return owner[order[np.flatnonzero(linked) - 1]], owner[order[linked]]
+def _link_beginnings(parts: _Parts) -> Iterator[Pairs]:
+    """Yields pairs of pieces whose beginnings have the same notes in the same rhythm, and are no patterns."""
+    for number, timed in parts.prints.timed.in_ranges():
+        owner = parts.owner(number)
+        chosen = np.flatnonzero(parts.first[owner] == number)
+        chosen = chosen[recurring(timed[chosen])]
+        telling = parts.prints.shape.take(number[chosen]) & np.uint64(TELLING) != 0
+        chosen = chosen[telling]
+        yield link_equal(timed[chosen], owner[chosen])
+
+
+def _link_shared(parts: _Parts, alike: Labels) -> Iterator[Pairs]:
+    """Yields pairs of pieces that share a part which is not common property."""
+    for number, shape in parts.prints.shape.in_ranges():
+        again = (shape & np.uint64(TELLING) != 0) & recurring(shape)
+        value, owner = shape[again], parts.owner(number[again])
+        order = np.lexsort((alike[owner], value))
+        value, owner = value[order], owner[order]
+        one_of_alike = begins(value) | begins(alike[owner])
+        value, owner = value[one_of_alike], owner[one_of_alike]
+        first = begins(value)
+        group = np.cumsum(first) - 1
+        linked = ~first & (np.bincount(group)[group] <= _MAX_SHARING)
+        yield owner[np.flatnonzero(linked) - 1], owner[linked]
 
 
 def _find_containers(
-    beginning: UInt64[np.ndarray, " n"],
+    parts: _Parts, rank: Int32[np.ndarray, " n"], num_notes: Int32[np.ndarray, " n"]
+) -> Int32[np.ndarray, " n"]:
+    """Returns for each piece the best one with more notes that has it for one of its tracks, or itself."""
+    container = no_links(len(rank))
+    for number, timed in parts.prints.timed.in_ranges():
+        owner = parts.owner(number)
+        is_first = parts.first[owner] == number
+        beginning, piece = timed[is_first], owner[is_first]
+        tracks, holder = _best_holders(timed[~is_first], owner[~is_first], beginning, rank)
+        if len(tracks):
+            place = np.minimum(tracks.searchsorted(beginning), len(tracks) - 1)
+            contained = (tracks[place] == beginning) & (num_notes[holder[place]] > num_notes[piece])
+            container[piece[contained]] = holder[place[contained]]
+    return container
+
+
+def _best_holders(
     tracks: UInt64[np.ndarray, " k"],
     owner: Int64[np.ndarray, " k"],
-    columns: Columns,
-) -> Int64[np.ndarray, " n"]:
-    """Returns for each piece the best one with more notes that has it for one of its tracks, or itself."""
-    pieces = np.arange(len(beginning))
-    wanted = np.isin(tracks, beginning)
-    tracks, owner = tracks[wanted], owner[wanted]
-    order = np.lexsort((-columns.rank[owner], tracks))
-    order = order[_begins(tracks[order])]
-    tracks, owner = tracks[order], owner[order]
-    if not len(tracks):
-        return pieces
-    place = np.minimum(np.searchsorted(tracks, beginning), len(tracks) - 1)
-    contained = (tracks[place] == beginning) & (columns.num_notes[owner[place]] > columns.num_notes)
-    return np.where(contained, owner[place], pieces)
-
-
-def _link_near(blocks: Sequence[UInt32[np.ndarray, "_ 24"]], owner: Int64[np.ndarray, " v"]) -> Iterator[_Near]:
-    """Yields pairs of pieces with voices that have at least MIN_COMMON_BANDS bands in common."""
-    row = np.concatenate([_hash_rows(block) for block in blocks])
-    one, other = _link_equal(row, owner)
-    yield _Near(one, other, np.ones(len(one), np.bool_))
-
-    # From here on equal voices are one.
-    order = np.argsort(row, kind="stable")
-    voices = np.zeros(len(row), np.bool_)
-    voices[order[_begins(row[order])]] = True
-    recurs = np.zeros(len(row), np.uint16)
-    for band in range(NUM_BANDS):
-        recurs |= _recurs(np.concatenate([block[:, band] for block in blocks]), voices).astype(np.uint16) << band
-    voices &= np.bitwise_count(recurs) >= MIN_COMMON_BANDS
-    # In the order of their hashes: the owners' numbers have no part in what is found.
-    order = np.argsort(row[voices])
-    owner, recurs = owner[voices][order], recurs[voices][order]
-    chosen = np.split(voices, np.cumsum([len(block) for block in blocks])[:-1])
-    sketches = np.concatenate([block[keep] for block, keep in zip(blocks, chosen, strict=True)])[order]
-    # Of MIN_COMMON_BANDS bands two leave the same remainder here, so that comparing within remainders finds all pairs.
-    for one, other in combinations(range(NUM_BANDS), 2):
-        if (other - one) % (MIN_COMMON_BANDS - 1) == 0:
-            both = np.uint16(1 << one | 1 << other)
-            yield from _link_neighbours(sketches, owner, np.flatnonzero(recurs & both == both), (one, other))
-
-
-def _hash_rows(rows: UInt32[np.ndarray, "v 24"]) -> UInt64[np.ndarray, " v"]:
-    mixed = np.zeros(len(rows), np.uint64)
-    for column in rows.T:
-        mixed = (mixed ^ column) * _MIX
-        mixed ^= mixed >> np.uint64(29)
-    return mixed
-
-
-def _recurs(column: UInt32[np.ndarray, " v"], voices: Bool[np.ndarray, " v"]) -> Bool[np.ndarray, " v"]:
-    """Returns which values occur more than once among the voices (and, so that it is quick, a few others)."""
-    coarse = column >> np.uint32(8)
-    if len(coarse) >= _MANY_VOICES:
-        return np.bincount(coarse[voices], minlength=1 << 24)[coarse] > 1
-    among = np.sort(coarse[voices])
-    again = np.append(among[1:][among[1:] == among[:-1]], np.uint32(0xFFFFFFFF))
-    return again[again.searchsorted(coarse)] == coarse
-
-
-def _link_neighbours(
-    sketches: UInt32[np.ndarray, "v 24"], owner: Int64[np.ndarray, " v"], voices: np.ndarray, chosen: tuple[int, int]
-) -> Iterator[_Near]:
-    """Yields the near pairs among voices that have the two chosen bands in common."""
-    key = sketches[voices, chosen[0]].astype(np.uint64) << np.uint64(32) | sketches[voices, chosen[1]]
-    order = np.argsort(key, kind="stable")
-    key, voices = key[order], voices[order]
-    for first, second in equal_neighbours(key, _MAX_NEIGHBOURS):
-        one, other = voices[first], voices[second]
-        common = sketches[one, :NUM_BANDS] == sketches[other, :NUM_BANDS]
-        count = common.sum(axis=1)
-        near = count >= MIN_COMMON_BANDS
-        one, other, common, count = one[near], other[near], common[near], count[near]
-        yield _Near(owner[one], owner[other], _share_times(sketches[one], sketches[other], common) >= MIN_EQUAL_TIMES)
-
-
-def _share_times(
-    one: UInt32[np.ndarray, "k 24"], other: UInt32[np.ndarray, "k 24"], common: Bool[np.ndarray, "k 16"]
-) -> Float64[np.ndarray, " k"]:
-    """Returns which share of the times in the common bands is equal."""
-    differ = rhythms_of(one) ^ rhythms_of(other)
-    differ = (differ | differ >> np.uint16(1)) & np.uint16(0x5555)  # a time has two bits
-    num_times = 8 * common.sum(axis=1)
-    return 1 - np.where(common, np.bitwise_count(differ), 0).sum(axis=1) / num_times
+    wanted: UInt64[np.ndarray, " b"],
+    rank: Int32[np.ndarray, " n"],
+) -> tuple[UInt64[np.ndarray, " t"], Int64[np.ndarray, " t"]]:
+    """Returns the wanted tracks in order, and of the pieces that have each the one with the highest rank."""
+    is_wanted = np.isin(tracks, wanted)
+    tracks, owner = tracks[is_wanted], owner[is_wanted]
+    order = np.lexsort((-rank[owner], tracks))
+    order = order[begins(tracks[order])]
+    return tracks[order], owner[order]

@@ -31,11 +31,13 @@ from ostinato.beam_pipelines.inputs.endings import (
     is_input,
     tar_method,
 )
+from ostinato.beam_pipelines.inputs.entries import Entries
 from ostinato.beam_pipelines.inputs.errors import ReadReason, SourceError, StorageError, UnreadableError
 from ostinato.beam_pipelines.inputs.places import Place, find_places, folder_name, printable, stem
 from ostinato.beam_pipelines.inputs.stores import MAX_THREADS, is_remote
 
 _BUFFER_BYTES = 1 << 17
+_NONE = Entries(())
 
 T = TypeVar("T", Place, Member)
 
@@ -71,7 +73,7 @@ class Unit(NamedTuple):
     """Of the archive."""
     named: bool = True
     """Whether the user named the archive itself: the keys of its members are then their names."""
-    entries: tuple[Place | Member, ...] = ()
+    entries: Entries = _NONE
     """The files, or the members with their places in the archive; empty for a stream."""
     part: int = 0
     parts: int = 1
@@ -89,7 +91,7 @@ class Unit(NamedTuple):
     @property
     def holds_many(self) -> bool:
         """Whether a file or member holds more than one input."""
-        return any(holds_many(entry[0]) for entry in self.entries)
+        return self.entries.holds_many
 
 
 def find_units(
@@ -117,7 +119,7 @@ def find_units(
     places = find_places(patterns, not_read)
     base = os.getcwd()
     loose = [place for place in places if not has_suffix(place.path, ARCHIVE_SUFFIXES)]
-    units = [Unit("files", base, entries=tuple(share)) for share in _shares(loose, inputs_per_unit)]
+    units = [Unit("files", base, entries=Entries(share)) for share in _shares(loose, inputs_per_unit)]
     for place in places:
         if has_suffix(place.path, ARCHIVE_SUFFIXES):
             units += _archive_units(place, base, not_read, inputs_per_unit=inputs_per_unit, stream_parts=stream_parts)
@@ -146,7 +148,7 @@ def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
     if unit.kind == "files":
         yield from _read_files(unit, max_bytes)
     elif unit.kind == "7z":
-        members = cast("tuple[Member, ...]", unit.entries)
+        members = cast("tuple[Member, ...]", tuple(unit.entries))
         for member, read in seven_zip.read_members(_full_path(unit, unit.path), members, max_bytes=max_bytes):
             yield from _inputs_in(member.name, _member(unit, member, read), max_bytes)
     elif unit.entries or not unit.fault:
@@ -215,7 +217,7 @@ def _archive_units(
             seen[member.name] += 1
         elif not member.name.endswith("/"):
             not_read[ending_of(member.name)] += 1
-    units = [unit._replace(entries=tuple(share)) for share in _shares(members, inputs_per_unit)]
+    units = [unit._replace(entries=Entries(share)) for share in _shares(members, inputs_per_unit)]
     if fault:
         *units, last = units or [unit]
         units.append(last._replace(fault=fault))

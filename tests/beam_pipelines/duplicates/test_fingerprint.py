@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostinato.beam_pipelines.duplicates.fingerprint import MIN_FIGURES, PREFIX_NOTES, TELLING, fingerprint
-from ostinato.beam_pipelines.duplicates.relations import MIN_COMMON_BANDS
+from ostinato.beam_pipelines.duplicates.near import MIN_COMMON_BANDS
 from ostinato.beam_pipelines.duplicates.voices import NUM_BANDS, WIDTH
 from ostinato.music.piece import DRUMS, Notes, Piece, make_piece
 from tests.midi_files import tune

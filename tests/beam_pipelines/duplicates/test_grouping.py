@@ -4,14 +4,13 @@ import itertools
 import numpy as np
 import pytest
 
-from ostinato.beam_pipelines.duplicates import grouping
 from ostinato.beam_pipelines.duplicates.fingerprint import TELLING
 from ostinato.beam_pipelines.duplicates.grouping import Assigned, Duplicate, DuplicatePolicy
-from tests.found import Found, groups_of, scan_result_of, splits_of
+from tests.found import Found, assign_all, groups_of, scan_result_of, splits_of
 
 
 def _assign(rows, *, split=(80, 10, 10), seed=0, num_shards=1, duplicates: DuplicatePolicy = "drop"):
-    return grouping.assign([scan_result_of(rows)], split=split, seed=seed, num_shards=num_shards, duplicates=duplicates)
+    return assign_all([scan_result_of(rows)], split=split, seed=seed, num_shards=num_shards, duplicates=duplicates)
 
 
 def _pieces(count):
@@ -52,14 +51,14 @@ def test_every_input_is_in_the_dataset_or_repeats_one_that_is_whatever_the_order
         mixed = [rows[i] for i in rng.permutation(len(rows))]
         cuts = [0, *sorted(rng.integers(0, len(rows), 4).tolist()), len(rows)]
         units = [scan_result_of(mixed[a:b], spool=i) for i, (a, b) in enumerate(itertools.pairwise(cuts))]
-        found = grouping.assign(units[::-1], split=(80, 10, 10), seed=0, num_shards=3, duplicates=duplicates)
+        found = assign_all(units[::-1], split=(80, 10, 10), seed=0, num_shards=3, duplicates=duplicates)
         assert _without_places(found) == expected
 
 
 def test_pieces_know_where_they_lie_and_what_they_are():
     row = Found("b", 2, data=b"bytes")
     unit = scan_result_of([Found("a", 1), row], spool=7)._replace(metadata=["", '{"composer": "Bach"}'])
-    assignment = grouping.assign([unit], split=(100, 0, 0), seed=0, num_shards=1, duplicates="drop")
+    assignment = assign_all([unit], split=(100, 0, 0), seed=0, num_shards=1, duplicates="drop")
     identity = hashlib.sha256(b"bytes").hexdigest()
     expected = Assigned(7, 1000, 10, identity, "b", "style of b", identity, '{"composer": "Bach"}')
     assert expected in assignment.shards["train", 0, 1]
@@ -67,7 +66,7 @@ def test_pieces_know_where_they_lie_and_what_they_are():
 
 def test_nothing_found_is_nothing_assigned():
     for units in ([], [scan_result_of([])], [scan_result_of([]), scan_result_of([])]):
-        empty = grouping.assign(units, split=(80, 10, 10), seed=0, num_shards=1, duplicates="drop")
+        empty = assign_all(units, split=(80, 10, 10), seed=0, num_shards=1, duplicates="drop")
         assert empty == ({}, [], 0, 0)
 
 

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, stack
 from ostinato.beam_pipelines.duplicates.performances import MIN_IN_ORDER, NUM_BINS, link_performances
+from ostinato.beam_pipelines.duplicates.pieces import open_pieces
+from tests.found import Found
 
 
 def sketch(places: list[int]) -> np.ndarray:
@@ -12,7 +15,15 @@ def sketch(places: list[int]) -> np.ndarray:
 
 
 def links(*sketches: np.ndarray) -> list[tuple[int, int]]:
-    return [pair for one, other in link_performances([np.array(sketches)]) for pair in zip(one, other, strict=True)]
+    with open_pieces() as (pieces, _):
+        prints = pieces.prints
+        prints.add(stack([print_of(sketch) for sketch in sketches]))
+        found = list(link_performances(prints.performance, prints.bins))
+    return [pair for one, other in found for pair in zip(one.tolist(), other.tolist(), strict=True)]
+
+
+def print_of(sketch: np.ndarray) -> Fingerprints:
+    return Found("", 1).fingerprints()._replace(performance=sketch)
 
 
 IN_ORDER = list(range(MIN_IN_ORDER))

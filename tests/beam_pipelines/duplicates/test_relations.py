@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ostinato.beam_pipelines.duplicates.fingerprint import TELLING
-from ostinato.beam_pipelines.duplicates.relations import MIN_COMMON_BANDS, Columns, relate
+from ostinato.beam_pipelines.duplicates.near import MIN_COMMON_BANDS
+from ostinato.beam_pipelines.duplicates.pieces import open_pieces
+from ostinato.beam_pipelines.duplicates.relations import relate
 from ostinato.beam_pipelines.duplicates.voices import NUM_BANDS
 from ostinato.music.piece import DRUMS, make_piece
 from tests.found import Found, found_piece, scan_result_of
@@ -16,14 +18,10 @@ from tests.midi_files import tune
 def _relate(rows):
     found = scan_result_of(rows)
     order = sorted(range(len(rows)), key=lambda i: (rows[i].num_notes, rows[i].name))
-    relations = relate(
-        Columns(
-            rank=np.argsort(order),
-            num_notes=found.num_notes.astype(np.int64),
-            prints=[found.prints],
-            fixed=np.full(len(rows), -1),
-        )
-    )
+    rank, fixed = np.argsort(order).astype(np.int32), np.full(len(rows), -1, np.int32)
+    with open_pieces() as (pieces, _):
+        pieces.add(found)
+        relations = relate(pieces.prints, rank=rank, num_notes=pieces.num_notes, fixed=fixed)
     names = np.array(found.name)
     best = dict(zip(found.name, names[relations.best].tolist(), strict=True))
     groups = {frozenset(names[relations.group == group].tolist()) for group in np.unique(relations.group)}
