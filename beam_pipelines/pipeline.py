@@ -17,7 +17,7 @@ import apache_beam as beam
 
 from ostinato.beam_pipelines.duplicates.grouping import Assignment, assign
 from ostinato.beam_pipelines.inputs import files
-from ostinato.beam_pipelines.inputs.sources import Unit
+from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.scan import Scanned, scan
 from ostinato.beam_pipelines.write import count_vocabulary, write_list, write_shard
@@ -29,17 +29,18 @@ CODEC = "codec"
 """Names of the notes in the work folder with the counts of the whole job and with the codec of its records."""
 
 
-def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
-    """Adds all stages to a pipeline, and writes the units to the work folder.
+def build(pipeline: beam.Pipeline, units: Iterable[int], job: Job) -> None:
+    """Adds all stages to a pipeline.
 
-    In the pipeline itself there are only their numbers: its size is limited on some runners, and a large archive has
-    many members.
+    Args:
+        pipeline: of Beam.
+        units: their numbers. What they are stands in the work folder: the size of a pipeline is limited on some
+            runners, and a large archive has many members.
+        job: goes to every worker.
     """
-    for number, unit in enumerate(units):
-        files.write_bytes(job.work_file("units", f"{number:08d}", "pickle"), pickle.dumps(unit))
     shards: Any = (
         pipeline
-        | "Units" >> beam.Create(range(len(units)))
+        | "Units" >> beam.Create(sorted(units))
         | "Spread" >> beam.Reshuffle()
         | "Scan" >> beam.FlatMap(_scan, job=job)
         | "Together" >> beam.GroupByKey()
@@ -62,7 +63,7 @@ def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
 
 def _scan(number: int, job: Job) -> Iterator[tuple[str, bytes]]:
     with job.at_work():
-        unit: Unit = pickle.loads(files.read_bytes(job.work_file("units", f"{number:08d}", "pickle")))
+        unit = Unit.from_json(files.read_bytes(job.work_file("units", f"{number:08d}", "json")))
         for scanned in scan(number, unit, job):
             yield "", pickle.dumps(scanned)
 
@@ -85,8 +86,12 @@ def _assign(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator[tuple[str,
         write_list("duplicates", assignment.duplicates, job)
         if config.codec.name == "score" and assignment.shards:
             job.write_note("assigned", CODEC, ScoreCodec(styles=_accepted_styles(summary)).to_json())
-        for (split, shard, count), pieces in assignment.shards.items():
-            yield f"{split}/{shard:05d}/{count:05d}", pickle.dumps(pieces)
+        for shard, pieces in assignment.shards.items():
+            yield _shard_key(*shard), pickle.dumps(pieces)
+
+
+def _shard_key(split: str, shard: int, num_shards: int) -> str:
+    return f"{split}/{shard:05d}/{num_shards:05d}"
 
 
 def _summarise(scanned: list[Scanned], assignment: Assignment) -> dict[str, Any]:
@@ -97,10 +102,10 @@ def _summarise(scanned: list[Scanned], assignment: Assignment) -> dict[str, Any]
     by_unit = _total({one.unit: one.num_inputs} for one in scanned)
     return {
         "inputs": by_unit.total(),
-        "inputs_by_unit": [by_unit[number] for number in range(scanned[-1].unit + 1)],
-        "rejected_by_reason": Counter(reject.reason for one in scanned for reject in one.rejected),
-        "duplicates_by_kind": Counter(duplicate.kind for duplicate in assignment.duplicates),
-        "salvaged": _total(one.repaired for one in scanned),
+        "inputs_by_unit": dict(sorted(by_unit.items())),
+        "rejected_by_reason": _sorted(Counter(reject.reason for one in scanned for reject in one.rejected)),
+        "duplicates_by_kind": _sorted(Counter(duplicate.kind for duplicate in assignment.duplicates)),
+        "salvaged": _sorted(_total(one.repaired for one in scanned)),
         "by_style": {
             style: {
                 "accepted": accepted_by_style[style],
@@ -114,6 +119,7 @@ def _summarise(scanned: list[Scanned], assignment: Assignment) -> dict[str, Any]
         "groups": assignment.num_groups,
         "moved": assignment.moved,
         "shards": len(assignment.shards),
+        "keys": [_shard_key(*shard) for shard in assignment.shards],
     }
 
 
@@ -122,6 +128,11 @@ def _total(counts: Iterable[Mapping[Any, int]]) -> Counter[Any]:
     for one in counts:
         total.update(one)
     return total
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns counts by name: how the inputs are divided into units must not show."""
+    return dict(sorted(counts.items()))
 
 
 def _accepted_styles(summary: dict[str, Any]) -> tuple[str, ...]:
