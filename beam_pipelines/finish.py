@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ostinato.beam_pipelines.inputs import files
-from ostinato.beam_pipelines.inputs.sources import Unit, check_streams
+from ostinato.beam_pipelines.inputs.units import Unit, check_streams
 from ostinato.beam_pipelines.job import Job
+from ostinato.beam_pipelines.output import VainError
 from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
 from ostinato.beam_pipelines.write import NotesWritten
-from ostinato.configs.errors import Lines, UserError
+from ostinato.configs.errors import Lines
 from ostinato.data import records
 from ostinato.data.records import Shard
 from ostinato.data.statistics import Statistics, total
@@ -26,7 +27,7 @@ SHOWN_REJECTS = 5
 """Where no input can be used."""
 
 
-class UnusableError(UserError):
+class UnusableError(VainError):
     """No input can be used."""
 
 
@@ -34,13 +35,13 @@ class LostError(RuntimeError):
     """The numbers do not add up. Never the user's mistake."""
 
 
-def finish(folder: Path, job: Job, units: list[Unit], not_read: Mapping[str, int]) -> None:
+def finish(folder: Path, job: Job, units: Mapping[int, Unit], not_read: Mapping[str, int]) -> None:
     """Writes pieces.jsonl, changed.jsonl, statistics.json, the index, TFDS's description and, last, the manifest.
 
     Args:
         folder: a local folder, which holds rejects.jsonl and duplicates.jsonl already.
         job: its notes are read.
-        units: those that were scanned.
+        units: those that were scanned, by their numbers.
         not_read: how many files were not read, by their endings.
 
     Raises:
@@ -58,21 +59,19 @@ def finish(folder: Path, job: Job, units: list[Unit], not_read: Mapping[str, int
     notes, changed = NotesWritten(), Counter[str]()
     sizes: dict[str, list[np.ndarray]] = {"piece_notes": [], "piece_ms": []}
     with (folder / "pieces.jsonl").open("wb") as pieces, (folder / "changed.jsonl").open("w") as changes:
-        for path in sorted(files.list_files(files.join(job.work, "written"))):
-            if path.endswith(".jsonl"):
-                pieces.write(files.read_bytes(path))
-            elif path.endswith(".json"):
-                note = json.loads(files.read_bytes(path))
-                split = note["split"]
-                shards[split].append(_as_arrays(Shard(**note["shard"])))
-                notes.merge(note["notes"])
-                for name, columns in sizes.items():
-                    columns.append(np.array(note["notes"][name], np.int64))
-                changes.writelines(json.dumps(line) + "\n" for line in note["notes"]["changed"])
-                changed.update(line["reason"] for line in note["notes"]["changed"])
-                for style, counts in note["statistics"].items():
-                    so_far = statistics[style].get(split, Statistics.empty())
-                    statistics[style][split] = so_far + Statistics.from_json(counts)
+        for key in sorted(summary["keys"]):
+            note = job.read_note("written", key)
+            pieces.write(files.read_bytes(job.work_file("written", key, "jsonl")))
+            split = note["split"]
+            shards[split].append(_as_arrays(Shard(**note["shard"])))
+            notes.merge(note["notes"])
+            for name, columns in sizes.items():
+                columns.append(np.array(note["notes"][name], np.int64))
+            changes.writelines(json.dumps(line) + "\n" for line in note["notes"]["changed"])
+            changed.update(line["reason"] for line in note["notes"]["changed"])
+            for style, counts in note["statistics"].items():
+                so_far = statistics[style].get(split, Statistics.empty())
+                statistics[style][split] = so_far + Statistics.from_json(counts)
     counts = {
         "inputs": summary["inputs"],
         "accepted": sum(len(shard.lengths) for parts in shards.values() for shard in parts),
@@ -150,13 +149,13 @@ def _count_lines(path: Path) -> int:
         return sum(1 for _ in file)
 
 
-def _check(counts: dict[str, int], summary: dict[str, Any], units: list[Unit]) -> None:
+def _check(counts: dict[str, int], summary: dict[str, Any], units: Mapping[int, Unit]) -> None:
     """Compares what was written with what was read, and that with what was there before the job."""
-    by_unit = summary["inputs_by_unit"]
-    check_streams(units, by_unit)
+    by_unit = [summary["inputs_by_unit"].get(str(number), 0) for number in units]
+    check_streams(units.values(), by_unit)
     accounted = counts["accepted"] + counts["rejected"] + counts["duplicates"]
     by_style = sum(sum(numbers.values()) for numbers in summary["by_style"].values())
-    expected = [unit.num_inputs for unit in units]
+    expected = [unit.num_inputs for unit in units.values()]
     is_whole = all(want in (None, found) for want, found in zip(expected, by_unit, strict=True))
     if not (is_whole and counts["inputs"] == accounted == by_style):
         raise LostError(f"units hold {expected} inputs, {by_unit} were read, but accounted for are {counts}")

@@ -1,20 +1,30 @@
 """What every stage of a prepare job knows: the configuration and the places."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from ostinato.beam_pipelines import spool
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.labels import Labels, load_labels
+from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.isolation import IsolatedPool, IsolationError, Limits, shared_pool
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import PrepareConfig
 
 VERSION = importlib.metadata.version("ostinato")
+
+BALLAST = "ballast"
+"""A note that is removed before it is noted why a stage failed: there has to be room for that on a full disk."""
+BALLAST_BYTES = 1 << 14
+
+_OF_THE_SCAN = ("min_notes", "max_notes", "max_file_mb", "max_parse_mb", "max_parse_s", "pedal")
+"""The fields of the configuration that the scan reads, beside those that `digest_settings` looks at closer."""
 
 
 class VersionError(UserError):
@@ -38,6 +48,12 @@ class Job:
     """Parser processes of each worker process."""
     beam_args: tuple[str, ...]
     """Options of Beam; those for storage are given to it in the workers too, since some runners lose them."""
+    settings: str = ""
+    """A digest of all but the inputs that decides what the scan finds; see `digest_settings`."""
+    key: str = ""
+    """A digest of all that decides what the job writes."""
+    verify: bool = False
+    """Whether inputs that were read before are compared by their bytes."""
 
     version: str = VERSION
     """Of ostinato, where the job was started."""
@@ -57,6 +73,8 @@ class Job:
                 raise VersionError(f"this worker has ostinato {VERSION}, the job was started with {self.version}")
             yield
         except (UserError, IsolationError) as error:
+            with contextlib.suppress(StorageError):
+                files.delete_file(self.work_file("failed", BALLAST, "json"))
             with contextlib.suppress(StorageError):
                 self.write_note("failed", "error", str(error))
             raise
@@ -106,3 +124,37 @@ def style_column(config: PrepareConfig, labels: Labels | None) -> str:
     if style == "auto":
         return "labels" if has_styles else "none"
     return style
+
+
+def digest_settings(config: PrepareConfig, labels: str) -> str:
+    """Returns a digest of all but the inputs that decides what the scan finds in them.
+
+    Args:
+        config: of the job.
+        labels: path of the file of labels, or empty.
+    """
+    found = load_labels(labels) if labels else None
+    said = {
+        "ostinato": VERSION,
+        "verovio": _version_of("verovio"),
+        "spool": spool.FORMAT,
+        **{name: getattr(config, name) for name in _OF_THE_SCAN},
+        "only_drums": config.codec.name != "notes",
+        "style": style_column(config, found),
+        "labels": hashlib.sha256(files.read_bytes(labels)).hexdigest() if labels else "",
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def digest_job(config: PrepareConfig, settings: str, units: Sequence[Unit], not_read: Mapping[str, int]) -> str:
+    """Returns a digest of all that decides what a job writes; see `digest_settings`."""
+    digest = hashlib.sha256(json.dumps([settings, asdict(config), sorted(not_read.items())]).encode())
+    for unit in units:
+        digest.update(unit.identity(settings).encode())
+    return digest.hexdigest()
+
+
+def _version_of(package: str) -> str:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    return ""

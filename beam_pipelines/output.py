@@ -2,12 +2,15 @@
 
 On this machine everything is written to `<output>.partial`, which is renamed at the end, when all of it is on disk
 (`data.durable`). An object store knows no folders: there the shards go to their place, the rest to `<output>.partial`,
-and the manifest, without which a folder is no dataset, is written last. A job that fails removes what it wrote; one
-that is killed leaves it to the next one, which begins anew.
+and the manifest, without which a folder is no dataset, is written last.
+
+A job that fails or is killed leaves what it has read and written to the next one, which goes on with it (`work`);
+where it has read nothing, nothing stays. `clean` removes what is not to be gone on with.
 """
 
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import re
@@ -19,6 +22,7 @@ from typing import NamedTuple
 
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import StorageError
+from ostinato.beam_pipelines.work import FILE, STAGES, read_description
 from ostinato.configs.errors import UserError
 from ostinato.data import durable, records
 from ostinato.data.atomic import write_atomically
@@ -34,9 +38,16 @@ _LEFTOVERS = (
 )
 """What a job that was killed can leave."""
 
+_COMPLETE = "complete.json"
+"""In the work folder: the manifest of a dataset that is on disk, and lacks nothing else."""
+
 
 class OutputError(UserError):
     """The output folder cannot be used."""
+
+
+class VainError(UserError):
+    """Nothing that the job has done is of use to another one."""
 
 
 class Place(NamedTuple):
@@ -44,21 +55,56 @@ class Place(NamedTuple):
 
     folder: str
     work: str
+    is_complete: bool
+    """An earlier command has done all of the job; only the name of the dataset is missing, which `publish` gives it."""
+    publish: Callable[[], None]
     completed: Callable[[], contextlib.AbstractContextManager[Path]]
     """The context in which the description is written to a local folder; behind it the dataset has its name."""
 
 
-def open_output(output: str) -> contextlib.AbstractContextManager[Place]:
-    """Returns the context in which a job may write a dataset; what a killed job left is removed.
+def open_output(output: str, key: str = "") -> contextlib.AbstractContextManager[Place]:
+    """Returns the context in which a job may write a dataset.
+
+    Args:
+        output: the folder of the dataset.
+        key: of the job; see `Job.key`.
 
     Raises:
         OutputError: it exists, or another job is writing it, or the system does not let us write there.
     """
-    return _open_remote(output) if files.is_remote(output) else _open_local(output)
+    return _open_remote(output) if files.is_remote(output) else _open_local(output, key)
+
+
+def clean(output: str) -> list[str]:
+    """Removes what jobs that did not come to their end have left of a dataset; returns what was removed.
+
+    Raises:
+        OutputError: a job is at work, or there is something that no job has left.
+    """
+    work = output + ".partial"
+    if files.is_remote(output):
+        names = [path.removeprefix(output).strip("/") for path in files.list_files(output)]
+        leftovers = [] if "manifest.json" in names else _check_ours(output, names, Path(output).name)
+        found = [folder for folder in ((output,) if leftovers else ()) + (work,) if files.list_files(folder)]
+        for folder in found:
+            files.delete_folder(folder)
+        return found
+    partial = Path(work)
+    if not partial.is_dir():
+        return []
+    lock = os.open(partial, os.O_RDONLY)
+    try:
+        with _writing(partial):
+            _take(lock, partial)
+            _check_partial(partial, Path(output))
+            shutil.rmtree(partial)
+    finally:
+        os.close(lock)
+    return [work]
 
 
 @contextlib.contextmanager
-def _open_local(output: str) -> Iterator[Place]:
+def _open_local(output: str, key: str) -> Iterator[Place]:
     partial, final = Path(output + ".partial"), Path(output)
     work = partial / "work"
 
@@ -70,17 +116,28 @@ def _open_local(output: str) -> Iterator[Place]:
             for name in LISTS:
                 shutil.copyfile(partial / name, described / name)
             yield described
-            manifest = (described / "manifest.json").read_bytes()
+            shards = _shards(described)
+            for path in partial.iterdir():
+                if path != work and path.name not in shards:  # of a worker that was killed, or of an earlier command
+                    _delete(path)
             for path in described.iterdir():
                 if path.name != "manifest.json":
                     path.replace(partial / path.name)
-            for path in partial.glob(".*.partial"):  # of a worker that was killed, and whose work another did again
-                path.unlink()
-            shutil.rmtree(work)
-            _check_absent(final)
-            # What makes a folder a dataset comes when all else is on disk and nothing else is left to be done.
             durable.sync_tree(partial)
+            (described / "manifest.json").replace(work / _COMPLETE)
+            durable.sync_folder(work)
+        publish()
+
+    def publish() -> None:
+        with _writing(partial):
+            _check_absent(final)
+            manifest = (work / _COMPLETE).read_bytes()
+            for path in work.iterdir():  # the large part; what says that nothing else is to be done goes last
+                if path.name not in (_COMPLETE, FILE):
+                    _delete(path)
+            # What makes a folder a dataset comes when all else is on disk and nothing else is left to be done.
             write_atomically(partial / "manifest.json", manifest)
+            shutil.rmtree(work)
             durable.publish(partial, final)
 
     with _writing(partial):
@@ -91,19 +148,47 @@ def _open_local(output: str) -> Iterator[Place]:
         with _writing(partial):
             _take(lock, partial)
             _check_absent(final)  # another job may have completed it just now
-            names = [path.name for path in partial.iterdir()]
-            _check_ours(partial, [name for name in names if name not in ("work", "index", "manifest.json")], final.name)
-            for path in partial.iterdir():  # of a job that was killed
-                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-            for stage in ("units", "scanned", "assigned", "written"):
-                (work / stage).mkdir(parents=True)
+            _check_partial(partial, final)
+            description = read_description(str(work))
+            is_complete = (work / _COMPLETE).exists() and description is not None and description.get("job") == key
+            for path in () if is_complete else (partial / "manifest.json", work / _COMPLETE, work / "described"):
+                _delete(path)
+            for path in partial.rglob(".*.partial"):  # files that were being written
+                _delete(path)
+            for stage in STAGES:
+                (work / stage).mkdir(parents=True, exist_ok=True)
         try:
-            yield Place(str(partial), str(work), completed)
-        except BaseException:  # no later job goes on with it
-            shutil.rmtree(partial, ignore_errors=True)
+            yield Place(str(partial), str(work), is_complete, publish, completed)
+        except BaseException as error:
+            is_worthless = not ((work / _COMPLETE).exists() or any((work / "scanned").glob("*.pieces")))
+            if isinstance(error, VainError) or is_worthless:
+                shutil.rmtree(partial, ignore_errors=True)
+            else:
+                _say_how_to_go_on(output)
             raise
     finally:
         os.close(lock)
+
+
+def _shards(described: Path) -> set[str]:
+    """Returns the names of the shards that a new manifest lists."""
+    splits = json.loads((described / "manifest.json").read_bytes())["splits"]
+    return {shard["file"] for split in splits.values() for shard in split["shards"]}
+
+
+def _say_how_to_go_on(output: str) -> None:
+    line = (
+        "%s.partial: what was read stays, the same command goes on; 'ostinato prepare --clean --output %s' removes it"
+    )
+    logger.warning(line, output, output)
+
+
+def _delete(path: Path) -> None:
+    """Deletes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _check_absent(final: Path) -> None:
@@ -123,12 +208,18 @@ def _take(lock: int, partial: Path) -> None:
         raise OutputError(f"{partial}: another prepare has just completed it")
 
 
-def _check_ours(folder: Path | str, names: list[str], dataset: str) -> None:
-    """Refuses a folder with files that no job which was killed can have left: they are not ours to delete."""
+def _check_partial(partial: Path, final: Path) -> None:
+    names = [path.name for path in partial.iterdir()]
+    _check_ours(partial, [name for name in names if name not in ("work", "index", "manifest.json")], final.name)
+
+
+def _check_ours(folder: Path | str, names: list[str], dataset: str) -> list[str]:
+    """Returns the names; refuses a folder with files that no job can have left: they are not ours to delete."""
     leftover = re.compile(_LEFTOVERS.format(name=records.dataset_name(Path(dataset))))
     foreign = [name for name in names if not leftover.fullmatch(name)]
     if foreign:
         raise OutputError(f"{folder}: exists already, with {foreign[0]!r}; choose another --output, or move it away")
+    return names
 
 
 @contextlib.contextmanager
@@ -146,8 +237,9 @@ def _open_remote(output: str) -> Iterator[Place]:
     work, is_finished = output + ".partial", False
     names = [path.removeprefix(output).strip("/") for path in files.list_files(output)]
     _check_ours(output, names, Path(output).name)
-    for leftover in (output, work):  # of a job that was killed
-        files.delete_folder(leftover)
+
+    def publish() -> None:
+        raise AssertionError("a dataset in a store is complete when it has its manifest")
 
     @contextlib.contextmanager
     def completed() -> Iterator[Path]:
@@ -158,6 +250,10 @@ def _open_remote(output: str) -> Iterator[Place]:
             for path in here:
                 path.write_bytes(files.read_bytes(files.join(output, path.name)))
             yield local
+            shards = _shards(local)
+            for path in files.list_files(output):  # of an earlier command
+                if path.removeprefix(output).strip("/") not in (*shards, *LISTS):
+                    files.delete_file(path)
             written = [path for path in local.rglob("*") if path.is_file() and path not in here]
             for path in sorted(written, key=lambda path: path.name == "manifest.json"):
                 files.write_bytes(files.join(output, *path.relative_to(local).parts), path.read_bytes())
@@ -165,10 +261,15 @@ def _open_remote(output: str) -> Iterator[Place]:
         files.delete_folder(work)
 
     try:
-        yield Place(output, work, completed)
-    except BaseException:
-        if not is_finished:  # no later job goes on with it
-            with contextlib.suppress(StorageError):  # what went wrong may be the store itself
+        yield Place(output, work, False, publish, completed)
+    except BaseException as error:
+        with contextlib.suppress(StorageError):  # what went wrong may be the store itself
+            scanned = files.list_files(files.join(work, "scanned"))
+            if is_finished:
+                pass
+            elif isinstance(error, VainError) or not any(path.endswith(".pieces") for path in scanned):
                 for leftover in (output, work):
                     files.delete_folder(leftover)
+            else:
+                _say_how_to_go_on(output)
         raise

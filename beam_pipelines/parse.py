@@ -9,6 +9,8 @@ import json
 import struct
 from typing import Any, Literal, NamedTuple
 
+import zstandard
+
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data import records
@@ -35,7 +37,7 @@ class Parsed(NamedTuple):
     repairs: tuple[Repair, ...]
     """How it had to be repaired."""
     packed: bytes
-    """The reader's account of the notes, and the piece; see `music.packed`."""
+    """The reader's account of the notes, and the piece (see `music.packed`), compressed by Zstandard."""
 
 
 class Unusable(NamedTuple):
@@ -102,7 +104,8 @@ def _parse(data: bytes, config: PrepareConfig, kind: Literal["midi"] | notation.
         return Unusable("select", "only_drums", "the notes codec leaves drums out")
     prints = fingerprint(piece, reading.tracks)
     spooled = _ACCOUNT.pack(*(getattr(reading.account, name) for name in COUNTS)) + packed.pack(piece)
-    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, reading.repairs, spooled)
+    compressed = zstandard.ZstdCompressor().compress(spooled)
+    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, reading.repairs, compressed)
 
 
 def encode(item: ToEncode, codec_text: str) -> Encoded:
@@ -119,7 +122,8 @@ def count_events(data: bytes) -> list[tuple[tuple[Any, ...], int]]:
     return [(tuple(event), count) for event, count in notes_codec.count_events(_unpack(data)[1])]
 
 
-def _unpack(spooled: bytes) -> tuple[NoteAccount, Piece]:
+def _unpack(compressed: bytes) -> tuple[NoteAccount, Piece]:
+    spooled = zstandard.ZstdDecompressor().decompress(compressed)
     counts = _ACCOUNT.unpack_from(spooled)
     return NoteAccount(**dict(zip(COUNTS, counts, strict=True))), packed.unpack(spooled[_ACCOUNT.size :])
 

@@ -20,7 +20,7 @@ from ostinato.beam_pipelines.duplicates.grouping import Assigned, Rejected, assi
 from ostinato.beam_pipelines.duplicates.pieces import open_pieces
 from ostinato.beam_pipelines.duplicates.runs import SortedRuns
 from ostinato.beam_pipelines.inputs import files
-from ostinato.beam_pipelines.inputs.sources import Unit
+from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.scan import Scanned, scan
 from ostinato.beam_pipelines.totals import Totals
@@ -33,17 +33,18 @@ CODEC = "codec"
 """Names of the notes in the work folder with the counts of the whole job and with the codec of its records."""
 
 
-def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
-    """Adds all stages to a pipeline, and writes the units to the work folder.
+def build(pipeline: beam.Pipeline, units: Iterable[int], job: Job) -> None:
+    """Adds all stages to a pipeline.
 
-    In the pipeline itself there are only their numbers: its size is limited on some runners, and a large archive has
-    many members.
+    Args:
+        pipeline: of Beam.
+        units: their numbers. What they are stands in the work folder: the size of a pipeline is limited on some
+            runners, and a large archive has many members.
+        job: goes to every worker.
     """
-    for number, unit in enumerate(units):
-        files.write_bytes(job.work_file("units", f"{number:08d}", "pickle"), pickle.dumps(unit))
     shards: Any = (
         pipeline
-        | "Units" >> beam.Create(range(len(units)))
+        | "Units" >> beam.Create(sorted(units))
         | "Spread" >> beam.Reshuffle()
         | "Scan" >> beam.FlatMap(_scan, job=job)
         | "Together" >> beam.GroupByKey()
@@ -67,7 +68,7 @@ def build(pipeline: beam.Pipeline, units: list[Unit], job: Job) -> None:
 def _scan(number: int, job: Job) -> Iterator[tuple[str, int]]:
     """Yields the numbers of the spool files; what they hold is written beside them."""
     with job.at_work():
-        unit: Unit = pickle.loads(files.read_bytes(job.work_file("units", f"{number:08d}", "pickle")))
+        unit = Unit.from_json(files.read_bytes(job.work_file("units", f"{number:08d}", "json")))
         for scanned in scan(number, unit, job):
             spool = scanned.result.spool
             files.write_bytes(_found_file(spool, job), pickle.dumps(scanned, pickle.HIGHEST_PROTOCOL))
@@ -102,8 +103,7 @@ def _assign(group: tuple[str, Iterable[int]], job: Job) -> Iterator[tuple[str, s
         job.write_note("assigned", SUMMARY, summary)
         if config.codec.name == "score" and assignment.shards:
             job.write_note("assigned", CODEC, ScoreCodec(styles=_accepted_styles(summary)).to_json())
-        for shard in assignment.shards:
-            key = f"{shard[0]}/{shard[1]:05d}/{shard[2]:05d}"
+        for shard, key in zip(assignment.shards, summary["keys"], strict=True):
             files.write_bytes(_shard_file(key, job), pickle.dumps(assignment.read_shard(shard)))
             yield key, ""
 

@@ -10,16 +10,17 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ostinato.beam_pipelines import work
 from ostinato.beam_pipelines.finish import finish
 from ostinato.beam_pipelines.inputs import files, sources
 from ostinato.beam_pipelines.inputs.endings import describe_not_read
 from ostinato.beam_pipelines.inputs.labels import load_labels
-from ostinato.beam_pipelines.inputs.sources import Unit
-from ostinato.beam_pipelines.job import Job, style_column
+from ostinato.beam_pipelines.inputs.units import Unit
+from ostinato.beam_pipelines.job import Job, digest_job, digest_settings, style_column
 from ostinato.beam_pipelines.output import open_output
 from ostinato.beam_pipelines.pipeline import build
 from ostinato.beam_pipelines.progress import Progress, watched
@@ -48,6 +49,7 @@ def prepare(
     *,
     labels: str = "",
     num_parsers: int = 0,
+    verify: bool = False,
     watch: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Prepares a dataset and returns its manifest.
@@ -59,6 +61,7 @@ def prepare(
         beam_args: options for Beam, such as `--runner=FlinkRunner`; without a runner the job runs in this process.
         labels: path of a CSV or JSON lines file of what is known about the inputs; see `labels.load_labels`.
         num_parsers: parser processes of each worker process; 0 is one for each core here, and one on a cluster.
+        verify: read what an earlier command has read, too, and compare the bytes; else size and time tell of changes.
         watch: is called from another thread, now and then, with how far the job is.
 
     Raises:
@@ -79,21 +82,31 @@ def prepare(
     logger.info("%s%s", listed, ", and more in compressed archives and tune books" if num_inputs is None else "")
     if not_read:
         logger.warning("%s", describe_not_read(not_read))
-    with open_output(output) as place:
-        job = Job(
-            config=config,
-            folder=place.folder,
-            work=place.work,
-            name=records.dataset_name(Path(output)),
-            labels=labels,
-            num_parsers=num_parsers or (os.cpu_count() or 1 if is_local else 1),
-            beam_args=tuple(beam_args),
-        )
-        with watched(job, num_inputs, watch) if watch else contextlib.nullcontext():
-            run_job(units, job)
-        with place.completed() as folder:
-            finish(folder, job, units, not_read)
-            write_report(folder)
+    settings = digest_settings(config, labels)
+    key = digest_job(config, settings, units, not_read)
+    with open_output(output, key) as place:
+        if place.is_complete:
+            logger.info("%s: was whole but for its name", place.folder)
+            place.publish()
+        else:
+            job = Job(
+                config=config,
+                folder=place.folder,
+                work=place.work,
+                name=records.dataset_name(Path(output)),
+                labels=labels,
+                num_parsers=num_parsers or (os.cpu_count() or 1 if is_local else 1),
+                beam_args=tuple(beam_args),
+                settings=settings,
+                key=key,
+                verify=verify,
+            )
+            numbered = work.begin(job, units, inputs_per_unit=INPUTS_PER_UNIT)
+            with watched(job, num_inputs, watch) if watch else contextlib.nullcontext():
+                run_job(numbered, job)
+            with place.completed() as folder:
+                finish(folder, job, numbered, not_read)
+                write_report(folder)
     manifest = json.loads(files.read_bytes(files.join(output, "manifest.json")))
     if labels and not manifest["labels"]["labelled"]:
         logger.warning("%s: names none of the inputs; its paths must begin in the folder or archive of --midi", labels)
@@ -111,8 +124,8 @@ def _check(patterns: list[str], output: str, num_parsers: int) -> str:
     return output.rstrip("/")
 
 
-def run_job(units: list[Unit], job: Job) -> None:
-    """Runs all stages of a job to their end.
+def run_job(units: Iterable[int], job: Job) -> None:
+    """Runs all stages of a job to their end, over the units with these numbers.
 
     Raises:
         PrepareError: a stage failed in a way that the user can mend, wherever it ran.

@@ -1,32 +1,37 @@
 """The first stage: reads the inputs of a unit, has them parsed, and keeps the pieces in a spool file.
 
-Each input is read exactly once. What the next stage needs to know of the pieces, 2 kB for each, is written beside them.
+Each input is read exactly once, also when the job is killed and begun again: a spool that is whole is not made anew.
+What the next stage needs to know of the pieces, 2 kB for each, is written beside them.
 """
 
 import functools
+import hashlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from apache_beam.metrics.metric import Metrics
-from jaxtyping import Int64
 
+from ostinato.beam_pipelines import spool
 from ostinato.beam_pipelines.duplicates.fingerprint import stack
 from ostinato.beam_pipelines.duplicates.grouping import Rejected
 from ostinato.beam_pipelines.duplicates.pieces import ScanResult
 from ostinato.beam_pipelines.inputs import files
+from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.labels import Label
-from ostinato.beam_pipelines.inputs.sources import Input, Unit, read_unit
+from ostinato.beam_pipelines.inputs.sources import Input, read_unit
+from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.job import Job, style_column
 from ostinato.beam_pipelines.parse import Parsed, ToParse, Unusable, parse_input
+from ostinato.beam_pipelines.spool import Entry, Placed, SpoolError
 
 INPUTS_PER_SPOOL = 4096
 """A unit that is a whole archive fills several spool files, so that memory does not grow with it."""
 
-_MAX_SPOOLS = 10_000
+MAX_SPOOLS = 10_000
 """Of one unit; numbers the spool files."""
 
 
@@ -43,94 +48,154 @@ class Scanned(NamedTuple):
     num_labelled: int
 
 
-class _Named(NamedTuple):
-    """What is known of an input without its bytes."""
+class _Awaited(NamedTuple):
+    """An input that the parsers have."""
 
-    name: str
-    style: str
-    label: Label | None
+    entry: Entry
+    """As far as it is known without them."""
+    data: bytes
 
 
 def scan(number: int, unit: Unit, job: Job) -> Iterator[Scanned]:
-    """Yields what unit `number` holds, in its order."""
+    """Yields what unit `number` holds, in its order; of spools that are there, without reading anything anew."""
+    identity = unit.identity(job.settings)
     inputs = read_unit(unit, max_bytes=job.config.max_file_mb << 20)
-    for part in range(_MAX_SPOOLS):
-        scanned = _scan_part(islice(inputs, INPUTS_PER_SPOOL), number, number * _MAX_SPOOLS + part, job)
-        if not scanned.num_inputs and part:
+    unread = 0
+    is_verified = not job.verify or _is_unchanged(number, unit, identity, job)
+    for part in range(MAX_SPOOLS):
+        name = number * MAX_SPOOLS + part
+        placed = _read_whole(name, identity, job) if is_verified else None
+        if placed is None:
+            deque(islice(inputs, unread), maxlen=0)  # they are in spools that are whole
+            unread = 0
+            placed = _scan_part(islice(inputs, INPUTS_PER_SPOOL), name, identity, job)
+        else:
+            unread += len(placed)
+        is_last = len(placed) < INPUTS_PER_SPOOL
+        scanned = _sum_up(number, name, placed)
+        rejected = len(scanned.rejected)
+        job.write_note("scanned", f"{name:08d}", {"inputs": len(placed), "rejected": rejected, "last": is_last})
+        if placed or not part:
+            yield scanned
+        if is_last:
             return
-        yield scanned
-        if scanned.num_inputs < INPUTS_PER_SPOOL:
-            return
-    raise AssertionError(f"{unit.path}: more than {_MAX_SPOOLS * INPUTS_PER_SPOOL} inputs in one unit")
+    raise AssertionError(f"{unit.path}: more than {MAX_SPOOLS * INPUTS_PER_SPOOL} inputs in one unit")
 
 
-def _scan_part(inputs: Iterable[Input], unit: int, spool: int, job: Job) -> Scanned:
-    known: list[_Named] = []
-    found: list[tuple[_Named, Parsed]] = []
-    rejected: list[tuple[_Named, Rejected]] = []
-    ends = [0]
-    with files.create(job.spool(spool)) as file:
-        for named, result in _parse_all(inputs, known, job):
-            if isinstance(result, Unusable):
-                rejected.append((named, Rejected(named.name, *result)))
-                continue
-            file.write(result.packed)
-            ends.append(ends[-1] + len(result.packed))
-            found.append((named, result._replace(packed=b"")))
-    Metrics.counter("prepare", "found").inc(len(found))
-    Metrics.counter("prepare", "rejected").inc(len(rejected))
-    job.write_note("scanned", f"{spool:08d}", {"inputs": len(known), "rejected": len(rejected)})
-    return Scanned(
-        unit=unit,
-        result=_columns(spool, found, np.array(ends, np.int64)),
-        rejected=[reject for _, reject in rejected],
-        rejected_by_style=Counter(named.style for named, _ in rejected),
-        num_inputs=len(known),
-        repaired=Counter(repair for _, parsed in found for repair in parsed.repairs),
-        num_labelled=sum(named.label is not None for named in known),
-    )
+def _read_whole(name: int, identity: str, job: Job) -> list[Placed] | None:
+    """Returns what a spool that is there says; None where there is none that is whole."""
+    try:
+        with files.open_binary(job.spool(name)) as file:
+            return list(spool.read_spool(file, identity=identity))
+    except SpoolError:
+        return None
+    except StorageError as error:
+        if error.reason == "missing":
+            return None
+        raise
 
 
-def _parse_all(inputs: Iterable[Input], known: list[_Named], job: Job) -> Iterator[tuple[_Named, Parsed | Unusable]]:
-    """Yields what becomes of each input, those that cannot be read last, and adds each to `known`."""
+def _is_unchanged(number: int, unit: Unit, identity: str, job: Job) -> bool:
+    """Compares the bytes of all inputs of a unit with those that its spools were made from."""
+    found: list[Entry] = []
+    for part in range(MAX_SPOOLS):
+        placed = _read_whole(number * MAX_SPOOLS + part, identity, job)
+        if placed is None:
+            return False
+        found += [one.entry for one in placed]
+        if len(placed) < INPUTS_PER_SPOOL:
+            break
+    known = Counter((entry.name, entry.sha256) for entry in found)
+    inputs = read_unit(unit, max_bytes=job.config.max_file_mb << 20)
+    return known == Counter((one.name, b"" if one.reason else hashlib.sha256(one.data).digest()) for one in inputs)
+
+
+def _scan_part(inputs: Iterable[Input], name: int, identity: str, job: Job) -> list[Placed]:
+    with files.create(job.spool(name)) as file:
+        writer = spool.Writer(file)
+        for entry, packed in _parse_all(inputs, job):
+            writer.add(entry, packed)
+        writer.finish(identity)
+    num_rejected = sum(one.entry.rejected is not None for one in writer.placed)
+    Metrics.counter("prepare", "found").inc(len(writer.placed) - num_rejected)
+    Metrics.counter("prepare", "rejected").inc(num_rejected)
+    return writer.placed
+
+
+def _parse_all(inputs: Iterable[Input], job: Job) -> Iterator[tuple[Entry, bytes]]:
+    """Yields what becomes of each input and the packed piece; those that cannot be read last."""
     labels = job.load_labels()
     style_from = style_column(job.config, labels)
-    with_parsers: deque[_Named] = deque()
-    unreadable: list[tuple[_Named, Unusable]] = []
+    with_parsers: deque[_Awaited] = deque()
+    unreadable: list[Entry] = []
 
     def readable() -> Iterator[ToParse]:
         for one in inputs:
             label = labels.find(one.key, one.name, one.holder) if labels else None
             style = {"none": "", "folder": one.folder, "labels": label.style if label else ""}[style_from]
-            named = _Named(one.name, style, label)
-            known.append(named)
             if one.reason:
-                unreadable.append((named, Unusable("read", one.reason, one.detail)))
+                unreadable.append(Entry(one.name, style, label, b"", ("read", one.reason, one.detail)))
             else:
-                with_parsers.append(named)
+                with_parsers.append(_Awaited(Entry(one.name, style, label, b""), one.data))
                 yield ToParse(one.data, one.kind)
 
     for result in job.pool().imap(
         functools.partial(parse_input, config=job.config), readable(), size=lambda one: len(one.data)
     ):
-        unusable = Unusable("parse", result.reason, result.detail) if isinstance(result, Killed) else result
-        yield with_parsers.popleft(), unusable
-    yield from unreadable
+        awaited = with_parsers.popleft()
+        if isinstance(result, Parsed):
+            yield _complete(awaited.entry, result), result.packed
+        else:
+            unusable = Unusable("parse", result.reason, result.detail) if isinstance(result, Killed) else result
+            yield _reject(awaited, unusable), b""
+    for entry in unreadable:
+        yield entry, b""
 
 
-def _columns(spool: int, found: list[tuple[_Named, Parsed]], ends: Int64[np.ndarray, " n+1"]) -> ScanResult:
-    """Returns pieces as columns; piece i lies between ends[i] and ends[i + 1] of the spool file."""
-    labels = [named.label or Label() for named, _ in found]
-    return ScanResult(
-        spool=spool,
-        name=[named.name for named, _ in found],
-        style=[named.style for named, _ in found],
+def _complete(entry: Entry, parsed: Parsed) -> Entry:
+    return Entry(
+        entry.name,
+        entry.style,
+        entry.label,
+        parsed.sha256,
+        num_notes=parsed.num_notes,
+        repairs=parsed.repairs,
+        prints=spool.encode_prints(parsed.fingerprints),
+        num_bytes=len(parsed.packed),
+    )
+
+
+def _reject(awaited: _Awaited, unusable: Unusable) -> Entry:
+    entry, digest = awaited.entry, hashlib.sha256(awaited.data).digest()
+    detail = unusable.detail.encode(errors="backslashreplace").decode()
+    return Entry(entry.name, entry.style, entry.label, digest, unusable._replace(detail=detail))
+
+
+def _sum_up(unit: int, name: int, placed: Sequence[Placed]) -> Scanned:
+    """Returns what the next stage is told of a spool."""
+    found = [one for one in placed if one.entry.rejected is None]
+    rejected = [one.entry for one in placed if one.entry.rejected is not None]
+    entries = [one.entry for one in found]
+    labels = [entry.label or Label() for entry in entries]
+    result = ScanResult(
+        spool=name,
+        name=[entry.name for entry in entries],
+        style=[entry.style for entry in entries],
         split=[label.split for label in labels],
         group=[label.group for label in labels],
-        sha256=np.frombuffer(b"".join(parsed.sha256 for _, parsed in found), np.uint8).reshape(-1, 32),
-        num_notes=np.array([parsed.num_notes for _, parsed in found], np.int32),
-        prints=stack([parsed.fingerprints for _, parsed in found]),
-        offset=ends[:-1],
-        length=np.diff(ends),
+        sha256=np.frombuffer(b"".join(entry.sha256 for entry in entries), np.uint8).reshape(-1, 32),
+        num_notes=np.array([entry.num_notes for entry in entries], np.int32),
+        prints=stack([spool.decode_prints(entry.prints) for entry in entries if entry.prints]),
+        offset=np.array([one.offset for one in found], np.int64),
+        length=np.array([one.length for one in found], np.int64),
         metadata=[label.metadata for label in labels],
+    )
+    return Scanned(
+        unit=unit,
+        result=result,
+        rejected=[Rejected(entry.name, *entry.rejected) for entry in rejected if entry.rejected],
+        rejected_by_style=Counter(entry.style for entry in rejected),
+        num_inputs=len(placed),
+        repaired=Counter(repair for entry in entries for repair in entry.repairs),
+        num_labelled=sum(one.entry.label is not None for one in placed),
     )

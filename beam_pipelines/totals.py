@@ -1,7 +1,7 @@
 """The counts of a whole job, from what was found in one spool file after the other."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ostinato.beam_pipelines.duplicates.grouping import Assignment, Duplicate
@@ -15,7 +15,7 @@ class Totals:
         """Begins at zero."""
         self._by_unit, self._by_reason, self._by_kind = Counter[int](), Counter[str](), Counter[str]()
         self._rejected_by_style, self._repaired = Counter[str](), Counter[str]()
-        self._num_notes = self._num_labelled = self._num_units = 0
+        self._num_notes = self._num_labelled = 0
 
     def add(self, scanned: Scanned) -> None:
         """Adds a spool file; those of later units come later."""
@@ -25,7 +25,6 @@ class Totals:
         self._repaired.update(scanned.repaired)
         self._num_notes += int(scanned.result.num_notes.sum(dtype=int))
         self._num_labelled += scanned.num_labelled
-        self._num_units = scanned.unit + 1
 
     def count_duplicates(self, duplicates: Iterable[Duplicate]) -> Iterator[Duplicate]:
         """Yields duplicates and counts them on the way."""
@@ -39,10 +38,10 @@ class Totals:
         rejected = self._rejected_by_style
         return {
             "inputs": self._by_unit.total(),
-            "inputs_by_unit": [self._by_unit[number] for number in range(self._num_units)],
-            "rejected_by_reason": self._by_reason,
-            "duplicates_by_kind": self._by_kind,
-            "salvaged": self._repaired,
+            "inputs_by_unit": dict(sorted(self._by_unit.items())),
+            "rejected_by_reason": _sorted(self._by_reason),
+            "duplicates_by_kind": _sorted(self._by_kind),
+            "salvaged": _sorted(self._repaired),
             "by_style": {
                 style: {
                     "accepted": accepted.get(style, 0),
@@ -56,4 +55,15 @@ class Totals:
             "groups": assignment.num_groups,
             "moved": assignment.moved,
             "shards": len(assignment.shards),
+            "keys": [_shard_key(*shard) for shard in assignment.shards],
         }
+
+
+def _shard_key(split: str, shard: int, num_shards: int) -> str:
+    """Returns what names a shard in the work folder; it sorts by shard."""
+    return f"{split}/{shard:05d}/{num_shards:05d}"
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns counts by name: how the inputs are divided into units must not show."""
+    return dict(sorted(counts.items()))

@@ -1,6 +1,7 @@
 """The last stage: pieces come back from the spool files, are encoded, and become the shards of the dataset."""
 
 import functools
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,11 @@ from more_itertools import constrained_batches
 
 from ostinato.beam_pipelines.duplicates.grouping import Assigned, Duplicate, Rejected
 from ostinato.beam_pipelines.inputs import files
+from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.isolation import Killed
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.parse import Encoded, ToEncode, count_events, encode
+from ostinato.beam_pipelines.spool import packed_of
 from ostinato.configs.errors import UserError
 from ostinato.data import records
 from ostinato.data.statistics import Statistics
@@ -67,6 +70,8 @@ class NotesWritten:
 def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> None:
     """Writes one shard and, in the work folder, the lines of pieces.jsonl and a note of what it holds.
 
+    Nothing is done where an earlier command has written the same.
+
     Args:
         key: "split/shard/shards".
         pieces: in the order of their records.
@@ -75,6 +80,9 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
     """
     split, shard, num_shards = key.split("/")
     name = records.shard_name(job.name, split, int(shard), int(num_shards))
+    digest = _digest(pieces, codec_text, job)
+    if _is_written(key, name, digest, job):
+        return
     items = (ToEncode(piece.id, piece.style, data) for piece, data in read_spooled(pieces, job))
     encoded = job.pool().imap(functools.partial(encode, codec_text=codec_text), items, size=lambda one: len(one.packed))
     statistics: dict[str, Statistics] = {}
@@ -91,7 +99,25 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
     _write_lines(job.work_file("written", key, "jsonl"), [_describe(piece, split) for piece in pieces])
     by_style = {style: statistics[style].to_json() for style in sorted(statistics)}
     note = {"split": split, "shard": writer.shard()._asdict(), "statistics": by_style, "notes": vars(notes)}
-    job.write_note("written", key, note)
+    job.write_note("written", key, {**note, "digest": digest})
+
+
+def _digest(pieces: Iterable[Assigned], codec_text: str, job: Job) -> str:
+    """Returns a digest of all that decides what a shard holds, and what is said of it."""
+    said = [piece._replace(spool=0, offset=0, length=0) for piece in pieces]
+    return hashlib.sha256(json.dumps([job.settings, codec_text, said]).encode()).hexdigest()
+
+
+def _is_written(key: str, name: str, digest: str, job: Job) -> bool:
+    """Returns whether an earlier command has written the shard."""
+    try:
+        note = job.read_note("written", key)
+    except StorageError as error:
+        if error.reason == "missing":
+            return False
+        raise
+    there = files.size_of(files.join(job.folder, name)), files.is_file(job.work_file("written", key, "jsonl"))
+    return note["digest"] == digest and there == (note["shard"]["num_bytes"], True)
 
 
 def write_list(name: str, rows: Iterable[Rejected | Duplicate], job: Job) -> None:
@@ -122,7 +148,8 @@ def read_spooled(pieces: Iterable[Assigned], job: Job) -> Iterator[tuple[Assigne
         found: dict[Assigned, bytes] = {}
         for number, members in by_spool.items():
             ranges = [(piece.offset, piece.length) for piece in members]
-            found.update(zip(members, files.read_ranges(job.spool(number), ranges), strict=True))
+            entries = files.read_ranges(job.spool(number), ranges)
+            found.update(zip(members, map(packed_of, entries), strict=True))
         yield from ((piece, found[piece]) for piece in block)
 
 

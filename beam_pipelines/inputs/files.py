@@ -131,19 +131,76 @@ def list_files(folder: str) -> list[str]:
     Raises:
         StorageError: a folder cannot be listed.
     """
-    if is_web(folder):
-        raise StorageError(folder, "a web server does not list its folders; name the files, or give a list of them")
     if is_remote(folder):
-        with reading(folder, "listed"):
-            fs, root = stores.locate(folder)
-            found = (name.removeprefix(root.rstrip("/") + "/") for name in fs.find(root))
-            return sorted(join(folder, name) for name in found if name not in ("", root) and not name.endswith("/"))
+        return list(list_versions(folder))
 
     def fail(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             raise StorageError(error.filename, f"cannot be listed ({error.strerror})") from error
 
     return sorted(os.path.join(parent, name) for parent, _, names in os.walk(folder, onerror=fail) for name in names)
+
+
+def list_versions(folder: str) -> dict[str, str]:
+    """Returns the files below a folder of a store, sorted, with their versions.
+
+    Raises:
+        StorageError: the folder cannot be listed.
+    """
+    if is_web(folder):
+        raise StorageError(folder, "a web server does not list its folders; name the files, or give a list of them")
+    with reading(folder, "listed"):
+        fs, root = stores.locate(folder)
+        found = {
+            name.removeprefix(root.rstrip("/") + "/"): stores.version_in(info)
+            for name, info in fs.find(root, detail=True).items()
+        }
+    wanted = {join(folder, name): found[name] for name in found if name not in ("", root) and not name.endswith("/")}
+    return dict(sorted(wanted.items()))
+
+
+def version_of(path: str) -> str:
+    """Returns what changes when a file does: its size, and when it was written or its ETag; empty where nobody knows.
+
+    A file that is not there has a version too.
+    """
+    try:
+        with reading(path):
+            if is_remote(path):
+                fs, name = stores.locate(path)
+                return stores.version_in(fs.info(name))
+            status = os.stat(path)
+            return f"{status.st_size}-{status.st_mtime_ns}"
+    except StorageError as error:
+        return "missing" if error.reason == "missing" else ""
+
+
+def size_of(path: str) -> int | None:
+    """Returns the size of a file; None where there is none."""
+    try:
+        with reading(path):
+            if not is_remote(path):
+                return os.stat(path).st_size
+            fs, name = stores.locate(path)
+            return fs.info(name)["size"]
+    except StorageError as error:
+        if error.reason == "missing":
+            return None
+        raise
+
+
+def delete_file(path: str) -> None:
+    """Deletes a file.
+
+    Raises:
+        StorageError: it cannot be deleted.
+    """
+    with reading(path, "deleted"):
+        if is_remote(path):
+            fs, name = stores.locate(path)
+            fs.rm_file(name)
+        else:
+            os.unlink(path)
 
 
 def delete_folder(path: str) -> None:

@@ -6,9 +6,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from fsspec.utils import glob_translate
+from more_itertools import chunked
 
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.endings import (
@@ -23,7 +25,7 @@ from ostinato.beam_pipelines.inputs.endings import (
     url_path,
 )
 from ostinato.beam_pipelines.inputs.errors import SourceError, StorageError
-from ostinato.beam_pipelines.inputs.stores import is_remote, is_web
+from ostinato.beam_pipelines.inputs.stores import MAX_THREADS, is_remote, is_web
 
 LIST_SUFFIX = ".txt"
 
@@ -40,6 +42,8 @@ class Place(NamedTuple):
     named the end of the path, and of a line of a list the line."""
     named: bool = True
     """Whether the user named the file itself; else it was found in a folder."""
+    version: str = ""
+    """See `files.version_of`."""
 
 
 def find_places(patterns: Iterable[str], not_read: Counter[str] | None = None) -> list[Place]:
@@ -72,6 +76,26 @@ def find_places(patterns: Iterable[str], not_read: Counter[str] | None = None) -
         for place in found:
             places.setdefault(_identity(place.path, real_folder), place)
     return sorted(places.values())
+
+
+def with_versions(places: Iterable[Place]) -> list[Place]:
+    """Returns places with the versions of their files; those of a web server are asked for archives only."""
+
+    def complete(place: Place) -> Place:
+        if place.version or (is_web(place.path) and not has_suffix(place.path, ARCHIVE_SUFFIXES)):
+            return place
+        return place._replace(version=files.version_of(place.path))
+
+    with ThreadPoolExecutor(MAX_THREADS) as executor:  # servers answer slowly, but many questions at once
+        return [
+            place
+            for some in chunked(places, 4096)
+            for place in (
+                executor.map(complete, some)
+                if any(is_remote(place.path) and not place.version for place in some)
+                else map(complete, some)
+            )
+        ]
 
 
 def folder_name(path: str) -> str:
@@ -132,12 +156,14 @@ def _expand_remote(pattern: str, not_read: Counter[str]) -> Iterator[Place]:
     else:
         is_glob = bool(_GLOB.search(pattern))
         root = _fixed_folder(pattern) if is_glob else pattern
-        paths = files.list_files(root)
+        versions = files.list_versions(root)
+        paths = list(versions)
         if is_glob:
             paths = list(filter(re.compile(glob_translate(pattern)).fullmatch, paths))
         if not paths:
             raise SourceError(f"{pattern}: no such file or folder")
-        yield from _in_folder(root, paths, not_read, named=is_glob)
+        for place in _in_folder(root, paths, not_read, named=is_glob):
+            yield place._replace(version=versions[place.path])
 
 
 def _fixed_folder(pattern: str) -> str:
@@ -175,7 +201,9 @@ def _read_list(path: str, not_read: Counter[str]) -> Iterator[Place]:
             continue
         full = name if is_remote(name) or os.path.isabs(name) else files.join(folder, name)
         if is_remote(full) and name.endswith("/"):
-            yield from _in_folder(full, files.list_files(full), not_read)
+            versions = files.list_versions(full)
+            for place in _in_folder(full, list(versions), not_read):
+                yield place._replace(version=versions[place.path])
         elif not is_remote(full) and os.path.isdir(full) and not is_input(full):
             yield from _walk(full, not_read)
         else:

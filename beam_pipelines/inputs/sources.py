@@ -33,11 +33,11 @@ from ostinato.beam_pipelines.inputs.endings import (
 )
 from ostinato.beam_pipelines.inputs.entries import Entries
 from ostinato.beam_pipelines.inputs.errors import ReadReason, SourceError, StorageError, UnreadableError
-from ostinato.beam_pipelines.inputs.places import Place, find_places, folder_name, printable, stem
+from ostinato.beam_pipelines.inputs.places import Place, find_places, folder_name, printable, stem, with_versions
 from ostinato.beam_pipelines.inputs.stores import MAX_THREADS, is_remote
+from ostinato.beam_pipelines.inputs.units import Unit
 
 _BUFFER_BYTES = 1 << 17
-_NONE = Entries(())
 
 T = TypeVar("T", Place, Member)
 
@@ -59,39 +59,6 @@ class Input(NamedTuple):
     """As what it is to be parsed."""
     holder: str = ""
     """The key of the file that holds it and others: a tune book, a zip in an archive; else empty."""
-
-
-class Unit(NamedTuple):
-    """What one worker reads at a time."""
-
-    kind: Literal["files", "zip", "tar", "stream", "7z"]
-    base: str
-    """Folder to which paths on this machine are relative."""
-    path: str = ""
-    """Of the archive."""
-    key: str = ""
-    """Of the archive."""
-    named: bool = True
-    """Whether the user named the archive itself: the keys of its members are then their names."""
-    entries: Entries = _NONE
-    """The files, or the members with their places in the archive; empty for a stream."""
-    part: int = 0
-    parts: int = 1
-    """Of a stream: this unit has the inputs i with i % parts == part."""
-    fault: Refusal | None = None
-    """What was found wrong with the archive; the archive itself is then the last input of the unit."""
-
-    @property
-    def num_inputs(self) -> int | None:
-        """None where only reading tells."""
-        if (self.kind == "stream" and not self.fault) or self.holds_many:
-            return None
-        return len(self.entries) + bool(self.fault)
-
-    @property
-    def holds_many(self) -> bool:
-        """Whether a file or member holds more than one input."""
-        return self.entries.holds_many
 
 
 def find_units(
@@ -116,10 +83,10 @@ def find_units(
         StorageError: an archive cannot be listed for a reason that may pass.
     """
     not_read = Counter() if not_read is None else not_read
-    places = find_places(patterns, not_read)
+    places = with_versions(find_places(patterns, not_read))
     base = os.getcwd()
     loose = [place for place in places if not has_suffix(place.path, ARCHIVE_SUFFIXES)]
-    units = [Unit("files", base, entries=Entries(share)) for share in _shares(loose, inputs_per_unit)]
+    units = units_of_files(loose, base, inputs_per_unit=inputs_per_unit)
     for place in places:
         if has_suffix(place.path, ARCHIVE_SUFFIXES):
             units += _archive_units(place, base, not_read, inputs_per_unit=inputs_per_unit, stream_parts=stream_parts)
@@ -127,6 +94,11 @@ def find_units(
         names = ", ".join(place.path for place in places[:3])
         raise SourceError(f"{names}: no member ends in {', '.join(input_suffixes())}")
     return units
+
+
+def units_of_files(places: Sequence[Place], base: str, *, inputs_per_unit: int) -> list[Unit]:
+    """Returns units for files that are no archives, in their order."""
+    return [Unit("files", base, entries=Entries(share)) for share in _shares(places, inputs_per_unit)]
 
 
 def _shares(entries: Sequence[T], size: int) -> list[list[T]]:
@@ -161,27 +133,6 @@ def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
         yield _whole_archive(unit, unit.fault)
 
 
-def check_streams(units: Iterable[Unit], counts: Iterable[int]) -> None:
-    """Checks that the units which share an archive saw the same members.
-
-    Args:
-        units: all of a job.
-        counts: how many inputs each has yielded.
-
-    Raises:
-        SourceError: they did not; the archive changed while it was being read.
-    """
-    shares: dict[str, list[tuple[Unit, int]]] = {}
-    for unit, count in zip(units, counts, strict=True):
-        if unit.kind == "stream" and not unit.fault:
-            shares.setdefault(unit.path, []).append((unit, count))
-    for path, share in shares.items():
-        total = sum(count for _, count in share)
-        if any(count != len(range(unit.part, total, unit.parts)) for unit, count in share):
-            found = ", ".join(str(count) for _, count in share)
-            raise SourceError(f"{path}: changed while it was being read (shares of {found} inputs); run it again")
-
-
 def _full_path(unit: Unit, path: str) -> str:
     return path if is_remote(path) else os.path.join(unit.base, path)
 
@@ -189,7 +140,8 @@ def _full_path(unit: Unit, path: str) -> str:
 def _archive_units(
     place: Place, base: str, not_read: Counter[str], *, inputs_per_unit: int, stream_parts: int
 ) -> list[Unit]:
-    unit = Unit(_archive_kind(place.path), base, *place)
+    kind = _archive_kind(place.path)
+    unit = Unit(kind, base, place.path, place.key, place.named, version=place.version)
     path = _full_path(unit, place.path)
     try:
         if unit.kind == "stream":

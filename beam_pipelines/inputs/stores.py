@@ -11,7 +11,7 @@ import re
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -91,6 +91,13 @@ def locate(path: str) -> tuple[Any, str]:
     if is_web(path):
         return fs, urllib.parse.quote(path, safe=":/?#[]@!$&'()*+,;=%~", errors="surrogateescape")
     return fs, fs._strip_protocol(path)
+
+
+def version_in(info: Mapping[str, Any]) -> str:
+    """Returns the size of a file and what else changes with its content, by what its store says; empty without that."""
+    marks = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "Last-Modified", "last_modified", "mtime")
+    mark = next((info[name] for name in marks if info.get(name)), None)
+    return "" if mark is None else f"{info.get('size')}-{mark}"
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ _MANY_NEAR = 0.2
 class Prepare:
     """Turns a collection of MIDI files into a dataset. Options of Apache Beam (--runner=FlinkRunner) go to it."""
 
-    midi: tuple[str, ...]
+    midi: tuple[str, ...] = ()
     """Files, folders that are searched through, globs, archives (.zip, .tar, .tar.gz, .tar.bz2, .tar.xz, .tar.zst,
     with the extra `7z` .7z), lists (.txt, one path or URL a line); also in any store that Beam reads (s3://, gs://,
     hdfs://). Read are MIDI, ABC and, with the extra `notation`, MusicXML and kern."""
@@ -31,11 +31,19 @@ class Prepare:
     parsers: int = 0
     """Parser processes of each worker; 0 is one for each core here, one on a cluster. Changes the speed only."""
     config: Annotated[PrepareConfig, tyro.conf.arg(name="")] = field(default_factory=PrepareConfig)
+    verify: bool = False
+    """Where a command that was interrupted is given again: read all inputs and compare their bytes. Else what was read
+    is read again where path, size or time of modification (ETag) are others."""
+    clean: bool = False
+    """Remove what a command that was interrupted has left beside --output (OUTPUT.partial), and do nothing else."""
     beam_options: tyro.conf.Suppress[tuple[str, ...]] = ()
     """What is left of the command line."""
 
     def run(self) -> None:
         """Prepares the dataset and prints what it holds."""
+        if self.clean:
+            self._clean()
+            return
         starting("looking for music in %s", ", ".join(self.midi))
         check_beam_options("prepare", self)
         from ostinato.beam_pipelines.prepare import prepare
@@ -49,12 +57,23 @@ class Prepare:
                 list(self.beam_options),
                 labels=self.labels,
                 num_parsers=self.parsers,
+                verify=self.verify,
                 watch=watch,
             )
         _show(self.output, manifest)
         counts, near = manifest["counts"], manifest["duplicates_by_kind"].get("near", 0)
         if self.config.duplicates == "drop" and near > _MANY_NEAR * (counts["accepted"] + counts["duplicates"]):
             say(f"{near:,} pieces were left out as near duplicates; --duplicates variants keeps them, in one split")
+
+    def _clean(self) -> None:
+        check_beam_options("prepare", self)
+        from ostinato.beam_pipelines.inputs import files
+        from ostinato.beam_pipelines.output import clean
+
+        files.configure(self.beam_options)
+        output = self.output.rstrip("/")
+        removed = clean(output)
+        say(f"removed {', '.join(removed)}" if removed else f"{output}.partial: not there, so nothing is removed")
 
 
 def _show(output: str, manifest: dict[str, Any]) -> None:

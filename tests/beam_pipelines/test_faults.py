@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 
+from ostinato.beam_pipelines.parse import parse
+from ostinato.beam_pipelines.spool import encode_prints
+from ostinato.configs.schema import PrepareConfig
 from ostinato.data.records import Dataset, DatasetError
-from ostinato.music import midi, packed
+from ostinato.music import midi
 from tests.midi_files import tune, write_tunes
 from tests.prepare_process import COMMAND, DEADLINE_S, assert_no_orphans, children, content, end, run, started
 
@@ -221,7 +225,8 @@ def test_wherever_the_disk_runs_full_the_job_says_so_and_there_is_no_dataset(sma
     arguments = ("--midi", midi_folder, "--num-shards", 4, "--output")
     ample = tmp_path / "ample/music"
     assert run(*arguments, ample).code == 0
-    spool = sum(len(packed.pack(midi.read(path.read_bytes()))) for path in midi_folder.iterdir())
+    parsed = (parse(path.read_bytes(), PrepareConfig()) for path in midi_folder.iterdir())
+    spool = sum(len(msgspec.msgpack.encode(encode_prints(one.fingerprints))) + len(one.packed) for one in parsed)
     shards = sum(path.stat().st_size for path in ample.glob("*.tfrecord*"))
     lines = (ample / "pieces.jsonl").stat().st_size
     output = small_disk / "music"
@@ -236,6 +241,7 @@ def test_wherever_the_disk_runs_full_the_job_says_so_and_there_is_no_dataset(sma
         assert ended.last_words.startswith(f"{small_disk}/music.partial")
         assert ended.last_words.endswith(": cannot be written (No space left on device)")
         _assert_nothing_looks_finished(output)
+        assert run("--clean", "--output", output).code == 0
         assert not (small_disk / "music.partial").exists()
     (small_disk / "ballast").unlink()
     assert run(*arguments, output).code == 0

@@ -9,6 +9,7 @@ import pytest
 from ostinato.beam_pipelines.inputs.sources import find_units
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.prepare import PrepareError, run_job
+from ostinato.beam_pipelines.work import begin
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.cli import main
@@ -96,9 +97,10 @@ def test_what_a_worker_complains_of_is_said_in_the_same_words(tmp_path, mode):
         config=PrepareConfig(), folder=str(tmp_path / "out"), work=str(tmp_path / "work"), name="out", labels="",
         num_parsers=1, beam_args=args,
     )  # fmt: skip
+    numbered = begin(job, units, inputs_per_unit=8)
     with pytest.raises(PrepareError) as raised:
-        run_job(units, job)
+        run_job(numbered, job)
     assert str(raised.value) == f"{tmp_path}/box.zip: cannot be read (No such file or directory)"
     another = dataclasses.replace(job, version="0.0.1")
     with pytest.raises(PrepareError, match=r"^this worker has ostinato \S+, the job was started with 0\.0\.1$"):
-        run_job(units, another)
+        run_job(numbered, another)

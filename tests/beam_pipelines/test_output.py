@@ -1,9 +1,12 @@
 """A job's folder after a loss of power: what has a manifest is whole, under whatever name."""
 
+import json
+
 from ostinato.beam_pipelines.output import LISTS, open_output
 from tests.faults.power import each_image
 
 FILES = {"tunes-train.tfrecord-00000-of-00001": "shard", "index/train.npy": "index", "statistics.json": "{}"}
+MANIFEST = json.dumps({"splits": {"train": {"shards": [{"file": next(iter(FILES))}]}}})
 AT_THE_END = 16
 
 
@@ -18,8 +21,8 @@ def test_a_folder_with_a_manifest_is_whole_after_any_loss_of_power_and_has_its_n
             (folder / "index").mkdir()
             for name in described:
                 (folder / name).write_text(FILES[name])
-            (folder / "manifest.json").write_text("manifest")
-    whole = {**FILES, **dict.fromkeys(LISTS, "list"), "manifest.json": "manifest"}
+            (folder / "manifest.json").write_text(MANIFEST)
+    whole = {**FILES, **dict.fromkeys(LISTS, "list"), "manifest.json": MANIFEST}
     for number, image in enumerate(images):
         for folder in (image / "tunes", image / "tunes.partial"):
             if (folder / "manifest.json").exists():

@@ -346,7 +346,7 @@ def stopped_when_finished(output):
         for name in LISTS:
             files.write_bytes(files.join(place.folder, name), b"")
         with place.completed() as folder:
-            (folder / "manifest.json").write_text("{}")
+            (folder / "manifest.json").write_text('{"splits": {}}')
         raise KeyboardInterrupt
 
 
@@ -377,7 +377,7 @@ def test_from_a_bucket_to_a_bucket_it_is_the_same_dataset(tmp_path):
         # What is finished stays, also where the job is stopped in its last moment.
         with pytest.raises(KeyboardInterrupt):
             stopped_when_finished(f"{bucket}/late")
-        assert files.read_bytes(f"{bucket}/late/manifest.json") == b"{}"
+        assert files.read_bytes(f"{bucket}/late/manifest.json") == b'{"splits": {}}'
     prepare([str(tmp_path / "midi")], tmp_path / "here/out", CONFIG, IN_MEMORY)
     there, here = (Dataset.open(tmp_path / name / "out") for name in ("copy", "here"))
     assert there.fingerprint == here.fingerprint

@@ -6,6 +6,7 @@ Run as `python -m tests.faults.command`, it is that process: it takes one JSON o
 import ctypes
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -26,6 +27,9 @@ TINY = [
     "--optimizer.schedule", "constant", "--optimizer.warmup-steps", "2", "--patience", "0", "--log-every", "1",
 ]  # fmt: skip
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWNET = 0x00020000, 0x04000000, 0x40000000  # linux/sched.h
+READS = ROOT / "tests/faults/reads"
+INPUTS_PER_UNIT = 4
+"""Of a `prepare` whose reads are noted; small, so that there are many units."""
 NEVER = ("", -1, signal.SIGKILL)
 NO_IMAGES = ("", "", 0, 0)
 
@@ -112,6 +116,7 @@ class Forker:
         `images` names a folder, one for images of it after a loss of power, after how many changes one is taken on
         average, and a seed; the last one is of the end of the process; see `power.take_images`.
         `host` is a network namespace, in which the process has a machine of that name to itself.
+        With the variable OSTINATO_READS, `prepare` and its workers note there which MIDI files they open.
         """
         self._count += 1
         output = self._folder / f"output-{self._count}.txt"
@@ -145,6 +150,7 @@ class Forker:
 def _serve() -> None:
     import tensorboardX.proto.event_pb2  # noqa: F401
 
+    import ostinato.beam_pipelines.prepare
     import ostinato.launch.cache
     import ostinato.launch.cli
     import ostinato.train.hosts.distributed
@@ -174,6 +180,7 @@ def _serve() -> None:
 
 def _become(question: dict) -> None:
     """The child: runs the command as the shell would, and ends."""
+    from ostinato.beam_pipelines import prepare
     from ostinato.launch.cli import main
 
     output = os.open(question["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -185,6 +192,10 @@ def _become(question: dict) -> None:
         _move_to(question["host"])
     os.environ.update(question["environ"])
     os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
+    if "OSTINATO_READS" in os.environ:
+        runpy.run_path(str(READS / "sitecustomize.py"))
+        os.environ["PYTHONPATH"] = str(READS)
+        prepare.INPUTS_PER_UNIT = INPUTS_PER_UNIT
     root, target, every, seed = question["images"]
     take = take_images(Path(root), Path(target), every=every, seed=seed) if root else None
     code = main(question["arguments"])

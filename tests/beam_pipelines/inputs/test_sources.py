@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import READ_REASONS, SourceError, StorageError
-from ostinato.beam_pipelines.inputs.sources import Unit, check_streams, find_units, read_unit
+from ostinato.beam_pipelines.inputs.sources import find_units, read_unit
+from ostinato.beam_pipelines.inputs.units import Unit, check_streams
 from tests.archives import compress, make_tar, make_zip
 from tests.servers import FolderHandler, RangesHandler, make_bucket, s3_server, web_server
 

@@ -39,11 +39,11 @@ def test_how_often_a_key_was_tried_is_told_where_the_network_was_told_one():
     run = untrained()
     told = dataclasses.replace(run.config, model=dataclasses.replace(run.config.model, key_condition=True))
 
-    def tries(config, run=run._replace(config=told)):
-        origin = describe_origin(run, config, {}, piece=0)
+    def tries(config, *, is_told=True):
+        origin = describe_origin(run._replace(config=told) if is_told else run, config, {}, piece=0)
         return origin["options"].get("key_tries"), config_of(Recipe(Path("piece.mid"), origin, {}, "")).key_tries
 
     assert tries(SampleConfig(key="D minor", key_tries=3)) == (3, 3)
     # What says nothing was written once, as all pieces of earlier versions.
     assert tries(SampleConfig()) == tries(SampleConfig(key="D dorian")) == (None, 1)
-    assert tries(SampleConfig(key="D minor"), run) == (None, 1)
+    assert tries(SampleConfig(key="D minor"), is_told=False) == (None, 1)
