@@ -152,12 +152,13 @@ def finish_dataset(
     splits = {split: parts for split, parts in shards.items() if parts}
     (folder / "index").mkdir(exist_ok=True)
     for split, parts in splits.items():
-        rows = [
-            (number, offset, length)
-            for number, shard in enumerate(parts)
-            for offset, length in zip(shard.offsets, shard.lengths, strict=True)
-        ]
-        np.save(folder / "index" / f"{split}.npy", np.array(rows, np.int64).reshape(-1, 3))
+        rows = np.empty((sum(len(shard.lengths) for shard in parts), 3), np.int64)
+        begin = 0
+        for number, shard in enumerate(parts):
+            end = begin + len(shard.lengths)
+            rows[begin:end, 0], rows[begin:end, 1], rows[begin:end, 2] = number, shard.offsets, shard.lengths
+            begin = end
+        np.save(folder / "index" / f"{split}.npy", rows)
     _write_tfds_description(folder, name, codec, splits)
     summary = {
         split: {
@@ -277,9 +278,8 @@ class TFRecordSource:
         found = dataset.manifest["splits"][split]
         self._files = [dataset.path / shard["file"] for shard in found["shards"]]
         self.num_notes = found["notes"]
-        rows = read_index(dataset.path, split, found, dataset.codec)
-        self._shards, self._offsets, self.lengths = rows.T
-        """`lengths` Int64[records]: steps in each record."""
+        self._shards, self._offsets, self.lengths = read_index(dataset.path, split, found, dataset.codec)
+        """`lengths` Int32[records]: steps in each record."""
         self._maps: dict[int, memoryview] = {}
 
     def __len__(self) -> int:
