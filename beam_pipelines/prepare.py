@@ -5,7 +5,6 @@
 From the command to the bytes: `prepare` -> `pipeline.build` -> `scan`, `grouping.assign`, `write` -> `parse`.
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -89,7 +88,7 @@ def prepare(
             num_parsers=num_parsers or (os.cpu_count() or 1 if is_local else 1),
             beam_args=tuple(beam_args),
         )
-        with watched(job, num_inputs, watch) if watch else contextlib.nullcontext():
+        with watched(job, num_inputs, watch):
             run_job(units, job)
         with place.completed() as folder:
             finish(folder, job, units, not_read)

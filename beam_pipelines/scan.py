@@ -52,6 +52,7 @@ class _Named(NamedTuple):
 
 def scan(number: int, unit: Unit, job: Job) -> Iterator[Scanned]:
     """Yields what unit `number` holds, in its order."""
+    job.note_reading(unit.path or unit.entries[0][0])
     inputs = read_unit(unit, max_bytes=job.config.max_file_mb << 20)
     for part in range(_MAX_SPOOLS):
         scanned = _scan_part(islice(inputs, INPUTS_PER_SPOOL), number, number * _MAX_SPOOLS + part, job)
@@ -76,9 +77,11 @@ def _scan_part(inputs: Iterable[Input], unit: int, spool: int, job: Job) -> Scan
             file.write(result.packed)
             ends.append(ends[-1] + len(result.packed))
             found.append((named, result._replace(packed=b"")))
-    Metrics.counter("prepare", "found").inc(len(found))
+    num_notes = sum(parsed.num_notes for _, parsed in found)
+    for name, count in (("inputs", len(known)), ("found", len(found)), ("notes", num_notes)):
+        Metrics.counter("prepare", name).inc(count)
     Metrics.counter("prepare", "rejected").inc(len(rejected))
-    job.write_note("scanned", f"{spool:08d}", {"inputs": len(known), "rejected": len(rejected)})
+    job.write_note("scanned", f"{spool:08d}", {"inputs": len(known), "rejected": len(rejected), "notes": num_notes})
     return Scanned(
         unit=unit,
         result=_columns(spool, found, np.array(ends, np.int64)),
