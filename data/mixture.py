@@ -94,7 +94,7 @@ class Mixture:
 
 def named(dataset: Dataset) -> dict[str, str]:
     """Returns where a dataset is, and what it is."""
-    return {"path": str(dataset.path.absolute()), "fingerprint": dataset.fingerprint}
+    return {"path": dataset.location, "fingerprint": dataset.fingerprint}
 
 
 def mixture_of(data: Dataset | Mixture, *, old: Dataset | None = None, old_share: float = 0.0) -> Mixture:
@@ -154,6 +154,6 @@ def _check_same_codec(other: Dataset, first: Dataset, *, said: str = "") -> None
     if ours != theirs:
         differing = [name for name in ours if ours[name] != theirs.get(name)]
         raise MixtureError(
-            f"{other.path}: {said}was prepared with another codec ({codec_line(other.codec)}) than {first.path} "
+            f"{other}: {said}was prepared with another codec ({codec_line(other.codec)}) than {first} "
             f"({codec_line(first.codec)}); they differ in {' and '.join(differing)}, and have to be prepared alike"
         )

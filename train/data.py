@@ -136,10 +136,14 @@ class StreamBatches:
         chunk, stream = k % self.steps_per_epoch, self._stream_of(k // self.steps_per_epoch)
         t = self._config.sequence_length
         first = np.zeros((len(self._rows), t + 1), bool)
+        places = [list(self._parts(stream, row, chunk)) for row in self._rows]
+        # The piece that a row is in the midst of was read with the chunk before.
+        new = [part for row in places for i, part in enumerate(row) if i or part.begin == 0 or chunk == 0]
+        self._pieces.read_ahead(stream.pieces[[part.slot for part in new]].tolist())
         rows = []
-        for i, row in enumerate(self._rows):
+        for i, row in enumerate(places):
             parts, filled = [], 0
-            for slot, begin, length in self._parts(stream, row, chunk):
+            for slot, begin, length in row:
                 change, piece = Change(*stream.changes[slot].tolist()), int(stream.pieces[slot])
                 whole = self._pieces(piece, change, (self._seed, k // self.steps_per_epoch, slot))
                 parts.append(whole.cut(begin, begin + length))
@@ -195,6 +199,7 @@ class WindowBatches:
         pieces = np.searchsorted(self._window_ends, windows, side="right")
         begins = windows - np.where(pieces > 0, self._window_ends[pieces - 1], 0)
         excerpts = []
+        self._pieces.read_ahead(pieces[list(self._rows)].tolist())
         for row in self._rows:
             whole = self._pieces(int(pieces[row]), Change(*changes[row].tolist()), (self._seed, k, row))
             excerpts.append(whole.cut(int(begins[row]), None))
@@ -228,6 +233,7 @@ def evaluation_batches(
     for group in range(0, len(by_length), b):
         indices = by_length[group : group + b]
         read = functools.partial(_read_rows, source, copy=copy)
+        source.read_ahead(indices[rows].tolist())
         wholes = [read(int(indices[row])) if row < len(indices) else None for row in range(b)[rows]]
         for begin in range(0, int(lengths[indices].max()) - 1, t):
             excerpts = [None if whole is None else whole.cut(begin, begin + t + 1) for whole in wholes]
@@ -258,8 +264,16 @@ class _Pieces:
         self._source, self._rate, self._copy, self._tell_keys = source, config.misheard, copy, tell_keys
         self._mark_transposed, self._key_quarters = config.mark_transposed, config.key_quarters
         self._changed = functools.lru_cache(maxsize=size)(self._read_changed)
+        self._is_read = np.zeros(len(source) if size >= len(source) else 0, bool)  # those that stay in memory
         # Chunk after chunk reads on in the same pieces.
         self._heard = functools.lru_cache(maxsize=4 * config.batch_size)(self._hear)
+
+    def read_ahead(self, pieces: list[int]) -> None:
+        """Says which pieces are asked for next."""
+        if len(self._is_read):
+            pieces = [piece for piece in pieces if not self._is_read[piece]]
+            self._is_read[pieces] = True
+        self._source.read_ahead(pieces)
 
     def __call__(self, piece: int, change: Change, draw: tuple[int, ...]) -> _Rows:
         """Returns a whole piece; `draw` seeds what is misheard."""

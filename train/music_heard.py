@@ -24,7 +24,7 @@ def describe_music(*datasets: Dataset) -> dict[str, Any]:
             sum_ = splits.setdefault(split, {"pieces": 0, "notes": 0})
             sum_["pieces"] += size["pieces"]
             sum_["notes"] += size["notes"]
-    statistics = [_read_statistics(dataset.path) for dataset in datasets]
+    statistics = [_read_statistics(dataset.fetch("statistics.json")) for dataset in datasets]
     known = [one for one in statistics if one is not None]
     return {
         "name": " + ".join(dataset.manifest["name"] for dataset in datasets),
@@ -56,8 +56,7 @@ def music_heard(description: Mapping[str, Any]) -> Statistics | None:
     return None if held is None else _parse(held, "what a run says of its dataset")
 
 
-def _read_statistics(folder: Path) -> Statistics | None:
-    path = folder / "statistics.json"
+def _read_statistics(path: Path) -> Statistics | None:
     if not path.is_file():
         return None
     try:

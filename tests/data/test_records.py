@@ -78,11 +78,6 @@ def test_a_folder_without_manifest_is_not_a_dataset(folder):
         Dataset.open(folder)
 
 
-def test_a_dataset_in_a_bucket_is_copied_first():
-    with pytest.raises(DatasetError, match="copy the dataset to this machine first"):
-        Dataset.open("s3://bucket/music")
-
-
 def test_a_damaged_manifest_or_another_format_is_refused(folder):
     manifest = folder / "manifest.json"
     document = json.loads(manifest.read_text())
