@@ -57,7 +57,7 @@ def prepare(
 
 
 def train(
-    dataset: str | Path,
+    dataset: Paths,
     workdir: str | Path,
     preset: str = "chorales",
     *,
@@ -70,7 +70,7 @@ def train(
     """Trains a model on a dataset, or resumes the run that is in the folder, and returns it.
 
     Args:
-        dataset: a folder that `prepare` wrote.
+        dataset: a folder that `prepare` wrote, or several with their shares: `["a:0.7", "b:0.3"]`.
         workdir: the folder for checkpoints and metrics.
         preset: what the configuration begins with: chorales, debug, paper or lakh.
         init_from: begin with the best checkpoint of another run: fine-tuning.
@@ -88,7 +88,7 @@ def train(
     if preset not in PRESETS:
         raise UserError(f"preset {preset!r}{similar(preset, [*PRESETS])} must be one of {', '.join(PRESETS)}")
     command = Train(
-        dataset=Path(dataset),
+        dataset=(str(dataset),) if isinstance(dataset, str | Path) else tuple(map(str, dataset)),
         workdir=Path(workdir),
         from_step=from_step,
         track=as_type(Train.__annotations__["track"], track, "track"),

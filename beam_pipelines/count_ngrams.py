@@ -52,9 +52,7 @@ def count_ngrams(dataset: Dataset, folder: Path, beam_args: Sequence[str] = (), 
                 | "Ranges" >> beam.Create(_ranges(lengths))
                 | "Spread" >> beam.Reshuffle()
                 | "Count"
-                >> beam.FlatMap(
-                    _count, dataset=str(dataset.path.absolute()), num_parts=num_parts, max_transpose=max_transpose
-                )
+                >> beam.FlatMap(_count, dataset=dataset.location, num_parts=num_parts, max_transpose=max_transpose)
                 | "ByPart" >> beam.GroupByKey()
             )
             _ = parts | "Write" >> beam.Map(_write, folder=str(unfinished.absolute()))

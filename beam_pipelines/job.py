@@ -4,6 +4,10 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import os
+import socket
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,6 +16,7 @@ from ostinato.beam_pipelines import spool
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.labels import Labels, load_labels
+from ostinato.beam_pipelines.inputs.places import printable
 from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.isolation import IsolatedPool, IsolationError, Limits, shared_pool
 from ostinato.configs.errors import UserError
@@ -99,12 +104,20 @@ class Job:
         return self.work_file("scanned", f"{number:08d}", "pieces")
 
     def work_file(self, stage: str, name: str, ending: str) -> str:
-        """Returns the path of a file in the work folder: stage is units, scanned, assigned, written or failed."""
+        """Returns the path of a file in the work folder.
+
+        The stage is units, reading, scanned, assigned, written, progress or failed.
+        """
         return files.join(self.work, stage, f"{name.replace('/', '-')}.{ending}")
 
     def write_note(self, stage: str, name: str, content: Any) -> None:
         """Writes what a stage has done to the work folder, as JSON."""
         files.write_bytes(self.work_file(stage, name, "json"), json.dumps(content).encode())
+
+    def note_reading(self, path: str) -> None:
+        """Notes what this thread of this worker reads from now on; it has one such note, which is replaced."""
+        worker = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+        self.write_note("reading", worker, {"path": printable(path), "time_s": time.time()})
 
     def read_note(self, stage: str, name: str) -> Any:
         """Returns what `write_note` wrote."""

@@ -5,7 +5,6 @@
 From the command to the bytes: `prepare` -> `pipeline.build` -> `scan`, `grouping.assign`, `write` -> `parse`.
 """
 
-import contextlib
 import json
 import logging
 import os
@@ -102,7 +101,7 @@ def prepare(
                 verify=verify,
             )
             numbered = work.begin(job, units, inputs_per_unit=INPUTS_PER_UNIT)
-            with watched(job, num_inputs, watch) if watch else contextlib.nullcontext():
+            with watched(job, num_inputs, watch):
                 run_job(numbered, job)
             with place.completed() as folder:
                 finish(folder, job, numbered, not_read)

@@ -59,6 +59,7 @@ class _Awaited(NamedTuple):
 def scan(number: int, unit: Unit, job: Job) -> Iterator[Scanned]:
     """Yields what unit `number` holds, in its order; of spools that are there, without reading anything anew."""
     identity = unit.identity(job.settings)
+    job.note_reading(unit.path or next(iter(unit.entries))[0])
     inputs = read_unit(unit, max_bytes=job.config.max_file_mb << 20)
     unread = 0
     is_verified = not job.verify or _is_unchanged(number, unit, identity, job)
@@ -74,7 +75,8 @@ def scan(number: int, unit: Unit, job: Job) -> Iterator[Scanned]:
         is_last = len(placed) < INPUTS_PER_SPOOL
         scanned = _sum_up(number, name, placed)
         rejected = len(scanned.rejected)
-        job.write_note("scanned", f"{name:08d}", {"inputs": len(placed), "rejected": rejected, "last": is_last})
+        note = {"inputs": len(placed), "rejected": rejected, "notes": int(scanned.result.num_notes.sum(dtype=int))}
+        job.write_note("scanned", f"{name:08d}", {**note, "last": is_last})
         if placed or not part:
             yield scanned
         if is_last:
@@ -116,9 +118,12 @@ def _scan_part(inputs: Iterable[Input], name: int, identity: str, job: Job) -> l
         for entry, packed in _parse_all(inputs, job):
             writer.add(entry, packed)
         writer.finish(identity)
+    num_inputs = len(writer.placed)
     num_rejected = sum(one.entry.rejected is not None for one in writer.placed)
-    Metrics.counter("prepare", "found").inc(len(writer.placed) - num_rejected)
-    Metrics.counter("prepare", "rejected").inc(num_rejected)
+    num_notes = sum(one.entry.num_notes for one in writer.placed)
+    counts = {"inputs": num_inputs, "found": num_inputs - num_rejected, "rejected": num_rejected, "notes": num_notes}
+    for counter, count in counts.items():
+        Metrics.counter("prepare", counter).inc(count)
     return writer.placed
 
 

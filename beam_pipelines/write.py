@@ -96,6 +96,7 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
             notes.add(piece, split, result)
             statistics[piece.style] = statistics.get(piece.style, Statistics.empty()) + result.statistics
     Metrics.counter("prepare", "written").inc(len(pieces))
+    Metrics.counter("prepare", "shards").inc()
     _write_lines(job.work_file("written", key, "jsonl"), [_describe(piece, split) for piece in pieces])
     by_style = {style: statistics[style].to_json() for style in sorted(statistics)}
     note = {"split": split, "shard": writer.shard()._asdict(), "statistics": by_style, "notes": vars(notes)}

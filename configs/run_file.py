@@ -7,13 +7,14 @@
     [model]
     hidden_size = 512
 
-Keys are the paths of PATHS, all optional, `preset`, and the fields of `TrainConfig`; what is not named is as the preset
-says, or, without one, as `TrainConfig` has it. Paths are meant as on the command line: from where one is.
+Keys are those of PATHS, all optional (`dataset` may be a list, `["a:0.7", "b:0.3"]`), `preset`, and the fields of
+`TrainConfig`; what is not named is as the preset says, or, without one, as `TrainConfig` has it. Paths are meant as on
+the command line: from where one is.
 """
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,14 +23,15 @@ from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
 from ostinato.configs.values import as_type, similar, with_values
 
-PATHS = ("dataset", "workdir", "init_from", "old_dataset")
+PATHS: dict[str, Any] = {"dataset": tuple[str, ...], "workdir": Path, "init_from": Path, "old_dataset": Path}
+"""Their types."""
 PRESET = "preset"
 
 
 class RunFile(NamedTuple):
     """What a file says."""
 
-    paths: dict[str, Path]
+    paths: dict[str, Any]
     """Those of PATHS that it has."""
     config: TrainConfig
 
@@ -46,7 +48,7 @@ def read_run_file(path: Path) -> RunFile:
     values = parse_toml(read_bounded(path, folder=ANYWHERE), where=path)
     where = f"{path}: "
     try:
-        paths = {name: as_type(Path, values.pop(name), name) for name in PATHS if name in values}
+        paths = {name: as_type(kind, values.pop(name), name) for name, kind in PATHS.items() if name in values}
     except UserError as error:
         raise UserError(f"{where}{error}") from error
     preset = values.pop(PRESET, None)
@@ -57,7 +59,7 @@ def read_run_file(path: Path) -> RunFile:
     return RunFile(paths, with_values(base, values, where=where, also=(*PATHS, PRESET)))
 
 
-def run_file_text(config: TrainConfig, paths: Mapping[str, str], *, comment: str) -> str:
+def run_file_text(config: TrainConfig, paths: Mapping[str, str | Sequence[str]], *, comment: str) -> str:
     """Returns the text of a file that says the same: every option, so that it does not depend on presets and defaults.
 
     Args:

@@ -1,5 +1,6 @@
 """manifest.json, which says what a dataset holds: its fields, and how it is read."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -93,10 +94,26 @@ def check_shards(folder: Path, manifest: Manifest) -> None:
     Raises:
         DatasetError: it names the file.
     """
+    sizes = {}
     for split in manifest["splits"].values():
         for shard in split["shards"]:
             part = inside(folder, shard["file"], error=DatasetError)
-            size = part.stat().st_size if part.is_file() else None
+            if part.is_file():
+                sizes[shard["file"]] = part.stat().st_size
+    check_sizes(str(folder), manifest, sizes)
+
+
+def check_sizes(folder: str, manifest: Manifest, sizes: Mapping[str, int]) -> None:
+    """Refuses a dataset of which a shard is missing or has another size, by the sizes of the files that are there.
+
+    Raises:
+        DatasetError: it names the file.
+    """
+    for split in manifest["splits"].values():
+        for shard in split["shards"]:
+            size = sizes.get(shard["file"])
             if size != shard["bytes"]:
                 found = "is missing" if size is None else f"has {size} bytes"
-                raise DatasetError(f"{part}: {found}, the manifest says {shard['bytes']} bytes; prepare it again")
+                raise DatasetError(
+                    f"{folder}/{shard['file']}: {found}, the manifest says {shard['bytes']} bytes; prepare it again"
+                )

@@ -12,8 +12,10 @@ import hashlib
 import json
 import mmap
 import re
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
@@ -21,12 +23,16 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Int, Integer
 
+from ostinato.configs.documents import MAX_BYTES
 from ostinato.configs.errors import UserError
 from ostinato.data import durable, tfrecord
 from ostinato.data.atomic import write_atomically
 from ostinato.data.manifest import FILE as MANIFEST
-from ostinato.data.manifest import FORMAT, DatasetError, Manifest, check_shards, read_manifest
+from ostinato.data.manifest import FORMAT, DatasetError, Manifest, check_shards, check_sizes, read_manifest
 from ostinato.data.record_index import read_index
+from ostinato.data.remote_records import RemoteRecords
+from ostinato.data.store import Store, url_of
+from ostinato.data.tfds_description import write_tfds_description
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
 
@@ -152,12 +158,14 @@ def finish_dataset(
     splits = {split: parts for split, parts in shards.items() if parts}
     (folder / "index").mkdir(exist_ok=True)
     for split, parts in splits.items():
-        rows = [
-            np.stack([np.full(len(shard.lengths), number), shard.offsets, shard.lengths], axis=1)
-            for number, shard in enumerate(parts)
-        ]
-        np.save(folder / "index" / f"{split}.npy", np.concatenate(rows).astype(np.int64))
-    _write_tfds_description(folder, name, codec, splits)
+        rows = np.empty((sum(len(shard.lengths) for shard in parts), 3), np.int64)
+        begin = 0
+        for number, shard in enumerate(parts):
+            end = begin + len(shard.lengths)
+            rows[begin:end, 0], rows[begin:end, 1], rows[begin:end, 2] = number, shard.offsets, shard.lengths
+            begin = end
+        np.save(folder / "index" / f"{split}.npy", rows)
+    write_tfds_description(folder, name, codec, splits)
     summary = {
         split: {
             "pieces": sum(len(shard.lengths) for shard in parts),
@@ -197,25 +205,74 @@ def write_dataset(folder: Path, records: Mapping[str, list[Record]], codec: Code
 class Dataset:
     """A finished dataset."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        """Use `Dataset.open`, which checks the folder."""
+    def __init__(self, path: Path, manifest: Manifest, store: Store | None = None) -> None:
+        """Use `Dataset.open`, which checks the folder.
+
+        Args:
+            path: the folder. Of a dataset in a store only its documents are there, as far as they were fetched.
+            manifest: what it says of itself.
+            store: where the records are, if not there.
+        """
         self.path = path
         self.manifest = manifest
+        self.store = store
         self.codec = codec_from_json(manifest["codec"], where=f"{path / MANIFEST}: codec", error=DatasetError)
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
         """Opens a dataset and checks that every shard is there with the size the manifest states.
 
+        Of one in a store (s3://bucket/data) the records stay there, to be read when they are needed.
+
         Raises:
             DatasetError: the folder is not a finished dataset, of another version, or a shard is missing or cut.
         """
-        if re.match(r"\w+:/", str(path)):
-            raise DatasetError(f"{path}: copy the dataset to this machine first; it is read from a file system")
+        if (url := url_of(path)) is not None:
+            return cls._open_remote(Store(url))
         path = Path(path)
         manifest = read_manifest(path)
         check_shards(path, manifest)
         return cls(path, manifest)
+
+    @classmethod
+    def _open_remote(cls, store: Store) -> "Dataset":
+        sizes = store.sizes()
+        if MANIFEST not in sizes:
+            raise DatasetError(f"{store.url}: not a finished dataset ({MANIFEST} is missing)")
+        if sizes[MANIFEST] > MAX_BYTES:
+            raise DatasetError(f"{store.url}/{MANIFEST}: has {sizes[MANIFEST]:,} bytes, at most {MAX_BYTES:,} are read")
+        documents = tempfile.mkdtemp(prefix="ostinato-")
+        weakref.finalize(store, shutil.rmtree, documents, ignore_errors=True)  # they go when nobody reads any more
+        folder = Path(documents, store.url.rpartition("/")[2])
+        folder.mkdir()
+        (folder / MANIFEST).write_bytes(store.read(MANIFEST))
+        try:
+            dataset = cls(folder, read_manifest(folder), store)
+        except DatasetError as error:
+            raise DatasetError(str(error).replace(str(folder), store.url)) from error
+        check_sizes(store.url, dataset.manifest, sizes)
+        return dataset
+
+    def __str__(self) -> str:
+        """Returns the folder, or the URL."""
+        return str(self.path) if self.store is None else self.store.url
+
+    @property
+    def location(self) -> str:
+        """Where it is, for whoever works in another folder."""
+        return str(self.path.absolute()) if self.store is None else self.store.url
+
+    def fetch(self, name: str) -> Path:
+        """Returns the path of a document on this machine, whether or not there is one; from a store it is copied.
+
+        Raises:
+            DatasetError: the store cannot be read.
+        """
+        path = self.path / name
+        if self.store is not None and not path.exists() and name in self.store.sizes():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(self.store.read(name))
+        return path
 
     @property
     def fingerprint(self) -> str:
@@ -233,7 +290,7 @@ class Dataset:
             DatasetError: there is no such split.
         """
         if split not in self.splits:
-            raise DatasetError(f"{self.path}: has no split {split!r}, only {', '.join(self.splits)}")
+            raise DatasetError(f"{self}: has no split {split!r}, only {', '.join(self.splits)}")
         return TFRecordSource(self, split)
 
 
@@ -250,6 +307,10 @@ class RecordSource(Protocol):
 
     def __getitem__(self, i: int, /) -> Record: ...
 
+    def read_ahead(self, numbers: Iterable[int], /) -> None:
+        """Says which pieces are read next; where they are far away they are fetched all at once."""
+        ...
+
 
 @dataclass(frozen=True)
 class RecordsInMemory:
@@ -265,20 +326,30 @@ class RecordsInMemory:
     def __getitem__(self, i: int) -> Record:
         return self.records[i]
 
+    def read_ahead(self, numbers: Iterable[int]) -> None:
+        """They are here."""
+
 
 class TFRecordSource:
     """Random access to the records of one split; reading checks their CRC."""
 
     def __init__(self, dataset: Dataset, split: str) -> None:
-        """Loads the index; shards are mapped into memory when they are first read."""
+        """Loads the index; shards on this machine are mapped into memory when they are first read."""
         self.codec = dataset.codec
         self.split = split
         found = dataset.manifest["splits"][split]
-        self._files = [dataset.path / shard["file"] for shard in found["shards"]]
+        names = [shard["file"] for shard in found["shards"]]
+        self._files = [dataset.path / name for name in names]
         self.num_notes = found["notes"]
-        rows = read_index(dataset.path, split, found, dataset.codec)
-        self._shards, self._offsets, self.lengths = rows.T
-        """`lengths` Int64[records]: steps in each record."""
+        dataset.fetch(f"index/{split}.npy")
+        index = read_index(dataset.path, split, found, dataset.codec)
+        self._shards, self._offsets, self.lengths = index
+        """`lengths` Int32[records]: steps in each record."""
+        self._remote = None
+        if dataset.store is not None:
+            self._files = [f"{dataset.store.url}/{name}" for name in names]
+            sizes = [shard["bytes"] for shard in found["shards"]]
+            self._remote = RemoteRecords(dataset.store, names, sizes, index)
         self._maps: dict[int, memoryview] = {}
 
     def __len__(self) -> int:
@@ -288,9 +359,12 @@ class TFRecordSource:
         if not 0 <= i < len(self):
             raise IndexError(f"record {i} of {len(self)}")
         shard = int(self._shards[i])
-        data = self._map(shard)
+        if self._remote is None:
+            data, offset = self._map(shard), int(self._offsets[i])
+        else:
+            data, offset = memoryview(self._remote[i]), 0
         try:
-            record = decode_record(tfrecord.read_at(data, int(self._offsets[i])), self.codec)
+            record = decode_record(tfrecord.read_at(data, offset), self.codec)
             check_steps(record.steps, self.codec)
         except UserError as error:
             raise DatasetError(f"{self._files[shard]}: {error}; prepare the dataset again") from error
@@ -298,47 +372,13 @@ class TFRecordSource:
             raise DatasetError(f"{self._files[shard]}: record {i} has {len(record.steps)} steps, not {self.lengths[i]}")
         return record
 
+    def read_ahead(self, numbers: Iterable[int]) -> None:
+        """Fetches records from a store, all at once; on this machine the system does so."""
+        if self._remote is not None:
+            self._remote.read_ahead(numbers)
+
     def _map(self, shard: int) -> memoryview:
         if shard not in self._maps:
-            with self._files[shard].open("rb") as file:
+            with open(self._files[shard], "rb") as file:
                 self._maps[shard] = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return self._maps[shard]
-
-
-def _write_tfds_description(folder: Path, name: str, codec: Codec, shards: Mapping[str, list[Shard]]) -> None:
-    # Imported here: it takes half a second, patches builtins.__import__, and only the driver needs it.
-    import tensorflow_datasets as tfds
-    from etils import epath
-
-    features = tfds.features.FeaturesDict(
-        {
-            "id": tfds.features.Text(),
-            "style": tfds.features.Text(),
-            "steps": tfds.features.Tensor(
-                shape=(None, len(codec.fields)), dtype=codec.dtype, encoding=tfds.features.Encoding.BYTES
-            ),
-        }
-    )
-    infos = [
-        tfds.core.SplitInfo(
-            name=split,
-            shard_lengths=[len(shard.lengths) for shard in parts],
-            num_bytes=sum(shard.num_bytes for shard in parts),
-            filename_template=tfds.core.ShardedFileTemplate(
-                data_dir=epath.Path(folder),
-                dataset_name=name,
-                split=split,
-                filetype_suffix="tfrecord",
-            ),
-        )
-        for split, parts in shards.items()
-    ]
-    # TFDS wants to see a shard beside its description. Here there may be none: those of an object store are not here.
-    with tempfile.TemporaryDirectory(dir=folder, prefix="tfds-") as empty:
-        for parts in shards.values():
-            (Path(empty) / parts[0].file).touch()
-        tfds.folder_dataset.write_metadata(
-            data_dir=empty, features=features, split_infos=infos, version="1.0.0", check_data=False
-        )
-        for file_name in ("dataset_info.json", "features.json"):
-            (Path(empty) / file_name).replace(folder / file_name)

@@ -58,7 +58,7 @@ def check_codec(workdir: Path, run: LoadedRun, dataset: Dataset, *, advice: str)
     """
     if run.codec.to_json() != dataset.codec.to_json():
         raise UserError(
-            f"{workdir}: trained with another codec ({codec_line(run.codec)}) than {dataset.path} has "
+            f"{workdir}: trained with another codec ({codec_line(run.codec)}) than {dataset} has "
             f"({codec_line(dataset.codec)}); {advice}"
         )
 

@@ -145,7 +145,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
     config, dataset, runs = evaluation.config, evaluation.dataset, evaluation.runs
     options = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     del options["runs"], options["command"]
-    options["old_dataset"] = None if config.old_dataset is None else str(config.old_dataset.path)
+    options["old_dataset"] = None if config.old_dataset is None else str(config.old_dataset)
     _, first = runs[0]
     return {
         "command": config.command,
@@ -153,7 +153,7 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
         "libraries": {name: importlib.metadata.version(name) for name in ("jax", "flax", "numpy")},
         "options": options,
         "workdir": str(config.runs[0]),
-        "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint},
+        "dataset": {"path": str(dataset), "fingerprint": dataset.fingerprint},
         "step": first.step,
         "params_sha256": first.params_sha256,
         "runs": [

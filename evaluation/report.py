@@ -89,7 +89,7 @@ def piece_names(dataset: Dataset, ids: Set[str]) -> dict[str, str]:
 
     Of a piece from an archive, which is written as archive!member, it is that of the member.
     """
-    path = dataset.path / "pieces.jsonl"
+    path = dataset.fetch("pieces.jsonl")
     if not path.is_file():
         return {}
     records = (record for record in read_lines(path, PieceLine, error=DatasetError) if record["id"] in ids)

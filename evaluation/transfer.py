@@ -78,7 +78,7 @@ def _before_and_after(
     ]
     field_names = tuple(field.name for field in dataset.codec.fields)
     return {
-        "dataset": {"path": str(dataset.path), "fingerprint": dataset.fingerprint},
+        "dataset": {"path": str(dataset), "fingerprint": dataset.fingerprint},
         "split": split,
         "heard_before": sum(source[number].id in learnt for number in pieces.tolist()),
         **{score.name: score_as_json(score, stats, field_names) for score in scores},

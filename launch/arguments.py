@@ -5,6 +5,7 @@ which its authors may still change: pyproject.toml names the versions that have 
 """
 
 import dataclasses
+import itertools
 import os
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,8 @@ def parse(arguments: Sequence[str], commands: Mapping[str, Any]) -> Command:
         return dataclasses.replace(launch, command=tuple(words[split + 1 :]))
     if words[:1] == ["runs"] and "runs" in commands:
         words = _runs_in_full(words, [word for word in _spellings(commands["runs"]) if not word.startswith("-")])
+    if words[:1] == ["train"]:
+        words = _with_first_value(words, "--dataset")
     if words == ["models"]:
         words.append("list")
     if adapted := getattr(commands.get("".join(words[:1])), "for_words", None):
@@ -75,6 +78,18 @@ def _runs_in_full(words: list[str], known: Sequence[str]) -> list[str]:
     if word and (hint := similar(word, known)) and not os.path.exists(word):
         raise UserError(f"unknown word {word!r}{hint}, and no folder; see '{PROGRAM} runs --help'")
     return ["runs", "list", *words[1:]]
+
+
+def _with_first_value(words: list[str], option: str) -> list[str]:
+    """Returns words in which an option that takes several values is one word with its first.
+
+    A dataset may have the name of a preset.
+    """
+    pairs = itertools.pairwise([*words, "-"])
+    begins = [i for i, (word, after) in enumerate(pairs) if word == option and not after.startswith("-")]
+    for i in reversed(begins):
+        words = [*words[:i], f"{option}={words[i + 1]}", *words[i + 2 :]]
+    return words
 
 
 def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapping[str, Any]) -> None:

@@ -50,7 +50,7 @@ def folder_of(dataset: Dataset, name: str, *, is_made: Callable[[Path], bool]) -
         is_made: tells whether a folder holds it, whole and of this dataset.
     """
     beside = dataset.path / name
-    if is_made(beside) or os.access(dataset.path, os.W_OK):
+    if dataset.store is None and (is_made(beside) or os.access(dataset.path, os.W_OK)):
         return beside
     return cache_folder() / dataset.fingerprint / name
 
@@ -70,7 +70,7 @@ def counts_of(dataset: Dataset, beam_args: Sequence[str] = (), *, max_transpose:
     )
     counts = open_counts(folder, dataset.fingerprint)
     if counts is None:
-        with spinner(f"counting {dataset.path} for the Markov chains"):
+        with spinner(f"counting {dataset} for the Markov chains"):
             count_ngrams(dataset, folder, beam_args, max_transpose=max_transpose)
         counts = open_counts(folder, dataset.fingerprint)
         assert counts is not None, "they have just been written"
@@ -85,5 +85,5 @@ def index_of(dataset: Dataset) -> "CopyIndex":
     from ostinato.evaluation.memorization.index import CopyIndex, open_index
 
     folder = folder_of(dataset, "copies", is_made=lambda folder: open_index(folder, dataset.fingerprint) is not None)
-    with spinner(f"indexing {dataset.path}, in which copies are looked for"):
+    with spinner(f"indexing {dataset}, in which copies are looked for"):
         return CopyIndex.of_dataset(dataset, folder)

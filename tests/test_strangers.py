@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato.beam_pipelines import summary
+from ostinato.beam_pipelines.progress import Progress, read_status
 from ostinato.beam_pipelines.report import _left_out
 from ostinato.configs.errors import UserError
 from ostinato.configs.run_file import read_run_file
@@ -141,6 +142,7 @@ READERS = (
     Reader("dataset-score/statistics.json", _tables),
     Reader("dataset-score/rejects.jsonl", _tables, "lines"),
     Reader("dataset-score/pieces.jsonl", _pieces, "lines"),
+    Reader("new.partial/work/progress/job.json", lambda root: read_status(str(root / "new"))),
     Reader("dataset-notes/manifest.json", lambda root: Dataset.open(root / "dataset-notes").source("train")[0]),
     Reader("run-score/checkpoints/6/run/metadata", _run, "seal"),
     Reader("run-score/checkpoints/6/metrics/metrics", _run),
@@ -183,6 +185,9 @@ def root(tmp_path_factory) -> Path:
     (root.parent / "outside/secret").write_text('{"secret": 1}')
     for folder in (root, *root.glob("*/"), root / "study/audio"):
         (folder / "link").symlink_to(root.parent / "outside/secret")
+    (root / "new.partial/work/progress").mkdir(parents=True)
+    progress = dataclasses.asdict(Progress(total=9, left_s=2.5, reading=["a.tar"], inputs=4))
+    (root / "new.partial/work/progress/job.json").write_text(json.dumps(progress))
     (root / "run-score/run.lock").write_text('{"pid": 1, "host": "here"}')
     shutil.copytree(BOX / "drums", root / "model")
     options = dataclasses.asdict(SampleConfig())

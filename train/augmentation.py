@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, Integer
+from jaxtyping import Bool, Int, Int8, Integer
 
 from ostinato.configs.schema import DataConfig
 from ostinato.music.codec import Codec
@@ -24,18 +24,26 @@ class Change(NamedTuple):
 
 NO_CHANGE = Change()
 
+_BLOCK = 1 << 16
+"""So many numbers are drawn at a time; each takes eight times the memory that is kept of it."""
+
 
 def draw_changes(
     rng: np.random.Generator, config: DataConfig, count: int, *, tell_keys: bool = False
-) -> Int[np.ndarray, "n 4"]:
+) -> Int8[np.ndarray, "n 4"]:
     """Returns the fields of a Change for each of `count` pieces, all within the configuration's limits equally likely.
 
     What was added to the configuration later is drawn later: where it is 0, earlier runs resume with the same batches.
     With `tell_keys` half of the pieces tell their key, so that the network can do with and without.
     """
     limits = config.max_transpose, config.max_tempo_change, config.max_velocity_change
-    columns = [rng.integers(-limit, limit + 1, count) for limit in limits]
-    return np.stack([*columns, rng.integers(2, size=count) if tell_keys else np.zeros(count, np.int64)], axis=1)
+    ranges = [*((-limit, limit + 1) for limit in limits), (0, 2 if tell_keys else 1)]
+    changes = np.empty((count, len(ranges)), np.int8)
+    for column, (lowest, end) in zip(changes.T, ranges, strict=True):
+        for begin in range(0, count, _BLOCK):
+            part = column[begin : begin + _BLOCK]
+            part[:] = rng.integers(lowest, end, len(part))
+    return changes
 
 
 def largest_change(config: DataConfig) -> Change:

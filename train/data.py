@@ -7,6 +7,7 @@ each host its own rows. Axes: b batch, t time step, f field, n rows of a piece.
 import functools
 import os
 import sys
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -21,9 +22,12 @@ from ostinato.data.records import RecordSource, TFRecordSource
 from ostinato.music.alignment import Alignment
 from ostinato.music.codec import Codec
 from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change, mishear, with_key
+from ostinato.train.token_stream import Part, TokenStream, make_stream
 
 CACHE_BYTES = 256 * 2**20
 """So much of decoded pieces is kept in memory, about; a small corpus stays there whole."""
+_ENTRY_BYTES = 512
+"""What Python needs for each piece beside its rows, about."""
 
 MAX_THREADS = 4
 BATCHES_AHEAD = 8
@@ -118,23 +122,28 @@ class StreamBatches:
     def __init__(
         self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool, tell_keys: bool
     ) -> None:
-        self._lengths = np.asarray(source.lengths, np.int64)
         self._codec = source.codec
         self._config, self._copy, self._tell_keys = config, copy, tell_keys
         self._seed = seed
         self._rows = range(config.batch_size)[rows]
         self._pieces = _Pieces(source, config, copy=copy, tell_keys=tell_keys)
-        self._stream = functools.lru_cache(maxsize=2)(self._make_stream)  # threads that prefetch straddle two epochs
-        self.steps_per_epoch = _steps_per_epoch(self._lengths, config)
+        make = lambda epoch: make_stream(source.lengths, config, seed=(seed, epoch), tell_keys=tell_keys)  # noqa: E731
+        self._stream = functools.lru_cache(maxsize=2)(make)  # threads that prefetch straddle two epochs
+        self._making = threading.Lock()  # or each of them would make it
+        self.steps_per_epoch = _steps_per_epoch(source.lengths, config)
 
     def __getitem__(self, k: int) -> Batch:
-        chunk, stream = k % self.steps_per_epoch, self._stream(k // self.steps_per_epoch)
+        chunk, stream = k % self.steps_per_epoch, self._stream_of(k // self.steps_per_epoch)
         t = self._config.sequence_length
         first = np.zeros((len(self._rows), t + 1), bool)
+        places = [list(self._parts(stream, row, chunk)) for row in self._rows]
+        # The piece that a row is in the midst of was read with the chunk before.
+        new = [part for row in places for i, part in enumerate(row) if i or part.begin == 0 or chunk == 0]
+        self._pieces.read_ahead(stream.pieces[[part.slot for part in new]].tolist())
         rows = []
-        for i, row in enumerate(self._rows):
+        for i, row in enumerate(places):
             parts, filled = [], 0
-            for slot, begin, length in self._parts(stream, row, chunk):
+            for slot, begin, length in row:
                 change, piece = Change(*stream.changes[slot].tolist()), int(stream.pieces[slot])
                 whole = self._pieces(piece, change, (self._seed, k // self.steps_per_epoch, slot))
                 parts.append(whole.cut(begin, begin + length))
@@ -148,44 +157,19 @@ class StreamBatches:
         return _batch(rows, starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
 
     def pieces(self, k: int) -> list[int]:
-        chunk, stream = k % self.steps_per_epoch, self._stream(k // self.steps_per_epoch)
+        chunk, stream = k % self.steps_per_epoch, self._stream_of(k // self.steps_per_epoch)
         rows = range(self._config.batch_size)
         slots = (slot for row in rows for slot, _, _ in self._parts(stream, row, chunk))
         return list(dict.fromkeys(int(stream.pieces[slot]) for slot in slots))
 
-    def _make_stream(self, epoch: int) -> "_TokenStream":
-        rng = np.random.default_rng([self._seed, epoch])
-        order = rng.permutation(len(self._lengths))
-        ends = np.cumsum(self._lengths[order])
-        return _TokenStream(
-            pieces=order,
-            begins=ends - self._lengths[order],
-            num_steps=int(ends[-1]),
-            offset=int(rng.integers(ends[-1])),
-            changes=draw_changes(rng, self._config, len(order), tell_keys=self._tell_keys),
-        )
+    def _stream_of(self, epoch: int) -> TokenStream:
+        with self._making:
+            return self._stream(epoch)
 
-    def _parts(self, stream: "_TokenStream", row: int, chunk: int) -> Iterator[tuple[int, int, int]]:
-        """Yields the parts of pieces that make a row of t + 1 steps: place in the stream, first step, and length."""
+    def _parts(self, stream: TokenStream, row: int, chunk: int) -> Iterator[Part]:
+        """Returns the parts of pieces that make a row of t + 1 steps."""
         b, t = self._config.batch_size, self._config.sequence_length
-        position = (stream.offset + row * stream.num_steps // b + chunk * t) % stream.num_steps
-        left = t + 1
-        while left > 0:
-            slot = int(np.searchsorted(stream.begins, position, side="right")) - 1
-            begin = position - int(stream.begins[slot])
-            length = min(left, int(self._lengths[stream.pieces[slot]]) - begin)
-            yield slot, begin, length
-            left, position = left - length, (position + length) % stream.num_steps
-
-
-class _TokenStream(NamedTuple):
-    """The pieces of one epoch, end to end: piece `pieces[i]` begins at step `begins[i]`."""
-
-    pieces: Int[np.ndarray, " p"]
-    begins: Int[np.ndarray, " p"]
-    num_steps: int
-    offset: int
-    changes: Int[np.ndarray, "p 4"]
+        return stream.parts(stream.offset + row * stream.num_steps // b + chunk * t, t + 1)
 
 
 class WindowBatches:
@@ -198,7 +182,7 @@ class WindowBatches:
     def __init__(
         self, source: TFRecordSource, config: DataConfig, *, seed: int, rows: slice, copy: bool, tell_keys: bool
     ) -> None:
-        lengths = np.asarray(source.lengths, np.int64)
+        lengths = source.lengths
         self._codec = source.codec
         self._config = config
         self._seed = seed
@@ -213,8 +197,9 @@ class WindowBatches:
         windows = rng.integers(self._window_ends[-1], size=self._config.batch_size)
         changes = draw_changes(rng, self._config, self._config.batch_size, tell_keys=self._tell_keys)
         pieces = np.searchsorted(self._window_ends, windows, side="right")
-        begins = windows - np.r_[0, self._window_ends][pieces]
+        begins = windows - np.where(pieces > 0, self._window_ends[pieces - 1], 0)
         excerpts = []
+        self._pieces.read_ahead(pieces[list(self._rows)].tolist())
         for row in self._rows:
             whole = self._pieces(int(pieces[row]), Change(*changes[row].tolist()), (self._seed, k, row))
             excerpts.append(whole.cut(int(begins[row]), None))
@@ -248,6 +233,7 @@ def evaluation_batches(
     for group in range(0, len(by_length), b):
         indices = by_length[group : group + b]
         read = functools.partial(_read_rows, source, copy=copy)
+        source.read_ahead(indices[rows].tolist())
         wholes = [read(int(indices[row])) if row < len(indices) else None for row in range(b)[rows]]
         for begin in range(0, int(lengths[indices].max()) - 1, t):
             excerpts = [None if whole is None else whole.cut(begin, begin + t + 1) for whole in wholes]
@@ -274,12 +260,20 @@ class _Pieces:
     def __init__(self, source: TFRecordSource, config: DataConfig, *, copy: bool, tell_keys: bool) -> None:
         codec = source.codec
         mean_bytes = int(source.lengths.mean() * len(codec.fields) * np.dtype(codec.dtype).itemsize)
-        size = max(1, CACHE_BYTES // max(1, mean_bytes))
+        size = max(1, CACHE_BYTES // (_ENTRY_BYTES + mean_bytes))
         self._source, self._rate, self._copy, self._tell_keys = source, config.misheard, copy, tell_keys
         self._mark_transposed, self._key_quarters = config.mark_transposed, config.key_quarters
         self._changed = functools.lru_cache(maxsize=size)(self._read_changed)
+        self._is_read = np.zeros(len(source) if size >= len(source) else 0, bool)  # those that stay in memory
         # Chunk after chunk reads on in the same pieces.
         self._heard = functools.lru_cache(maxsize=4 * config.batch_size)(self._hear)
+
+    def read_ahead(self, pieces: list[int]) -> None:
+        """Says which pieces are asked for next."""
+        if len(self._is_read):
+            pieces = [piece for piece in pieces if not self._is_read[piece]]
+            self._is_read[pieces] = True
+        self._source.read_ahead(pieces)
 
     def __call__(self, piece: int, change: Change, draw: tuple[int, ...]) -> _Rows:
         """Returns a whole piece; `draw` seeds what is misheard."""

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 import optax
 
-from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.atomic import make_folder
+from ostinato.data.mixture import Mixture, mixture_of
 from ostinato.data.records import Dataset
 from ostinato.train.checkpoint import Checkpoints, make_model
-from ostinato.train.data import prefetch, training_batches
+from ostinato.train.data import prefetch
 from ostinato.train.devices import divide_batch
 from ostinato.train.hosts.process_zero import run_on_process_zero
 from ostinato.train.hosts.watchdog import Watchdog
@@ -25,6 +25,7 @@ from ostinato.train.kernel_choice import as_kernel, choose_kernel
 from ostinato.train.lock import run_lock
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.metrics import ProgressView
+from ostinato.train.mixed_batches import mixed_batches, piece_id
 from ostinato.train.profiling import Profile
 from ostinato.train.recovery import go_back, set_aside
 from ostinato.train.rollback import roll_back
@@ -40,10 +41,10 @@ from ostinato.train.step import (
     rows_of_this_host,
     state_shardings,
 )
-from ostinato.train.throughput import Throughput, device_memory
+from ostinato.train.throughput import Throughput, device_memory, notes_per_row
 from ostinato.train.trackers import TrackerName, open_trackers
-from ostinato.train.transfer import batches_with_old, check_same_codec, describe_origin, load_origin
-from ostinato.train.validation import Validation
+from ostinato.train.transfer import describe_origin, load_origin
+from ostinato.train.validation import open_validation
 
 STEPS_AHEAD = 2
 """Steps that are dispatched before the results of an earlier one are looked at."""
@@ -65,7 +66,7 @@ class Result(NamedTuple):
 
 def train(
     config: TrainConfig,
-    dataset: Dataset,
+    dataset: Dataset | Mixture,
     workdir: Path,
     *,
     should_stop: Callable[[], bool] = lambda: False,
@@ -85,6 +86,7 @@ def train(
     Args:
         config: all settings of the run.
         dataset: needs a split "train"; without "validation" there is no early stopping, and the latest is the best.
+            Of a mixture an epoch is one of its first dataset.
         workdir: checkpoints/, metrics.jsonl, events.jsonl and tensorboard/ appear here.
         should_stop: asked after each step; if True a checkpoint is written and the run ends, to be resumed later. It
             has to say the same on every host.
@@ -100,13 +102,9 @@ def train(
             works there; no checkpoint is whole, or one cannot be written.
         NonFiniteLossError: the run stayed unstable. No checkpoint holds such parameters.
     """
-    if (old_dataset is None) != (config.data.old_share == 0):
-        raise UserError(
-            "--old-dataset and --data.old-share belong together: the one says where from, the other how much"
-        )
-    if old_dataset is not None:
-        check_same_codec(old_dataset, dataset)
-    if not dataset.codec.can_align:  # its rows are not notes with a time, so there is nothing to copy from
+    mixture = mixture_of(dataset, old=old_dataset, old_share=config.data.old_share)
+    codec, shares = mixture.codec, mixture.rows(config.data.batch_size)
+    if not codec.can_align:  # its rows are not notes with a time, so there is nothing to copy from
         plain = dataclasses.replace(config.model, copy=False), dataclasses.replace(config.data, misheard=0.0)
         config = dataclasses.replace(config, model=plain[0], data=plain[1])
     keep_freed_memory()
@@ -128,12 +126,12 @@ def train(
         saved = None if checkpoints.latest_step is None else checkpoints.describe(checkpoints.latest_step)
         if saved is not None:
             config = as_then(config, saved["config"])
-        run, progress, first_params = describe_run(config, dataset, old_dataset), Progress(), None
+        run, progress, first_params = describe_run(config, mixture), Progress(), None
         if saved is not None:
             run = resumed_run(saved, run, workdir, by_hand=from_step is not None)
             progress = Progress(**saved["progress"])
         elif init_from is not None:
-            origin = load_origin(init_from, config, dataset.codec)
+            origin = load_origin(init_from, config, codec)
             run["init_from"], first_params = describe_origin(origin, init_from), origin.params
 
         # --- 3. The devices; each host reads only its rows of a batch. ---
@@ -144,29 +142,23 @@ def train(
         rows, shardings = rows_of_this_host(mesh, batch_size), state_shardings(mesh)
 
         # --- 4. The data. Batch k is a function of (dataset, seed, k). ---
-        source = dataset.source("train")
+        sources = [part.dataset.source("train") for part in mixture.parts]
         told = {"copy": config.model.copy, "tell_keys": config.model.key_condition}
-        if old_dataset is None:
-            batches = training_batches(source, config.data, seed=config.seed, rows=rows, **told)
-        else:
-            old_source = old_dataset.source("train")
-            batches = batches_with_old(source, old_source, config.data, seed=config.seed, rows=rows, **told)
-        pieces_of = lambda k: [source[i].id for i in batches.pieces(k) if i < len(source)]  # noqa: E731
+        batches = mixed_batches(mixture, sources, config.data, seed=config.seed, rows=rows, **told)
+        pieces_of = lambda k: [piece_id(sources, number) for number in batches.pieces(k)]  # noqa: E731
         num_steps = config.num_steps or config.num_epochs * batches.steps_per_epoch
         evaluate_every = config.evaluate_every or batches.steps_per_epoch
 
         # --- 5. The network, and its measurement. ---
         run["kernel"] = choose_kernel(config, rows_at_once, saved, cache)
-        model = make_model(config.model, dataset.codec, as_kernel(run["kernel"]))
+        model = make_model(config.model, codec, as_kernel(run["kernel"]))
         params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
-        validate = None
-        if "validation" in dataset.splits:
-            validate = Validation(dataset, config.data, model, mesh, watchdog)
+        validate = open_validation(mixture, config.data, model, mesh, watchdog)
         norm = jax.jit(optax.tree.norm)
 
         # --- 6. What people see. ---
-        field_names = tuple(field.name for field in dataset.codec.fields)
-        throughput = Throughput(config.data, source.num_notes / max(1, int(source.lengths.sum())))
+        field_names = tuple(field.name for field in codec.fields)
+        throughput = Throughput(config.data, notes_per_row(sources, shares))
         trace = stack.enter_context(closing(Profile(workdir, profile)))
         view = stack.enter_context(closing(ProgressView(num_steps, first_step=progress.step)))
 
@@ -199,7 +191,7 @@ def train(
             # --- 9. The log, and the batches from this step on. ---
             opened = stack.enter_context(ExitStack())
             log_from = -1 if resumed_step is None else resumed_step
-            settings = {**run["config"], "dataset": run["dataset"]}
+            settings = {**run["config"], "dataset": run.get("mixture", run["dataset"])}
             tracker = opened.enter_context(
                 closing(open_trackers(workdir, first_step=log_from, names=track, settings=settings))
             )

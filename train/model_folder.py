@@ -38,7 +38,7 @@ from ostinato.train.run_metadata import config_from_json, differences
 
 StoredType = Literal["float32", "float16", "bfloat16"]
 _STORED = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_TRAVELS = ("dataset", "versions", "devices", "init_from", "history", "progress")
+_TRAVELS = ("dataset", "mixture", "versions", "devices", "init_from", "history", "progress")
 """What the description of a run says that stays true elsewhere."""
 
 
@@ -114,6 +114,9 @@ def _travelling(run: LoadedRun) -> dict[str, Any]:
     """Returns the description of a run without paths of the machine where it was trained."""
     said = {name: run.description[name] for name in _TRAVELS if name in run.description}
     said["dataset"] = {"path": "", "fingerprint": said.get("dataset", {}).get("fingerprint", "")}
+    if said.get("mixture"):
+        datasets = [{**one, "path": ""} for one in said["mixture"]["datasets"]]
+        said["mixture"] = {**said["mixture"], "datasets": datasets}
     if said.get("init_from"):
         said["init_from"] = {**said["init_from"], "workdir": Path(said["init_from"]["workdir"]).name}
     return {

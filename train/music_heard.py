@@ -8,19 +8,28 @@ from typing import Any
 
 from ostinato.configs.errors import UserError
 from ostinato.data.records import Dataset, DatasetError
-from ostinato.data.statistics import Statistics, read_statistics
+from ostinato.data.statistics import Statistics, read_statistics, total
 
 logger = logging.getLogger(__name__)
 
 
-def describe_music(dataset: Dataset) -> dict[str, Any]:
-    """Returns what the description of a run says of its dataset: name, sizes, and statistics where it has them."""
-    sizes = dataset.manifest["splits"].items()
-    statistics = _read_statistics(dataset.path)
+def describe_music(*datasets: Dataset) -> dict[str, Any]:
+    """Returns what the description of a run says of its datasets, all in all.
+
+    That is name, sizes, and statistics where all of them have some.
+    """
+    splits: dict[str, dict[str, int]] = {}
+    for dataset in datasets:
+        for split, size in dataset.manifest["splits"].items():
+            sum_ = splits.setdefault(split, {"pieces": 0, "notes": 0})
+            sum_["pieces"] += size["pieces"]
+            sum_["notes"] += size["notes"]
+    statistics = [_read_statistics(dataset.fetch("statistics.json")) for dataset in datasets]
+    known = [one for one in statistics if one is not None]
     return {
-        "name": dataset.manifest["name"],
-        "splits": {split: {"pieces": size["pieces"], "notes": size["notes"]} for split, size in sizes},
-        "statistics": None if statistics is None else statistics.to_json(),
+        "name": " + ".join(dataset.manifest["name"] for dataset in datasets),
+        "splits": splits,
+        "statistics": total(known).to_json() if len(known) == len(statistics) else None,
     }
 
 
@@ -47,8 +56,7 @@ def music_heard(description: Mapping[str, Any]) -> Statistics | None:
     return None if held is None else _parse(held, "what a run says of its dataset")
 
 
-def _read_statistics(folder: Path) -> Statistics | None:
-    path = folder / "statistics.json"
+def _read_statistics(path: Path) -> Statistics | None:
     if not path.is_file():
         return None
     try:

@@ -102,9 +102,10 @@ def check_checkpoint(folder: Path) -> None:
     for name in ITEMS:
         with reading(folder):
             handler: Any = ocp.PyTreeCheckpointHandler(multiprocessing_options=this_process_alone())
-            saved = handler.metadata(folder / name).tree
+            item = (folder / name).absolute()  # or Orbax refuses it
+            saved = handler.metadata(item).tree
             as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), saved)
-            tree = handler.restore(folder / name, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+            tree = handler.restore(item, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
         check_digest(folder, name, tree, description)
 
 

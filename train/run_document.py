@@ -21,6 +21,19 @@ class Named(TypedDict):
     fingerprint: str
 
 
+class Shared(Named):
+    """A dataset of a mixture."""
+
+    share: Annotated[float, Meta(gt=0, le=1)]
+
+
+class Mixed(TypedDict):
+    """What `Mixture.to_json` says."""
+
+    fingerprint: str
+    datasets: list[Shared]
+
+
 class Versioned(TypedDict):
     """What is known of a description before its version is."""
 
@@ -94,6 +107,7 @@ class RunDescription(TypedDict):
     music: NotRequired[Music | None]
     init_from: NotRequired[Origin | None]
     old_dataset: NotRequired[Named | None]
+    mixture: NotRequired[Mixed]
     history: NotRequired[list[dict[str, Any]]]
 
 

@@ -11,6 +11,7 @@ import jax
 
 from ostinato.configs.errors import Lines
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.data.mixture import Mixture, mixture_of, named
 from ostinato.data.records import Dataset
 from ostinato.train.folders import CheckpointError
 from ostinato.train.music_heard import describe_music
@@ -65,30 +66,30 @@ class Progress(NamedTuple):
         return patience > 0 and self.evaluations_without_gain >= patience
 
 
-def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | None = None) -> dict[str, Any]:
+def describe_run(config: TrainConfig, data: Dataset | Mixture) -> dict[str, Any]:
     """Returns what every checkpoint of a run holds about it. `history` is empty: the run is new."""
+    mixture = mixture_of(data)
+    old = [part.dataset for part in mixture.parts if part.is_old]
+    mixed = [part.dataset for part in mixture.parts if not part.is_old]
     return {
         "format": FORMAT,
         "config": dataclasses.asdict(config),
-        "codec": dataset.codec.to_json(),
-        "dataset": _named(dataset),
-        "music": describe_music(dataset),
+        "codec": mixture.codec.to_json(),
+        "dataset": named(mixture.first),
+        **({"mixture": mixture.to_json()} if len(mixed) > 1 else {}),
+        "music": describe_music(*mixed),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
         "devices": {
             "platform": jax.default_backend(),
             "devices": jax.device_count(),
             "processes": jax.process_count(),
         },
-        "old_dataset": None if old_dataset is None else _named(old_dataset),
+        "old_dataset": named(old[0]) if old else None,
         "init_from": None,
         "rows_at_once": None,
         "kernel": None,
         "history": [],
     }
-
-
-def _named(dataset: Dataset) -> dict[str, str]:
-    return {"path": str(dataset.path.absolute()), "fingerprint": dataset.fingerprint}
 
 
 def resumed_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, by_hand: bool) -> dict[str, Any]:
@@ -154,7 +155,10 @@ def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) ->
     """
     found, wanted = _flat(_numbers_of(saved)), _flat(_numbers_of(now))
     if not saved["dataset"]["fingerprint"]:  # imported: the first dataset it is trained on becomes its own
-        del found["dataset"], wanted["dataset"]
+        found, wanted = (
+            {name: value for name, value in side.items() if name.split(".")[0] not in ("dataset", "mixture")}
+            for side in (found, wanted)
+        )
     differing = {name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)}
     allowed = {name for name in differing if any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_CHANGE)}
     if refused := differing - allowed:
@@ -182,7 +186,9 @@ def _numbers_of(run: dict[str, Any]) -> dict[str, Any]:
     }
     unknown = {name: value for name, value in config.items() if name not in defaults}
     old = run.get("old_dataset") or {"fingerprint": None}
-    data = {"dataset": run["dataset"]["fingerprint"], "old_dataset": old["fingerprint"]}
+    data: dict[str, Any] = {"dataset": run["dataset"]["fingerprint"], "old_dataset": old["fingerprint"]}
+    for number, part in enumerate((run.get("mixture") or {"datasets": []})["datasets"], start=1):
+        data[f"mixture.{number}"] = {"fingerprint": part["fingerprint"], "share": part["share"]}
     return {**whole, **unknown, "codec": run["codec"], **data}
 
 

@@ -48,6 +48,7 @@ def show(workdir: Path) -> dict[str, Any]:
         "dataset": description["dataset"],
         "init_from": description.get("init_from"),
         "old_dataset": description.get("old_dataset"),
+        "mixture": description.get("mixture"),
         "config": description["config"],
         "versions": description["versions"],
         "history": description.get("history", []),

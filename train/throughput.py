@@ -1,12 +1,13 @@
 """How fast a run is, and how much memory it takes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import jax
 
 from ostinato.configs.schema import DataConfig
+from ostinato.data.records import TFRecordSource
 
 
 class Throughput:
@@ -39,6 +40,12 @@ class Throughput:
             "notes_per_s": steps_per_s * self._rows_per_step * self._notes_per_row,
             "input_wait_s": self._input_wait_s / max(1, steps),
         }
+
+
+def notes_per_row(sources: Sequence[TFRecordSource], rows: Sequence[int]) -> float:
+    """Returns how many notes a row of a batch carries on average, if so many rows of it are of each source."""
+    means = (source.num_notes / max(1, int(source.lengths.sum())) for source in sources)
+    return sum(count * mean for count, mean in zip(rows, means, strict=True)) / sum(rows)
 
 
 def device_memory() -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Fine-tuning: a run that begins with the parameters of another, with layers that stay, and with some of the old music.
+"""Fine-tuning: a run that begins with the parameters of another, with layers that stay.
 
 `ostinato train --init-from RUN …` makes a run of its own: its optimizer, learning rate, step and history are new.
 """
@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
-from ostinato.configs.errors import UserError
-from ostinato.configs.schema import DataConfig, TrainConfig
-from ostinato.data.records import Dataset, TFRecordSource
+from ostinato.configs.schema import TrainConfig
 from ostinato.model.network import init_params
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_line
 from ostinato.train.checkpoint import LoadedRun, load_params, make_model
-from ostinato.train.data import Batch, TrainingBatches, training_batches
 from ostinato.train.fingerprint import array_types
 from ostinato.train.run_metadata import CheckpointError, differences
 
@@ -69,66 +65,3 @@ def describe_origin(origin: LoadedRun, workdir: Path) -> dict[str, Any]:
         "params_sha256": origin.params_sha256,
         **({"added": added} if added else {}),
     }
-
-
-def check_same_codec(old: Dataset, new: Dataset) -> None:
-    """Refuses old music whose rows mean something else than those of the new.
-
-    Raises:
-        UserError: the codecs differ, be it in their vocabularies or styles.
-    """
-    if old.codec.to_json() != new.codec.to_json():
-        raise UserError(
-            f"{old.path}: --old-dataset was prepared with another codec ({codec_line(old.codec)}) than {new.path} "
-            f"({codec_line(new.codec)}), vocabulary and styles included; prepare both with the same"
-        )
-
-
-def batches_with_old(
-    new: TFRecordSource,
-    old: TFRecordSource,
-    config: DataConfig,
-    *,
-    seed: int,
-    rows: slice,
-    copy: bool = False,
-    tell_keys: bool = False,
-) -> "MixedBatches":
-    """Returns batches whose last rows, `config.old_share` of them, come from the music that was learnt before.
-
-    An epoch is one of the new music.
-    """
-    num_old = min(max(1, round(config.batch_size * config.old_share)), config.batch_size - 1)
-    num_new = config.batch_size - num_old
-    wanted = range(config.batch_size)[rows]
-    new_rows = slice(min(wanted.start, num_new), min(wanted.stop, num_new))
-    old_rows = slice(max(wanted.start - num_new, 0), max(wanted.stop - num_new, 0))
-    sides = [
-        training_batches(
-            source,
-            dataclasses.replace(config, batch_size=count, old_share=0.0),
-            seed=seed,
-            rows=some,
-            copy=copy,
-            tell_keys=tell_keys,
-        )
-        for source, count, some in ((new, num_new, new_rows), (old, num_old, old_rows))
-    ]
-    return MixedBatches(*sides, num_new_pieces=len(new))
-
-
-class MixedBatches:
-    """Batches of two collections, row upon row."""
-
-    def __init__(self, new: TrainingBatches, old: TrainingBatches, *, num_new_pieces: int) -> None:
-        """Takes the batches of both; the numbers of old pieces follow those of the new ones."""
-        self._new, self._old = new, old
-        self._num_new_pieces = num_new_pieces
-        self.steps_per_epoch = new.steps_per_epoch
-
-    def __getitem__(self, k: int) -> Batch:
-        return jax.tree.map(lambda *pair: np.concatenate(pair), self._new[k], self._old[k])
-
-    def pieces(self, k: int) -> list[int]:
-        """Returns the numbers of the pieces in batch k; those of the old collection follow those of the new one."""
-        return [*self._new.pieces(k), *(self._num_new_pieces + number for number in self._old.pieces(k))]

@@ -74,7 +74,7 @@ class Demo:
             Prepare(midi=self.midi or (str(midi),), output=str(dataset), config=config.prepare).run()
         if not _is_trained(run):
             console.rule("Train")
-            Train(dataset=dataset, workdir=run, config=config.train).run()
+            Train(dataset=(str(dataset),), workdir=run, config=config.train).run()
 
         made_by = {"params_sha256": show(run)["best_params_sha256"]}
         if not _made_before(music / "pieces.json", made_by | options):

@@ -35,11 +35,10 @@ class Inspect:
         dataset = Dataset.open(self.dataset)
         source = dataset.source(self.split)
         if not 0 <= self.piece < len(source):
-            raise UserError(
-                f"{self.dataset}: the {self.split} split has pieces 0 to {len(source) - 1}, not {self.piece}"
-            )
-        show_manifest(self.dataset, dataset.manifest)
-        summary = tables.summarise(self.dataset, dataset.manifest)
+            raise UserError(f"{dataset}: the {self.split} split has pieces 0 to {len(source) - 1}, not {self.piece}")
+        dataset.fetch("statistics.json")
+        show_manifest(dataset.path, dataset.manifest, title=str(dataset))
+        summary = tables.summarise(dataset.path, dataset.manifest)
         if summary.splits:
             for table in (tables.style_table(summary), tables.music_table(summary), tables.program_table(summary)):
                 print_rows(table)

@@ -1,9 +1,11 @@
 """`ostinato prepare`."""
 
 import tempfile
-from dataclasses import dataclass, field
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -30,6 +32,11 @@ class Prepare:
     which are kept as metadata. Files of one group share a split."""
     parsers: int = 0
     """Parser processes of each worker; 0 is one for each core here, one on a cluster. Changes the speed only."""
+    progress: Literal["auto", "json"] = "auto"
+    """auto: bars on a terminal, else a log line now and then. json: on standard error every five seconds, and where a
+    stage begins, a line of JSON with the numbers, the rates and the time left."""
+    status: str = ""
+    """OUTPUT of another prepare, also in a store: say how far it is, and do nothing else."""
     config: Annotated[PrepareConfig, tyro.conf.arg(name="")] = field(default_factory=PrepareConfig)
     verify: bool = False
     """Where a command that was interrupted is given again: read all inputs and compare their bytes. Else what was read
@@ -39,17 +46,31 @@ class Prepare:
     beam_options: tyro.conf.Suppress[tuple[str, ...]] = ()
     """What is left of the command line."""
 
+    @classmethod
+    def for_words(cls, words: Sequence[str]) -> type["Prepare"]:
+        """Returns the command as these words have it: --status stands alone."""
+        if not any(word.partition("=")[0] == "--status" for word in words):
+            return cls
+        alone: list[tuple[str, Any, Any]] = [
+            ("midi", tuple[str, ...], field(default=())),
+            ("output", str, field(default="")),
+        ]
+        return make_dataclass("Prepare", alone, bases=(cls,), frozen=True, kw_only=True)
+
     def run(self) -> None:
         """Prepares the dataset and prints what it holds."""
         if self.clean:
             self._clean()
+            return
+        if self.status:
+            self._show_status()
             return
         starting("looking for music in %s", ", ".join(self.midi))
         check_beam_options("prepare", self)
         from ostinato.beam_pipelines.prepare import prepare
         from ostinato.launch.progress import shown
 
-        with shown() as watch:
+        with shown(self.progress) as watch:
             manifest = prepare(
                 list(self.midi),
                 self.output,
@@ -74,6 +95,24 @@ class Prepare:
         output = self.output.rstrip("/")
         removed = clean(output)
         say(f"removed {', '.join(removed)}" if removed else f"{output}.partial: not there, so nothing is removed")
+
+    def _show_status(self) -> None:
+        check_beam_options("prepare", self)
+        from ostinato.beam_pipelines.inputs import files
+        from ostinato.beam_pipelines.progress import read_status
+        from ostinato.beam_pipelines.runners import complete_beam_args
+        from ostinato.launch.progress import json_line, text
+
+        files.configure(complete_beam_args(list(self.beam_options)))
+        progress, is_alive = read_status(self.status)
+        if self.progress == "json":
+            print(json_line(progress, is_alive=is_alive))
+        elif progress.stage == "finished":
+            say(f"{self.status}: finished; {progress.inputs:,} files read, {progress.rejected:,} rejected")
+        else:
+            ago_s = max(0.0, time.time() - progress.time_s)
+            state = progress.stage if is_alive else f"ended while {progress.stage}; the same command goes on"
+            say(f"{self.status}: {state}; {text(progress)} ({ago_s:.0f} s ago)")
 
 
 def _show(output: str, manifest: dict[str, Any]) -> None:

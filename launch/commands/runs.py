@@ -118,7 +118,8 @@ class RunsConfig:
 
         state = show(self.workdir)
         origins = {
-            "dataset": (state["dataset"] or {}).get("path"),
+            "dataset": [f"{one['path']}:{one['share']}" for one in (state["mixture"] or {"datasets": ()})["datasets"]]
+            or (state["dataset"] or {}).get("path"),
             "init_from": (state["init_from"] or {}).get("workdir"),
             "old_dataset": (state["old_dataset"] or {}).get("path"),
         }

@@ -32,8 +32,9 @@ PRESET = tyro.extras.subcommand_type_from_defaults(
 class Train:
     """Trains a model on a dataset, or resumes the run that is in the workdir."""
 
-    dataset: Path
-    """A folder that `ostinato prepare` wrote."""
+    dataset: tuple[str, ...]
+    """A folder that `ostinato prepare` wrote, or several with their shares of the rows of each batch: a:0.7 b:0.3. An
+    epoch is one of the first. The run is stopped by the mean of their validation losses, weighted by the shares."""
     workdir: Path
     """Folder for checkpoints and metrics."""
     coordinator: str = ""
@@ -87,7 +88,11 @@ class Train:
             StoppedError: SIGTERM came; a checkpoint is saved.
         """
         if self.process_id <= 0 and os.environ.get("OSTINATO_PROCESS_ID", "") in ("", "0"):
-            starting("training on %s in %s; the first step is compiled for up to a minute", self.dataset, self.workdir)
+            starting(
+                "training on %s in %s; the first step is compiled for up to a minute",
+                " ".join(self.dataset),
+                self.workdir,
+            )
         from ostinato.launch.extras import needs_extra
 
         for name in self.track:
@@ -95,6 +100,7 @@ class Train:
                 importlib.import_module(name)
         import jax
 
+        from ostinato.data.mixture import open_mixture
         from ostinato.data.records import Dataset
         from ostinato.launch.cache import cache_compilations
         from ostinato.pretrained.find import find_source
@@ -108,7 +114,7 @@ class Train:
         profile = steps_to_profile(self.profile)
         if not os.environ.get("OSTINATO_TRACEBACK"):
             logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax logs each error that it raises, at length
-        dataset = Dataset.open(self.dataset)
+        dataset = open_mixture(self.dataset)
         settings = Settings(
             coordinator=self.coordinator,
             num_processes=self.num_processes,

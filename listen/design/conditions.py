@@ -101,7 +101,7 @@ def continue_prompts(
         return _compose(by_chain, prompts, seed, config.clip_seconds), facts
     run = load_params(Path(source))
     if run.codec.to_json() != dataset.codec.to_json():
-        raise StudyError(f"{source}: was trained with another codec than {dataset.path} was prepared with")
+        raise StudyError(f"{source}: was trained with another codec than {dataset} was prepared with")
     options = SampleConfig(
         num_pieces=len(prompts), num_seconds=config.clip_seconds, temperature=config.temperature, seed=seed
     )

@@ -49,9 +49,7 @@ def human_split(dataset: Dataset, split: str) -> str:
     """
     found = split or held_out_split(dataset) or ""
     if found not in dataset.splits:
-        raise StudyError(
-            f"{dataset.path}: has no split {found or 'test or validation'}, only {', '.join(dataset.splits)}"
-        )
+        raise StudyError(f"{dataset}: has no split {found or 'test or validation'}, only {', '.join(dataset.splits)}")
     if found == "train":
         raise StudyError("--split train: models may know these pieces by heart; human music must be held out")
     return found
@@ -74,7 +72,7 @@ def draw_prompts(dataset: Dataset, split: str, number: int, config: StudyConfig,
             break
     if len(found) < least:
         raise StudyError(
-            f"{dataset.path}: {len(found)} of {len(source)} pieces of the {split} split last {config.clip_seconds:g} s "
+            f"{dataset}: {len(found)} of {len(source)} pieces of the {split} split last {config.clip_seconds:g} s "
             f"and begin with bars that can be used, {least} are needed; give a smaller --clip-seconds, --comparisons "
             "or --ratings"
         )

@@ -20,10 +20,16 @@ def test_every_preset_comes_back_as_it_was(tmp_path, preset):
     text = run_file_text(config, {"dataset": "data/mine", "init_from": "runs/0"}, comment="a run")
     (tmp_path / "run.toml").write_text(text)
     assert read_run_file(tmp_path / "run.toml") == (
-        {"dataset": Path("data/mine"), "init_from": Path("runs/0")},
+        {"dataset": ("data/mine",), "init_from": Path("runs/0")},
         config,
     )
     assert text.startswith('# a run\ndataset = "data/mine"\n')
+
+
+def test_several_datasets_come_back_with_their_shares(tmp_path):
+    words = ("data/a:0.7", "s3://bucket/b:0.3")
+    (tmp_path / "run.toml").write_text(run_file_text(TrainConfig(), {"dataset": words}, comment="a run"))
+    assert read_run_file(tmp_path / "run.toml").paths == {"dataset": words}
 
 
 @given(
@@ -58,7 +64,8 @@ def test_what_is_not_named_is_as_the_preset_says(tmp_path):
         ("num_steps = 'many'", "num_steps must be a whole number, not 'many'"),
         ("model = 5", "model must be a table of options, not 5"),
         ("[model]\ncopy = 1", "model.copy must be true or false, not 1"),
-        ("dataset = 5", "dataset must be a path, not 5"),
+        ("dataset = 5", "dataset must be a list, not 5"),
+        ("workdir = 5", "workdir must be a path, not 5"),
         ("preset = 'debg'", "preset 'debg' (perhaps debug) must be one of chorales, debug, paper, lakh"),
         ("preset = 5", "preset 5 must be one of chorales, debug, paper, lakh"),
         ("num_epochs = 0", "num_epochs 0 must be at least 1"),

@@ -1,10 +1,12 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from ostinato.data import tfrecord
+from ostinato.data.record_index import read_index
 from ostinato.data.records import Dataset, DatasetError, Record, decode_record, encode_record, write_dataset
 from ostinato.music.piece import make_piece
 from ostinato.music.score_codec import ScoreCodec
@@ -76,11 +78,6 @@ def test_a_folder_without_manifest_is_not_a_dataset(folder):
         Dataset.open(folder)
 
 
-def test_a_dataset_in_a_bucket_is_copied_first():
-    with pytest.raises(DatasetError, match="copy the dataset to this machine first"):
-        Dataset.open("s3://bucket/music")
-
-
 def test_a_damaged_manifest_or_another_format_is_refused(folder):
     manifest = folder / "manifest.json"
     document = json.loads(manifest.read_text())
@@ -138,3 +135,22 @@ def test_a_record_cut_short_is_distinguished_from_a_whole_one():
 def test_values_longer_than_a_byte_can_count_survive():
     features = {"a": b"", "b": bytes(127), "c": bytes(128), "d": bytes(20_000)}
     assert tfrecord.decode_example(tfrecord.encode_example(features)) == features
+
+
+def test_an_index_takes_sixteen_bytes_a_record_and_little_more_while_it_is_checked(tmp_path):
+    count = 300_000
+    (tmp_path / "index").mkdir()
+    rows = np.zeros((count, 3), np.int64)
+    rows[:, 1], rows[:, 2] = np.arange(count), 1 + np.arange(count) % 7
+    np.save(tmp_path / "index/train.npy", rows)
+    entry = {"pieces": count, "steps": 0, "notes": 0, "shards": [{"file": "a", "bytes": 2**40}]}
+    tracemalloc.start()
+    try:
+        index = read_index(tmp_path, "train", entry, CODEC)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(index.offsets, rows[:, 1])
+    np.testing.assert_array_equal(index.lengths, rows[:, 2])
+    assert kept <= 16.5 * count
+    assert peak <= 16 * count + 100 * 2**16

@@ -106,11 +106,26 @@ def test_options_of_train_may_stand_after_the_preset_but_not_those_of_the_preset
     assert refused([*TRAIN, "--num-steps", "7", "debug"]).startswith("--num-steps must come after debug;")
 
 
+@pytest.mark.parametrize("words", [
+    ["--dataset", "chorales", "--workdir", "b", "debug"], ["--workdir", "b", "--dataset", "chorales", "debug"],
+    ["--dataset=chorales", "--workdir", "b", "debug"], ["debug", "--workdir", "b", "--dataset", "chorales"],
+])  # fmt: skip
+def test_a_dataset_may_have_the_name_of_a_preset_and_stand_before_one(words):
+    command = parse(["train", *words], COMMANDS)
+    assert (command.dataset, command.workdir) == (("chorales",), Path("b"))
+    assert command.config == PRESETS["debug"]().train
+
+
+def test_several_datasets_stand_behind_one_option():
+    command = parse(["train", "--dataset", "a:0.7", "s3://b/c:0.3", "--workdir", "b", "debug"], COMMANDS)
+    assert command.dataset == ("a:0.7", "s3://b/c:0.3")
+
+
 def test_a_file_gives_train_its_options_and_others_override_it(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text('dataset = "a"\ninit_from = "pop"\npreset = "debug"\nseed = 5\n[model]\nnum_layers = 3\n')
     command = parse(["train", f"--config={file}", "--workdir", "b", "--seed", "7", "--model.cell", "gru"], COMMANDS)
-    assert (command.dataset, command.workdir, command.init_from) == (Path("a"), Path("b"), Path("pop"))
+    assert (command.dataset, command.workdir, command.init_from) == (("a",), Path("b"), Path("pop"))
     debug = PRESETS["debug"]().train
     model = dataclasses.replace(debug.model, num_layers=3, cell="gru")
     assert command.config == dataclasses.replace(debug, seed=7, model=model)

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,8 +56,10 @@ def forget_the_loss(folder):
     (folder / "metrics/metrics").unlink()
 
 
-def test_a_run_that_is_whole_is_left_as_it_is_and_nothing_is_said(run, caplog):
+def test_a_run_that_is_whole_is_left_as_it_is_and_nothing_is_said(run, caplog, monkeypatch):
     go_back(run)
+    monkeypatch.chdir(run.parent)
+    go_back(Path(run.name))
     assert list_steps(run) == [1, 2, 3]
     assert not (run / "set-aside").exists()
     assert not caplog.messages

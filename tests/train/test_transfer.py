@@ -9,7 +9,6 @@ from ostinato.train.checkpoint import load_params
 from ostinato.train.loop import train
 from ostinato.train.run_metadata import CheckpointError
 from ostinato.train.runs import show
-from ostinato.train.transfer import batches_with_old
 from tests.train.conftest import TRAIN_LENGTHS, VALIDATION_LENGTHS, after, make_dataset, read_metrics, replace
 
 
@@ -65,22 +64,6 @@ def test_old_music_of_another_vocabulary_is_refused_at_once(dataset, config, tmp
     with pytest.raises(UserError, match=r"old: --old-dataset was prepared with another codec \(notes"):
         train(replace(config, data={"old_share": 0.5}), dataset, tmp_path / "run", old_dataset=old)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_share_of_each_batch_is_old_music(dataset, config):
-    data = replace(config, data={"old_share": 0.25}).data
-    source, old = dataset.source("train"), dataset.source("validation")
-    mixed = batches_with_old(source, old, data, seed=1, rows=slice(0, 4))
-    old_rows = {tuple(row) for i in range(len(old)) for row in old[i].steps.tolist()}
-    for k in range(5):
-        batch = mixed[k]
-        assert batch.inputs.shape == (4, 8, 1)
-        assert {tuple(row) for row in batch.inputs[3].tolist()} <= old_rows
-        assert any(number >= len(source) for number in mixed.pieces(k))
-    first, second = (batches_with_old(source, old, data, seed=1, rows=rows)[2] for rows in (slice(0, 2), slice(2, 4)))
-    jax.tree.map(
-        lambda whole, *parts: np.testing.assert_array_equal(whole, np.concatenate(parts)), mixed[2], first, second
-    )
 
 
 def test_old_music_is_part_of_what_a_run_is(dataset, config, tmp_path):
