@@ -46,7 +46,7 @@ def make_dataset(folder: Path, num_pieces: int, num_notes: int) -> Path:
         one = Piece(notes, Tempos(np.array([0]), np.array([500_000])), Meters(*np.array([[0], [4], [4]])), 480)
         pieces.append(Record(f"{number:064}", "", codec.encode(one)))
     few = max(1, num_pieces // 50)
-    write_dataset(folder, {"train": pieces[few:], "validation": pieces[:few]}, codec)
+    write_dataset(folder, {"train": pieces[few:], "validation": pieces[:few]}, codec, for_tfds=False)
     return folder
 
 
