@@ -144,7 +144,13 @@ def dataset_name(folder: Path) -> str:
 
 
 def finish_dataset(
-    folder: Path, name: str, codec: Codec, shards: Mapping[str, list[Shard]], manifest: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    codec: Codec,
+    shards: Mapping[str, list[Shard]],
+    manifest: Mapping[str, Any],
+    *,
+    for_tfds: bool = True,
 ) -> None:
     """Writes index, TFDS description and, last, the manifest beside shards that are already there.
 
@@ -154,6 +160,7 @@ def finish_dataset(
         codec: wrote the records.
         shards: of each split, in order, none of them empty. A split without shards is left out: TFDS refuses it.
         manifest: further entries, such as counts and configuration.
+        for_tfds: with TFDS's description, which takes TFDS to write and nothing of ours to read.
     """
     splits = {split: parts for split, parts in shards.items() if parts}
     (folder / "index").mkdir(exist_ok=True)
@@ -165,7 +172,8 @@ def finish_dataset(
             rows[begin:end, 0], rows[begin:end, 1], rows[begin:end, 2] = number, shard.offsets, shard.lengths
             begin = end
         np.save(folder / "index" / f"{split}.npy", rows)
-    write_tfds_description(folder, name, codec, splits)
+    if for_tfds:
+        write_tfds_description(folder, name, codec, splits)
     summary = {
         split: {
             "pieces": sum(len(shard.lengths) for shard in parts),
@@ -184,7 +192,9 @@ def finish_dataset(
     write_atomically(folder / "manifest.json", (json.dumps(document, indent=1) + "\n").encode())
 
 
-def write_dataset(folder: Path, records: Mapping[str, list[Record]], codec: Codec, **manifest: Any) -> None:
+def write_dataset(
+    folder: Path, records: Mapping[str, list[Record]], codec: Codec, *, for_tfds: bool = True, **manifest: Any
+) -> None:
     """Writes a small dataset, one shard per split, from records in memory; a split without records is left out."""
     folder.mkdir(parents=True)
     name = dataset_name(folder)
@@ -199,7 +209,7 @@ def write_dataset(folder: Path, records: Mapping[str, list[Record]], codec: Code
                 num_notes = int(codec.count_notes(piece.steps).sum())
                 writer.add(frame_record(piece), num_steps=len(piece.steps), num_notes=num_notes)
         shards[split] = [writer.shard()]
-    finish_dataset(folder, name, codec, shards, manifest)
+    finish_dataset(folder, name, codec, shards, manifest, for_tfds=for_tfds)
 
 
 class Dataset:

@@ -221,13 +221,21 @@ def _read(
         loop.resident_bytes = sum(resident.values())
 
 
+def _scan_counts(params: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns how many constants a scan has, and how many arrays it carries; from JAX 0.11 on it tells by trees."""
+    if "num_carry" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = params["ft_in"].unpack()
+    return len(list(consts.vals)), len(list(carry.vals))
+
+
 def _read_inner(program: Program, node: _Node, runs: int, loop: Loop | None) -> None:
     """Adds a scan, a while loop or a choice."""
     params = node.params
     if node.name == "scan":
-        length, num_carry = params["length"], params["num_carry"]
+        length, (num_consts, num_carry) = params["length"], _scan_counts(params)
         unroll = max(1, min(int(params["unroll"]), length))
-        num_walked = len(node.ins) - params["num_consts"] - num_carry
+        num_walked = len(node.ins) - num_consts - num_carry
         inner = Loop(runs * -(-length // unroll), unroll)
         _read(program, params["jaxpr"].jaxpr, runs * length, inner, node.mesh, num_walked, num_carry)
     elif node.name == "while":

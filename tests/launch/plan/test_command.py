@@ -34,7 +34,7 @@ DEBUG = PRESETS["debug"]().train
 
 @pytest.mark.parametrize(
     ("text", "devices", "topology"),
-    [("v5e:4x4", 16, "v5e:4x4"), ("v5p:2x2x2", 8, "v5p:2x2x2"), ("h100:8", 8, "1x1x8"), ("a100:32", 32, "1x4x8")],
+    [("v5e:4x4", 16, "v5e:4x4"), ("v5p:2x2x2", 8, "v5p:2x2x2"), ("h200:8", 8, "1x1x8"), ("a100:32", 32, "1x4x8")],
 )
 def test_a_target_is_a_machine_and_a_number_of_devices(text, devices, topology):
     target = find_target(text)
