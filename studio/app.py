@@ -6,7 +6,7 @@
                             piece; the answer is lines of JSON, one for each event, while it is generated
     /api/pieces/ID          GET: a piece with its notes. DELETE
     /api/uploads?name=NAME  POST: the bytes of a MIDI file or score to continue
-    /files/ID.mid           the piece; .wav and .flac are rendered when they are asked for
+    /files/ID.mid           the piece; .wav, .flac, .musicxml and .svg (a page) are made when they are asked for
 
 What is wrong with a request is said in {"message": "…"}, one line for the musician.
 """
@@ -32,8 +32,9 @@ from ostinato.listen.web.guard import Guard, check_origin, receiving
 from ostinato.listen.web.hosts import HostCheck, is_loopback
 from ostinato.listen.web.screens import POLICY
 from ostinato.listen.web.serving import Static, check_prefix
+from ostinato.music.sheet.libraries import missing
 from ostinato.sample.controls import controls_for
-from ostinato.studio import compose
+from ostinato.studio import compose, pages
 from ostinato.studio.options import describe_model, parse_options
 from ostinato.studio.pieces import Pieces
 from ostinato.studio.sounds import SUFFIXES, Sounds
@@ -46,7 +47,10 @@ HEARTBEAT_S = 1.0
 """How often a request in line hears of its place."""
 
 _GONE = "this piece is not there any more"
-_MEDIA_TYPES = {"mid": "audio/midi", "wav": "audio/wav", "flac": "audio/flac"}
+_MEDIA_TYPES = {
+    "mid": "audio/midi", "wav": "audio/wav", "flac": "audio/flac",
+    "musicxml": "application/vnd.recordare.musicxml+xml", "svg": "image/svg+xml",
+}  # fmt: skip
 _logger = logging.getLogger(__name__)
 
 
@@ -61,8 +65,13 @@ class Studio:
         self._pieces = Pieces(folder)
         self._uploads = Uploads(folder / "uploads", run.codec)
         self._sounds = Sounds(folder / "sounds", soundfont)
+        self._pages = pages.Pages(folder / "scores")
         self._static = Static(directory=Path(__file__).parent / "static")
-        self._model = {**describe_model(run, source, folder), "is_one_of_many": is_one_of_many}
+        self._model = {
+            **describe_model(run, source, folder),
+            "is_one_of_many": is_one_of_many,
+            "has_scores": not missing(),
+        }
         self.worker = Worker(lambda: compose.warm_up(run), lambda job: compose.compose(run, source, self._pieces, job))
 
     def routes(self) -> list[Route]:
@@ -105,6 +114,7 @@ class Studio:
         if not await run_in_threadpool(self._pieces.delete, name):
             raise HTTPException(404, _GONE)
         await run_in_threadpool(self._sounds.delete, name)
+        await run_in_threadpool(self._pages.delete, name)
         return Response(status_code=204)
 
     async def upload(self, request: Request) -> Response:
@@ -139,13 +149,15 @@ class Studio:
         return StreamingResponse(self._events(job), media_type="application/x-ndjson")
 
     async def file(self, request: Request) -> Response:
-        """A piece as MIDI or sound."""
+        """A piece as MIDI, sound or score."""
         name, _, suffix = request.path_params["name"].rpartition(".")
         path = await run_in_threadpool(self._pieces.midi_path, name)
         if path is None or suffix not in _MEDIA_TYPES:
             raise HTTPException(404, _GONE)
         if suffix in SUFFIXES:
             path = await self._sounds.find(path, suffix)
+        elif suffix in pages.SUFFIXES:
+            path = await run_in_threadpool(self._pages.find, path, suffix)
         headers = {"cache-control": "private, max-age=3600"}  # what has this name never changes
         return FileResponse(path, media_type=_MEDIA_TYPES[suffix], filename=f"ostinato-{path.name}", headers=headers)
 

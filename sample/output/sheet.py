@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ostinato.configs.errors import UserError
+from ostinato.music import midi
 from ostinato.music.keys import Key, heard_key, key_name
 from ostinato.music.piece import Piece
+from ostinato.music.sheet.page import engrave
 from ostinato.music.sheet.rounding import rounded
 from ostinato.music.sheet.score import to_musicxml
 from ostinato.sample.parse import parse_key
@@ -33,3 +36,12 @@ def musicxml_of(piece: Piece, origin: Mapping[str, Any]) -> bytes:
         UserError: music21 is not installed.
     """
     return to_musicxml(rounded(piece), title=title_of(piece, origin), key=signature_of(piece, origin))
+
+
+def score_and_page(midi_file: bytes, origin: Mapping[str, Any]) -> tuple[bytes, bytes] | str:
+    """Returns the MusicXML and the SVG of a piece in a MIDI file that was written here, or why there are none."""
+    try:
+        musicxml = musicxml_of(midi.read(midi_file), origin)
+    except UserError as error:
+        return str(error)
+    return musicxml, engrave(musicxml)

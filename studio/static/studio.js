@@ -28,6 +28,8 @@ byId("stop").addEventListener("click", () => {
   player.stop();
   roll.scroll(-Infinity);
 });
+byId("score").addEventListener("toggle", showScore);
+byId("page-image").addEventListener("error", () => complain(new Error("The score cannot be shown; the studio's terminal says why.")));
 byId("same").addEventListener("click", () => compose(piece.seed));
 byId("other").addEventListener("click", () => compose(null));
 byId("continue").addEventListener("click", goOn);
@@ -195,10 +197,12 @@ function show(shown) {
   byId("roll").setAttribute("aria-label", `Piano roll of ${titleOf(shown)}`);
   byId("play").disabled = false;
   byId("after").hidden = false;
-  for (const [id, suffix] of [["midi", "mid"], ["wav", "wav"]]) {
+  for (const [id, suffix] of [["midi", "mid"], ["wav", "wav"], ["musicxml", "musicxml"]]) {
     byId(id).href = `files/${shown.id}.${suffix}`;
     byId(id).download = `ostinato-${shown.id}.${suffix}`;
   }
+  byId("musicxml").hidden = byId("score").hidden = !model.has_scores;
+  showScore();
   showRecipe(shown);
   showLegend();
   showPosition();
@@ -219,13 +223,23 @@ function showRecipe(shown) {
 }
 
 /** Takes the stage for something else. */
+/** The page is asked for when it is looked at. */
+function showScore() {
+  const image = byId("page-image");
+  if (piece && byId("score").open) {
+    image.src = `files/${piece.id}.svg`;
+    image.alt = `Score of ${titleOf(piece)}`;
+  } else image.removeAttribute("src");
+}
+
 function clearPiece() {
   player.clear();
   piece = null;
   notes = [];
   roll.clear();
   history.mark("");
-  byId("after").hidden = true;
+  byId("after").hidden = byId("score").hidden = true;
+  showScore();
   byId("play").disabled = true;
   byId("legend").replaceChildren();
   byId("hint").hidden = true;

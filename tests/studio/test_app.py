@@ -38,6 +38,18 @@ def _sampled(workdir, output, *options):
     return (output / "piece-000.mid").read_bytes()
 
 
+def test_the_score_of_a_piece_is_made_when_it_is_asked_for_and_goes_with_the_piece(client, workdir):
+    assert client.get("/api/model").json()["has_scores"]
+    piece = written(client, {"num_notes": 12, "seed": 9, "key": "D minor"})
+    page = client.get(f"/files/{piece['id']}.svg").raise_for_status()
+    assert (page.headers["content-type"], page.content[:4]) == ("image/svg+xml", b"<svg")
+    score = client.get(f"/files/{piece['id']}.musicxml").raise_for_status()
+    assert b"<work-title>Piece 0 of seed 9, D minor</work-title>" in score.content
+    assert (workdir / "studio/scores" / f"{piece['id']}.svg").is_file()
+    client.delete(f"/api/pieces/{piece['id']}").raise_for_status()
+    assert not list((workdir / "studio/scores").iterdir())
+
+
 @pytest.mark.slow
 def test_a_piece_is_to_the_byte_what_the_command_line_writes(client, workdir, tmp_path):
     piece = written(client, OPTIONS)
