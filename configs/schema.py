@@ -327,9 +327,10 @@ class SampleConfig:
     lets it go on."""
     best_of: int = 1
     """Write the best of this many candidates for each piece."""
-    best_by: Literal["likelihood", "statistics"] = "likelihood"
+    best_by: Literal["likelihood", "statistics", "judge"] = "likelihood"
     """What is best. likelihood: the most probable to the model, per note. statistics: its pitches, lengths, chords and
-    loudness are nearest to those of the dataset that the model was trained on."""
+    loudness are nearest to those of the dataset that the model was trained on. judge: a network that has learned to
+    tell the model's music from real music (--judge) takes it for real, note by note."""
     diverse: bool = False
     """With --best-of: not the best candidate of each piece but, of the better half, the one that is least like the
     pieces before it, in rhythm and melody."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from ostinato.evaluation.two_sample import (
 )
 from ostinato.music.piece import Piece
 from ostinato.train.checkpoint import LoadedRun
+from ostinato.train.judge.training import TrainedJudge
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +35,23 @@ _MAX_READ = 512
 """Training pieces that are read, evenly spread, to choose from."""
 
 
+class Judged(NamedTuple):
+    """What the judges found."""
+
+    figures: dict[str, Any] | None
+    """Ready for JSON."""
+    judge: TrainedJudge | None
+    """The first writer's."""
+
+
 def judge_writers(
     dataset: Dataset,
     music: Music,
     runs: Sequence[tuple[str, LoadedRun]],
     *,
     counts: Callable[[], NgramCounts],
-) -> dict[str, Any] | None:
-    """Returns what a judge makes of each writer's pieces and of real music, ready for JSON; None without new pieces.
+) -> Judged:
+    """Returns what a judge makes of each writer's pieces and of real music; None without new pieces.
 
     The pieces of `music` are what it is tested on; others, with the next seed, are written to teach it.
 
@@ -51,7 +61,7 @@ def judge_writers(
     """
     request = music.request
     if request is None or not music.written:
-        return None
+        return Judged(None, None)
     source, ids = dataset.source("train"), music.held_out.ids
     records = [source[number] for number in choose_pieces(len(source), _MAX_READ).tolist()]
     chosen = one_of_each_group(dataset, [record.id for record in records])
@@ -62,7 +72,7 @@ def judge_writers(
     few = f"fewer than {MIN_LEARNED} pieces to learn from or {MIN_TESTED} to be judged"
     if not length or len(real) < MIN_LEARNED or len(held_out) < MIN_TESTED:
         found["notices"].append(f"no classifier two-sample test: real pieces are too short, or {few}")
-        return found
+        return Judged(found, None)
     num_notes = choose_lengths([piece.num_notes for piece in held_out], NUM_WRITTEN, seed)
     logger.info("%d pieces more by each writer, for the judge to learn from", NUM_WRITTEN)
     others = request._replace(num_notes=num_notes, seed=(seed + 1) % (MAX_SEED + 1))
@@ -70,6 +80,7 @@ def judge_writers(
     logger.info("the judge listens: real music against itself, then %d writers", len(music.written))
     if control := two_sample_test(halves(real, seed), halves(held_out, seed), length, seed=seed):
         found["control"] = control.figures
+    first = None
     for name, pieces in music.written:
         test = two_sample_test(Sides(real, learned[name]), Sides(held_out, pieces), length, seed=seed)
         if test is None:
@@ -77,10 +88,11 @@ def judge_writers(
             continue
         bars = [_rounded(bar_scores(test.judge, piece)) for piece in pieces[:BARS_SHOWN]]
         found["writers"].append({"name": name, **test.figures, "bars": bars})
-        if not found["held_out"]:
+        if first is None:
+            first = test.judge
             scores = (_rounded(bar_scores(test.judge, piece)) for piece in music.held_out.pieces)
             found["held_out"] = dict(zip(ids, scores, strict=True))
-    return found
+    return Judged(found, first)
 
 
 def _cut(pieces: Sequence[Piece]) -> list[Piece]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset
@@ -19,7 +19,7 @@ from ostinato.evaluation.baselines.rules import RuleComposer
 from ostinato.evaluation.baselines.simple import LONGEST_MATCH, make_baselines
 from ostinato.evaluation.checkpoints import measure_checkpoints
 from ostinato.evaluation.held_out import HELD_OUT, choose_pieces, held_out_split
-from ostinato.evaluation.judging import judge_writers
+from ostinato.evaluation.judging import Judged, judge_writers
 from ostinato.evaluation.likelihood import check_codec, score_network, score_predictors, split_stats
 from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.memorization.originality import compare_originality
@@ -36,6 +36,7 @@ from ostinato.evaluation.scores import compare, score_as_json
 from ostinato.evaluation.statistics import MIN_PIECES, compare_statistics
 from ostinato.evaluation.transfer import measure_transfer
 from ostinato.train.checkpoint import LoadedRun, load_params
+from ostinato.train.judge.training import TrainedJudge
 from ostinato.train.metrics import FILE
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,24 @@ class Evaluation:
         ]
         return Music(held_out, [(name, pieces) for name, pieces in written if pieces], request, notices)
 
+    @functools.cached_property
+    def judged(self) -> Judged:
+        """Whether a judge can tell the new pieces from real ones."""
+        if not self.config.judge:
+            return Judged(None, None)
+        return judge_writers(self.dataset, self.music, self.runs, counts=self.counts)
+
+
+class Measured(NamedTuple):
+    """What was found."""
+
+    report: dict[str, Any]
+    """The content of report.json."""
+    music: Music
+    """Of which it speaks."""
+    judge: TrainedJudge | None
+    """That of the first run, where there is one."""
+
 
 def measure_run(
     config: EvaluationConfig,
@@ -120,8 +139,8 @@ def measure_run(
     *,
     counts: Callable[[], NgramCounts],
     index: Callable[[], CopyIndex],
-) -> tuple[dict[str, Any], Music]:
-    """Returns the content of report.json, and the music that it speaks of.
+) -> Measured:
+    """Returns the content of report.json, the music that it speaks of, and the judge.
 
     `counts` and `index` return what the baselines know of the training split, and that in which copies are looked for;
     they are asked once the runs are known to fit.
@@ -137,7 +156,7 @@ def measure_run(
     report = {}
     for measure in MEASUREMENTS:
         report |= measure(evaluation)
-    return report, evaluation.music
+    return Measured(report, evaluation.music, evaluation.judged.judge)
 
 
 def describe(evaluation: Evaluation) -> dict[str, Any]:
@@ -251,10 +270,7 @@ def statistics(evaluation: Evaluation) -> dict[str, Any]:
 
 def two_sample(evaluation: Evaluation) -> dict[str, Any]:
     """Returns whether a judge can tell the new pieces from real ones; nothing without new pieces."""
-    if not evaluation.config.judge:
-        return {"two_sample": None}
-    judged = judge_writers(evaluation.dataset, evaluation.music, evaluation.runs, counts=evaluation.counts)
-    return {"two_sample": judged}
+    return {"two_sample": evaluation.judged.figures}
 
 
 def originality(evaluation: Evaluation) -> dict[str, Any]:

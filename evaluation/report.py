@@ -19,6 +19,8 @@ from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.samples import Music
 from ostinato.evaluation.summary import headline, summary
 from ostinato.report.templates import render
+from ostinato.train.judge.file import FILE as JUDGE_FILE
+from ostinato.train.judge.file import write_judge
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -42,10 +44,12 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Measures runs on every split of a dataset, writes report.json and report.html, and returns the report.
 
+    The judge of the first run, where there is one, is written beside them, for `ostinato sample --best-by judge`.
+
     The arguments are those of `measure_run`, which says what may go wrong; `audio` lets the page be heard, `listening`
     is what people said in a listening test.
     """
-    report, music = measure_run(config, dataset, counts=counts, index=index)
+    report, music, judge = measure_run(config, dataset, counts=counts, index=index)
     if listening is not None:
         report["listening"] = listening.results
     sources = {copy["source"] for found in report["originality"] for copy in found["generated"]["copies"]}
@@ -53,6 +57,10 @@ def evaluate_run(
     page = report_page(report, music, names=names, with_audio=audio, listening=listening)
     make_folder(output)
     write_atomically(output / "report.html", page.encode())
+    if judge is None:
+        (output / JUDGE_FILE).unlink(missing_ok=True)  # an earlier evaluation's
+    else:
+        write_judge(judge, output / JUDGE_FILE)
     write_atomically(output / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     return report
 

@@ -110,21 +110,10 @@ def bar_scores(judge: TrainedJudge, piece: Piece) -> Float[np.ndarray, " m"]:
 
     The bars above 0 are what gave the piece away: what the judge says of an excerpt is the mean over its notes.
     """
-    heard, length = hear(piece), judge.num_notes
-    last = heard.num_notes - length
-    if last < 0:
+    heard = hear(piece)
+    if heard.num_notes < judge.num_notes:
         return np.zeros(0)
-    begins = np.unique([*range(0, last, length // 2), last])
-    sums, counts = np.zeros(heard.num_notes), np.zeros(heard.num_notes)
-    for begin, scores in zip(
-        begins.tolist(),
-        judge.scores(np.stack([excerpt(heard, begin, length) for begin in begins.tolist()])),
-        strict=True,
-    ):
-        sums[begin : begin + length] += scores
-        counts[begin : begin + length] += 1
-    in_bar = np.bincount(heard.bar)
-    return np.bincount(heard.bar, weights=sums / counts) / np.maximum(in_bar, 1)
+    return np.bincount(heard.bar, weights=judge.note_scores(heard)) / np.maximum(np.bincount(heard.bar), 1)
 
 
 def _balanced(

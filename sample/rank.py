@@ -1,6 +1,8 @@
 """Which of several candidates is best: the likeliest, or the one most like the music that the model learned from."""
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,6 +14,9 @@ from ostinato.music.codec import Codec
 from ostinato.music.piece import Piece
 from ostinato.sample.finished import new_notes
 from ostinato.sample.generate import Generated
+from ostinato.train.judge.excerpts import hear
+from ostinato.train.judge.file import read_judge
+from ostinato.train.judge.training import TrainedJudge
 from ostinato.train.loaded_run import LoadedRun
 from ostinato.train.music_heard import music_heard
 
@@ -19,14 +24,27 @@ COMPARED = ("pitch", "velocity", "note_lengths", "polyphony_ms", "program_notes"
 """Distributions of `Statistics` of which each weighs the same."""
 
 
-def make_score(run: LoadedRun, by: Literal["likelihood", "statistics"]) -> Callable[[Generated], float]:
+def make_score(
+    run: LoadedRun, by: Literal["likelihood", "statistics", "judge"], judge: Path | None = None
+) -> Callable[[Generated], float]:
     """Returns the function by which candidates are compared: more is better.
 
+    Args:
+        run: the trained model.
+        by: what is compared.
+        judge: the file of the judge, if it is compared by that.
+
     Raises:
-        UserError: the statistics of what the model was trained on are not known.
+        UserError: there is no judge, or its file cannot be read; or the statistics of what the model was trained on are
+            not known.
     """
     if by == "likelihood":
         return lambda candidate: candidate.log_likelihood
+    if by == "judge":
+        if judge is None:
+            raise UserError("--best-by judge needs --judge, a judge.safetensors that 'ostinato evaluate' wrote")
+        trained = read_judge(judge)
+        return lambda candidate: _realness(trained, new_music(candidate, run.codec))
     corpus = music_heard(run.description)
     if corpus is None:
         raise UserError(
@@ -35,6 +53,11 @@ def make_score(run: LoadedRun, by: Literal["likelihood", "statistics"]) -> Calla
         )
 
     return lambda candidate: -distance(Statistics.from_piece(new_music(candidate, run.codec)), corpus)
+
+
+def _realness(judge: TrainedJudge, piece: Piece) -> float:
+    """Returns how far a judge takes a piece for real, by its mean score for a note; -inf where there is none."""
+    return -float(judge.note_scores(hear(piece)).mean()) if piece.num_notes else -math.inf
 
 
 def new_music(candidate: Generated, codec: Codec) -> Piece:

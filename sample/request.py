@@ -19,8 +19,11 @@ def check_inputs(config: SampleConfig, inputs: Mapping[str, Any]) -> None:
     """Refuses options that do not go with what is given; before the model is loaded.
 
     Raises:
-        UserError: `without_primer` is asked for, and there is none.
+        UserError: `without_primer` is asked for, and there is none; a judge without `best_by judge`, or where there are
+            no candidates to choose from.
     """
+    if "judge" in inputs and (config.best_by != "judge" or config.best_of < 2 or {"harmonise", "fill"} & set(inputs)):
+        raise UserError("--judge goes with --best-of (2 or more) and --best-by judge, not with --harmonise or --fill")
     if config.without_primer and "primer" not in inputs:
         raise UserError("--without-primer leaves out what --primer gives; give both")
 
@@ -33,7 +36,7 @@ def make_pieces(
     Args:
         run: the trained model.
         config: all options.
-        inputs: at most one file, by the name of its option: `primer`, `harmonise` or `fill`.
+        inputs: files by the name of their option: at most one of `primer`, `harmonise` and `fill`; and `judge`.
         num_pieces: how many are needed. Primers are drawn for all, and filled bars are the best of all.
 
     Raises:
@@ -46,7 +49,7 @@ def make_pieces(
     if "fill" in inputs:
         return fill(*network, config, read_piece(Path(inputs["fill"])))
     primers = load_primers(inputs.get("primer", ""), run.codec, config)
-    score = make_score(run, config.best_by)
+    score = make_score(run, config.best_by, Path(inputs["judge"]) if "judge" in inputs else None)
     if not config.diverse:
         return generate(*network, needed, primers, score=score)
     return choose_unlike(generate_candidates(*network, needed, primers), score, lambda one: new_music(one, run.codec))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import google_crc32c
+import jax
 import numpy as np
 import pytest
 import zstandard
@@ -31,12 +32,14 @@ from ostinato.data import tfrecord
 from ostinato.data.manifest import read_manifest
 from ostinato.data.ngram_files import open_counts
 from ostinato.data.records import Dataset
+from ostinato.evaluation.held_out import one_of_each_group
 from ostinato.evaluation.memorization.index import CopyIndex, open_index
 from ostinato.evaluation.paper_table import paper_table
 from ostinato.evaluation.report import piece_names
 from ostinato.listen.analysis.answer_files import read_answer_files
 from ostinato.listen.analysis.results_file import read_listening
 from ostinato.listen.design.study import Study
+from ostinato.model.judge import init_judge
 from ostinato.music import midi
 from ostinato.pretrained.card import _understood, read_report
 from ostinato.pretrained.facts import read_facts
@@ -48,6 +51,8 @@ from ostinato.studio.pieces import Pieces
 from ostinato.train.checkpoint import load_params
 from ostinato.train.fingerprint import json_sha256
 from ostinato.train.folders import read_config
+from ostinato.train.judge.file import read_judge, write_judge
+from ostinato.train.judge.training import JUDGE, TrainedJudge
 from ostinato.train.lock import holder, is_locked, run_lock
 from ostinato.train.model_folder import read_model
 from ostinato.train.run_metadata import config_from_json
@@ -117,7 +122,9 @@ def _export(root: Path) -> None:
 
 
 def _pieces(root: Path) -> None:
-    piece_names(Dataset.open(root / "dataset-score"), {"x"})
+    dataset = Dataset.open(root / "dataset-score")
+    piece_names(dataset, {"x"})
+    one_of_each_group(dataset, ["x"])
 
 
 def _study(root: Path) -> None:
@@ -151,6 +158,7 @@ READERS = (
     Reader("run-score/run.lock", lambda root: holder(root / "run-score")),
     Reader("model/config.json", lambda root: (read_config(root / "model"), read_model(root / "model"))),
     Reader("export/parameters.safetensors", _export, "safetensors"),
+    Reader("judge.safetensors", lambda root: read_judge(root / "judge.safetensors"), "safetensors"),
     Reader("piece.json", lambda root: config_of(read_recipe(root / "piece.json"))),
     Reader("other.mid", lambda root: config_of(read_recipe(root / "other.mid")), "midi"),
     Reader("samples/pieces.json", lambda root: _earlier_files(root / "samples")),
@@ -168,6 +176,7 @@ READERS = (
 LINKED = (
     "model/config.json",
     "export/parameters.safetensors",
+    "judge.safetensors",
     "piece.json",
     "other.mid",
     "run-score/checkpoints/6/run/metadata",
@@ -197,6 +206,7 @@ def root(tmp_path_factory) -> Path:
     }  # fmt: skip
     (root / "piece.json").write_text(json.dumps({**origin, "found": {"workdir": "run"}, "midi_sha256": ""}))
     (root / "other.mid").write_bytes(midi.write(tune(0), text=origin_text(origin)))
+    write_judge(TrainedJudge(init_judge(JUDGE, jax.random.key(0)), 16, 0), root / "judge.safetensors")
     (root / "samples").mkdir()
     (root / "samples/pieces.json").write_text(json.dumps({"pieces": [{"file": "a.mid"}]}))
     params_sha256 = json.loads((BOX / "chorales/config.json").read_text())["params_sha256"]

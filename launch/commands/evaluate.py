@@ -27,7 +27,7 @@ class Evaluate:
     dataset: Path
     """The dataset that it was trained on, or another with the same codec."""
     output: Path
-    """Folder for report.json and report.html."""
+    """Folder for report.json, report.html and judge.safetensors."""
     runs: tuple[Path, ...] = ()
     """Other runs on the same dataset, or models, to be measured beside it."""
     checkpoint: Literal["best", "latest"] = "best"

@@ -43,6 +43,8 @@ class Sample:
     """A MIDI file or score whose notes (or those of --melody) are kept; other instruments are written around them."""
     fill: str = ""
     """A MIDI file or score of which --fill-bars are rewritten."""
+    judge: str = ""
+    """With --best-by judge: a judge.safetensors that `ostinato evaluate` wrote for this model."""
     stream: str = ""
     """Instead of --output, music without end: to a .mid file that can be opened at any moment, '-' or a named pipe or
     device (raw MIDI messages in time), or port:NAME, a live MIDI port (port: is the first; needs the extra `live`)."""
@@ -172,11 +174,19 @@ class Sample:
         from ostinato.sample.stream import endless_rows, open_sink, play
 
         source = self._source()
-        others = self.output, self.again, self.dataset, self.harmonise, self.fill, self.config.without_primer
+        others = (
+            self.output,
+            self.again,
+            self.dataset,
+            self.harmonise,
+            self.fill,
+            self.judge,
+            self.config.without_primer,
+        )
         if source is None or _is_baseline(self.model) or any(others):
             raise UserError(
                 "--stream goes with --workdir or a trained --model and with --primer, not with --output, --again, "
-                "--dataset, --harmonise, --fill, --without-primer"
+                "--dataset, --harmonise, --fill, --judge, --without-primer"
             )
         starting("loading %s", source)
         run = load_run(source, self.checkpoint)
@@ -196,12 +206,12 @@ class Sample:
         return self.workdir or self.model or None
 
     def _inputs(self) -> dict[str, str]:
-        """Returns the file that is given, if there is one, by the name of its option."""
+        """Returns the files that are given by the names of their options."""
         inputs = {"primer": self.primer, "harmonise": self.harmonise, "fill": self.fill}
         given = {name: path for name, path in inputs.items() if path}
         if len(given) > 1:
             raise UserError("--primer, --harmonise and --fill exclude each other; give one of them")
-        return given
+        return given | ({"judge": self.judge} if self.judge else {})
 
 
 class _Made(NamedTuple):

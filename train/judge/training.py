@@ -1,6 +1,6 @@
 """Teaches the judge to tell two sets of pieces apart.
 
-Letters: p pieces, k batches, b excerpts of a batch, t notes, f fields.
+Letters: p pieces, k batches, b excerpts of a batch, t notes of an excerpt, n notes of a piece, f fields.
 """
 
 import functools
@@ -43,6 +43,20 @@ class TrainedJudge(NamedTuple):
             for first in range(0, len(rows_btf), BATCH_SIZE)
         ]
         return np.concatenate([np.asarray(block) for block in blocks])[: len(rows_btf)]
+
+    def note_scores(self, heard: Heard) -> Float[np.ndarray, " n"]:
+        """Returns the score of each note of a whole piece with notes, its mean over excerpts that overlap by half.
+
+        A piece that is shorter than an excerpt is heard as it is.
+        """
+        length = min(self.num_notes, heard.num_notes)
+        begins = [*range(0, heard.num_notes - length, max(length // 2, 1)), heard.num_notes - length]
+        found = self.scores(np.stack([excerpt(heard, begin, length) for begin in begins]))
+        sums, counts = np.zeros((2, heard.num_notes))
+        for begin, scores in zip(begins, found, strict=True):
+            sums[begin : begin + length] += scores
+            counts[begin : begin + length] += 1
+        return sums / counts
 
 
 def train_judge(real: Sequence[Heard], written: Sequence[Heard], num_notes: int, *, seed: int) -> TrainedJudge:
