@@ -13,6 +13,8 @@ of nine files, is a medley with its tunes. Changed
 copies are found: tracks merged or split 100 %, beginning replaced (15 %) 99 %, grace notes on 5 % 99 %, chords played
 unevenly 98 %, ending replaced (30 %) 94 %, 5 % of the notes missing 93 %, another accompaniment in other tracks 89 %
 (in one group 99 %), another accompaniment in the melody's own track 18 %.
+Of 1,150 drum performances in another tempo all are found (written twice, three or four times as slow; before the place
+in the bar was compared in two ways, 93 %).
 """
 
 from collections.abc import Iterator, Sequence
@@ -86,9 +88,9 @@ class _Near(NamedTuple):
 
 def relate(columns: Columns) -> Relations:
     """Returns the relations between all pieces; they do not depend on how the pieces are numbered."""
-    whole, times, span, parts, num_parts, num_voices = (
+    whole, times, span, leads, parts, num_parts, num_voices = (
         np.concatenate([getattr(block, name) for block in columns.prints])
-        for name in ("whole", "times", "span", "parts", "num_parts", "num_voices")
+        for name in ("whole", "times", "span", "leads", "parts", "num_parts", "num_voices")
     )
     pieces = np.arange(len(whole))
     first_part = np.cumsum(num_parts) - num_parts
@@ -98,7 +100,7 @@ def relate(columns: Columns) -> Relations:
     beginning, tells = timed[first_part], np.flatnonzero(telling[first_part])
     found = list(_link_near([block.voices for block in columns.prints], np.repeat(pieces, num_voices)))
     near = _Near(*map(np.concatenate, zip(*found, strict=True)))
-    same = _connect(len(pieces), *_link_same(whole, times, span))
+    same = _connect(len(pieces), *_link_same(whole, times, span, leads))
     alike = _connect(
         len(pieces),
         (pieces, best_of(same, columns.rank)),
@@ -171,7 +173,10 @@ def _link_equal(values: UInt64[np.ndarray, " k"], owner: Int64[np.ndarray, " k"]
 
 
 def _link_same(
-    whole: UInt64[np.ndarray, " n"], times: Int16[np.ndarray, "n 64"], span: Float64[np.ndarray, " n"]
+    whole: UInt64[np.ndarray, " n"],
+    times: Int16[np.ndarray, "n 64"],
+    span: Float64[np.ndarray, " n"],
+    leads: Float64[np.ndarray, "n 2"],
 ) -> Iterator[Pairs]:
     """Yields pairs of pieces with the same notes in the same rhythm."""
     yield np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -179,8 +184,10 @@ def _link_same(
     whole = whole[order]
     for first, second in equal_neighbours(whole, _MAX_NEIGHBOURS):
         one, other = order[first], order[second]
-        apart = np.abs(times[one].astype(np.int64) - times[other]).max(axis=1, initial=0)
-        same = apart <= np.maximum(TIMES_SPAN * MAX_TIME_APART / np.minimum(span[one], span[other]), 2)
+        apart = np.abs(times[one].astype(np.int64) - times[other]).max(axis=1, initial=0) / TIMES_SPAN
+        begin_apart = np.abs(leads[one] / span[one, None] - leads[other] / span[other, None]).min(axis=1)
+        allowed = np.maximum(MAX_TIME_APART / np.minimum(span[one], span[other]), 2 / TIMES_SPAN)
+        same = np.maximum(apart, begin_apart) <= allowed
         yield one[same], other[same]
 
 
