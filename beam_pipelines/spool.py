@@ -35,6 +35,7 @@ class Prints(msgspec.Struct, array_like=True, frozen=True):
     whole: int
     times: bytes
     span: float
+    leads: tuple[float, float]
     parts: bytes
     performance: bytes
     voices: bytes
@@ -80,6 +81,7 @@ def encode_prints(prints: Fingerprints) -> Prints:
         int(prints.whole),
         prints.times.astype("<i2").tobytes(),
         float(prints.span),
+        (float(prints.leads[0]), float(prints.leads[1])),
         prints.parts.astype("<u8").tobytes(),
         prints.performance.astype("<u4").tobytes(),
         prints.voices.astype("<u4").tobytes(),
@@ -96,6 +98,7 @@ def decode_prints(prints: Prints) -> Fingerprints:
         whole=prints.whole,
         times=np.frombuffer(prints.times, "<i2").reshape(NUM_TIMES),
         span=prints.span,
+        leads=np.array(prints.leads),
         parts=np.frombuffer(prints.parts, "<u8").reshape(-1, 2),
         performance=np.frombuffer(prints.performance, "<u4").reshape(NUM_BINS),
         voices=np.frombuffer(prints.voices, "<u4").reshape(-1, WIDTH),

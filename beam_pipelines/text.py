@@ -15,6 +15,7 @@ EXPLANATIONS = {
     "damaged_member": "its bytes in the archive are not those that were put in",
     "damaged_archive": "the archive cannot be read, or not from some point on",
     "encrypted": "needs a password",
+    "other_members": "a zip in an archive also holds files that are not read for their endings",
     "archive_bomb": "a small archive that becomes absurdly large",
     "not_midi": "has no MIDI header",
     "truncated": "ends before its header or a track does",

@@ -18,6 +18,8 @@ MAX_XML_BYTES = 32 << 20
 
 # Beside BadZipFile, zipfile lets these through: encryption and unknown compression (RuntimeError), numbers of 64 bits
 # (OverflowError), damaged streams and directories (the others).
+_CONTAINER = "META-INF/container.xml"
+
 _UNPACKING_ERRORS = (
     zipfile.BadZipFile, RuntimeError, OverflowError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError,
 )  # fmt: skip
@@ -57,15 +59,19 @@ def unpack(data: bytes) -> bytes:
 
 
 def _unzip(data: bytes) -> bytes:
-    """Returns the score inside an .mxl archive; META-INF/container.xml names it."""
+    """Returns the score inside an .mxl archive; META-INF/container.xml names it, or it is the only one."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            container = _read_member(archive, "META-INF/container.xml")
+            members = archive.namelist()
+            scores = [name for name in members if name.lower().endswith((".xml", ".musicxml"))]
+            if _CONTAINER not in members and len(scores) == 1:
+                return _read_member(archive, scores[0])
+            container = _read_member(archive, _CONTAINER)
             _refuse_entities(container)
-            rootfiles = _parse_xml(container, "META-INF/container.xml").iter()
+            rootfiles = _parse_xml(container, _CONTAINER).iter()
             names = [element.get("full-path") for element in rootfiles if element.tag.split("}")[-1] == "rootfile"]
             if not names or not names[0]:
-                raise MusicXmlError("META-INF/container.xml names no <rootfile>")
+                raise MusicXmlError(f"{_CONTAINER} names no <rootfile>")
             return _read_member(archive, names[0])  # the first one is the score, the others are renderings of it
     except MusicXmlError:
         raise

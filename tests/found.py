@@ -40,6 +40,7 @@ class Found(NamedTuple):
             whole=self.whole,
             times=np.zeros(NUM_TIMES, np.int16),
             span=1.0,
+            leads=np.zeros(2),
             parts=np.array(parts, np.uint64),
             performance=np.full(NUM_BINS, 2**32 - 1, np.uint32),
             voices=np.array([(*bands, *[0] * (WIDTH - NUM_BANDS)) for bands in self.bands], np.uint32).reshape(

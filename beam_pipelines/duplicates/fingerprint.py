@@ -1,8 +1,9 @@
 """Fingerprints by which two files are known to hold the same music.
 
 What is the same: of pitched music the intervals from note to note in the order (onset, pitch) and their rhythm; of
-drums which drum and when, from the beginning of the bar. Times are compared with the whole or with the time before, so
-that tempo is not seen; nor are transposition, loudness, instrument, or how the notes are spread over tracks.
+drums which drum and when, from the beginning of the bar or of the file. Times are compared with the whole or with the
+time before, so that tempo is not seen; nor are transposition, loudness, instrument, or how the notes are spread over
+tracks.
 Three kinds, from strict to lenient: all notes, the notes of a part (equal or not), and a sketch of
 each voice that tells how alike two voices are.
 
@@ -68,6 +69,9 @@ class Fingerprints(NamedTuple):
     """When some of the notes begin, in 1/TIMES_SPAN of the time from the first to the last."""
     span: float
     """That time in quarter notes."""
+    leads: Float64[np.ndarray, " 2"]
+    """Of drums the quarter notes from the beginning of the file to the first hit, and from the bar line next to that.
+    If either is alike in two pieces, in proportion to their spans, they begin at the same place; of pitched notes 0."""
     parts: UInt64[np.ndarray, "p 2"]
     """Of the beginning of the whole, then of the beginnings of the tracks, ascending: the shape, which does not see
     rhythm (see TELLING), and what sees it too."""
@@ -83,6 +87,7 @@ class Stacked(NamedTuple):
     whole: UInt64[np.ndarray, " n"]
     times: Int16[np.ndarray, "n 64"]
     span: Float64[np.ndarray, " n"]
+    leads: Float64[np.ndarray, "n 2"]
     performance: UInt32[np.ndarray, "n 256"]
     parts: UInt64[np.ndarray, "p 2"]
     num_parts: Int32[np.ndarray, " n"]
@@ -98,6 +103,7 @@ def stack(prints: Sequence[Fingerprints]) -> Stacked:
         whole=np.array([one.whole for one in prints], np.uint64),
         times=np.array([one.times for one in prints], np.int16).reshape(-1, NUM_TIMES),
         span=np.array([one.span for one in prints]),
+        leads=np.array([one.leads for one in prints]).reshape(-1, 2),
         performance=np.array([one.performance for one in prints], np.uint32).reshape(-1, NUM_BINS),
         parts=np.concatenate([np.zeros((0, 2), np.uint64), *(one.parts for one in prints)]),
         num_parts=np.array([len(one.parts) for one in prints], np.int32),
@@ -118,11 +124,12 @@ def fingerprint(piece: Piece, tracks: Sequence[Notes]) -> Fingerprints:
     only_drums = num_hits == piece.num_notes
     key, lengths = _sort_notes(piece, is_hit, tracks)
     onset, pitch = key >> ONSET_BIT, (key & PITCH).astype(np.uint8)
-    times, span = _sample_times(piece, from_bar=only_drums)
+    times, span = _sample_times(piece)
+    leads = _find_leads(piece) if only_drums else np.zeros(2)
 
     together = -(-piece.ticks_per_quarter // TOGETHER)
     if only_drums:
-        moves, first = pitch[1:], pitch[:1].tobytes() + times[:1].tobytes()
+        moves, first = pitch[1:], pitch[:1].tobytes()
         line, outer = strike_drums(pitch, onset, together), pitch[:0]
     else:
         moves, first = pitch[1:] - pitch[:-1], b""
@@ -138,13 +145,14 @@ def fingerprint(piece: Piece, tracks: Sequence[Notes]) -> Fingerprints:
         telling = len(set(figures[begin : max(begin, end - 2)])) >= MIN_FIGURES
         parts.append((_hash(shape[begin:end]) & ~TELLING | telling, _hash(first + timed[2 * begin : 2 * end])))
         begin += length
-    in_order = shape[: lengths[0] - 1] + first[:1]
+    in_order = shape[: lengths[0] - 1] + first
     if num_hits and not only_drums:
         in_order += piece.notes.pitch[is_hit].astype(np.uint8).tobytes()
     return Fingerprints(
         whole=_hash(in_order),
         times=times,
         span=span,
+        leads=leads,
         parts=np.array([parts[0], *sorted(set(parts[1:]) - {parts[0]})], np.uint64),
         performance=sketch_performance(outer),
         voices=sketch_voices(line, num_voices=len(lengths), drums=only_drums),
@@ -205,23 +213,23 @@ def _interleave(one: UInt8[np.ndarray, " k"], other: UInt8[np.ndarray, " k"]) ->
     return both.tobytes()
 
 
-def _sample_times(piece: Piece, *, from_bar: bool) -> tuple[Int16[np.ndarray, " 64"], float]:
-    """Returns `Fingerprints.times` and `Fingerprints.span`.
-
-    They begin with the first note, or with the bar line next to it (the first one in the first bar).
-    """
+def _sample_times(piece: Piece) -> tuple[Int16[np.ndarray, " 64"], float]:
+    """Returns `Fingerprints.times` and `Fingerprints.span`."""
     onset = piece.notes.onset
     count, span = len(onset), max(int(onset[-1] - onset[0]), 1)
-    begin = int(onset[0])
-    if from_bar:
-        numerator, denominator = (int(column[0]) if len(column) else 4 for column in piece.meters[1:])
-        bar = int(bar_length(piece.ticks_per_quarter, numerator, denominator))
-        begin = (begin + bar // 2) // bar * bar if begin >= bar else 0
     chosen = onset if count <= NUM_TIMES else onset[(_PLACES * count).astype(np.int64)]
-    times = (chosen - begin) * (TIMES_SPAN / span)
     sampled = np.zeros(NUM_TIMES, np.int16)
-    sampled[: len(chosen)] = times.clip(-2 * TIMES_SPAN, 2 * TIMES_SPAN - 1) if from_bar else times
+    sampled[: len(chosen)] = (chosen - onset[0]) * (TIMES_SPAN / span)
     return sampled, span / piece.ticks_per_quarter
+
+
+def _find_leads(piece: Piece) -> Float64[np.ndarray, " 2"]:
+    """Returns `Fingerprints.leads` of drums. In the first bar it is its own line that counts."""
+    begin = int(piece.notes.onset[0])
+    numerator, denominator = (int(column[0]) if len(column) else 4 for column in piece.meters[1:])
+    bar = int(bar_length(piece.ticks_per_quarter, numerator, denominator))
+    line = (begin + bar // 2) // bar * bar if begin >= bar else 0
+    return np.array([begin, begin - line]) / piece.ticks_per_quarter
 
 
 def _name_figures(intervals: UInt8[np.ndarray, " m"]) -> UInt8[np.ndarray, " k"]:

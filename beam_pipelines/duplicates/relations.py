@@ -8,11 +8,13 @@ rhythm or are performances of one work (see `performances`), directly or through
 accompaniment are of one group, though neither repeats the other.
 
 Measured on 6,331 real pieces: no link between two corpora, and those within one that were looked at are true (17 or
-more equal intervals in a row). All of Nottingham's 1,034 tunes have their three files in one group; the largest group,
-of nine files, is a medley with its tunes. Changed
+more equal intervals in a row). All of Nottingham's 1,034 tunes have their three files in one group; the largest group
+has 162 of these files: tunes that share phrases, one with the next. Changed
 copies are found: tracks merged or split 100 %, beginning replaced (15 %) 99 %, grace notes on 5 % 99 %, chords played
 unevenly 98 %, ending replaced (30 %) 94 %, 5 % of the notes missing 93 %, another accompaniment in other tracks 89 %
 (in one group 99 %), another accompaniment in the melody's own track 18 %.
+Of 1,150 drum performances in another tempo all are found (written twice, three or four times as slow; before the place
+in the bar was compared in two ways, 93 %).
 """
 
 from collections.abc import Iterator
@@ -120,12 +122,14 @@ def _link_same(prints: Prints) -> Iterator[Pairs]:
     for pieces, whole in prints.whole.in_ranges():
         again = recurring(whole)
         pieces, whole = pieces[again], whole[again]
-        times, span = prints.times.take(pieces), prints.span.take(pieces)
+        times, span, leads = prints.times.take(pieces), prints.span.take(pieces), prints.leads.take(pieces)
         order = np.lexsort((*times[:, 1:8].T, whole))
         for first, second in equal_neighbours(whole[order], _MAX_NEIGHBOURS):
             one, other = order[first], order[second]
-            apart = np.abs(times[one].astype(np.int64) - times[other]).max(axis=1, initial=0)
-            same = apart <= np.maximum(TIMES_SPAN * MAX_TIME_APART / np.minimum(span[one], span[other]), 2)
+            apart = np.abs(times[one].astype(np.int64) - times[other]).max(axis=1, initial=0) / TIMES_SPAN
+            begin_apart = np.abs(leads[one] / span[one, None] - leads[other] / span[other, None]).min(axis=1)
+            allowed = np.maximum(MAX_TIME_APART / np.minimum(span[one], span[other]), 2 / TIMES_SPAN)
+            same = np.maximum(apart, begin_apart) <= allowed
             yield pieces[one[same]], pieces[other[same]]
 
 

@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from ostinato.beam_pipelines.inputs import archives, listing
 from ostinato.beam_pipelines.inputs.compression import inflate
-from ostinato.beam_pipelines.inputs.endings import ZIP_SUFFIXES, Kind, compression_of, is_input, kind_of
+from ostinato.beam_pipelines.inputs.endings import (
+    ZIP_SUFFIXES,
+    Kind,
+    compression_of,
+    describe_not_read,
+    ending_of,
+    is_input,
+    kind_of,
+)
 from ostinato.beam_pipelines.inputs.errors import UnreadableError
 from ostinato.beam_pipelines.inputs.places import folder_name, stem
 from ostinato.music.abc import split_tunes, tune_starts
@@ -42,6 +50,8 @@ def max_bytes_of(name: str, max_bytes: int) -> int:
 
 def contents(name: str, data: bytes, *, max_bytes: int) -> Iterator[Content]:
     """Yields what a file holds; a zip is expected in an archive only, and zips in it are not opened.
+
+    Members of a zip that are not read for their endings are one refusal together: only here is it known what it holds.
 
     Args:
         name: of the file, whose ending says what it is.
@@ -82,8 +92,11 @@ def _members(name: str, data: bytes, max_bytes: int) -> Iterator[Content]:
         refusal = "archive_bomb", f"{len(listed)} members, at most {MAX_ZIP_MEMBERS} are allowed"
         listed = []
     seen: Counter[str] = Counter()
+    not_read: Counter[str] = Counter()
     for member in listed:
         if not is_input(member.name):
+            if not member.name.endswith("/"):
+                not_read[ending_of(member.name)] += 1
             continue
         seen[member.name] += 1
         suffix = f"!{member.name}" + (f"#{seen[member.name]}" if seen[member.name] > 1 else "")
@@ -95,5 +108,7 @@ def _members(name: str, data: bytes, max_bytes: int) -> Iterator[Content]:
             continue
         for content in contents(member.name, found, max_bytes=max_bytes):
             yield content._replace(suffix=suffix + content.suffix, folder=folder)
+    if not_read:
+        yield Content("", b"", ("other_members", describe_not_read(not_read)))
     if refusal:
         yield Content("", b"", refusal)

@@ -27,6 +27,7 @@ COMPRESSIONS: dict[str, Method] = {".gz": "gz", ".bz2": "bz2", ".xz": "xz"}
 NOT_READ = {
     ".7z": f"pip install 'ostinato[{SEVEN_ZIP_EXTRA}]' reads it",
     ".rar": "unpack it first",
+    ".zip": "unpack it first",  # in an archive in an archive
     **dict.fromkeys(notation.KINDS, f"pip install 'ostinato[{notation.EXTRA}]' reads it"),
 }
 """What helps with some of the endings that are not read."""

@@ -13,12 +13,14 @@ ReadReason = Literal[
     "damaged_member",
     "damaged_archive",
     "archive_bomb",
+    "other_members",
 ]
 READ_REASONS: tuple[ReadReason, ...] = get_args(ReadReason)
 """missing: no such file (a path in a list, a broken link). not_a_file: a folder, FIFO, device, or a link in an archive.
 too_large: above max_file_mb. unreadable: the system or a server refuses, or the archive uses an unknown compression.
 encrypted: needs a password. damaged_member: its bytes are not those that were put into the archive. damaged_archive:
-what else the archive holds cannot be known. archive_bomb: few bytes that become absurdly many."""
+what else the archive holds cannot be known. archive_bomb: few bytes that become absurdly many. other_members: a zip in
+an archive also holds files that are not read for their endings; the others are."""
 
 
 class SourceError(UserError):

@@ -72,8 +72,10 @@ class Unit(NamedTuple):
         try:
             values: list[Any] = json.loads(data)
             unit = cls._make(values)
-            entries = map(Place._make if unit.kind == "files" else _member, cast("tuple[Any, ...]", unit.entries))
-            return unit._replace(entries=Entries(list(entries)), fault=_refusal(unit.fault))
+            rows = cast("list[Any]", unit.entries)
+            is_files = unit.kind == "files"
+            entries = Entries([*map(Place._make, rows)] if is_files else [*map(_member, rows)])
+            return unit._replace(entries=entries, fault=_refusal(unit.fault))
         except (TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a unit ({error})") from error
 

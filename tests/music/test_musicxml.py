@@ -235,6 +235,7 @@ def test_a_compressed_score_is_the_file_that_the_container_names() -> None:
         }
     )
     assert read(mxl) == read(data)
+    assert read(archive(my_musicxml=data, cover_png=b"")) == read(data)  # no container: the only one is meant
 
 
 def test_utf16_and_a_document_type_without_entities_are_read() -> None:
@@ -267,7 +268,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused() -> None:
         (b"MThd\0\0\0\6", "not well-formed"),
         (b"<html/>", "root element is <html>"),
         (b"PK\x03\x04rubbish", "cannot be unpacked"),
-        (archive(a_xml=b"<a/>"), "META-INF/container.xml"),
+        (archive(a_xml=b"<a/>", b_xml=b"<a/>"), "META-INF/container.xml"),
         (archive(**{"META-INF__container_xml": b"<container/>"}), "no <rootfile>"),
         (archive(**{"META-INF__container_xml": CONTAINER.format("lost.xml").encode()}), "lost.xml"),
         (score([note("C4", 1)]), r"part 'P0', measure '0': <duration> before any <divisions>"),

@@ -192,9 +192,9 @@ def _scale(onset):
     ))  # fmt: skip
 
 
-def _pattern(name, **drums):
-    """Returns a drum pattern of sixteenths: d42="x.x." and so on."""
-    hits = [(i * 120, int(drum[1:])) for drum, line in drums.items() for i, mark in enumerate(line) if mark == "x"]
+def _pattern(name, *, step=120, **drums):
+    """Returns a drum pattern of sixteenths (of `step` ticks): d42="x.x." and so on."""
+    hits = [(i * step, int(drum[1:])) for drum, line in drums.items() for i, mark in enumerate(line) if mark == "x"]
     onset, pitch = np.array(hits).T
     count = len(hits)
     return found_piece(name, make_piece(
@@ -225,6 +225,21 @@ def test_grooves_and_patterns_that_differ_in_time_or_drum_are_different_pieces()
     ]
     best, _ = _relate(rows)
     assert best == {row.name: row.name for row in rows}
+
+
+@pytest.mark.parametrize("factor", [2, 3, 0.5], ids=str)
+def test_drums_in_another_tempo_are_the_same_wherever_in_the_bar_they_begin(factor):
+    lines = ("x...x.x...x.x...", "x..x..x...x.x...", "....x..x....x.x.", "x.xxx.x.x.x.x.xx")
+    rests = (0, 2, 7, 11, 16, 22, 29, 40)  # sixteenths
+    for rest in rests:
+        line = "." * rest + "".join(lines[i % 3] + lines[3 - i % 2] for i in range(8))
+        rows = [_pattern("as written", d36=line), _pattern("in another tempo", step=int(120 * factor), d36=line)]
+        assert len(set(_relate(rows)[0].values())) == 1
+    snare = "...x.......x...." * 4
+    rows = [_pattern(f"after {rest}", d38="." * rest + snare) for rest in range(16)]
+    assert len(set(_relate(rows)[0].values())) == 16
+    a_bar_later = _pattern("a bar later", d38="." * (1 + 16) + snare)
+    assert len(set(_relate([rows[1], a_bar_later])[0].values())) == 1
 
 
 def test_block_chords_and_their_arpeggio_are_different_pieces():

@@ -394,6 +394,7 @@ def test_an_archive_may_hold_zips_books_and_compressed_files(tmp_path, ending, p
         "x/in.zip!b.abc#2": BOOK[13:],
         "x/in.zip!c.mid.xz": b"MThd c",
         "deep.zip!d.mid": b"MThd d",
+        "deep.zip": "other_members",
         "broken.zip": "damaged_archive",
         "x/e.mid.gz": "too_large",
     }
