@@ -91,7 +91,8 @@ class _Watched:
         self._driver, self._roots, self._stage = driver, [driver, *also], stage
         self._kind: dict[int, str] = {}
         self._ticks: dict[int, int] = {}
-        self._cpu, self._wall = Counter[str](), Counter[str]()
+        self._cpu: dict[str, float] = defaultdict(float)
+        self._wall: dict[str, float] = defaultdict(float)
         self._peak: dict[str, float] = defaultdict(float)
         self._driver_mb: dict[str, float] = {}
         self._last_s = time.monotonic()
@@ -115,8 +116,11 @@ class _Watched:
                 self._driver_mb[stage] = peak_mb
 
     def usage(self) -> Usage:
-        rounded = [{key: round(value, 1) for key, value in one.items()} for one in (self._cpu, self._wall, self._peak)]
-        return Usage(*rounded, {stage: round(value, 1) for stage, value in self._driver_mb.items()})
+        cpu_s, wall_s, peak_mb, driver_mb = (
+            {key: round(value, 1) for key, value in one.items()}
+            for one in (self._cpu, self._wall, self._peak, self._driver_mb)
+        )
+        return Usage(cpu_s, wall_s, peak_mb, driver_mb)
 
     def _tree(self) -> list[int]:
         found = list(self._roots)
@@ -160,13 +164,15 @@ def judge(dataset: Path, truth: dict[str, Any]) -> dict[str, Any]:
     numbers: dict[str, int] = {}
     for line in (dataset / "pieces.jsonl").open():
         piece = json.loads(line)
-        file, *rest = _read_name(piece["path"])
-        group[file], work[file] = numbers.setdefault(piece["group"], len(numbers)), (rest[0], rest[1])
+        file, number, kind = _read_name(piece["path"])
+        work[file] = number, kind
+        group[file] = numbers.setdefault(piece["group"], len(numbers))
     kinds: Counter[str] = Counter()
     for line in (dataset / "duplicates.jsonl").open():
         duplicate = json.loads(line)
-        file, *rest = _read_name(duplicate["path"])
-        kept[file], work[file] = _read_name(duplicate["kept"])[0], (rest[0], rest[1])
+        file, number, kind = _read_name(duplicate["path"])
+        work[file] = number, kind
+        kept[file], *_ = _read_name(duplicate["kept"])
         kinds[duplicate["kind"]] += 1
     for file, other in kept.items():
         group[file] = group[other]
