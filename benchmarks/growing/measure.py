@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,14 +162,12 @@ def judge(dataset: Path, truth: dict[str, Any]) -> dict[str, Any]:
     work: dict[int, tuple[int, str]] = {}
     kept: dict[int, int] = {}
     numbers: dict[str, int] = {}
-    for line in (dataset / "pieces.jsonl").open():
-        piece = json.loads(line)
+    for piece in _lines(dataset / "pieces.jsonl"):
         file, number, kind = _read_name(piece["path"])
         work[file] = number, kind
         group[file] = numbers.setdefault(piece["group"], len(numbers))
     kinds: Counter[str] = Counter()
-    for line in (dataset / "duplicates.jsonl").open():
-        duplicate = json.loads(line)
+    for duplicate in _lines(dataset / "duplicates.jsonl"):
         file, number, kind = _read_name(duplicate["path"])
         work[file] = number, kind
         kept[file], *_ = _read_name(duplicate["kept"])
@@ -200,6 +198,11 @@ def judge(dataset: Path, truth: dict[str, Any]) -> dict[str, Any]:
         "precision": round(1 - mixed / max(len(work), 1), 6),
         "mixed_groups": sum(len(works) > 1 for works in works_of.values()),
     }
+
+
+def _lines(path: Path) -> Iterator[dict[str, str]]:
+    with path.open() as file:
+        yield from map(json.loads, file)
 
 
 def _read_name(path: str) -> tuple[int, int, str]:
