@@ -92,8 +92,10 @@ class Assignment:
         places, ids = self.pieces.place.take(members).tolist(), self.pieces.ids(members)
         groups = self.pieces.ids(self.leader[self.group[members]])
         texts = map(self.pieces.text, members.tolist())
-        rows = zip(places, ids, texts, groups, strict=True)
-        return [Assigned(*place, id, text.name, text.style, group, text.metadata) for place, id, text, group in rows]
+        return [
+            Assigned(spool, offset, length, id, text.name, text.style, group, text.metadata)
+            for (spool, offset, length), id, text, group in zip(places, ids, texts, groups, strict=True)
+        ]
 
     def duplicates(self) -> Iterator[Duplicate]:
         """Yields what is left out, in the order of the paths."""

@@ -13,7 +13,7 @@ has 162 of these files: tunes that share phrases, one with the next. Changed
 copies are found: tracks merged or split 100 %, beginning replaced (15 %) 99 %, grace notes on 5 % 99 %, chords played
 unevenly 98 %, ending replaced (30 %) 94 %, 5 % of the notes missing 93 %, another accompaniment in other tracks 89 %
 (in one group 99 %), another accompaniment in the melody's own track 18 %.
-Of 1,150 drum performances in another tempo all are found (written twice, three or four times as slow; before the place
+Of 1,150 drum performances in another tempo all are found (written at 3/2, two or four times as slow; before the place
 in the bar was compared in two ways, 93 %).
 """
 

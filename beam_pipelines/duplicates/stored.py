@@ -46,7 +46,7 @@ class Column:
         end = self._length if end is None else min(end, self._length)
         self._file.flush()
         found = np.empty((max(end - begin, 0), *self._width), self._dtype)
-        buffer = memoryview(found.reshape(-1).view(np.uint8))
+        buffer = found.data.cast("B")
         done = 0
         while done < len(buffer):
             done += os.preadv(self._file.fileno(), [buffer[done:]], begin * self._row_bytes + done)

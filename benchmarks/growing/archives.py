@@ -2,7 +2,6 @@
 
 import functools
 import json
-import multiprocessing
 import tarfile
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from ostinato.beam_pipelines.isolation import BYTES_PER_BATCH, Killed, Limits, shared_pool
 from ostinato.benchmarks.growing.bars import Bars, load_bars
 from ostinato.benchmarks.growing.compose import DAMAGES, KINDS, MAX_BLOCK, ORIGINAL, Composed, compose
 from ostinato.data.atomic import write_atomically
@@ -18,6 +18,9 @@ ARCHIVES_PER_BLOCK = 4
 SOURCE_FILES = 1500
 """Real files that give their bars."""
 TRUTH = "truth.json"
+
+_LIMITS = Limits(memory_mb=4096, cpu_s=120, wall_s=600)
+"""Of a block, which takes two seconds."""
 
 
 def generate(
@@ -36,13 +39,16 @@ def generate(
     bars = load_bars(archives, num_files=SOURCE_FILES)
     blocks = range(0, num_files, MAX_BLOCK)
     sizes = [(number, min(MAX_BLOCK, num_files - begin)) for number, begin in enumerate(blocks)]
-    write = functools.partial(_write_block, bars, folder, seed)
-    if processes > 1 and len(sizes) > 1:
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            found = pool.starmap(write, sizes, chunksize=1)
-    else:
-        found = [write(*size) for size in sizes]
-    total = sum(found, Counter())
+    compose_block = functools.partial(_compose_block, bars, seed)
+    total: Counter[str] = Counter()
+    # Children write no files.
+    composed = shared_pool(processes, _LIMITS).imap(compose_block, sizes, size=lambda _: BYTES_PER_BATCH)
+    for (block, _), files in zip(sizes, composed, strict=True):
+        if isinstance(files, Killed):
+            raise RuntimeError(f"block {block} could not be composed: {files.reason} ({files.detail})")
+        _write_block(files, folder, block)
+        total.update(one.kind for one in files)
+        total["notes"] += sum(one.num_notes for one in files)
     reasons: Counter[str] = Counter()
     for kind, (_, reason) in DAMAGES.items():
         reasons[reason] += total[kind]
@@ -58,18 +64,18 @@ def generate(
     return truth
 
 
-def _write_block(bars: Bars, folder: Path, seed: int, block: int, num_files: int) -> Counter[str]:
-    composed = compose(bars, seed, block, num_files)
+def _compose_block(bars: Bars, seed: int, size: tuple[int, int]) -> list[Composed]:
+    return compose(bars, seed, *size)
+
+
+def _write_block(files: Sequence[Composed], folder: Path, block: int) -> None:
     with ExitStack() as stack:
         names = [folder / f"{block:05d}-{number}.tar" for number in range(ARCHIVES_PER_BLOCK)]
         tars = [stack.enter_context(path.open("wb")) for path in names]
-        for number, one in enumerate(composed):
+        for number, one in enumerate(files):
             tars[number % ARCHIVES_PER_BLOCK].write(_member(one))
         for tar in tars:
             tar.write(bytes(2 * tarfile.BLOCKSIZE))
-    counts = Counter(one.kind for one in composed)
-    counts["notes"] = sum(one.num_notes for one in composed)
-    return counts
 
 
 def _member(one: Composed) -> bytes:

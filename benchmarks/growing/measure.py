@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +91,8 @@ class _Watched:
         self._driver, self._roots, self._stage = driver, [driver, *also], stage
         self._kind: dict[int, str] = {}
         self._ticks: dict[int, int] = {}
-        self._cpu, self._wall = Counter[str](), Counter[str]()
+        self._cpu: dict[str, float] = defaultdict(float)
+        self._wall: dict[str, float] = defaultdict(float)
         self._peak: dict[str, float] = defaultdict(float)
         self._driver_mb: dict[str, float] = {}
         self._last_s = time.monotonic()
@@ -115,8 +116,11 @@ class _Watched:
                 self._driver_mb[stage] = peak_mb
 
     def usage(self) -> Usage:
-        rounded = [{key: round(value, 1) for key, value in one.items()} for one in (self._cpu, self._wall, self._peak)]
-        return Usage(*rounded, {stage: round(value, 1) for stage, value in self._driver_mb.items()})
+        cpu_s, wall_s, peak_mb, driver_mb = (
+            {key: round(value, 1) for key, value in one.items()}
+            for one in (self._cpu, self._wall, self._peak, self._driver_mb)
+        )
+        return Usage(cpu_s, wall_s, peak_mb, driver_mb)
 
     def _tree(self) -> list[int]:
         found = list(self._roots)
@@ -158,15 +162,15 @@ def judge(dataset: Path, truth: dict[str, Any]) -> dict[str, Any]:
     work: dict[int, tuple[int, str]] = {}
     kept: dict[int, int] = {}
     numbers: dict[str, int] = {}
-    for line in (dataset / "pieces.jsonl").open():
-        piece = json.loads(line)
-        file, *rest = _read_name(piece["path"])
-        group[file], work[file] = numbers.setdefault(piece["group"], len(numbers)), (rest[0], rest[1])
+    for piece in _lines(dataset / "pieces.jsonl"):
+        file, number, kind = _read_name(piece["path"])
+        work[file] = number, kind
+        group[file] = numbers.setdefault(piece["group"], len(numbers))
     kinds: Counter[str] = Counter()
-    for line in (dataset / "duplicates.jsonl").open():
-        duplicate = json.loads(line)
-        file, *rest = _read_name(duplicate["path"])
-        kept[file], work[file] = _read_name(duplicate["kept"])[0], (rest[0], rest[1])
+    for duplicate in _lines(dataset / "duplicates.jsonl"):
+        file, number, kind = _read_name(duplicate["path"])
+        work[file] = number, kind
+        kept[file], *_ = _read_name(duplicate["kept"])
         kinds[duplicate["kind"]] += 1
     for file, other in kept.items():
         group[file] = group[other]
@@ -194,6 +198,11 @@ def judge(dataset: Path, truth: dict[str, Any]) -> dict[str, Any]:
         "precision": round(1 - mixed / max(len(work), 1), 6),
         "mixed_groups": sum(len(works) > 1 for works in works_of.values()),
     }
+
+
+def _lines(path: Path) -> Iterator[dict[str, str]]:
+    with path.open() as file:
+        yield from map(json.loads, file)
 
 
 def _read_name(path: str) -> tuple[int, int, str]:

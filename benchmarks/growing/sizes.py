@@ -1,0 +1,94 @@
+"""`ostinato prepare` on collections of growing size: time, memory, and whether what comes out is what was put in.
+
+    python -m ostinato.benchmarks.growing.sizes --work FOLDER --output sizes.json
+
+Takes 2 GB of disk for 100,000 files, and a quarter of an hour on two cores for 500,000. Linux only.
+"""
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from ostinato.benchmarks.growing import measure
+from ostinato.benchmarks.growing.archives import TRUTH, generate
+from ostinato.data.atomic import write_atomically
+from ostinato.launch.commands.show import print_table
+
+_MB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    work: Path
+    """Folder for collections and datasets; a collection that is there is used again, datasets are removed."""
+    output: Path
+    """The results as JSON."""
+    sizes: tuple[int, ...] = (10_000, 50_000, 500_000)
+    """Files, growing."""
+    data: Path = Path(os.environ.get("OSTINATO_DATA") or "../shared/data")
+    """Folder whose `midi/` holds zip archives of MIDI files."""
+    processes: int = os.cpu_count() or 1
+    """Which generate at once."""
+
+
+def run_size(options: Options, num_files: int) -> dict[str, Any]:
+    """Returns what a collection of one size took, and what came out."""
+    collection, dataset = options.work / f"files-{num_files}", options.work / f"dataset-{num_files}"
+    if not (collection / TRUTH).exists():
+        archives = sorted((options.data / "midi").glob("*.zip"))
+        generate(archives, collection, num_files=num_files, processes=options.processes)
+    truth = json.loads((collection / TRUTH).read_text())
+    ostinato = str(Path(sys.executable).with_name("ostinato"))
+    usage = measure.run([ostinato, "prepare", "--midi", f"{collection}/*.tar", "--output", str(dataset)], dataset)
+    result = {"files": num_files, "notes": truth["notes"], **usage._asdict(), **measure.judge(dataset, truth)}
+    shutil.rmtree(dataset)
+    return result
+
+
+def show(results: list[dict[str, Any]]) -> None:
+    """Prints what each size took, and from size to size how much more memory the driver needs for each file more."""
+    rows = [["files", *(f"{one['files']:,}" for one in results)], ["notes", *(f"{one['notes']:,}" for one in results)]]
+    for stage in measure.STAGES:
+        rows.append([f"{stage}: CPU s per million notes", *(_per_million(one, (stage,)) for one in results)])
+    rows.append(["all: CPU s per million notes", *(_per_million(one, measure.STAGES) for one in results)])
+    rows.append(["without starting (list) and finish", *(_per_million(one, measure.STAGES[1:4]) for one in results)])
+    rows.append(["time, s", *(f"{sum(one['wall_s'].values()):,.0f}" for one in results)])
+    for kind in results[0]["peak_mb"]:
+        rows.append([f"{kind}: peak MB", *(f"{one['peak_mb'][kind]:.0f}" for one in results)])
+    first = results[0]
+    more = ["", *(_bytes_a_file(first, one) for one in results[1:])]
+    rows.append(["driver: bytes for each file more than the first size has", *more])
+    for kind in first["recall"]:
+        rows.append([f"recall, {kind}", *(f"{one['recall'][kind]:.4f}" for one in results)])
+    rows.append(["precision", *(f"{one['precision']:.6f}" for one in results)])
+    rows.append(["counts as put in", *("yes" if all(one["agrees"].values()) else "NO" for one in results)])
+    print_table("ostinato prepare", ("", *("" for _ in results)), rows)
+
+
+def _per_million(result: dict[str, Any], stages: tuple[str, ...]) -> str:
+    return f"{sum(result['cpu_s'].get(stage, 0) for stage in stages) / result['notes'] * 1e6:.2f}"
+
+
+def _bytes_a_file(one: dict[str, Any], other: dict[str, Any]) -> str:
+    more_mb = other["peak_mb"]["driver"] - one["peak_mb"]["driver"]
+    return f"{more_mb * _MB / (other['files'] - one['files']):.0f}"
+
+
+def main(options: Options) -> None:
+    """Measures all sizes, one after the other, and shows and writes what was found."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    results = []
+    for num_files in options.sizes:
+        results.append(run_size(options, num_files))
+        write_atomically(options.output, (json.dumps(results, indent=1) + "\n").encode())
+    show(results)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
