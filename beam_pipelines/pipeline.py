@@ -15,6 +15,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from ostinato.beam_pipelines.base import read_splits
 from ostinato.beam_pipelines.duplicates.grouping import Assignment, assign
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.units import Unit
@@ -79,6 +80,7 @@ def _assign(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator[tuple[str,
             seed=config.seed,
             num_shards=config.num_shards,
             duplicates=config.duplicates,
+            pinned=read_splits(job.base.folder) if job.base else None,
         )
         summary = _summarise(scanned, assignment)
         job.write_note("assigned", SUMMARY, summary)
@@ -157,6 +159,8 @@ def _choose_vocabulary(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator
             min_count=config.min_count,
             max_vocabulary=config.max_vocabulary,
         )
+        if job.base:  # so that models of the base can be trained further
+            vocabulary = notes_codec.NotesCodec.from_json(job.base.codec).vocabulary
         styles = _accepted_styles(job.read_note("assigned", SUMMARY))
         job.write_note("assigned", CODEC, notes_codec.NotesCodec(vocabulary=vocabulary, styles=styles).to_json())
         yield from ((key, pieces) for key, pieces, _ in shards)

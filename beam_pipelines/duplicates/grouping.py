@@ -5,7 +5,7 @@ Pure functions over what the scan found; the pipeline only wires them.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -99,6 +99,7 @@ def assign(
     seed: int,
     num_shards: int,
     duplicates: DuplicatePolicy,
+    pinned: Mapping[str, str] | None = None,
 ) -> Assignment:
     """Assigns every piece to a split and a shard; depends on the contents and not on the order of `results`.
 
@@ -113,6 +114,8 @@ def assign(
         split: per cent of the groups for training, validation and test.
         seed: another seed gives another split.
         num_shards: of the training split; 0 is one for each RECORDS_PER_SHARD pieces.
+        pinned: names of pieces that are in a split already, and the split. They stay there, whatever else is fixed; of
+            a group that is in several, the others go where test comes before validation before train.
         duplicates: what is left out. Of several pieces the one with the most notes stays (of those, the first by name).
     """
     results = list(results)
@@ -148,9 +151,13 @@ def assign(
     ids = [text[i : i + 64] for i in range(0, len(text), 64)]
     group_ids = [ids[piece] for piece in leader.tolist()]
     fixed = np.array([SPLITS.index(name) if name else -1 for name in fixed_names])
-    group_fixed = np.full(len(leader), -1)
+    pins = np.array([SPLITS.index(pinned[name]) if pinned and name in pinned else -1 for name in names])
+    group_fixed, group_pins = np.full(len(leader), -1), np.full(len(leader), -1)
     np.maximum.at(group_fixed, group, fixed)
+    np.maximum.at(group_pins, group, pins)
+    group_fixed = np.where(group_pins >= 0, group_pins, group_fixed)
     piece_split = _split_groups(group_ids, group_fixed, split=split, seed=seed)[group]
+    piece_split = np.where(pins >= 0, pins, piece_split)
 
     columns = (
         np.repeat([result.spool for result in results], [len(result.name) for result in results]),
