@@ -78,7 +78,7 @@ def finish(folder: Path, job: Job, units: Mapping[int, Unit], not_read: Mapping[
         "rejected": _count_lines(folder / "rejects.jsonl"),
         "duplicates": _count_lines(folder / "duplicates.jsonl"),
     }
-    _check(counts, summary, units)
+    _check(counts, summary, {number: unit for number, unit in units.items() if not job.is_of_base(number)})
     content = _by_split_and_style(statistics)
     found = sum(split["notes"] for split in content["splits"].values())
     account = _account(notes, summary["notes"], found)
@@ -97,6 +97,8 @@ def finish(folder: Path, job: Job, units: Mapping[int, Unit], not_read: Mapping[
         "groups": summary["groups"],
         "prepare": asdict(job.config),
     }
+    if job.base:
+        extra["made_from"] = job.base.made_from
     if job.labels:
         extra["labels"] = {key: summary[key] for key in ("labelled", "moved")}
     codec = codec_from_json(job.read_note("assigned", CODEC))

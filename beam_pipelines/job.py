@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ostinato.beam_pipelines import spool
+from ostinato.beam_pipelines.base import Base
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.labels import Labels, load_labels
@@ -57,6 +58,8 @@ class Job:
     """A digest of all but the inputs that decides what the scan finds; see `digest_settings`."""
     key: str = ""
     """A digest of all that decides what the job writes."""
+    base: Base | None = None
+    """The dataset that this one is made from."""
     verify: bool = False
     """Whether inputs that were read before are compared by their bytes."""
 
@@ -83,6 +86,14 @@ class Job:
             with contextlib.suppress(StorageError):
                 self.write_note("failed", "error", str(error))
             raise
+
+    def is_of_base(self, unit: int) -> bool:
+        """Returns whether the base has read a unit."""
+        return self.base is not None and unit <= self.base.last_unit
+
+    def identity(self, number: int, unit: Unit) -> str:
+        """Returns what the spools of a unit are known by."""
+        return unit.identity(self.base.settings[number] if self.base and self.is_of_base(number) else self.settings)
 
     def find_error(self) -> str | None:
         """Returns what a stage has noted when it failed."""
@@ -159,9 +170,12 @@ def digest_settings(config: PrepareConfig, labels: str) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def digest_job(config: PrepareConfig, settings: str, units: Sequence[Unit], not_read: Mapping[str, int]) -> str:
+def digest_job(
+    config: PrepareConfig, settings: str, units: Sequence[Unit], not_read: Mapping[str, int], base: Base | None
+) -> str:
     """Returns a digest of all that decides what a job writes; see `digest_settings`."""
-    digest = hashlib.sha256(json.dumps([settings, asdict(config), sorted(not_read.items())]).encode())
+    made_from = base and [base.fingerprint, base.removed]
+    digest = hashlib.sha256(json.dumps([settings, asdict(config), sorted(not_read.items()), made_from]).encode())
     for unit in units:
         digest.update(unit.identity(settings).encode())
     return digest.hexdigest()

@@ -210,7 +210,7 @@ def _take(lock: int, partial: Path) -> None:
 
 def _check_partial(partial: Path, final: Path) -> None:
     names = [path.name for path in partial.iterdir()]
-    _check_ours(partial, [name for name in names if name not in ("work", "index", "manifest.json")], final.name)
+    _check_ours(partial, [name for name in names if name not in ("work", "index", "scan", "manifest.json")], final.name)
 
 
 def _check_ours(folder: Path | str, names: list[str], dataset: str) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import apache_beam as beam
 
+from ostinato.beam_pipelines.base import read_splits
 from ostinato.beam_pipelines.duplicates.grouping import Assigned, Rejected, assign
 from ostinato.beam_pipelines.duplicates.pieces import open_pieces
 from ostinato.beam_pipelines.duplicates.runs import SortedRuns
@@ -97,6 +98,7 @@ def _assign(group: tuple[str, Iterable[int]], job: Job) -> Iterator[tuple[str, s
             seed=config.seed,
             num_shards=config.num_shards,
             duplicates=config.duplicates,
+            pinned=read_splits(job.base.folder) if job.base else None,
         )
         write_list("duplicates", totals.count_duplicates(assignment.duplicates()), job)
         summary = totals.summary(assignment)
@@ -141,6 +143,8 @@ def _choose_vocabulary(group: tuple[str, Iterable[bytes]], job: Job) -> Iterator
             min_count=config.min_count,
             max_vocabulary=config.max_vocabulary,
         )
+        if job.base:  # so that models of the base can be trained further
+            vocabulary = notes_codec.NotesCodec.from_json(job.base.codec).vocabulary
         styles = _accepted_styles(job.read_note("assigned", SUMMARY))
         job.write_note("assigned", CODEC, notes_codec.NotesCodec(vocabulary=vocabulary, styles=styles).to_json())
         yield from ((key, "") for key in keys)

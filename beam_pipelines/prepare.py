@@ -9,17 +9,18 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ostinato.beam_pipelines import work
+from ostinato.beam_pipelines.base import FOLDER, check_config, open_base
 from ostinato.beam_pipelines.finish import finish
 from ostinato.beam_pipelines.inputs import files, sources
 from ostinato.beam_pipelines.inputs.endings import describe_not_read
 from ostinato.beam_pipelines.inputs.labels import load_labels
 from ostinato.beam_pipelines.inputs.units import Unit
-from ostinato.beam_pipelines.job import Job, digest_job, digest_settings, style_column
+from ostinato.beam_pipelines.job import VERSION, Job, digest_job, digest_settings, style_column
 from ostinato.beam_pipelines.output import open_output
 from ostinato.beam_pipelines.pipeline import build
 from ostinato.beam_pipelines.progress import Progress, watched
@@ -49,6 +50,9 @@ def prepare(
     labels: str = "",
     num_parsers: int = 0,
     verify: bool = False,
+    keep_scan: bool = False,
+    base: str = "",
+    remove: Sequence[str] = (),
     watch: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Prepares a dataset and returns its manifest.
@@ -61,6 +65,9 @@ def prepare(
         labels: path of a CSV or JSON lines file of what is known about the inputs; see `labels.load_labels`.
         num_parsers: parser processes of each worker process; 0 is one for each core here, and one on a cluster.
         verify: read what an earlier command has read, too, and compare the bytes; else size and time tell of changes.
+        keep_scan: keep what was found in the inputs in the dataset, so that others can be made from it.
+        base: a dataset with what was found in its inputs, which are in this one, too. None of them changes its split.
+        remove: patterns of names of inputs of the base that are left out.
         watch: is called from another thread, now and then, with how far the job is.
 
     Raises:
@@ -68,21 +75,30 @@ def prepare(
         UserError: in one line each, what the sources, the labels, the options of Beam, the storage or the output
             have to say; see `sources`, `labels`, `runners`, `files`, `output` and `finish`.
     """
-    output = _check(patterns, str(output), num_parsers)
+    output = _check(patterns, str(output), num_parsers, base, remove)
+    if (keep_scan or base) and files.is_remote(output):
+        raise PrepareError(f"{output}: with --keep-scan and --from the dataset has to be written to this machine")
+    before = None
+    if base:
+        before, of_base = open_base(base, VERSION, remove)
+        check_config(config, of_base)
+        config = of_base
     beam_args = complete_beam_args(beam_args)
     files.configure(beam_args)
     style_column(config, load_labels(labels) if labels else None)
     is_local = runs_here(beam_args)
     not_read: Counter[str] = Counter()
     parts = 1 if is_local else STREAM_PARTS
-    units = sources.find_units(patterns, inputs_per_unit=INPUTS_PER_UNIT, stream_parts=parts, not_read=not_read)
+    units = []
+    if patterns:
+        units = sources.find_units(patterns, inputs_per_unit=INPUTS_PER_UNIT, stream_parts=parts, not_read=not_read)
     num_inputs = _count(units)
     listed = f"{sum(unit.num_inputs or 0 for unit in units):,} inputs found"
     logger.info("%s%s", listed, ", and more in compressed archives and tune books" if num_inputs is None else "")
     if not_read:
         logger.warning("%s", describe_not_read(not_read))
     settings = digest_settings(config, labels)
-    key = digest_job(config, settings, units, not_read)
+    key = digest_job(config, settings, units, not_read, before)
     with open_output(output, key) as place:
         if place.is_complete:
             logger.info("%s: was whole but for its name", place.folder)
@@ -98,6 +114,7 @@ def prepare(
                 beam_args=tuple(beam_args),
                 settings=settings,
                 key=key,
+                base=before,
                 verify=verify,
             )
             numbered = work.begin(job, units, inputs_per_unit=INPUTS_PER_UNIT)
@@ -106,15 +123,21 @@ def prepare(
             with place.completed() as folder:
                 finish(folder, job, numbered, not_read)
                 write_report(folder)
+                if keep_scan or before:
+                    work.keep(job, folder / FOLDER)
     manifest = json.loads(files.read_bytes(files.join(output, "manifest.json")))
     if labels and not manifest["labels"]["labelled"]:
         logger.warning("%s: names none of the inputs; its paths must begin in the folder or archive of --midi", labels)
     return manifest
 
 
-def _check(patterns: list[str], output: str, num_parsers: int) -> str:
+def _check(patterns: list[str], output: str, num_parsers: int, base: str, remove: Sequence[str]) -> str:
     """Returns the folder that is meant by `output`."""
-    if not patterns:
+    if remove and not base:
+        raise PrepareError("--remove leaves inputs of the dataset of --from out, and that is not given")
+    if base and not (patterns or remove):
+        raise PrepareError("--from needs music to add (--midi) or to leave out (--remove)")
+    if not (patterns or base):
         raise PrepareError("--midi names nothing; it needs a file, folder, glob, archive, list or URL")
     if not output.strip("/") or output.rstrip("/").endswith(":"):  # as s3:// does
         raise PrepareError(f"--output {output!r} is not the name of a folder that can be made")

@@ -15,6 +15,7 @@ import numpy as np
 from apache_beam.metrics.metric import Metrics
 
 from ostinato.beam_pipelines import spool
+from ostinato.beam_pipelines.base import removal
 from ostinato.beam_pipelines.duplicates.fingerprint import stack
 from ostinato.beam_pipelines.duplicates.grouping import Rejected
 from ostinato.beam_pipelines.duplicates.pieces import ScanResult
@@ -58,14 +59,17 @@ class _Awaited(NamedTuple):
 
 def scan(number: int, unit: Unit, job: Job) -> Iterator[Scanned]:
     """Yields what unit `number` holds, in its order; of spools that are there, without reading anything anew."""
-    identity = unit.identity(job.settings)
+    identity, is_of_base = job.identity(number, unit), job.is_of_base(number)
+    is_removed = removal(job.base.removed if job.base else (), number)
     job.note_reading(unit.path or next(iter(unit.entries))[0])
     inputs = read_unit(unit, max_bytes=job.config.max_file_mb << 20)
     unread = 0
-    is_verified = not job.verify or _is_unchanged(number, unit, identity, job)
+    is_verified = not job.verify or is_of_base or _is_unchanged(number, unit, identity, job)
     for part in range(MAX_SPOOLS):
         name = number * MAX_SPOOLS + part
         placed = _read_whole(name, identity, job) if is_verified else None
+        if placed is None and is_of_base:
+            raise SpoolError(f"{job.spool(name)}: is missing or damaged; prepare the dataset of --from anew")
         if placed is None:
             deque(islice(inputs, unread), maxlen=0)  # they are in spools that are whole
             unread = 0
@@ -73,6 +77,7 @@ def scan(number: int, unit: Unit, job: Job) -> Iterator[Scanned]:
         else:
             unread += len(placed)
         is_last = len(placed) < INPUTS_PER_SPOOL
+        placed = [one for one in placed if not is_removed(one.entry.name)]
         scanned = _sum_up(number, name, placed)
         rejected = len(scanned.rejected)
         note = {"inputs": len(placed), "rejected": rejected, "notes": int(scanned.result.num_notes.sum(dtype=int))}

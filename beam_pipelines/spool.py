@@ -8,7 +8,7 @@ inputs and from the settings of the scan alone.
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
 
 import msgspec
 import numpy as np
@@ -47,14 +47,14 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, tag="input"):
     name: str
     style: str
     label: Label | None
-    sha256: bytes
+    sha256: Annotated[bytes, msgspec.Meta(max_length=32)]
     """Of the bytes that were read; empty where they could not be."""
     rejected: tuple[str, str, str] | None = None
     """Stage, reason and detail, where the input is left out; it has no piece then."""
     num_notes: int = 0
     repairs: tuple[str, ...] = ()
     prints: Prints | None = None
-    num_bytes: int = 0
+    num_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of the packed piece."""
 
 
@@ -92,17 +92,20 @@ def decode_prints(prints: Prints) -> Fingerprints:
     """Returns what `encode_prints` was given.
 
     Raises:
-        ValueError: they are of another size.
+        SpoolError: they are of another size.
     """
-    return Fingerprints(
-        whole=prints.whole,
-        times=np.frombuffer(prints.times, "<i2").reshape(NUM_TIMES),
-        span=prints.span,
-        leads=np.array(prints.leads),
-        parts=np.frombuffer(prints.parts, "<u8").reshape(-1, 2),
-        performance=np.frombuffer(prints.performance, "<u4").reshape(NUM_BINS),
-        voices=np.frombuffer(prints.voices, "<u4").reshape(-1, WIDTH),
-    )
+    try:
+        return Fingerprints(
+            whole=prints.whole,
+            times=np.frombuffer(prints.times, "<i2").reshape(NUM_TIMES),
+            span=prints.span,
+            leads=np.array(prints.leads),
+            parts=np.frombuffer(prints.parts, "<u8").reshape(-1, 2),
+            performance=np.frombuffer(prints.performance, "<u4").reshape(NUM_BINS),
+            voices=np.frombuffer(prints.voices, "<u4").reshape(-1, WIDTH),
+        )
+    except ValueError as error:
+        raise SpoolError(f"fingerprints of another size ({error})") from error
 
 
 class Writer:

@@ -19,9 +19,11 @@ from itertools import count
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+from ostinato.beam_pipelines import base as base_module
+from ostinato.beam_pipelines.base import BaseError, Kept, link_tree, removal
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import StorageError
-from ostinato.beam_pipelines.inputs.places import Place
+from ostinato.beam_pipelines.inputs.places import Place, printable
 from ostinato.beam_pipelines.inputs.sources import units_of_files
 from ostinato.beam_pipelines.inputs.stores import MAX_THREADS
 from ostinato.beam_pipelines.inputs.units import Unit
@@ -44,6 +46,8 @@ class Description(TypedDict):
     ostinato: str
     settings: str
     """Of the scan; see `Job.settings`."""
+    base: NotRequired[str]
+    """The fingerprint of the dataset whose units it began with."""
     job: NotRequired[str]
     """Of the whole job; see `Job.key`."""
 
@@ -64,9 +68,21 @@ def begin(job: Job, units: Sequence[Unit], *, inputs_per_unit: int) -> dict[int,
         StorageError: the folder cannot be read or written.
     """
     found = read_description(job.work)
-    is_same_scan = found is not None and found["settings"] == job.settings
-    old = dict(_read_units(job.work)) if is_same_scan else {}
-    numbered = number_units(units, old, inputs_per_unit=inputs_per_unit)
+    base = job.base.fingerprint if job.base else ""
+    is_same_scan = found is not None and (found["settings"], found.get("base", "")) == (job.settings, base)
+    if job.base and not is_same_scan:
+        _remove(_list(job.work, "units", "scanned"))
+        kept = Path(job.base.folder, base_module.FOLDER)
+        link_tree(kept / "scanned", Path(job.work, "scanned"), ".pieces")
+        link_tree(kept / "units", Path(job.work, "units"), ".json")
+    old = dict(_read_units(job.work)) if is_same_scan or job.base else {}
+    of_base = {number: unit for number, unit in old.items() if job.is_of_base(number)}
+    if job.base and of_base.keys() != job.base.settings.keys():
+        raise BaseError(f"{job.base.folder}: what it says of its units is missing or damaged; prepare it anew")
+    others = {number: unit for number, unit in old.items() if number not in of_base}
+    units = _without_known(units, of_base, job)
+    first = max(old, default=-1) + 1
+    numbered = of_base | number_units(units, others, first=first, inputs_per_unit=inputs_per_unit)
     _remove([path for path in _list(job.work, "units", "scanned") if _number_of(path) not in numbered])
     is_same_job = found is not None and found.get("job") == job.key
     _remove(_list(job.work, "assigned", "failed", *(() if is_same_job else ("written",))))
@@ -74,17 +90,76 @@ def begin(job: Job, units: Sequence[Unit], *, inputs_per_unit: int) -> dict[int,
         data = numbered[number].to_json().encode()
         files.write_bytes(job.work_file("units", f"{number:08d}", "json"), data)
     description: Description = {"format": FORMAT, "ostinato": VERSION, "settings": job.settings, "job": job.key}
+    description["base"] = base
     files.write_bytes(files.join(job.work, FILE), json.dumps(description).encode())
     job.write_note("failed", BALLAST, " " * BALLAST_BYTES)
-    read_before = finished_units(job.work)
+    read_before = finished_units(job.work) | of_base.keys()
     if read_before:
         line = "%s: %d of %d units were read before; %d are read now"
         logger.info(line, job.work, len(read_before), len(numbered), len(numbered) - len(read_before))
     return numbered
 
 
-def number_units(units: Sequence[Unit], old: Mapping[int, Unit], *, inputs_per_unit: int) -> dict[int, Unit]:
-    """Returns units that read what `units` do, of which as many as can be are old ones with their numbers."""
+def keep(job: Job, folder: Path) -> None:
+    """Writes to a folder what other datasets can be made from; see `base`."""
+    link_tree(Path(job.work, "scanned"), folder / "scanned", ".pieces")
+    link_tree(Path(job.work, "units"), folder / "units", ".json")
+    base = job.base
+    kept: Kept = {
+        "format": base_module.FORMAT,
+        "ostinato": VERSION,
+        "settings": job.settings,
+        "removed": list(base.removed) if base else [],
+        "settings_by_unit": {str(number): settings for number, settings in base.settings.items()} if base else {},
+    }
+    (folder / base_module.DESCRIPTION).write_text(json.dumps(kept))
+
+
+def _without_known(units: Sequence[Unit], of_base: Mapping[int, Unit], job: Job) -> list[Unit]:
+    """Returns units without what the base has read and not removed.
+
+    Raises:
+        BaseError: a file has changed since.
+    """
+    if job.base is None:
+        return list(units)
+    folder, removed = job.base.folder, job.base.removed
+    known: dict[str, str] = {}
+    for number, unit in of_base.items():
+        is_removed = removal(removed, number)
+        places = [(one.path, one.version) for one in unit.entries if isinstance(one, Place)]
+        for path, version in places or [(unit.path, unit.version)]:
+            if not is_removed(printable(path)):
+                known[path] = version
+
+    def is_new(path: str, version: str) -> bool:
+        if path in known and known[path] != version:
+            advice = f"--remove {path} leaves out what was read then"
+            raise BaseError(f"{path}: is another file than when {folder} was prepared; {advice}")
+        return path not in known
+
+    new = []
+    for unit in units:
+        if unit.kind == "files":
+            places = (one for one in unit.entries if isinstance(one, Place) and is_new(one.path, one.version))
+            some = unit._replace(entries=tuple(places))
+            new += [some] if some.entries else []
+        elif is_new(unit.path, unit.version):
+            new.append(unit)
+    return new
+
+
+def number_units(
+    units: Sequence[Unit], old: Mapping[int, Unit], *, first: int, inputs_per_unit: int
+) -> dict[int, Unit]:
+    """Returns units that read what `units` do, of which as many as can be are old ones with their numbers.
+
+    Args:
+        units: as they were found.
+        old: those of an earlier command.
+        first: number of the first new one.
+        inputs_per_unit: at most so many files.
+    """
     loose = {place: unit.base for unit in units if unit.kind == "files" for place in unit.entries}
     archives = dict.fromkeys(unit for unit in units if unit.kind != "files")
     numbered: dict[int, Unit] = {}
@@ -108,7 +183,7 @@ def number_units(units: Sequence[Unit], old: Mapping[int, Unit], *, inputs_per_u
             inputs_per_unit=inputs_per_unit,
         )
     ]
-    return numbered | dict(zip(count(max(old, default=-1) + 1), [*rest, *archives], strict=False))
+    return numbered | dict(zip(count(first), [*rest, *archives], strict=False))
 
 
 def finished_units(work: str) -> set[int]:

@@ -50,6 +50,16 @@ class LabelCounts(TypedDict):
     moved: Count
 
 
+class MadeFrom(TypedDict):
+    """A dataset from which another one was made."""
+
+    fingerprint: str
+    removed: list[str]
+    """Patterns of names of inputs that were left out."""
+    pieces: dict[FileName, Count]
+    """By split."""
+
+
 class Manifest(TypedDict):
     """The whole document. What is not required older versions did not write, nor does a dataset without a job."""
 
@@ -71,6 +81,8 @@ class Manifest(TypedDict):
     groups: NotRequired[Count]
     prepare: NotRequired[dict[str, Any]]
     labels: NotRequired[LabelCounts]
+    made_from: NotRequired[list[MadeFrom]]
+    """The datasets that this one was made from, one after the other. No piece has changed its split."""
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato.beam_pipelines import summary
+from ostinato.beam_pipelines.base import open_base
 from ostinato.beam_pipelines.progress import Progress, read_status
 from ostinato.beam_pipelines.report import _left_out
 from ostinato.configs.errors import UserError
@@ -168,6 +169,7 @@ READERS = (
     Reader("study/conditions.json", _study),
     Reader("answers.json", _answers),
     Reader("ngrams/ngrams.json", lambda root: open_counts(root / "ngrams", "f")),
+    Reader("base/scan/job.json", lambda root: open_base(str(root / "base"), "0.1.0", [])),
     Reader("copies/index.json", lambda root: open_index(root / "copies", "f")),
     Reader("studio/20261201-101500-0123abcd.studio.json", lambda root: Pieces(root / "studio").newest()),
 )  # fmt: skip
@@ -228,6 +230,11 @@ def root(tmp_path_factory) -> Path:
     _write_ngrams(root / "ngrams", dataset)
     pieces = [("a", tune(0)), ("b", tune(1))]
     CopyIndex.build(pieces, fingerprint="f").save(root / "copies")
+    shutil.copytree(root / "dataset-score", root / "base", symlinks=True)
+    (root / "base/scan/units").mkdir(parents=True)
+    (root / "base/scan/units/00000000.json").write_text("[]")
+    kept = {"format": 1, "ostinato": "0.1.0", "settings": "", "removed": [["a/*", 0]], "settings_by_unit": {"0": ""}}
+    (root / "base/scan/job.json").write_text(json.dumps(kept))
     (root / "studio").mkdir()
     note = {"id": "20261201-101500-0123abcd", "sha256": "0" * 64, "made": "", "options": {}}
     (root / "studio/20261201-101500-0123abcd.studio.json").write_text(json.dumps(note))

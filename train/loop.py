@@ -71,6 +71,7 @@ def train(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     from_step: int | None = None,
+    accept_dataset: bool = False,
     profile: range = range(0),
     init_from: Path | None = None,
     old_dataset: Dataset | None = None,
@@ -91,6 +92,8 @@ def train(
         should_stop: asked after each step; if True a checkpoint is written and the run ends, to be resumed later. It
             has to say the same on every host.
         from_step: resume from this checkpoint; later ones are set aside.
+        accept_dataset: resume a run on a dataset that was made from its own. Batch k is then that of the new one; the
+            first rows of the next batch find the memory of other pieces.
         profile: steps, counted from 1, whose trace is written to `workdir`/profile.
         init_from: a new run begins with the parameters of the best checkpoint of this one.
         old_dataset: where `config.data.old_share` of each batch comes from.
@@ -128,7 +131,7 @@ def train(
             config = as_then(config, saved["config"])
         run, progress, first_params = describe_run(config, mixture), Progress(), None
         if saved is not None:
-            run = resumed_run(saved, run, workdir, by_hand=from_step is not None)
+            run = resumed_run(saved, run, workdir, by_hand=from_step is not None, accept_dataset=accept_dataset)
             progress = Progress(**saved["progress"])
         elif init_from is not None:
             origin = load_origin(init_from, config, codec)

@@ -84,6 +84,8 @@ def describe_run(config: TrainConfig, data: Dataset | Mixture) -> dict[str, Any]
             "devices": jax.device_count(),
             "processes": jax.process_count(),
         },
+        "made_from": [dict(one) for one in mixture.first.manifest.get("made_from", [])],
+        "pieces": {split: found["pieces"] for split, found in mixture.first.manifest["splits"].items()},
         "old_dataset": named(old[0]) if old else None,
         "init_from": None,
         "rows_at_once": None,
@@ -92,7 +94,9 @@ def describe_run(config: TrainConfig, data: Dataset | Mixture) -> dict[str, Any]
     }
 
 
-def resumed_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, by_hand: bool) -> dict[str, Any]:
+def resumed_run(
+    saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, by_hand: bool, accept_dataset: bool = False
+) -> dict[str, Any]:
     """Returns the description of a run that is resumed: what is said now, and what a checkpoint remembers.
 
     Args:
@@ -100,11 +104,12 @@ def resumed_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, by
         now: what `describe_run` says.
         workdir: the folder of the run.
         by_hand: the user has chosen the checkpoint.
+        accept_dataset: the dataset may be one that was made from the run's own (`prepare --from`).
 
     Raises:
         CheckpointError: network, data, codec or seed are others.
     """
-    changes = check_same_run(saved, now, workdir)
+    changes = check_same_run(saved, now, workdir, accept_dataset=accept_dataset)
     history, step = saved.get("history", []), saved["progress"]["step"]
     if changes or by_hand:
         entry = {"step": step, "event": "resumed", **({"by_hand": True} if by_hand else {}), "changes": changes}
@@ -144,8 +149,10 @@ def as_then(config: TrainConfig, saved: dict[str, Any]) -> TrainConfig:
     return dataclasses.replace(config, **parts)
 
 
-def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) -> dict[str, list[Any]]:
-    """Refuses to resume a run whose network, data, codec or seed is another.
+def check_same_run(
+    saved: dict[str, Any], now: dict[str, Any], workdir: Path, *, accept_dataset: bool = False
+) -> dict[str, list[Any]]:
+    """Refuses to resume a run whose network, data, codec or seed is another; see `resumed_run`.
 
     Returns:
         What is different and may be, as [before, now] by dotted name: settings of MAY_CHANGE, versions, and devices.
@@ -161,6 +168,16 @@ def check_same_run(saved: dict[str, Any], now: dict[str, Any], workdir: Path) ->
         )
     differing = {name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)}
     allowed = {name for name in differing if any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_CHANGE)}
+    if differing - allowed == {"dataset"}:
+        earlier = [one for one in now.get("made_from", []) if one["fingerprint"] == saved["dataset"]["fingerprint"]]
+        if earlier and not accept_dataset:
+            before, after, step = earlier[-1]["pieces"], now["pieces"], saved["progress"]["step"]
+            counts = ", ".join(f"{split} {before.get(split, 0)}, now {after.get(split, 0)}" for split in after)
+            raise CheckpointError(
+                f"{workdir}: the dataset was made from the one that this run was trained on (pieces: {counts}), and no "
+                f"piece has changed its split; --accept-dataset goes on with it, in its order from step {step} on"
+            )
+        allowed |= {"dataset"} if earlier else set()
     if refused := differing - allowed:
         found, wanted = ({name: value for name, value in side.items() if name in refused} for side in (found, wanted))
         head = f"{workdir}: this run was started differently; choose another --workdir or the same settings:"

@@ -4,7 +4,7 @@ Functions over what the scan found, of which a few numbers for each piece are in
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -126,6 +126,7 @@ def assign(
     seed: int,
     num_shards: int,
     duplicates: DuplicatePolicy,
+    pinned: Mapping[str, str] | None = None,
 ) -> Assignment:
     """Assigns every piece to a split and a shard; depends on the contents and not on the order of the pieces.
 
@@ -138,6 +139,8 @@ def assign(
         split: per cent of the groups for training, validation and test.
         seed: another seed gives another split.
         num_shards: of the training split; 0 is one for each RECORDS_PER_SHARD pieces.
+        pinned: names of pieces that are in a split already, and the split. They stay there, whatever else is fixed; of
+            a group that is in several, the others go where test comes before validation before train.
         duplicates: what is left out. Of several pieces the one with the most notes stays (of those, the first by name).
     """
     numbers = no_links(len(pieces))
@@ -152,9 +155,13 @@ def assign(
 
     by_id = _order_by_id(pieces.sha256, name_rank)
     group, leader = _number_groups(relations.group, _ranks(by_id))
-    group_fixed = np.full(len(leader), -1, np.int8)
+    pins = pieces.places_in(pinned or {})
+    group_fixed, group_pins = (np.full(len(leader), -1, np.int8) for _ in range(2))
     np.maximum.at(group_fixed, group, pieces.split)
+    np.maximum.at(group_pins, group, pins)
+    group_fixed = np.where(group_pins >= 0, group_pins, group_fixed)
     piece_split = _split_groups(pieces, leader, group_fixed, split=split, seed=seed)[group]
+    piece_split = np.where(pins >= 0, pins, piece_split)
     by_id = by_id[kept[by_id]]
     return Assignment(
         pieces=pieces,

@@ -4,7 +4,7 @@ import contextlib
 import marshal
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -102,6 +102,14 @@ class Pieces:
     def by_name(self) -> Int32[np.ndarray, " n"]:
         """Returns the pieces in the order of their names."""
         return np.fromiter((number for _, number in self._names.merged()), np.int32, len(self))
+
+    def places_in(self, splits: Mapping[str, str]) -> Int8[np.ndarray, " n"]:
+        """Returns the number of the split in which each piece is by its name, or -1."""
+        found = np.full(len(self), -1, np.int8)
+        if splits:
+            for name, number in self._names.merged():
+                found[number] = SPLITS.index(splits[name]) if name in splits else -1
+        return found
 
     def text(self, piece: int) -> Text:
         """Returns what is written of a piece."""

@@ -48,6 +48,9 @@ class Train:
     """Seconds until a process that does not come is given up."""
     from_step: int = -1
     """Go on from the checkpoint of this step instead of the latest; later ones are set aside. To be given once."""
+    accept_dataset: bool = False
+    """Resume a run on a dataset that was made from the one it was trained on (`ostinato prepare --from`): larger or
+    smaller, with the same codec, and no piece in another split. From here on the order of the data is the new one's."""
     init_from: Path | None = None
     """Fine-tuning: begin with the best checkpoint of another run of the same codec and network, or with a model that
     `ostinato models` lists."""
@@ -131,6 +134,7 @@ class Train:
                 self.workdir,
                 should_stop=should_stop,
                 from_step=None if self.from_step < 0 else self.from_step,
+                accept_dataset=self.accept_dataset,
                 profile=profile,
                 init_from=None if self.init_from is None else find_source(self.init_from),
                 track=self.track,

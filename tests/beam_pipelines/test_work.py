@@ -163,7 +163,7 @@ def test_of_old_units_none_is_used_twice_and_new_numbers_come_behind_theirs(tmp_
     write_tunes(tmp_path / "midi", 6)
     (unit,) = find_units([str(tmp_path / "midi")])
     first, again = (unit._replace(entries=unit.entries[:2]) for _ in range(2))
-    numbered = number_units([unit], {3: first, 7: again}, inputs_per_unit=3)
+    numbered = number_units([unit], {3: first, 7: again}, first=8, inputs_per_unit=3)
     assert numbered[3] == first
     assert [len(one.entries) for one in numbered.values()] == [2, 3, 1]
     assert sorted(numbered) == [3, 8, 9]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ostinato.configs.errors import ExitCode, UserError
+from ostinato.data.records import Dataset, write_dataset
 from ostinato.train.checkpoint import load_params
 from ostinato.train.loop import train
 from ostinato.train.profiling import steps_to_profile
@@ -207,3 +208,24 @@ def test_the_steps_of_a_trace_are_a_number_or_two():
     for text in ("0", "5-3", "a", "1-2-3"):
         with pytest.raises(UserError, match="must be a step, or the first and the last"):
             steps_to_profile(text)
+
+
+def test_a_run_goes_on_with_a_dataset_that_was_made_from_its_own_when_it_is_told_to(config, dataset, tmp_path):
+    pieces = {split: len(dataset.source(split)) for split in dataset.splits}
+    parts = {split: [dataset.source(split)[i] for i in range(count)] for split, count in pieces.items()}
+    made_from = [{"fingerprint": dataset.fingerprint, "removed": ["x"], "pieces": pieces}]
+    for name, more in (("smaller", {"made_from": made_from}), ("another", {})):
+        write_dataset(tmp_path / name, {**parts, "train": parts["train"][1:]}, dataset.codec, **more)
+    smaller, another = (Dataset.open(tmp_path / name) for name in ("smaller", "another"))
+    first = replace(config, num_steps=5)
+    train(first, dataset, tmp_path / "run")
+    with pytest.raises(CheckpointError, match=rf"train {pieces['train']}, now {pieces['train'] - 1}.*--accept-dataset"):
+        train(config, smaller, tmp_path / "run")
+    with pytest.raises(CheckpointError, match="this run was started differently"):
+        train(config, another, tmp_path / "run", accept_dataset=True)
+    result = train(config, smaller, tmp_path / "run", accept_dataset=True)
+    assert result.step == 10
+    (entry,) = show(tmp_path / "run")["history"]
+    assert entry["step"] == 5
+    assert entry["changes"]["dataset"] == [dataset.fingerprint, smaller.fingerprint]
+    train(config, smaller, tmp_path / "run")  # once it is accepted it is the run's own
