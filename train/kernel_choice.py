@@ -70,7 +70,8 @@ def choose_kernel(
     if jax.process_count() > 1:
         fastest = int(multihost_utils.broadcast_one_to_all(np.int32(fastest or 0)))
     assert fastest is not None, "process 0 has measured"
-    return {"device": here, **kernels[fastest]._asdict()}
+    backend, feature_major, unroll = kernels[fastest]
+    return {"device": here, "backend": backend, "feature_major": feature_major, "unroll": unroll}
 
 
 def as_kernel(saved: SavedKernel | None) -> Kernel | None:
@@ -83,7 +84,7 @@ def _remembered(config: ModelConfig, length: int, rows: int, kernels: list[Kerne
     depends_on = {
         "device": jax.devices()[0].device_kind, "platform": jax.devices()[0].client.platform_version,
         "jax": jax.__version__, "cell": config.cell, "hidden": config.hidden_size, "rows": rows, "length": length,
-        "precision": config.precision, "matmuls": str(jax.config.jax_default_matmul_precision),
+        "precision": config.precision, "matmuls": str(getattr(jax.config, "jax_default_matmul_precision", None)),
         "kernels": [str(kernel) for kernel in kernels],
     }  # fmt: skip
     key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
@@ -135,7 +136,7 @@ def _value_of(kernel: Kernel, config: ModelConfig, starts_tb: Array) -> Callable
         if kernel.backend == "cudnn":
             y, last = cudnn.recurrent_layer(x, params, starts_tb, carry)
         else:
-            gates = multiply(config.precision, x, params.kernel)
+            gates: Array = multiply(config.precision, x, params.kernel)
             y, last = recurrent_scan(config.cell, kernel.layout(config), gates, params, starts_tb, carry)
         return jnp.sum(y * y) + sum(jnp.sum(state) for state in last)
 

@@ -48,7 +48,7 @@ def run(context: Context) -> None:
     cpu = jax.devices("cpu")[0]
     with ThreadPoolExecutor(len(cells) + 4) as pool:
         references = {cell: pool.submit(compute, shape, cell, "float32", None, cpu) for cell in cells}
-        cases = [
+        cases: list[tuple[CellName, Kernel | None, str]] = [
             (cell, kernel, precision) for cell in cells for kernel, precision in _variants(cell, shape, precisions)
         ]
         jobs = {case: pool.submit(compute, shape, case[0], case[2], case[1], jax.devices()[0]) for case in cases}
