@@ -8,7 +8,8 @@ from ostinato.evaluation import tables
 from ostinato.evaluation.held_out import one_of_each_group
 from ostinato.evaluation.plots import judge_plot
 from ostinato.evaluation.summary import summary
-from tests.evaluation.pieces import evaluated, tunes, write_pieces
+from ostinato.train.judge.file import read_judge
+from tests.evaluation.pieces import CODEC, evaluated, tunes, write_pieces
 from tests.sample.runs import untrained, write_run
 
 TEST = {
@@ -39,7 +40,7 @@ def test_the_table_shows_real_music_against_itself_last():
 
 @pytest.mark.slow
 def test_every_writer_is_judged_or_a_line_says_why_not(tmp_path):
-    run = write_run(tmp_path / "run", untrained())
+    run = write_run(tmp_path / "run", untrained(codec=CODEC))
     train, test = tunes(*range(40), num_notes=80), tunes(*range(40, 60), num_notes=80)
     dataset = write_pieces(tmp_path / "data", train=train, test=test)
     found = evaluated(dataset, tmp_path, run, num_samples=20)
@@ -55,6 +56,7 @@ def test_every_writer_is_judged_or_a_line_says_why_not(tmp_path):
         assert 0 <= one["accuracy_interval"][0] <= one["accuracy"] <= one["accuracy_interval"][1] <= 1
         assert any(one["bars"])
     assert set(judged["held_out"]) == {f"test-{number}" for number in range(20)}
+    assert read_judge(tmp_path / "judge.safetensors").num_notes == 64
     page = (tmp_path / "report.html").read_text()
     assert "<h2>Classifier two-sample test</h2>" in page
     assert any(line.startswith(f"A judge that has learned to tell pieces by {named[0]}") for line in summary(found))
