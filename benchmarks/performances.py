@@ -11,6 +11,8 @@ them, which drum is struck is all there is. Some minutes on one core.
 """
 
 import json
+import tempfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +21,8 @@ import numpy as np
 import tyro
 
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint, stack
-from ostinato.beam_pipelines.duplicates.relations import Columns, relate
+from ostinato.beam_pipelines.duplicates.prints import Prints
+from ostinato.beam_pipelines.duplicates.relations import relate
 from ostinato.benchmarks import collection
 from ostinato.configs.errors import UserError
 from ostinato.launch.commands.show import print_table
@@ -82,9 +85,11 @@ def _print(data: bytes) -> tuple[Fingerprints, int]:
 def _group(prints: list[tuple[Fingerprints, int]]) -> np.ndarray:
     """Returns the group of each piece."""
     count = len(prints)
-    num_notes = np.array([notes for _, notes in prints])
-    columns = Columns(np.arange(count), num_notes, [stack([one for one, _ in prints])], np.full(count, -1))
-    return relate(columns).group
+    num_notes = np.array([notes for _, notes in prints], np.int32)
+    with tempfile.TemporaryDirectory(prefix="ostinato-") as folder, closing(Prints(Path(folder))) as table:
+        table.add(stack([one for one, _ in prints]))
+        numbers, nothing = np.arange(count, dtype=np.int32), np.full(count, -1, np.int32)
+        return relate(table, rank=numbers, num_notes=num_notes, fixed=nothing).group
 
 
 def _count_false(group: np.ndarray, corpus: np.ndarray) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from ostinato.music.codec import Codec
 
 
@@ -18,7 +20,7 @@ class Described(Protocol):
     def num_bytes(self) -> int: ...
 
     @property
-    def lengths(self) -> list[int]: ...
+    def lengths(self) -> Sequence[int] | np.ndarray: ...
 
 
 def write_tfds_description(folder: Path, name: str, codec: Codec, shards: Mapping[str, Sequence[Described]]) -> None:

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int, Key
 
 from ostinato.model.field_head import embedding_init, sum_rows
 from ostinato.model.layers import RecurrentLayer, dropout
-from ostinato.model.recurrent import recurrent_scan
+from ostinato.model.recurrent import choose_layout, recurrent_scan
 
 
 class Judge(nn.Module):
@@ -62,7 +62,8 @@ class Judge(nn.Module):
 def _states(layer: RecurrentLayer, x: Float[Array, "t b e"]) -> Float[Array, "t b h"]:
     length, num_rows, _ = x.shape
     never, carry = jnp.zeros((length, num_rows), bool), (jnp.zeros((num_rows, layer.hidden_size)),)
-    return recurrent_scan(layer.cell, layer.gates(x), layer.params, never, carry)[0]
+    layout = choose_layout(num_rows, "float32")
+    return recurrent_scan(layer.cell, layout, layer.gates(x), layer.params, never, carry)[0]
 
 
 def init_judge(judge: Judge, key: Array) -> dict[str, Any]:

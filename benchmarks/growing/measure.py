@@ -73,7 +73,7 @@ def stage_of(work: Path) -> Callable[[], str]:
         nonlocal seen
         if seen == "list" and count("scanned", "json"):
             seen = "scan"
-        if seen == "scan" and count("scanned", "json") == count("units", "pickle"):
+        if seen == "scan" and count("scanned", "json") == count("units", "json"):
             seen = "assign"
         if seen == "assign" and count("written", "partial") + count("written", "json"):
             seen = "write"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ostinato.beam_pipelines import progress
+from ostinato.beam_pipelines import progress, work
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import find_units
 from ostinato.beam_pipelines.job import Job
@@ -49,7 +49,7 @@ def test_the_numbers_of_the_progress_are_beams_metrics_too(tmp_path):
     job, seen = a_job(tmp_path / "out"), []
     units = find_units([str(tmp_path / "midi")])
     with watched(job, 7, seen.append), open_pipeline(job.beam_args) as pipeline:
-        build(pipeline, units, job)
+        build(pipeline, work.begin(job, units, inputs_per_unit=4), job)
     found = pipeline.result.metrics().query()["counters"]
     counts = {one.key.metric.name: one.committed for one in found if one.key.metric.namespace == "prepare"}
     last = seen[-1]
