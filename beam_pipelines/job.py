@@ -1,7 +1,6 @@
 """What every stage of a prepare job knows: the configuration and the places."""
 
 import contextlib
-import importlib.metadata
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from ostinato.beam_pipelines.inputs.labels import Labels, load_labels
 from ostinato.beam_pipelines.isolation import IsolatedPool, IsolationError, Limits, shared_pool
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.versions import package_version
 
-VERSION = importlib.metadata.version("ostinato")
+VERSION = package_version("ostinato")
 
 
 class VersionError(UserError):

@@ -1,4 +1,4 @@
-"""The mLSTM beside the LSTM at equal parameters and steps, on this machine's CPU: the table of docs/performance.md.
+"""The mLSTM beside the LSTM at equal parameters and steps, on this machine's CPU.
 
     python -m ostinato.benchmarks.cells DATASET … --output FOLDER --num-steps 400 --seeds 0 1
 

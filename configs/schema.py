@@ -132,7 +132,8 @@ class ModelConfig:
     recompute: Literal["auto", "never", "always"] = "auto"
     """Whether training keeps every gate for the backward pass, or only the layers' outputs and some states, and
     computes the gates again, a part of the sequence at a time: slower, with less memory. auto: only where they would
-    take more than half of a device's memory."""
+    take more than half of a device's memory. An mlstm computes nearly all of it again in any case, and keeps its
+    up-projection with never."""
 
     def __post_init__(self) -> None:
         check_bounds(self, "embedding_size hidden_size num_layers num_heads head_size", 1)

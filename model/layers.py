@@ -55,7 +55,7 @@ class RecurrentLayer(nn.Module):
 
 
 class MLSTMLayer(nn.Module):
-    """Owns the parameters of one mLSTM, which start as in NX-AI's xlstm-jax but for the kernels' size (lecun normal)."""
+    """Owns the parameters of one mLSTM. They start as in NX-AI's xlstm-jax, but kernels as lecun normal."""
 
     config: ModelConfig
     input_size: int

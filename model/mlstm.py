@@ -26,8 +26,10 @@ The steps of a chunk are compared pair by pair (the paper's parallel form), and 
 chunks follow one another: L steps cost L^2 for the pairs, and a chunk one product with C. A start within a chunk needs
 no logarithm of zero: steps see each other, and the state, by a mask only where no start lies between.
 
-Training keeps the up-projection and the states between chunks; the rest is computed again in the backward pass, a chunk
-at a time. A sequence of any length is cut into whole chunks and a rest.
+Training keeps the input and the states between chunks, with recompute "never" the up-projection too; all else is
+computed again in the backward pass, a chunk at a time. The whole step of 3 layers of 272 units, batch 16, 512 steps on a CPU:
+321 MB of temporaries (480 to 515 with the projection), an LSTM's of as many parameters (3 x 256) 421.
+A sequence of any length is cut into whole chunks and a rest.
 """
 
 from collections.abc import Sequence
@@ -48,7 +50,7 @@ TAPS = 4
 EXPAND = 2
 """The inner width, in units of the output's."""
 
-_CHUNKS = {"cpu": 16, "gpu": 64, "tpu": 64}
+_CHUNKS = {"cpu": 32, "gpu": 128, "tpu": 128}
 _SMALLEST = 1e-15
 """What a normaliser is at least where exp(-m) is less: 0 / 0 has no gradient."""
 _NEVER = -1e30
@@ -143,9 +145,10 @@ def mlstm_chunk(
     convolved, tail = _convolve(inner, tail, piece_tb, params)
     by_head = (*starts_tb.shape, heads, value)
     qk = _product(precision, "tbhv,hvk->tbhk", convolved.reshape(by_head), params.query_key)
-    qkv = jnp.concatenate([qk.reshape(*starts_tb.shape, -1), inner], axis=-1)
-    gates: Array = multiply(precision, qkv, params.gate_kernel)
-    i, f = jnp.split(gates + params.gate_bias[None, None], 2, axis=-1)
+    qk_kernel, v_kernel = jnp.split(params.gate_kernel, [heads * queries_keys])
+    gates: Array = multiply(precision, qk.reshape(*starts_tb.shape, -1), qk_kernel)
+    gates = gates + multiply(precision, inner, v_kernel) + params.gate_bias[None, None]
+    i, f = jnp.split(gates, 2, axis=-1)
     q, k = jnp.split(qk, 2, axis=-1)
     q = q * (queries_keys // 2) ** -0.5
     remembered, memory = _remember(precision, (q, k, inner.reshape(by_head)), (i, f), piece_tb, memory)
@@ -164,7 +167,9 @@ def _convolve(inner: Array, tail: Array, piece_tb: Array, params: MLSTMParams) -
     total = params.conv_bias[None, None]
     for tap in range(TAPS):
         is_same = piece[tap : tap + length] == piece_tb
-        total = total + jnp.where(is_same[..., None], inner[tap : tap + length], 0) * params.conv_kernel[tap][None, None]
+        total = (
+            total + jnp.where(is_same[..., None], inner[tap : tap + length], 0) * params.conv_kernel[tap][None, None]
+        )
     last = jnp.where((piece[length:] == piece[-1:])[..., None], inner[length:], 0)
     return jax.nn.silu(total), jnp.swapaxes(last, 0, 1)
 
@@ -177,23 +182,22 @@ def _remember(
     i, f = (jnp.moveaxis(gate, 0, -1) for gate in gates)  # [b, h, t]
     decay = jnp.cumsum(jax.nn.log_sigmoid(f), axis=-1)
     is_first = (piece_tb == 0).T[:, None]  # [b, 1, t]
-    is_seen = jnp.tril((piece_tb.T[:, :, None] == piece_tb.T[:, None]))[:, None]  # [b, 1, t, s]
+    is_seen = jnp.tril(piece_tb.T[:, :, None] == piece_tb.T[:, None])[:, None]  # [b, 1, t, s]
 
     log_weight = jnp.where(is_seen, decay[..., None] - decay[..., None, :] + i[..., None, :], _NEVER)
     log_before = jnp.where(is_first, decay + m[..., None], _NEVER)
     m = lax.stop_gradient(jnp.maximum(jnp.maximum(log_weight.max(-1), log_before), 0))
     weight, before = jnp.exp(log_weight - m[..., None]), jnp.exp(log_before - m)
 
-    # What is forgotten is left out by `where` and not times zero: it may not be a number.
     seen = _product(precision, "tbhk,sbhk->bhts", q, k) * weight
-    from_n = jnp.where(is_first, before * _product(precision, "tbhk,bhk->bht", q, n), 0)
-    below = jnp.maximum(jnp.abs(seen.sum(-1) + from_n), jnp.maximum(jnp.exp(-m), _SMALLEST))
-    from_c = _by_time(before) * _product(precision, "tbhk,bhkv->tbhv", q, c)
-    above = _product(precision, "bhts,sbhv->tbhv", seen, v) + jnp.where(_by_time(is_first), from_c, 0)
+    below = seen.sum(-1) + before * _product(precision, "tbhk,bhk->bht", q, n)
+    below = jnp.maximum(jnp.abs(below), jnp.maximum(jnp.exp(-m), _SMALLEST))
+    above = _product(precision, "bhts,sbhv->tbhv", seen, v)
+    above = above + _by_time(before) * _product(precision, "tbhk,bhkv->tbhv", q, c)
 
-    taken, is_kept, kept = k * _by_time(weight[..., -1, :]), is_first[..., -1:], before[..., -1:]
-    c = jnp.where(is_kept[..., None], kept[..., None] * c, 0) + _product(precision, "sbhk,sbhv->bhkv", taken, v)
-    n = jnp.where(is_kept, kept * n, 0) + taken.sum(0)
+    taken, kept = k * _by_time(weight[..., -1, :]), before[..., -1:]
+    c = kept[..., None] * c + _product(precision, "sbhk,sbhv->bhkv", taken, v)
+    n = kept * n + taken.sum(0)
     return above / _by_time(below), (c, n, m[..., -1])
 
 
@@ -226,7 +230,9 @@ def _product_forward(precision: Precision, axes: str, x: Array, y: Array) -> tup
 def _product_backward(precision: Precision, axes: str, saved: State, d_out: Array) -> State:
     (x, y), (ins, out) = saved, axes.split("->")
     of_x, of_y = ins.split(",")
-    return _product(precision, f"{out},{of_y}->{of_x}", d_out, y), _product(precision, f"{of_x},{out}->{of_y}", x, d_out)
+    return _product(precision, f"{out},{of_y}->{of_x}", d_out, y), _product(
+        precision, f"{of_x},{out}->{of_y}", x, d_out
+    )
 
 
 _product.defvjp(_product_forward, _product_backward)

@@ -18,8 +18,8 @@ Kernels start as in flax's cells (lecun normal, recurrent blocks orthogonal), bi
 gate's bias starts at one.
 
 With norm "pre", x_0 = input @ projection, x_k+1 = x_k + dropout(layer_k(rms_k(x_k))), where layer 0 reads rms_0(input),
-and the head reads rms_out of the last (Xiong et al. 2020, Zhang and Sennrich 2019). With cell "mlstm" that is a stack of
-xLSTM's pre-norm blocks, but that layer 0 reads the input before its projection.
+and the head reads rms_out of the last (Xiong et al. 2020, Zhang and Sennrich 2019). With cell "mlstm" that is a stack
+of xLSTM's pre-norm blocks, but that layer 0 reads the input before its projection.
 Field values must lie in 0 to v - 1; whoever makes the rows sees to that.
 """
 
@@ -222,12 +222,13 @@ class MusicModel(nn.Module):
         layer, config = self.layers[number], self.config
         is_rows = number == 0 and config.norm == "none"
         params = layer.params  # asked for here, so that flax does not set the layer up inside of `in_parts`
-        num_parts = choose_parts(config, *starts_tb.shape)
         if config.cell == "mlstm":
-            return mlstm_layer(x, params, starts_tb, state, config.precision, keep_projection=not num_parts)
+            keep = config.recompute == "never"
+            return mlstm_layer(x, params, starts_tb, state, config.precision, keep_projection=keep)
         if cudnn.applies(config, x.shape[0]):
             return cudnn.recurrent_layer(self._input(x) if is_rows else x, params, starts_tb, state)
         gates_of = self._first_gates(x.shape[0] * x.shape[1]) if is_rows else layer.gates
+        num_parts = choose_parts(config, *starts_tb.shape)
 
         def run(x: Array, starts_tb: Array, state: State) -> tuple[Array, State]:
             return recurrent_scan(config.cell, gates_of(x), params, starts_tb, state, config.precision)
@@ -287,9 +288,8 @@ def choose_parts(config: ModelConfig, length: int, num_rows: int) -> int:
     """
     if config.recompute == "never":
         return 0
-    # An mLSTM keeps its up-projection and its input, and computes all else again in any case.
-    kept = 6 if config.cell == "mlstm" else CELLS[config.cell].num_gates + CELLS[config.cell].num_states
-    num_bytes = 4 * config.num_layers * length * num_rows * config.hidden_size * kept
+    cell = CELLS[config.cell]
+    num_bytes = 4 * config.num_layers * length * num_rows * config.hidden_size * (cell.num_gates + cell.num_states)
     if config.recompute == "auto" and num_bytes <= memory_bytes() / 2:
         return 0
     return min((n for n in range(1, length + 1) if length % n == 0), key=lambda n: abs(n - length**0.5))
@@ -301,6 +301,11 @@ def initial_carry(config: ModelConfig, batch_size: int) -> Carry:
         return (zero_state(config, batch_size),) * config.num_layers
     state = tuple(jnp.zeros((batch_size, config.hidden_size)) for _ in range(CELLS[config.cell].num_states))
     return (state,) * config.num_layers
+
+
+def carry_numbers(config: ModelConfig) -> int:
+    """Returns how many numbers the carry of one sequence has."""
+    return count_params(jax.eval_shape(lambda: initial_carry(config, 1)))
 
 
 def init_params(model: MusicModel, key: Array) -> dict[str, Any]:

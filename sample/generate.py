@@ -17,7 +17,8 @@ from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.model.network import MusicModel
+from ostinato.model.backend import memory_bytes
+from ostinato.model.network import MusicModel, carry_numbers
 from ostinato.music.cadence import ends_on_chord
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
@@ -26,7 +27,7 @@ from ostinato.sample.controls import Controls, controls_for, told_key
 from ostinato.sample.ending import NUM_TAKES
 from ostinato.sample.primers import Primer
 from ostinato.sample.progress import Progress, share_written
-from ostinato.sample.step import CHUNK, State, choose_width, prepare_network, start_states, write_chunk
+from ostinato.sample.step import CHUNK, WIDTHS, State, choose_width, prepare_network, start_states, write_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ MAX_STEPS_PER_SECOND = 512
 
 _CANDIDATES = 2**31
 """Candidates after the first one have the keys of step numbers that no piece reaches."""
+
+
+_MAX_BATCH = 2**31
+"""Sequences on a device whose memory nobody knows."""
 
 
 class Generated(NamedTuple):
@@ -105,10 +110,11 @@ def generate(
     takes = NUM_TAKES if bool(controls.ends) else 1
     total = config.num_pieces * config.best_of * takes
     devices = list(devices or jax.local_devices())
-    width = choose_width(-(-min(config.batch_size, total) // len(devices)))
-    devices = devices[: -(-min(config.batch_size, total) // width)]
+    side_by_side = min(config.batch_size, total, largest_batch(model, len(devices)))
+    width = choose_width(-(-side_by_side // len(devices)))
+    devices = devices[: -(-side_by_side // width)]
     blocks = width * len(devices)
-    batch_size = -(-min(config.batch_size, total) // blocks) * blocks
+    batch_size = -(-side_by_side // blocks) * blocks
     num_written = -(-total // batch_size) * batch_size
     pieces: list[Generated] = []
     batch = _Batch(model, params, codec, controls, devices, width)
@@ -133,6 +139,17 @@ def generate(
         logger.info("the loop guard heated pieces %s, which had begun to repeat themselves", sorted(looped))
     candidates = [pieces[first : first + config.best_of] for first in range(0, len(pieces), config.best_of)]
     return [max(few, key=score or _likelihood) for few in candidates]
+
+
+def largest_batch(model: MusicModel, num_devices: int) -> int:
+    """Returns how many sequences may be computed at the same time, so that their states take half of the memory.
+
+    Each is there twice, before and after a step. The matrix memories of an mLSTM take megabytes for a sequence, the
+    states of the other cells kilobytes.
+    """
+    state_bytes = 2 * 4 * carry_numbers(model.config)
+    share = memory_bytes() / 2 / state_bytes
+    return WIDTHS[0] * num_devices if share < WIDTHS[0] else int(min(share, _MAX_BATCH)) * num_devices
 
 
 def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:

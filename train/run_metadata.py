@@ -2,7 +2,6 @@
 
 import dataclasses
 import fnmatch
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import jax
 
 from ostinato.configs.errors import Lines
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.configs.versions import package_version
 from ostinato.data.records import Dataset
 from ostinato.train.folders import CheckpointError
 from ostinato.train.music_heard import describe_music
@@ -72,7 +72,7 @@ def describe_run(config: TrainConfig, dataset: Dataset, old_dataset: Dataset | N
         "codec": dataset.codec.to_json(),
         "dataset": _named(dataset),
         "music": describe_music(dataset),
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "versions": {package: package_version(package) for package in PACKAGES},
         "devices": {
             "platform": jax.default_backend(),
             "devices": jax.device_count(),

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig, ModelConfig, TrainConfig
 from ostinato.launch.plan.step import plan_step
-from ostinato.model.mlstm import TAPS, MLSTMParams, chunk_length, mlstm_layer, mlstm_step
+from ostinato.model.mlstm import TAPS, MLSTMParams, mlstm_layer
 from ostinato.model.reference_cell import reference_mlstm
 
 INPUT, OUTPUT, HEADS = 5, 6, 2
@@ -84,9 +85,8 @@ def expected():
         return Case(np.float64).run(plain)
 
 
-# A chunk with a rest, one that is the whole sequence, single steps.
-@pytest.mark.parametrize("chunk", [CHUNK, LENGTH, 1])
-@pytest.mark.parametrize("keep_projection", [True, False])
+# Chunks and a rest; one that is the whole sequence, of which nothing is kept.
+@pytest.mark.parametrize(("chunk", "keep_projection"), [(CHUNK, True), (LENGTH, False)])
 def test_chunks_equal_the_plain_recurrence_in_float64(chunk, keep_projection, expected):
     with jax.enable_x64(True):
         ours = Case(np.float64).run(partial(stabilised, chunk=chunk, keep_projection=keep_projection))
@@ -98,3 +98,48 @@ def test_float32_equals_the_plain_recurrence_in_float64_to_1e_5(expected):
     assert {leaf.dtype for leaf in jax.tree.leaves(ours)} == {np.dtype(np.float32)}
     assert_close(ours[0], expected[0], 1e-5)
     assert_close(ours[1], expected[1], 1e-5)
+
+
+def test_after_a_start_in_the_middle_of_a_chunk_nothing_is_left_of_the_memory():
+    case = Case(np.float32, starts=0)
+    layer = jax.jit(partial(mlstm_layer, chunk=CHUNK))
+    state = 100 * case.memory[0], 100 * case.memory[1], case.m, case.tail
+    starts = case.starts.at[3].set(True)
+    whole, last = layer(case.x, case.params, starts, state)
+    anew, last_anew = layer(case.x, case.params, starts, tuple(jnp.zeros_like(each) for each in state))
+    assert np.abs(whole[:3] - anew[:3]).max() > 1
+    assert_close((whole[3:], last), (anew[3:], last_anew), 1e-5)
+
+
+@pytest.mark.parametrize("starts", [0.0, 1.0], ids=["no starts", "starts"])
+def test_saturated_gates_give_finite_values_and_gradients(starts):
+    case = Case(np.float32, gates=100.0, starts=starts, length=LENGTH)
+    found = case.run(partial(stabilised_state, chunk=CHUNK))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert np.abs(found[0][0]).max() > 1e-3
+
+
+def stabilised_state(x, params, memory, tail, starts, m, *, chunk):
+    """Our layer with the state as it is kept: C itself would not be a float32 at exp(100)."""
+    c, n = memory
+    y, (c, n, _, tail) = mlstm_layer(x, params, starts, (c, n, m, tail), chunk=chunk)
+    return y, (c, n, tail)
+
+
+def test_the_options_that_an_mlstm_needs_are_named():
+    with pytest.raises(UserError, match=r"cell mlstm is a block .* needs norm pre, not none"):
+        ModelConfig(cell="mlstm")
+    with pytest.raises(UserError, match="num_heads 3 must divide hidden_size 256"):
+        ModelConfig(cell="mlstm", norm="pre", num_heads=3)
+
+
+@pytest.mark.slow
+def test_a_step_needs_no_more_memory_than_that_of_an_lstm_of_as_many_parameters():
+    plans = []
+    for cell, hidden_size in (("lstm", 256), ("mlstm", 272)):
+        model = ModelConfig(cell=cell, norm="pre", num_layers=3, hidden_size=hidden_size)
+        config = TrainConfig(model=model, data=DataConfig(batch_size=16, sequence_length=512))
+        plans.append(plan_step(config, (100, 130, 128, 100, 33), jax.devices()[:1], 16))
+    lstm, mlstm = plans
+    assert mlstm.num_params == pytest.approx(lstm.num_params, rel=0.05)
+    assert mlstm.memory.temporaries < lstm.memory.temporaries
