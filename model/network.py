@@ -220,11 +220,11 @@ class MusicModel(nn.Module):
     ) -> tuple[Float[Array, "t b h"], State]:
         """Returns the layer's h after every step and its state; x may be rows for layer 0, else the layer's input."""
         layer, config = self.layers[number], self.config
+        if isinstance(layer, MLSTMLayer):
+            keep = config.recompute == "never"
+            return mlstm_layer(x, layer.params, starts_tb, state, config.precision, keep_projection=keep)
         is_rows = number == 0 and config.norm == "none"
         params = layer.params  # asked for here, so that flax does not set the layer up inside of `in_parts`
-        if config.cell == "mlstm":
-            keep = config.recompute == "never"
-            return mlstm_layer(x, params, starts_tb, state, config.precision, keep_projection=keep)
         if cudnn.applies(config, x.shape[0]):
             return cudnn.recurrent_layer(self._input(x) if is_rows else x, params, starts_tb, state)
         gates_of = self._first_gates(x.shape[0] * x.shape[1]) if is_rows else layer.gates
