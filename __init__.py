@@ -42,9 +42,7 @@ _PLACES = {
 def __getattr__(name: str) -> Any:
     """Imports what is asked for, when it is asked for."""
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("ostinato")
+        return importlib.import_module("ostinato.configs.versions").package_version("ostinato")
     if name not in _PLACES:
         raise AttributeError(f"module 'ostinato' has no attribute {name!r}")
     return getattr(importlib.import_module(f"ostinato.{_PLACES[name]}"), name)

@@ -22,8 +22,9 @@ from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.isolation import IsolatedPool, IsolationError, Limits, shared_pool
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.versions import package_version
 
-VERSION = importlib.metadata.version("ostinato")
+VERSION = package_version("ostinato")
 
 BALLAST = "ballast"
 """A note that is removed before it is noted why a stage failed: there has to be room for that on a full disk."""

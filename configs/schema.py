@@ -10,7 +10,7 @@ from typing import Literal
 
 from ostinato.configs.errors import UserError
 
-CellName = Literal["lstm", "gru", "rnn"]
+CellName = Literal["lstm", "gru", "rnn", "mlstm"]
 Precision = Literal["float32", "bf16"]
 
 MAX_SEED = 2**63 - 1
@@ -97,7 +97,8 @@ class ModelConfig:
     """The shape of the network. The size of each field comes from the dataset's codec."""
 
     cell: CellName = "lstm"
-    """The recurrent cell: lstm, gru, or a plain (tanh) rnn."""
+    """The recurrent cell: lstm, gru, a plain (tanh) rnn, or mlstm, the matrix memory of xLSTM, which trains in parallel
+    over time. It pays on accelerators, and needs norm pre."""
     inputs: Literal["embedding", "normalized"] = "embedding"
     """embedding: each field of a note is looked up in a table. normalized: each field is a number from 0 to 1, as in
     the paper."""
@@ -107,6 +108,8 @@ class ModelConfig:
     """Units in each recurrent layer."""
     num_layers: int = 2
     """Recurrent layers, one on top of the other."""
+    num_heads: int = 4
+    """mlstm only: heads of a layer, which divide hidden_size. A state has 2 hidden_size^2 / num_heads numbers."""
     residual: bool = True
     """From the second layer on, a layer's output is added to its input, so that deep networks learn as fast as shallow
     ones. False is the plain stack of the paper."""
@@ -129,12 +132,17 @@ class ModelConfig:
     recompute: Literal["auto", "never", "always"] = "auto"
     """Whether training keeps every gate for the backward pass, or only the layers' outputs and some states, and
     computes the gates again, a part of the sequence at a time: slower, with less memory. auto: only where they would
-    take more than half of a device's memory."""
+    take more than half of a device's memory. An mlstm computes nearly all of it again in any case, and keeps its
+    up-projection with never."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, "embedding_size hidden_size num_layers head_size", 1)
+        check_bounds(self, "embedding_size hidden_size num_layers num_heads head_size", 1)
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout {self.dropout} must be at least 0 and below 1")
+        if self.cell == "mlstm" and self.norm != "pre":
+            raise UserError(f"cell mlstm is a block that adds to a residual stream: it needs norm pre, not {self.norm}")
+        if self.cell == "mlstm" and self.hidden_size % self.num_heads:
+            raise UserError(f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}")
         if self.key_condition and self.inputs != "embedding":
             raise UserError("key_condition needs inputs embedding: a key is no number from 0 to 1")
 

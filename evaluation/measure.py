@@ -5,13 +5,13 @@
 
 import dataclasses
 import functools
-import importlib.metadata
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from ostinato.configs.versions import package_version
 from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset
 from ostinato.evaluation import bootstrap
@@ -168,8 +168,8 @@ def describe(evaluation: Evaluation) -> dict[str, Any]:
     _, first = runs[0]
     return {
         "command": config.command,
-        "version": importlib.metadata.version("ostinato"),
-        "libraries": {name: importlib.metadata.version(name) for name in ("jax", "flax", "numpy")},
+        "version": package_version("ostinato"),
+        "libraries": {name: package_version(name) for name in ("jax", "flax", "numpy")},
         "options": options,
         "workdir": str(config.runs[0]),
         "dataset": {"path": str(dataset), "fingerprint": dataset.fingerprint},

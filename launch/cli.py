@@ -89,9 +89,9 @@ def _main(words: Sequence[str]) -> int:
 
 
 def _versions() -> str:
-    from importlib.metadata import version
+    from ostinato.configs.versions import package_version
 
-    return f"ostinato {version('ostinato')}, Python {sys.version.split()[0]}, JAX {version('jax')}"
+    return f"ostinato {package_version('ostinato')}, Python {sys.version.split()[0]}, JAX {package_version('jax')}"
 
 
 def _configure_logging() -> None:

@@ -12,6 +12,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ostinato.configs.schema import CellName
+from ostinato.model.mlstm import MLSTMParams
 from ostinato.model.recurrent import LayerParams
 
 _FLAX_BLOCKS = {"lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n"), "rnn": ("",)}
@@ -46,6 +47,44 @@ def from_torch(cell: CellName, weights: Mapping[str, ArrayLike]) -> LayerParams:
         recurrent_kernel=jnp.asarray(weights["weight_hh"]).T,
         bias=bias_ih + bias_hh,
         recurrent_bias=recurrent_bias,
+    )
+
+
+def mlstm_to_torch(params: MLSTMParams) -> dict[str, Array]:
+    """Returns the parameters of an mLSTM by the names of NX-AI's xlstm, as nn.Linear and nn.Conv1d lay them out.
+
+    `proj_up.weight` [2 e, d], `conv1d.weight` [e, 1, w], `conv1d.bias` [e], `q_proj.weight` and `k_proj.weight`
+    [h, k, v], `gates.weight` [2 h, 2 o + e], `gates.bias` [2 h], `outnorm.weight` [e], `learnable_skip` [e],
+    `proj_down.weight` [o, e]; model/mlstm.py explains the letters.
+    """
+    query, key = jnp.split(jnp.swapaxes(params.query_key, 1, 2), 2, axis=1)
+    return {
+        "proj_up.weight": params.up_projection.T,
+        "conv1d.weight": params.conv_kernel.T[:, None],
+        "conv1d.bias": params.conv_bias,
+        "q_proj.weight": query,
+        "k_proj.weight": key,
+        "gates.weight": params.gate_kernel.T,
+        "gates.bias": params.gate_bias,
+        "outnorm.weight": params.head_norm,
+        "learnable_skip": params.skip,
+        "proj_down.weight": params.down_projection.T,
+    }
+
+
+def mlstm_from_torch(weights: Mapping[str, ArrayLike]) -> MLSTMParams:
+    """Returns the layer whose parameters are arrays laid out as `mlstm_to_torch` says."""
+    arrays = {name: jnp.asarray(value) for name, value in weights.items()}
+    return MLSTMParams(
+        up_projection=arrays["proj_up.weight"].T,
+        conv_kernel=arrays["conv1d.weight"][:, 0].T,
+        conv_bias=arrays["conv1d.bias"],
+        query_key=jnp.swapaxes(jnp.concatenate([arrays["q_proj.weight"], arrays["k_proj.weight"]], axis=1), 1, 2),
+        gate_kernel=arrays["gates.weight"].T,
+        gate_bias=arrays["gates.bias"],
+        head_norm=arrays["outnorm.weight"],
+        skip=arrays["learnable_skip"],
+        down_projection=arrays["proj_down.weight"].T,
     )
 
 

@@ -1,4 +1,4 @@
-"""The parts that the network is stacked from: a recurrent layer's parameters, normalisation, dropout.
+"""The parts that the network is stacked from: the parameters of its layers, dropout.
 
 Axes: t time step, b batch, d input, h hidden, g gates.
 """
@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Key
 
-from ostinato.configs.schema import CellName, Precision
-from ostinato.model.recurrent import CELLS, LayerParams, multiply
+from ostinato.configs.schema import CellName, ModelConfig, Precision
+from ostinato.model.mlstm import EXPAND, TAPS, MLSTMParams, mlstm_step
+from ostinato.model.recurrent import CELLS, LayerParams, State, multiply, recurrent_step
 
 
 class RecurrentLayer(nn.Module):
@@ -47,19 +48,48 @@ class RecurrentLayer(nn.Module):
         """Returns what the gates get from the input; the bias is added in the scan."""
         return multiply(self.precision, x, self.params.kernel)
 
+    def step(self, gates_bg: Float[Array, "b g"], state: State) -> tuple[Float[Array, "b h"], State]:
+        """Returns h and the carry after one step, from what `gates` gives."""
+        state = recurrent_step(self.cell, gates_bg, self.params, state, self.precision)
+        return state[-1], state
 
-def rms_norm(x: Float[Array, "*n d"], scale: Float[Array, " d"]) -> Float[Array, "*n d"]:
-    """Returns x divided by the root of its mean square over d, times the scale of each feature."""
-    return x * inverse_rms(x) * jnp.expand_dims(scale, tuple(range(x.ndim - 1)))
 
+class MLSTMLayer(nn.Module):
+    """Owns the parameters of one mLSTM. They start as in NX-AI's xlstm-jax, but kernels as lecun normal."""
 
-def inverse_rms(x: Float[Array, "*n d"]) -> Float[Array, "*n 1"]:
-    """Returns one over the root of the mean square of x over d."""
-    # The sum is a matrix product, several times the same: `jnp.sum` adds in another order in blocks of 32 rows, and the
-    # sampler writes the same music in blocks of all sizes.
-    ones = jnp.full((x.shape[-1], 16), 1 / x.shape[-1], x.dtype)
-    mean = jnp.matmul(x * x, ones, precision=lax.Precision.HIGHEST)[..., :1]
-    return lax.rsqrt(mean + 1e-5)
+    config: ModelConfig
+    input_size: int
+
+    def setup(self) -> None:
+        heads, output, inner = self.config.num_heads, self.config.hidden_size, EXPAND * self.config.hidden_size
+        value, lecun, init = inner // heads, nn.initializers.lecun_normal(), nn.initializers
+
+        def gate_biases(key: Array, shape: tuple[int, ...]) -> Array:
+            """Of the input gates nearly zero; the heads forget at paces of their own."""
+            of_input = 0.1 * jax.random.normal(key, (shape[0] // 2,))
+            return jnp.concatenate([of_input, jnp.linspace(3.0, 6.0, shape[0] // 2)])
+
+        small = init.variance_scaling(1 / self.config.num_layers, "fan_in", "truncated_normal")
+        by_head = init.lecun_normal(in_axis=1, out_axis=2, batch_axis=0)
+        self.params = MLSTMParams(
+            up_projection=self.param("up_projection", lecun, (self.input_size, 2 * inner)),
+            conv_kernel=self.param("conv_kernel", init.lecun_normal(in_axis=0, out_axis=()), (TAPS, inner)),
+            conv_bias=self.param("conv_bias", init.zeros_init(), (inner,)),
+            query_key=self.param("query_key", by_head, (heads, value, value)),
+            gate_kernel=self.param("gate_kernel", init.zeros_init(), (2 * output + inner, 2 * heads)),
+            gate_bias=self.param("gate_bias", gate_biases, (2 * heads,)),
+            head_norm=self.param("head_norm", init.ones_init(), (inner,)),
+            skip=self.param("skip", init.ones_init(), (inner,)),
+            down_projection=self.param("down_projection", small, (inner, output)),
+        )
+
+    def gates(self, x: Float[Array, "*n d"]) -> Float[Array, "*n g"]:
+        """Returns the up-projection."""
+        return multiply(self.config.precision, x, self.params.up_projection)
+
+    def step(self, gates_bg: Float[Array, "b g"], state: State) -> tuple[Float[Array, "b o"], State]:
+        """Returns what the layer adds to the residual stream and its state after one step, from what `gates` gives."""
+        return mlstm_step(gates_bg, self.params, state, self.config.precision)
 
 
 def dropout(keys: Key[Array, " b"], x: Float[Array, "t b h"], rate: float) -> Float[Array, "t b h"]:

@@ -6,6 +6,7 @@ Parameters (float32):
 
     embedding_<i>        [v_i, e]                       config.inputs "embedding" only
     layers_<k>           as in model/recurrent.py       kernel, recurrent_kernel, bias, for gru recurrent_bias
+                         or in model/mlstm.py           config.cell "mlstm" only
     projection           [e, h]                         config.norm "pre" only: the residual stream begins with it
     norm_<k>, norm_out   [d], [h]                       likewise: scales of what layer k and the head read
     head/kernel, bias    [h, f * s], [f * s]            block j belongs to field j
@@ -17,7 +18,8 @@ Kernels start as in flax's cells (lecun normal, recurrent blocks orthogonal), bi
 gate's bias starts at one.
 
 With norm "pre", x_0 = input @ projection, x_k+1 = x_k + dropout(layer_k(rms_k(x_k))), where layer 0 reads rms_0(input),
-and the head reads rms_out of the last (Xiong et al. 2020, Zhang and Sennrich 2019).
+and the head reads rms_out of the last (Xiong et al. 2020, Zhang and Sennrich 2019). With cell "mlstm" that is a stack
+of xLSTM's pre-norm blocks, but that layer 0 reads the input before its projection.
 Field values must lie in 0 to v - 1; whoever makes the rows sees to that.
 """
 
@@ -38,13 +40,15 @@ from ostinato.model.backend import memory_bytes, platform
 from ostinato.model.copy_gate import CopyGate, Sources, no_alignment
 from ostinato.model.field_head import FieldHead, embedding_init, sum_rows
 from ostinato.model.kernels import Kernel, kernel_by_rule
-from ostinato.model.layers import RecurrentLayer, dropout, inverse_rms, rms_norm
-from ostinato.model.recurrent import CELLS, State, in_parts, multiply, recurrent_scan, recurrent_step
+from ostinato.model.layers import MLSTMLayer, RecurrentLayer, dropout
+from ostinato.model.mlstm import mlstm_layer, zero_state
+from ostinato.model.norms import inverse_rms, rms_norm
+from ostinato.model.recurrent import CELLS, State, in_parts, multiply, recurrent_scan
 from ostinato.music.alignment import Alignment
 from ostinato.music.keys import NUM_KEY_VALUES
 
 Carry = tuple[State, ...]
-"""One state per layer, each array [b, h] float32."""
+"""One state per layer, each array [b, h] float32; of an mLSTM those of model/mlstm.py."""
 
 Tables = tuple[Float[Array, "v g"], ...]
 """Of each field, its embeddings times the first layer's kernel."""
@@ -72,20 +76,17 @@ class MusicModel(nn.Module):
                 self.param(f"embedding_{i}", embedding_init, (size, input_size))
                 for i, size in enumerate(self.input_sizes)
             ]
+        sizes = [input_size, *[config.hidden_size] * (config.num_layers - 1)]
+        forget_bias = 1.0 if config.norm == "pre" else 0.0
         self.layers = [
-            RecurrentLayer(
-                config.cell,
-                input_size if k == 0 else config.hidden_size,
-                config.hidden_size,
-                config.precision,
-                forget_bias=1.0 if config.norm == "pre" else 0.0,
-            )
-            for k in range(config.num_layers)
+            MLSTMLayer(config, size)
+            if config.cell == "mlstm"
+            else RecurrentLayer(config.cell, size, config.hidden_size, config.precision, forget_bias)
+            for size in sizes
         ]
         if config.norm == "pre":
             ones, hidden = nn.initializers.ones_init(), config.hidden_size
             self.projection = self.param("projection", nn.initializers.lecun_normal(), (input_size, hidden))
-            sizes = [input_size, *[hidden] * (config.num_layers - 1)]
             self.norms = [self.param(f"norm_{k}", ones, (size,)) for k, size in enumerate(sizes)]
             self.norm_out = self.param("norm_out", ones, (hidden,))
         self.head = make_head(self)
@@ -181,9 +182,9 @@ class MusicModel(nn.Module):
             if number > 0:
                 assert x is not None, "there was a layer"
                 gates_bg = layer.gates(rms_norm(x, self.norms[number]) if is_normed else x)
-            state = recurrent_step(self.config.cell, gates_bg, layer.params, state, self.config.precision)
+            y, state = layer.step(gates_bg, state)
             is_added = is_normed or (self.config.residual and number > 0)
-            x = x + state[-1] if is_added and x is not None else state[-1]
+            x = x + y if is_added and x is not None else y
             states.append(state)
         assert x is not None, "there is a layer"
         return rms_norm(x, self.norm_out) if is_normed else x, tuple(states)
@@ -222,6 +223,9 @@ class MusicModel(nn.Module):
     ) -> tuple[Float[Array, "t b h"], State]:
         """Returns the layer's h after every step and its state; x may be rows for layer 0, else the layer's input."""
         layer, config = self.layers[number], self.config
+        if isinstance(layer, MLSTMLayer):
+            keep = config.recompute == "never"
+            return mlstm_layer(x, layer.params, starts_tb, state, config.precision, keep_projection=keep)
         is_rows = number == 0 and config.norm == "none"
         params = layer.params  # asked for here, so that flax does not set the layer up inside of `in_parts`
         kernel = self.kernel or kernel_by_rule(config, *starts_tb.shape)
@@ -297,8 +301,15 @@ def choose_parts(config: ModelConfig, length: int, num_rows: int) -> int:
 
 def initial_carry(config: ModelConfig, batch_size: int) -> Carry:
     """Returns the carry before the first step: zeros."""
+    if config.cell == "mlstm":
+        return (zero_state(config, batch_size),) * config.num_layers
     state = tuple(jnp.zeros((batch_size, config.hidden_size)) for _ in range(CELLS[config.cell].num_states))
     return (state,) * config.num_layers
+
+
+def carry_numbers(config: ModelConfig) -> int:
+    """Returns how many numbers the carry of one sequence has."""
+    return count_params(jax.eval_shape(lambda: initial_carry(config, 1)))
 
 
 def init_params(model: MusicModel, key: Array) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The recurrent layers in plain words, as textbooks write them: what model/recurrent.py computes faster.
 
-Only tests run this. Axes, parameters, order of the gates and the carry are those of model/recurrent.py.
+Only tests run this. Axes, parameters, order of the gates and the carry are those of model/recurrent.py, for the mLSTM
+those of model/mlstm.py. Its memory here is C and n themselves, without a stabiliser: exp(100) is a float64.
 """
 
 import jax
@@ -9,6 +10,7 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from ostinato.configs.schema import CellName
+from ostinato.model.mlstm import TAPS, MLSTMParams
 from ostinato.model.recurrent import LayerParams, State
 
 
@@ -43,3 +45,36 @@ def reference_layer(
 
     last, h_tbh = jax.lax.scan(step, carry, (x_tbd, starts_tb))
     return h_tbh, last
+
+
+def reference_mlstm(
+    x_tbd: Float[Array, "t b d"], params: MLSTMParams, starts_tb: Bool[Array, "t b"], carry: State
+) -> tuple[Float[Array, "t b o"], State]:
+    """Returns y after every step of an mLSTM and the last carry, which is (C, n, tail)."""
+
+    def step(carry: State, inputs: tuple[Array, Array]) -> tuple[State, Array]:
+        x_bd, start_b = inputs
+        carry = tuple(jnp.where(start_b.reshape(-1, *[1] * (a.ndim - 1)), 0, a) for a in carry)
+        y, carry = _reference_mlstm_step(x_bd, params, carry)
+        return carry, y
+
+    last, y_tbo = jax.lax.scan(step, carry, (x_tbd, starts_tb))
+    return y_tbo, last
+
+
+def _reference_mlstm_step(x_bd: Array, params: MLSTMParams, carry: State) -> tuple[Array, State]:
+    c, n, tail = carry
+    batch, heads, key = n.shape
+    inner, z = jnp.split(x_bd @ params.up_projection, 2, axis=-1)
+    window = jnp.concatenate([tail, inner[:, None]], axis=1)
+    convolved = jax.nn.silu(jnp.einsum("bwe,we->be", window, params.conv_kernel) + params.conv_bias[None])
+    qk = jnp.einsum("bhv,hvk->bhk", convolved.reshape(batch, heads, -1), params.query_key)
+    gates = jnp.concatenate([qk.reshape(batch, -1), inner], axis=1) @ params.gate_kernel + params.gate_bias[None]
+    i, f = jnp.exp(gates[:, :heads, None]), jax.nn.sigmoid(gates[:, heads:, None])
+    q, k, v = qk[..., :key] / key**0.5, qk[..., key:], inner.reshape(batch, heads, -1)
+    c = f[..., None] * c + (i * k)[..., None] * v[:, :, None]
+    n = f * n + i * k
+    memory = jnp.einsum("bhkv,bhk->bhv", c, q) / jnp.maximum(jnp.abs((n * q).sum(-1)), 1)[..., None]
+    memory = (memory - memory.mean(-1, keepdims=True)) / jnp.sqrt(memory.var(-1, keepdims=True) + 1e-5)
+    out = memory.reshape(batch, -1) * params.head_norm[None] + params.skip[None] * convolved
+    return (out * jax.nn.silu(z)) @ params.down_projection, (c, n, window[:, -TAPS + 1 :])

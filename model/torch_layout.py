@@ -4,6 +4,7 @@
     layers.<k>.weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0
                                                       nn.LSTM, nn.GRU or nn.RNN of one layer; from the second one on its
                                                       output is added to its input where config.residual says so
+    layers.<k>.<name>                                 an mLSTM as in model/convert.py (config.cell "mlstm" only)
     projection.weight                   [h, e]        nn.Linear without bias (config.norm "pre" only): where the
                                                       residual stream begins
     norms.<k>.weight, norm_out.weight   [e or h], [h] nn.RMSNorm (eps 1e-5): what layer k and the head read
@@ -23,7 +24,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from ostinato.configs.schema import ModelConfig
-from ostinato.model.convert import from_torch, to_torch
+from ostinato.model.convert import from_torch, mlstm_from_torch, mlstm_to_torch, to_torch
+from ostinato.model.mlstm import MLSTMParams
 from ostinato.model.recurrent import LayerParams
 
 
@@ -40,6 +42,10 @@ def to_torch_layout(params: Mapping[str, Any], config: ModelConfig) -> dict[str,
     if config.copy:
         tensors |= {f"gate.{name}": value for name, value in params["gate"].items()}
     for k in range(config.num_layers):
+        if config.cell == "mlstm":
+            layer = mlstm_to_torch(MLSTMParams(**params[f"layers_{k}"]))
+            tensors |= {f"layers.{k}.{name}": value for name, value in layer.items()}
+            continue
         for name, value in to_torch(LayerParams(**params[f"layers_{k}"])).items():
             tensors[f"layers.{k}.{name}_l0"] = value
     head = params["head"]
@@ -88,6 +94,10 @@ def from_torch_layout(tensors: Mapping[str, ArrayLike], config: ModelConfig) -> 
 
 
 def _layer(tensors: Mapping[str, ArrayLike], config: ModelConfig, k: int) -> dict[str, Array]:
+    if config.cell == "mlstm":
+        prefix = f"layers.{k}."
+        of_layer = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        return mlstm_from_torch(of_layer)._asdict()
     weights = {
         name: jnp.asarray(tensors[f"layers.{k}.{name}_l0"]) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     }

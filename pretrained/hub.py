@@ -1,6 +1,5 @@
 """Models from and to a Hub, through huggingface_hub: HF_ENDPOINT says which one, HF_TOKEN who writes there."""
 
-import importlib.metadata
 import logging
 import os
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.configs.errors import UserError
+from ostinato.configs.versions import package_version
 from ostinato.data.atomic import atomic_folder
 from ostinato.pretrained.models import hub_folder, parse_hub
 from ostinato.train.folders import FILES, read_config, read_parameters
@@ -64,7 +64,7 @@ def upload(folder: Path, source: str) -> str:
             folder_path=folder,
             allow_patterns=list(FILES),
             revision=revision or None,
-            commit_message=f"{name}, by ostinato {importlib.metadata.version('ostinato')}",
+            commit_message=f"{name}, by ostinato {package_version('ostinato')}",
         )
     return str(repository)
 
@@ -83,7 +83,7 @@ def _asking(source: str) -> Iterator["HfApi"]:
         disable_progress_bars()
     endpoint = os.environ.get("HF_ENDPOINT")
     try:
-        yield HfApi(endpoint=endpoint, library_name="ostinato", library_version=importlib.metadata.version("ostinato"))
+        yield HfApi(endpoint=endpoint, library_name="ostinato", library_version=package_version("ostinato"))
     except UserError:
         raise
     except HfHubHTTPError as error:

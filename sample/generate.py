@@ -18,7 +18,8 @@ from more_itertools import chunked
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.model.network import MusicModel
+from ostinato.model.backend import memory_bytes
+from ostinato.model.network import MusicModel, carry_numbers
 from ostinato.music.cadence import ends_on_chord
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
@@ -28,7 +29,7 @@ from ostinato.sample.controls import Controls, controls_for, told_key
 from ostinato.sample.ending import NUM_TAKES
 from ostinato.sample.primers import Primer
 from ostinato.sample.progress import Progress, share_written
-from ostinato.sample.step import CHUNK, State, choose_width, prepare_network, start_states, write_chunk
+from ostinato.sample.step import CHUNK, WIDTHS, State, choose_width, prepare_network, start_states, write_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,10 @@ MAX_STEPS_PER_SECOND = 512
 
 _CANDIDATES = 2**31
 """Candidates after the first one have the keys of step numbers that no piece reaches."""
+
+
+_MAX_BATCH = 2**31
+"""Sequences on a device whose memory nobody knows."""
 
 
 class Generated(NamedTuple):
@@ -157,6 +162,17 @@ def is_in_key(codec: Codec, piece: Generated) -> bool:
     return heard in (0, key_value(piece.key))
 
 
+def largest_batch(model: MusicModel, num_devices: int) -> int:
+    """Returns how many sequences may be computed at the same time, so that their states take half of the memory.
+
+    Each is there twice, before and after a step. The matrix memories of an mLSTM take megabytes for a sequence, the
+    states of the other cells kilobytes.
+    """
+    state_bytes = 2 * 4 * carry_numbers(model.config)
+    share = memory_bytes() / 2 / state_bytes
+    return WIDTHS[0] * num_devices if share < WIDTHS[0] else int(min(share, _MAX_BATCH)) * num_devices
+
+
 def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:
     """Returns how well a take of an ending closes; of two the greater is better."""
     return ends_on_chord(codec.decode(piece.steps)), piece.ended, float(piece.log_probs[-1])
@@ -202,8 +218,9 @@ class _Writer:
         self.num_takes = NUM_TAKES if bool(self.controls.ends) else 1
         # What is not drawn is the same in each attempt.
         self.num_attempts = config.key_tries if bool(jnp.any(self.controls.temperature > 0)) else 1
-        at_once = min(config.batch_size, config.num_pieces * config.best_of * self.num_takes)
         devices = list(devices or jax.local_devices())
+        total = config.num_pieces * config.best_of * self.num_takes
+        at_once = min(config.batch_size, total, largest_batch(model, len(devices)))
         self.width = choose_width(-(-at_once // len(devices)))
         devices = devices[: -(-at_once // self.width)]
         self.num_blocks = -(-at_once // (self.width * len(devices))) * len(devices)

@@ -5,7 +5,6 @@ Nothing else in such a folder is read, and nothing that is read is run. What is 
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from ostinato.configs.documents import check_document
+from ostinato.configs.versions import package_version
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import init_params
 from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
@@ -68,7 +68,7 @@ def write_model(
     config = {
         "model_type": "ostinato",
         "format": FORMAT,
-        "version": importlib.metadata.version("ostinato"),
+        "version": package_version("ostinato"),
         **about,
         "num_parameters": sum(leaf.size for leaf in jax.tree.leaves(run.params)),
         "stored": stored,

@@ -2,7 +2,6 @@
 
 import dataclasses
 import fnmatch
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import jax
 
 from ostinato.configs.errors import Lines
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.configs.versions import package_version
 from ostinato.data.mixture import Mixture, mixture_of, named
 from ostinato.data.records import Dataset
 from ostinato.train.folders import CheckpointError
@@ -78,7 +78,7 @@ def describe_run(config: TrainConfig, data: Dataset | Mixture) -> dict[str, Any]
         "dataset": named(mixture.first),
         **({"mixture": mixture.to_json()} if len(mixed) > 1 else {}),
         "music": describe_music(*mixed),
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "versions": {package: package_version(package) for package in PACKAGES},
         "devices": {
             "platform": jax.default_backend(),
             "devices": jax.device_count(),

@@ -168,7 +168,7 @@ def make_train_step(
             zeros = jax.tree.map(jnp.zeros_like, params)
             gradients, (losses, (totals, carry)) = jax.lax.scan(add_part, zeros, parts)
             loss, totals = jax.tree.map(lambda x: jnp.sum(x, axis=0), (losses, totals))
-            carry = jax.tree.map(lambda x: x.reshape(num_rows, -1), carry)
+            carry = jax.tree.map(lambda x: x.reshape(num_rows, *x.shape[2:]), carry)
         return *jax.lax.psum((gradients, loss, totals), "data"), carry
 
     compute_gradients = jax.shard_map(

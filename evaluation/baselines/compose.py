@@ -1,7 +1,6 @@
 """New pieces by the baselines: ostinato sample --model markov:3 --dataset DATASET --output FOLDER; or --model rules."""
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
+from ostinato.configs.versions import package_version
 from ostinato.data.ngram_files import NgramCounts
 from ostinato.data.records import Dataset
 from ostinato.evaluation.baselines.rules import RuleComposer
@@ -61,7 +61,7 @@ def describe_composer(model: str, dataset: Dataset, config: SampleConfig, *, pie
     return {
         "generator": f"ostinato {model}",
         "layout": LAYOUT,
-        "version": importlib.metadata.version("ostinato"),
+        "version": package_version("ostinato"),
         "params_sha256": json_sha256({"model": model, "dataset": dataset.fingerprint}),
         "step": 0,
         "seed": config.seed,

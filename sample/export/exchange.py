@@ -4,7 +4,6 @@ The file holds float32 arrays named and laid out as in `model.torch_layout`, and
 JSON description: the configuration of the network, the codec, and the fingerprint of the parameters.
 """
 
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +17,9 @@ from safetensors.numpy import save
 from ostinato.configs.documents import ANYWHERE, check_document, parse_document, read_bounded
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
+from ostinato.configs.versions import package_version
 from ostinato.data.atomic import make_folder, write_atomically
-from ostinato.model.network import init_params, initial_carry
+from ostinato.model.network import carry_numbers, init_params, initial_carry
 from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.music.codecs import codec_from_json
 from ostinato.train.checkpoint import Checkpoints, LoadedRun, make_model
@@ -56,7 +56,7 @@ def describe_model(run: LoadedRun) -> dict[str, Any]:
     return {
         "generator": "ostinato",
         "format": FORMAT,
-        "version": importlib.metadata.version("ostinato"),
+        "version": package_version("ostinato"),
         "params_sha256": run.params_sha256,
         "step": run.step,
         "config": run.description["config"],
@@ -129,8 +129,8 @@ def import_run(path: Path, workdir: Path) -> int:
     config = exported.config
     if (workdir / "checkpoints").exists():
         raise ExchangeError(f"{workdir}: there is a run in it already; choose another folder")
-    model, rows = config.model, config.data.batch_size
-    if rows * model.hidden_size * model.num_layers > MAX_CARRY:
+    rows = config.data.batch_size
+    if rows * carry_numbers(config.model) > MAX_CARRY:
         raise ExchangeError(f"{path}: config.data.batch_size {rows} would take gigabytes for the states of the network")
     optimizer = make_optimizer(config.optimizer, max(1, config.num_steps))
     state = TrainState(
@@ -144,7 +144,7 @@ def import_run(path: Path, workdir: Path) -> int:
         "config": exported.description["config"],
         "codec": exported.description["codec"],
         "dataset": {"path": "", "fingerprint": ""},  # the first dataset that it is trained on
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "versions": {package: package_version(package) for package in PACKAGES},
         "music": exported.description.get("music"),
         "history": [],
         "imported": {"file": path.name, "params_sha256": exported.description["params_sha256"]},

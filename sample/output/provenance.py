@@ -8,7 +8,6 @@ the run and the other inputs were found, and has the SHA-256 of the MIDI file.
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from msgspec import Meta
 from ostinato.configs.documents import ANYWHERE, Count, check_document, parse_document, read_bounded
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import MAX_SEED, SampleConfig
+from ostinato.configs.versions import package_version
 from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
@@ -114,7 +114,7 @@ def describe_origin(
     return {
         "generator": _KIND,
         "layout": LAYOUT,
-        "version": importlib.metadata.version("ostinato"),
+        "version": package_version("ostinato"),
         "params_sha256": run.params_sha256,
         "step": run.step,
         "seed": options.pop("seed"),
@@ -208,7 +208,7 @@ def config_of(recipe: Recipe) -> SampleConfig:
     try:
         return SampleConfig(seed=recipe.origin["seed"], **options)
     except TypeError as error:
-        version = importlib.metadata.version("ostinato")
+        version = package_version("ostinato")
         raise ProvenanceError(
             f"{recipe.source}: was made by ostinato {recipe.origin['version']}, this is {version}, which has other "
             f"options ({error})"
@@ -299,7 +299,7 @@ def check_bytes(recipe: Recipe, midi_bytes: bytes) -> None:
     """
     if not recipe.midi_sha256 or hashlib.sha256(midi_bytes).hexdigest() == recipe.midi_sha256:
         return
-    version = importlib.metadata.version("ostinato")
+    version = package_version("ostinato")
     if recipe.origin["version"] != version:
         reason = f"it was made by ostinato {recipe.origin['version']}, this is {version}"
     elif recipe.source.suffix.lower() in MIDI_SUFFIXES:

@@ -27,6 +27,11 @@ BATCH, LENGTH = 4, 6
 CONFIG = ModelConfig(embedding_size=4, hidden_size=8, num_layers=2, head_size=6, dropout=0.5)
 
 
+def config_of(cell, **changes):
+    """The configuration with another cell; a block that adds to a residual stream brings that with it."""
+    return replace(CONFIG, cell=cell, norm="pre" if cell == "mlstm" else CONFIG.norm, **changes)
+
+
 class Setup:
     """A model, its parameters and one batch, for each (cell, inputs)."""
 
@@ -51,10 +56,10 @@ def setup():
 
 
 @pytest.mark.parametrize("inputs", ["embedding", "normalized"])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "mlstm"])
 @pytest.mark.parametrize("sizes", [SIZES, (9,)])
 def test_shapes_and_dtypes_follow_the_configuration(cell, inputs, sizes):
-    config = replace(CONFIG, cell=cell, inputs=inputs)
+    config = config_of(cell, inputs=inputs)
     model = MusicModel(config, sizes)
     params = jax.eval_shape(lambda key: init_params(model, key), jax.random.key(0))
     carry = initial_carry(config, BATCH)
@@ -64,7 +69,7 @@ def test_shapes_and_dtypes_follow_the_configuration(cell, inputs, sizes):
     assert [array.shape for array in logits] == [(BATCH, LENGTH, size) for size in sizes]
     assert {array.dtype for array in [*logits, *jax.tree.leaves(params)]} == {jnp.dtype(jnp.float32)}
     assert new_carry == jax.eval_shape(lambda: carry)
-    assert [len(state) for state in carry] == [2 if cell == "lstm" else 1] * 2
+    assert [len(state) for state in carry] == [{"lstm": 2, "mlstm": 4}.get(cell, 1)] * 2
 
 
 def test_count_params_counts_what_the_docstring_of_the_module_lists(setup):
@@ -81,9 +86,18 @@ def test_all_biases_start_at_zero_and_recurrent_blocks_are_orthogonal(setup):
     assert np.abs(layer["recurrent_kernel"][:, :8] - layer["recurrent_kernel"][:, 8:16]).max() > 0.1
 
 
-@pytest.mark.parametrize(("cell", "inputs"), [("lstm", "embedding"), ("gru", "embedding"), ("gru", "normalized")])
+@pytest.mark.parametrize(
+    ("cell", "inputs"),
+    [
+        ("lstm", "embedding"),
+        ("gru", "embedding"),
+        ("gru", "normalized"),
+        ("mlstm", "embedding"),
+        ("mlstm", "normalized"),
+    ],
+)
 def test_sampling_step_by_step_gives_the_logits_of_teacher_forcing(cell, inputs, setup):
-    setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell, inputs=inputs))
+    setup = setup if cell == "lstm" else Setup(config_of(cell, inputs=inputs))
     apply, no_starts = partial(setup.apply, {"params": setup.params}), jnp.zeros_like(setup.starts)
     logits, last = apply(setup.inputs, setup.targets, no_starts, setup.carry)
     tables, carry = apply(method="precompute"), setup.carry
@@ -98,13 +112,13 @@ def test_sampling_step_by_step_gives_the_logits_of_teacher_forcing(cell, inputs,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "mlstm"])
 def test_computing_gates_again_changes_neither_values_nor_gradients(cell):
-    setup = Setup(replace(CONFIG, cell=cell, recompute="always"))
+    setup = Setup(config_of(cell, recompute="always"))
     keys = jax.random.split(jax.random.key(1), BATCH)
 
     def loss(params, carry, recompute):
-        model = setup.model.clone(config=replace(CONFIG, cell=cell, recompute=recompute))
+        model = setup.model.clone(config=config_of(cell, recompute=recompute))
         logits, carry = model.apply({"params": params}, setup.inputs, setup.targets, setup.starts, carry, keys)
         return nll(logits, setup.targets).sum(), carry
 
@@ -247,9 +261,9 @@ def test_multiplied_tables_on_a_cpu_give_the_values_and_gradients_of_looking_up_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "mlstm"])
 def test_four_devices_give_the_loss_and_gradients_of_one(cell, setup):
-    setup = setup if cell == "lstm" else Setup(replace(CONFIG, cell=cell))
+    setup = setup if cell == "lstm" else Setup(config_of(cell))
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
     keys = jax.random.split(jax.random.key(7), BATCH)
 

@@ -136,10 +136,15 @@ def test_ten_thousand_notes_at_temperature_two_are_legal(score_model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "options", [{}, {"top_k": 40, "top_p": 0.9, "min_p": 0.001, "density": 9.0, "temperature": 1.2}]
+    ("network", "options"),
+    [
+        ({}, {}),
+        ({}, {"top_k": 40, "top_p": 0.9, "min_p": 0.001, "density": 9.0, "temperature": 1.2}),
+        ({"cell": "mlstm", "norm": "pre"}, {}),
+    ],
 )
-def test_all_widths_of_blocks_write_the_same_bytes_with_a_network_as_large_as_that_of_the_chorales(options):
-    config = ModelConfig(embedding_size=128, hidden_size=256, num_layers=2, head_size=128)
+def test_all_widths_of_blocks_write_the_same_bytes_with_a_network_as_large_as_that_of_the_chorales(network, options):
+    config = ModelConfig(embedding_size=128, hidden_size=256, num_layers=2, head_size=128, **network)
     model = MusicModel(config=config, field_sizes=tuple(field.size for field in SCORE.fields))
     params = jax.tree.map(lambda leaf: 2 * leaf, init_params(model, jax.random.key(0)))
     expected: list[tuple[bytes, bytes]] = []

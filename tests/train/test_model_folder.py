@@ -35,7 +35,14 @@ def _change(folder, **values):
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
-@pytest.mark.parametrize("network", [NETWORK, dataclasses.replace(NETWORK, cell="gru", norm="pre", copy=True)])
+@pytest.mark.parametrize(
+    "network",
+    [
+        NETWORK,
+        dataclasses.replace(NETWORK, cell="gru", norm="pre", copy=True),
+        dataclasses.replace(NETWORK, cell="mlstm", norm="pre", copy=True),
+    ],
+)
 def test_float32_comes_back_to_the_bit(tmp_path, network):
     run = untrained(config=network)
     said = write_model(run, tmp_path, about=ABOUT)

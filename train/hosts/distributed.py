@@ -3,7 +3,6 @@
 Instead of JAX's aborts there are messages of one line where a process is missing, clashes, or cannot be reached.
 """
 
-import importlib.metadata
 import logging
 import os
 import platform
@@ -16,6 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ostinato.configs.errors import UserError
+from ostinato.configs.versions import package_version
 from ostinato.train.hosts.place import Settings, find_place, split_address
 from ostinato.train.hosts.rendezvous import Member, join_members, this_process, wait_for_members
 
@@ -46,7 +46,7 @@ def initialize(settings: Settings | None = None, *, same: Mapping[str, str] | No
     if place is None:
         return ()
     host, port = split_address(place.coordinator)
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions = {package: package_version(package) for package in PACKAGES}
     versions["python"] = ".".join(platform.python_version_tuple()[:2])
     me = this_process(place.process_id, place.num_processes, versions | dict(same or {}))
     if me.process_id == 0:

@@ -28,6 +28,7 @@ CONFIGS = [
     dataclasses.replace(CONFIG, cell="rnn", num_layers=3),
     dataclasses.replace(CONFIG, inputs="normalized"),
 ]
+MLSTM = dataclasses.replace(CONFIG, cell="mlstm", norm="pre", copy=True)
 
 
 def randomised(run):
@@ -40,7 +41,7 @@ def randomised(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.cell}-{config.inputs}")
+@pytest.mark.parametrize("config", [*CONFIGS, MLSTM], ids=lambda config: f"{config.cell}-{config.inputs}")
 def test_parameters_come_back_to_the_bit(tmp_path, config):
     run = randomised(untrained(config=config))
     description = write_parameters(run, tmp_path / PARAMETERS)

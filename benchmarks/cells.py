@@ -1,0 +1,65 @@
+"""The mLSTM beside the LSTM at equal parameters and steps, on this machine's CPU.
+
+    python -m ostinato.benchmarks.cells DATASET … --output FOLDER --num-steps 400 --seeds 0 1
+
+Trains the preset `chorales` with both cells on each dataset with each seed, one after the other, and measures them all
+with `ostinato evaluate` as `benchmarks.form` shows it. What is already in the folder is not done again.
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+
+from ostinato.benchmarks.form import rows
+from ostinato.benchmarks.processes import run
+from ostinato.launch.commands.show import print_table
+
+CELLS = {"lstm": (), "mlstm": ("--model.cell", "mlstm", "--model.hidden-size", "272")}
+"""2 layers of 256 units, and of as many parameters: 1,510,379 and 1,508,827, embeddings and head included."""
+
+
+def train(dataset: Path, folder: Path, cell: str, seed: int, num_steps: int) -> float:
+    """Trains a run, if it is not there yet, and returns the CPU seconds that it took, with compiling and validation."""
+    noted = folder / "cpu_s.json"
+    if not noted.exists():
+        words = "train", "--dataset", str(dataset), "--workdir", str(folder), "chorales", *CELLS[cell]
+        steps = "--seed", str(seed), "--num-steps", str(num_steps), "--evaluate-every", str(num_steps // 2)
+        cost = run([sys.executable, "-m", "ostinato", *words, *steps])
+        noted.write_text(json.dumps(cost.cpu_s))
+    return float(json.loads(noted.read_text()))
+
+
+def compare(dataset: Path, folder: Path, seeds: list[int], num_steps: int, num_samples: int) -> None:
+    """Prints the table of one dataset."""
+    runs = {f"{cell}-{seed}": (cell, seed) for seed, cell in itertools.product(seeds, CELLS)}
+    cpu_s = {name: train(dataset, folder / name, *each, num_steps) for name, each in runs.items()}
+    report = folder / "report" / "report.json"
+    if not report.exists():
+        first, *others = [str(folder / name) for name in runs]
+        options = "--num-samples", str(num_samples), "--no-audio", "--output", str(report.parent)
+        run([sys.executable, "-m", "ostinato", "evaluate", "--workdir", first, "--runs", *others,
+             "--dataset", str(dataset), *options])  # fmt: skip
+    heading, *figures = rows(json.loads(report.read_text()))
+    columns = [[*row, f"{cpu_s.get(Path(row[0]).name.split(' ')[0], 0):.0f}"] for row in figures]
+    table = list(zip([*heading[1:], "CPU s of training"], *(column[1:] for column in columns), strict=True))
+    print_table(f"{dataset.name}, {num_steps} steps", ("", *(column[0] for column in columns)), table)
+
+
+def main() -> None:
+    """Measures each dataset."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", type=Path, nargs="+")
+    parser.add_argument("--output", type=Path, required=True, help="folder for runs and reports")
+    parser.add_argument("--num-steps", type=int, default=400)
+    parser.add_argument("--num-samples", type=int, default=32, help="pieces that each run writes")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    arguments = parser.parse_args()
+    for dataset in arguments.datasets:
+        folder = arguments.output / dataset.name
+        compare(dataset, folder, arguments.seeds, arguments.num_steps, arguments.num_samples)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Normalisation over the last axis, of which each row has the same bits in batches of all sizes."""
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float
+
+
+def rms_norm(x: Float[Array, "*n d"], scale: Float[Array, " d"]) -> Float[Array, "*n d"]:
+    """Returns x divided by the root of its mean square over d, times the scale of each feature."""
+    return x * inverse_rms(x) * jnp.expand_dims(scale, tuple(range(x.ndim - 1)))
+
+
+def inverse_rms(x: Float[Array, "*n d"]) -> Float[Array, "*n 1"]:
+    """Returns one over the root of the mean square of x over d."""
+    return lax.rsqrt(mean(x * x) + 1e-5)
+
+
+def mean(x: Float[Array, "*n d"]) -> Float[Array, "*n 1"]:
+    """Returns the mean of x over d."""
+    # The sum is a matrix product, several times the same: `jnp.sum` adds in another order in blocks of 32 rows, and the
+    # sampler writes the same music in blocks of all sizes.
+    ones = jnp.full((x.shape[-1], 16), 1 / x.shape[-1], x.dtype)
+    return jnp.matmul(x, ones, precision=lax.Precision.HIGHEST)[..., :1]
