@@ -1,6 +1,5 @@
 """The judge as a file: judge.safetensors holds its arrays and, under `ostinato`, what they are."""
 
-import importlib.metadata
 import json
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -13,6 +12,7 @@ from safetensors.numpy import save
 
 from ostinato.configs.documents import ANYWHERE, Count, check_document, parse_document, read_bounded
 from ostinato.configs.errors import UserError
+from ostinato.configs.versions import package_version
 from ostinato.data.atomic import write_atomically
 from ostinato.model.judge import init_judge
 from ostinato.train.fingerprint import array_types
@@ -45,7 +45,7 @@ def write_judge(judge: TrainedJudge, path: Path) -> None:
     description = {
         "generator": "ostinato judge",
         "format": FORMAT,
-        "version": importlib.metadata.version("ostinato"),
+        "version": package_version("ostinato"),
         "num_notes": judge.num_notes,
         "epoch": judge.epoch,
     }
