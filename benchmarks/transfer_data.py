@@ -74,7 +74,7 @@ def write_subset(
         order = np.random.default_rng([seed, 0]).permutation(apart.train)[:num_pieces]
         validation = choose_pieces(len(new.source("validation")), num_validation)
         records = {"train": _records(new, "train", order), "validation": _records(new, "validation", validation)}
-        write_dataset(folder, records, new.codec, made_from=new.fingerprint)
+        write_dataset(folder, records, new.codec, drawn_from=new.fingerprint)
     return Dataset.open(folder)
 
 

@@ -46,6 +46,8 @@ class Column:
         end = self._length if end is None else min(end, self._length)
         self._file.flush()
         found = np.empty((max(end - begin, 0), *self._width), self._dtype)
+        if not found.size:
+            return found
         buffer = found.data.cast("B")
         done = 0
         while done < len(buffer):

@@ -37,6 +37,9 @@ class Entries(Sequence[Place | Member]):
     def __getitem__(self, i: int | slice) -> Place | Member | Sequence[Place | Member]:
         return tuple(self)[i]
 
+    def __repr__(self) -> str:
+        return f"Entries({list(self)!r})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entries) and (self._kind, self._packed) == (other._kind, other._packed)
 

@@ -5,7 +5,6 @@ import pytest
 from apache_beam.pipeline import PipelineVisitor
 from apache_beam.transforms.userstate import is_stateful_dofn
 
-from ostinato.beam_pipelines.inputs import sources
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import build
 from ostinato.configs.schema import CodecConfig, PrepareConfig
@@ -50,7 +49,7 @@ def test_the_pipeline_is_one_line_without_side_inputs_tags_and_bundle_hooks(code
         beam_args=(),
     )
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    build(pipeline, sources.find_units([str(tmp_path)], inputs_per_unit=2), job)
+    build(pipeline, range(2), job)
     shape = Shape()
     pipeline.visit(shape)
 

@@ -209,7 +209,7 @@ def test_data_and_checkpoints_are_on_a_volume_that_outlives_the_pods(path):
     )
     parsed = parse(container["args"], COMMANDS)
     variables = {variable["name"]: variable["value"] for variable in container["env"]}
-    for folder in (parsed.dataset, parsed.workdir, Path(variables["XDG_CACHE_HOME"])):
+    for folder in (*map(Path, parsed.dataset), parsed.workdir, Path(variables["XDG_CACHE_HOME"])):
         assert folder.is_relative_to(claimed)
     flink = list(yaml.safe_load_all((LAUNCH / "beam/flink.yaml").read_text()))
     (claim,) = (resource for resource in flink if resource["kind"] == "PersistentVolumeClaim")
