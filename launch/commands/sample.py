@@ -120,6 +120,7 @@ class Sample:
     def _compose(self) -> "_Made":
         """Returns new pieces of a baseline that knows a dataset."""
         from ostinato.data.records import Dataset
+        from ostinato.data.store import url_of
         from ostinato.evaluation.baselines.compose import compose, describe_composer
         from ostinato.launch.cache import counts_of
 
@@ -127,11 +128,11 @@ class Sample:
             raise UserError("--model and --dataset go together, with --output, and not with --workdir or its options")
         if self.dataset is None or self.output is None:
             raise UserError(f"--model {self.model} needs --dataset, from which it learns, and --output")
-        starting("%s learns from %s", self.model, self.dataset)
+        starting("%s learns from %s", self.model, url_of(self.dataset) or self.dataset)
         dataset = Dataset.open(self.dataset)
         pieces = dict(enumerate(compose(self.model, dataset, self.config, counts=lambda: counts_of(dataset))))
         origins = {number: describe_composer(self.model, dataset, self.config, piece=number) for number in pieces}
-        found = {"dataset": str(self.dataset.absolute())}
+        found = {"dataset": dataset.location}
         return _Made(pieces, dataset.codec, self.output, origins, found, self.config)
 
     def _again(self) -> "_Made":
