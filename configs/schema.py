@@ -315,9 +315,9 @@ class SampleConfig:
     key_bias: float = 0.0
     """0: no pitch outside the key. Above 0: such pitches are e to the power of this less likely; 2 is a lean, 5 is
     nearly a rule."""
-    key_tries: int = 4
-    """A piece of a model that is told its key (--model.key-condition), and that is heard in another one, is written
-    again, up to this many times in all."""
+    key_tries: int = 8
+    """A piece of a model that is told its key (--model.key-condition), and that is not clearly in it, is written again,
+    up to this many times in all."""
     instruments: tuple[str, ...] = ()
     """The only ones: General MIDI names (Flute), programs from 0 to 127, or drums; none leaves them to the model."""
     pitch_range: tuple[str, str] = ("0", "127")

@@ -1,5 +1,6 @@
 """Keys of music: their numbers, and which one a piece is in."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -67,18 +68,35 @@ def find_keys(sounding: Real[np.ndarray, "*n 12"]) -> Int[np.ndarray, "*n"]:
     Args:
         sounding: how long each pitch class sounds, from C up, in any unit.
     """
-    total = sounding.sum(-1, keepdims=True)
-    shares = sounding / np.maximum(total, 1)
-    distance = ((_PROFILES - shares[..., None, :]) ** 2).sum(-1)
-    return np.where(total[..., 0] > 0, 1 + distance.argmin(-1), 0)
+    return np.where(sounding.sum(-1) > 0, 1 + _distances(sounding).argmin(-1), 0)
+
+
+def _distances(sounding: Real[np.ndarray, "*n 12"]) -> Float[np.ndarray, "*n 24"]:
+    shares = sounding / np.maximum(sounding.sum(-1, keepdims=True), 1)
+    return ((_PROFILES - shares[..., None, :]) ** 2).sum(-1)
 
 
 def heard_key(piece: Piece) -> Key | None:
     """Returns the key that a piece sounds in as a whole; None where nothing but drums does."""
+    return key_of_value(int(find_keys(_sounding(piece))))
+
+
+def key_margin(piece: Piece, key: Key) -> float:
+    """Returns by how much a key's profile is nearer to what sounds than that of any other key; see `find_keys`.
+
+    Below 0 another key is nearer. Infinite where nothing but drums sounds.
+    """
+    sounding = _sounding(piece)
+    if not sounding.any():
+        return math.inf
+    distance = _distances(sounding)
+    return float(np.delete(distance, key.number).min() - distance[key.number])
+
+
+def _sounding(piece: Piece) -> Float[np.ndarray, " 12"]:
     notes = piece.notes
     pitched = notes.program != DRUMS
-    sounding = np.bincount(notes.pitch[pitched] % 12, weights=notes.duration[pitched], minlength=12)
-    return key_of_value(int(find_keys(sounding)))
+    return np.bincount(notes.pitch[pitched] % 12, weights=notes.duration[pitched], minlength=12)
 
 
 def key_name(key: Key) -> str:

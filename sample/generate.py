@@ -23,7 +23,7 @@ from ostinato.model.network import MusicModel, carry_numbers
 from ostinato.music.cadence import ends_on_chord
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
-from ostinato.music.keys import key_value
+from ostinato.music.keys import key_margin
 from ostinato.music.piece import make_piece
 from ostinato.sample.controls import Controls, controls_for, told_key
 from ostinato.sample.ending import NUM_TAKES
@@ -39,6 +39,10 @@ MAX_STEPS_PER_NOTE = 16
 MAX_STEPS_PER_BAR = 512
 MAX_STEPS_PER_SECOND = 512
 """A piece with more rows is cut likewise."""
+
+CLEAR = 0.02
+"""A piece is in a key where `key_margin` is as much. Of 12 bars by the model `pop`, music21 hears 89 % of those above 0
+in the same key, and 92 % of those above this."""
 
 _CANDIDATES = 2**31
 """Candidates after the first one have the keys of step numbers that no piece reaches."""
@@ -111,9 +115,8 @@ def generate_candidates(
 ) -> list[list[Generated]]:
     """Returns `config.best_of` candidates for each of `config.num_pieces` new pieces.
 
-    Where the network is told a key, a piece of which all candidates are heard in another one is written again,
-    `config.key_tries` times in all. Those are returned that are heard in the key, of the first attempt with any; where
-    none is, all of the very first.
+    Where the network is told a key, a piece of which no candidate is clearly in it is written again, `config.key_tries`
+    times in all. Those are returned that are, of the first attempt with any; where none is, the one that is nearest.
 
     Args:
         model: the network.
@@ -138,28 +141,24 @@ def generate_candidates(
     found: dict[int, list[Generated]] = {}
     missing = list(range(config.num_pieces))
     for attempt in range(writer.num_attempts):
-        still_missing: list[int] = []
         for number, candidates in zip(missing, writer.write(missing, attempt), strict=True):
-            in_key = [one for one in candidates if is_in_key(codec, one)]
-            if in_key or not attempt:
-                found[number] = in_key or candidates
-            if not in_key:
-                still_missing.append(number)
-        missing = still_missing
+            in_key = [one for one in candidates if clearness(codec, one) >= CLEAR]
+            clearest = max([*found.get(number, []), *candidates], key=lambda one: clearness(codec, one))
+            found[number] = in_key or [clearest]
+        missing = [number for number in missing if clearness(codec, found[number][0]) < CLEAR]
         if not missing:
             break
     return [found[number] for number in range(config.num_pieces)]
 
 
-def is_in_key(codec: Codec, piece: Generated) -> bool:
-    """Returns whether what was written after the primer is heard in the key that the network was told, if it was told.
+def clearness(codec: Codec, piece: Generated) -> float:
+    """Returns how clearly what was written after the primer is in the key that the network was told; see `key_margin`.
 
-    Heard as in training: by the finder of `music.keys`. Without a pitch there is nothing to hear.
+    Infinite where it was told none.
     """
     if piece.key is None:
-        return True
-    heard = int(codec.keys_of(piece.steps[piece.num_primer_steps :])[0])
-    return heard in (0, key_value(piece.key))
+        return math.inf
+    return key_margin(codec.decode(piece.steps[piece.num_primer_steps :]), piece.key)
 
 
 def largest_batch(model: MusicModel, num_devices: int) -> int:

@@ -5,7 +5,7 @@ import pretty_midi
 import pytest
 
 from ostinato.music import midi
-from ostinato.music.keys import find_keys, key_of_number
+from ostinato.music.keys import Key, find_keys, key_margin, key_of_number
 from ostinato.music.piece import DRUMS, make_piece
 from ostinato.music.score_codec import ScoreCodec
 
@@ -78,3 +78,10 @@ def test_a_piece_that_changes_its_key_is_in_each_in_its_turn():
     assert set(values[note.nonzero()[0][16 * 12 + 48] :]) == {1 + 12 + 6}
     # However long the part that is heard, at the ends it is as long as within.
     np.testing.assert_array_equal(codec.keys_of(steps, quarters=10_000), codec.keys_of(steps))
+
+
+def test_a_cadence_is_clearly_in_its_key_and_in_no_other():
+    piece, key = cadence(2, is_minor=True), Key(2, is_minor=True)
+    margins = [key_margin(piece, key_of_number(number)) for number in range(24)]
+    assert [number for number, margin in enumerate(margins) if margin > 0] == [key.number]
+    assert key_margin(cadence(2, is_minor=True, drums=64), key) == margins[key.number]
