@@ -13,6 +13,7 @@ from ostinato.data.records import Dataset
 from ostinato.train import loop, validation
 from ostinato.train.data import evaluation_batches, training_batches
 from ostinato.train.loop import train
+from ostinato.train.mixed_batches import mixed_batches
 from ostinato.train.rollback import NonFiniteLossError
 from ostinato.train.run_metadata import Progress
 from ostinato.train.runs import show
@@ -45,8 +46,8 @@ def poison(monkeypatch):
     """Returns the function that plants a NaN into batches."""
 
     def plant(*bad):
-        made = lambda *args, **kwargs: Poisoned(training_batches(*args, **kwargs), bad)  # noqa: E731
-        monkeypatch.setattr(loop, "training_batches", made)
+        made = lambda *args, **kwargs: Poisoned(mixed_batches(*args, **kwargs), bad)  # noqa: E731
+        monkeypatch.setattr(loop, "mixed_batches", made)
 
     return plant
 
@@ -137,7 +138,7 @@ def test_a_stalled_input_is_reported_with_what_is_waited_for(dataset, config, tm
                 wait_for_warning("waiting for batch 6 of the training data for")
             return self._batches[k]
 
-    monkeypatch.setattr(loop, "training_batches", lambda *a, **k: Stalled(training_batches(*a, **k), ()))
+    monkeypatch.setattr(loop, "mixed_batches", lambda *a, **k: Stalled(mixed_batches(*a, **k), ()))
     assert train(replace(config, peer_timeout_s=6.0), dataset, tmp_path).finished
 
 
