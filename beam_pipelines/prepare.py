@@ -25,7 +25,7 @@ from ostinato.beam_pipelines.output import open_output
 from ostinato.beam_pipelines.pipeline import build
 from ostinato.beam_pipelines.progress import Progress, watched
 from ostinato.beam_pipelines.report import write_report
-from ostinato.beam_pipelines.runners import complete_beam_args, open_pipeline, runs_here
+from ostinato.beam_pipelines.runners import complete_beam_args, open_pipeline, reason_of_cluster, runs_here
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data import records
@@ -160,6 +160,8 @@ def run_job(units: Iterable[int], job: Job) -> None:
             raise KeyboardInterrupt from error
         if message := job.find_error():
             raise PrepareError(message) from error
+        if reason := reason_of_cluster(error):
+            raise PrepareError(f"the cluster has given up: {reason}") from error
         raise
 
 

@@ -42,6 +42,17 @@ def open_pipeline(beam_args: Sequence[str]) -> Iterator[beam.Pipeline]:
         yield stack.enter_context(beam.Pipeline(options=PipelineOptions(list(beam_args))))
 
 
+def reason_of_cluster(error: BaseException) -> str | None:
+    """Returns in one line why a cluster has given a job up, as when a worker is gone.
+
+    None where a stage raised an error, which Beam brings back with its traceback, or no cluster did the job.
+    """
+    _, found, said = str(error).partition(" failed in state FAILED: ")
+    if not found or "Traceback (most recent call last)" in said:
+        return None
+    return next(iter(said.splitlines()), "").strip()
+
+
 def complete_beam_args(beam_args: list[str]) -> list[str]:
     """Returns the options with what their runner needs, where the user has not said otherwise.
 

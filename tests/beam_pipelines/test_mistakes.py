@@ -9,6 +9,7 @@ import pytest
 from ostinato.beam_pipelines.inputs.sources import find_units
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.prepare import PrepareError, run_job
+from ostinato.beam_pipelines.runners import reason_of_cluster
 from ostinato.beam_pipelines.work import begin
 from ostinato.configs.schema import PrepareConfig
 from ostinato.data.records import Dataset
@@ -104,3 +105,16 @@ def test_what_a_worker_complains_of_is_said_in_the_same_words(tmp_path, mode):
     another = dataclasses.replace(job, version="0.0.1")
     with pytest.raises(PrepareError, match=r"^this worker has ostinato \S+, the job was started with 0\.0\.1$"):
         run_job(numbered, another)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Pipeline job failed in state FAILED: java.io.IOException: worker lost\n\tat Main.main", "worker lost"),
+        ("Pipeline job failed in state FAILED: java.lang.RuntimeError: Traceback (most recent call last):\n", None),
+        ("division by zero", None),
+    ],
+)
+def test_the_cluster_is_to_blame_for_what_no_stage_has_raised(said, reason):
+    found = reason_of_cluster(RuntimeError(said))
+    assert found == (reason and f"java.io.IOException: {reason}")

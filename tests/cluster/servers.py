@@ -42,9 +42,11 @@ class Servers:
         """Takes the folder for the logs and for what the programs leave behind."""
         self.folder = folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._started: dict[str, tuple[Sequence[object], Mapping[str, str] | None]] = {}
 
     def start(self, name: str, command: Sequence[object], env: Mapping[str, str] | None = None) -> None:
         """Starts a program whose output goes to a log file."""
+        self._started[name] = command, env
         with open(self.log(name), "wb") as log:
             self._running[name] = subprocess.Popen(
                 list(map(str, command)),
@@ -56,6 +58,10 @@ class Servers:
                 start_new_session=True,  # so that its children can be found and ended with it
             )
 
+    def restart(self, name: str) -> None:
+        """Starts a program that was killed as before; its log begins anew."""
+        self.start(name, *self._started[name])
+
     def pid(self, name: str) -> int:
         """Returns the process id of a program that runs."""
         return self._running[name].pid
@@ -64,8 +70,8 @@ class Servers:
         """Returns where a program's output is."""
         return self.folder / f"{name}.log"
 
-    def wait_until(self, ready: Callable[[], bool]) -> None:
-        """Waits until `ready()`; an error in reaching a server means not yet.
+    def wait_until(self, ready: Callable[[], bool], *, every_s: float = 0.2) -> None:
+        """Waits until `ready()`, which is asked every so often; an error in reaching a server means not yet.
 
         Raises:
             AssertionError: a program ended, or the time is up; shows the ends of all logs.
@@ -77,7 +83,7 @@ class Servers:
             with contextlib.suppress(OSError):
                 if ready():
                     return
-            time.sleep(0.2)
+            time.sleep(every_s)
         raise AssertionError(f"not ready after {START_S} s\n{self.tails()}")
 
     def finish(self, name: str, *, timeout_s: int) -> tuple[int | None, str]:
@@ -194,10 +200,14 @@ def start_worker_pools(servers: Servers, num_pools: int) -> tuple[str, list[Path
         path = servers.folder / f"hosts-{number}"
         path.write_text(f"{address} worker-pool\n127.0.0.1 localhost\n127.0.0.1 {socket.gethostname()}\n")
         hosts.append(path)
-    servers.wait_until(
-        lambda: all("listening" in servers.log(f"pool-{n}").read_text() for n in range(1, num_pools + 1))
-    )
+    wait_for_worker_pools(servers, num_pools)
     return f"worker-pool:{port}", hosts
+
+
+def wait_for_worker_pools(servers: Servers, num_pools: int) -> None:
+    """Waits until all pools can be asked for workers."""
+    logs = [servers.log(f"pool-{number}") for number in range(1, num_pools + 1)]
+    servers.wait_until(lambda: all("listening" in log.read_text() for log in logs))
 
 
 def hosts_option(hosts: Path) -> str:

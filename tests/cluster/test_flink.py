@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.cluster.conftest import prepare, start_prepare
+from tests.cluster.conftest import BEGINS, assert_gave_up, num_read_before, prepare, start_prepare, wait_for_stage
 from tests.cluster.servers import (
     OPEN_PACKAGES,
     SMALL_JVM,
@@ -20,6 +20,7 @@ from tests.cluster.servers import (
     job_server,
     servers_in,
     start_worker_pools,
+    wait_for_worker_pools,
 )
 from tests.prepare_process import content
 
@@ -45,8 +46,8 @@ class Flink(NamedTuple):
     """URL of the job manager's REST interface."""
     options: tuple[str, ...]
     """What sends a Beam job to it."""
-    task_managers: dict[str, list[object]]
-    """The command that starts each."""
+    task_managers: list[str]
+    """Their names."""
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +83,10 @@ def start_flink(servers: Servers) -> Flink:
     entry = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
     servers.start("job-manager", [*cluster, "-Xmx192m", entry, "--configDir", servers.folder])
     entry = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
-    task_managers: dict[str, list[object]] = {}
-    for number, path in enumerate(hosts, 1):
-        name = f"task-manager-{number}"
+    task_managers = [f"task-manager-{number}" for number in range(1, len(hosts) + 1)]
+    for name, path in zip(task_managers, hosts, strict=True):
         command = [*cluster, "-Xmx224m", hosts_option(path), entry, "--configDir", servers.folder]
-        task_managers[name] = [*command, "-D", f"taskmanager.resource-id={name}"]
-        servers.start(name, task_managers[name])
+        servers.start(name, [*command, "-D", f"taskmanager.resource-id={name}"])
     ports = ["--job-port", job_port, "--artifact-port", artifact_port, "--expansion-port", 0]
     folders = ["--flink-master", f"127.0.0.1:{rest}", "--artifacts-dir", servers.folder / "artifacts"]
     servers.start("job-server", [*java, "-Xmx256m", "-jar", home / "job-server.jar", *ports, *folders])
@@ -129,18 +128,25 @@ def test_flink_prepares_the_same_bytes_on_two_task_managers(flink, collection, t
 
 @pytest.mark.cluster
 @pytest.mark.timeout(600)  # the first run downloads
-def test_a_job_whose_task_manager_dies_leaves_no_dataset_and_the_next_one_is_whole(flink, collection, tmp_path):
-    dataset = tmp_path / "dataset"
-    pool = flink.servers.log("pool-2")
-    num_started = pool.read_text().count("Starting worker")
-    start_prepare(flink.servers, collection.midi, dataset, *flink.options)
-    flink.servers.wait_until(lambda: pool.read_text().count("Starting worker") > num_started)
-    flink.servers.kill("task-manager-2")
-    code, said = flink.servers.finish("prepare", timeout_s=100)
-    assert code not in (0, None), said
-    assert not dataset.exists()
-
-    flink.servers.start("task-manager-2", flink.task_managers["task-manager-2"])
-    flink.servers.wait_until(lambda: num_task_managers(flink) == 2)
-    prepare(flink.servers, collection.midi, dataset, *flink.options)
+def test_the_next_command_goes_on_when_a_task_manager_and_its_pool_die_in_each_stage(flink, collection, tmp_path):
+    servers, dataset = flink.servers, tmp_path / "dataset"
+    read = []
+    for stage in BEGINS:
+        start_prepare(servers, collection.midi, dataset, *flink.options)
+        number = wait_for_stage(servers, dataset, stage)
+        for name in (f"task-manager-{number}", f"pool-{number}"):
+            servers.kill(name)
+        code, said = servers.finish("prepare", timeout_s=100)
+        assert_gave_up(code, said, dataset)
+        if stage != "scan":
+            read.append(num_read_before(said))
+        for name in (f"pool-{number}", f"task-manager-{number}"):
+            servers.restart(name)
+        wait_for_worker_pools(servers, 2)
+        servers.wait_until(lambda: num_task_managers(flink) == 2)
+    prepare(servers, collection.midi, dataset, *flink.options)
+    read.append(num_read_before(servers.log("prepare").read_text()))
+    (some, total), *others = read
+    assert 1 <= some < total
+    assert others == [(total, total)] * 2
     assert content(dataset) == content(collection.dataset)

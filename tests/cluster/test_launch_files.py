@@ -65,6 +65,22 @@ def test_images_and_job_servers_are_of_the_versions_that_are_installed():
             assert version == project["version"], path
 
 
+def test_the_readme_names_the_versions_of_runners_that_the_tests_run():
+    text = (LAUNCH / "README.md").read_text()
+    sdk = re.search(r"^apache-beam==(\d+\.\d+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert sdk
+    for name, artifact in (("flink", "beam-runners-flink-([0-9.]+)"), ("spark", "spark-core_[0-9.]+")):
+        described = (ROOT / f"tests/cluster/{name}.xml").read_text()
+        versions = re.findall(
+            r"<artifactId>beam-runners-[\w.-]+</artifactId>\s*<version>([0-9.]+)</version>", described
+        )
+        engine = re.search(rf"<artifactId>{artifact}</artifactId>\s*<version>([0-9.]+)</version>", described)
+        assert engine
+        assert len(set(versions)) == 1
+        said = rf"What the tests run: {name.title()} {re.escape(engine[1])}[0-9.]* with Beam's runner {versions[0]} "
+        assert re.search(rf"{said}\(`tests/cluster/{name}\.xml`\) under SDK {sdk[1]}[.;]", text), name
+
+
 def test_the_manifest_is_valid():
     kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="needs pip install kubernetes-validate")
     kinds = [resource["kind"] for resource in resources()]
