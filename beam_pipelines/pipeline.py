@@ -10,6 +10,7 @@ vocabulary between assign and write.
 import contextlib
 import json
 import pickle
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from ostinato.beam_pipelines.duplicates.grouping import Assigned, Rejected, assi
 from ostinato.beam_pipelines.duplicates.pieces import open_pieces
 from ostinato.beam_pipelines.duplicates.runs import SortedRuns
 from ostinato.beam_pipelines.inputs import files
+from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.scan import Scanned, scan
@@ -83,7 +85,8 @@ def _found_file(spool: int, job: Job) -> str:
 def _assign(group: tuple[str, Iterable[int]], job: Job) -> Iterator[tuple[str, str]]:
     """Yields "split/shard/shards", which sorts by shard, for each shard; its pieces are in the work folder."""
     # Where the work folder is on this machine there is room in it for files that are read again and again.
-    with job.at_work(), open_pieces(None if files.is_remote(job.work) else job.work) as (pieces, folder):
+    place = None if files.is_remote(job.work) else job.work
+    with job.at_work(), _written_in(place), open_pieces(place) as (pieces, folder):
         totals, config = Totals(), job.config
         with contextlib.closing(SortedRuns(folder / "rejected")) as rejected:
             for spool in sorted(group[1]):
@@ -108,6 +111,16 @@ def _assign(group: tuple[str, Iterable[int]], job: Job) -> Iterator[tuple[str, s
         for shard, key in zip(assignment.shards, summary["keys"], strict=True):
             files.write_bytes(_shard_file(key, job), pickle.dumps(assignment.read_shard(shard)))
             yield key, ""
+
+
+@contextlib.contextmanager
+def _written_in(folder: str | None) -> Iterator[None]:
+    """Says in one line why the files of the pieces cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        where = folder or tempfile.gettempdir()
+        raise StorageError(where, f"cannot be written ({error.strerror or error})") from error
 
 
 def _shard_file(key: str, job: Job) -> str:

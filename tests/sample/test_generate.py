@@ -140,7 +140,6 @@ def test_ten_thousand_notes_at_temperature_two_are_legal(score_model):
     [
         ({}, {}),
         ({}, {"top_k": 40, "top_p": 0.9, "min_p": 0.001, "density": 9.0, "temperature": 1.2}),
-        ({"cell": "mlstm", "norm": "pre"}, {}),
     ],
 )
 def test_all_widths_of_blocks_write_the_same_bytes_with_a_network_as_large_as_that_of_the_chorales(network, options):
