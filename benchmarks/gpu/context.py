@@ -51,7 +51,8 @@ class Context(NamedTuple):
 
 def model_config(precision: str, **values: Any) -> ModelConfig:
     """Returns a network as it is measured: a plain stack, without dropout, as torch.nn.LSTM is one."""
-    plain: dict[str, Any] = {"residual": False, "dropout": 0.0, **values}
+    norm = "pre" if values.get("cell") == "mlstm" else "none"  # an mLSTM is a block of a residual stream
+    plain: dict[str, Any] = {"residual": False, "dropout": 0.0, "norm": norm, **values}
     return ModelConfig(precision="bf16" if precision == "bf16" else "float32", **plain)
 
 

@@ -32,16 +32,6 @@ def test_a_smoke_run_goes_through_all_stages(tmp_path):
     assert "Nothing was found" not in (tmp_path / "report.md").read_text().partition("## Remarks")[0]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_a_stage_whose_time_is_up_is_killed_and_the_report_says_so(tmp_path):
-    command = [sys.executable, "-m", "ostinato.benchmarks.gpu", "--output", str(tmp_path), "--budget-s", "6"]
-    ran = subprocess.run([*command, "--stages", "speed"], capture_output=True, text=True)
-    assert ran.returncode == 1
-    assert "did not end well: speed" in ran.stderr
-    assert "| speed | code -9 |" in (tmp_path / "report.md").read_text()
-
-
 def test_the_report_is_readable_whatever_is_missing(tmp_path):
     write_report(tmp_path)
     assert (tmp_path / "report.md").read_text().count("Nothing was found") > 5
