@@ -226,6 +226,8 @@ def _einsum(precision: Precision, axes: str, x: Array, y: Array) -> Array:
     dtype = x.dtype
     if precision == "bf16":
         x, y = x.astype(jnp.bfloat16), y.astype(jnp.bfloat16)
+        if platform() == "cpu":  # XLA:CPU has no product of several matrices at once in bfloat16
+            x, y = x.astype(dtype), y.astype(dtype)
     return jnp.einsum(axes, x, y, preferred_element_type=dtype)
 
 
