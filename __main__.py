@@ -1,8 +1,6 @@
 """`python -m ostinato` is the command `ostinato`."""
 
-import sys
-
-from ostinato.launch.cli import main
+from ostinato.launch.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

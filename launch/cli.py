@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from ostinato.configs.errors import ExitCode, Lines, StoppedError, UserError
+from ostinato.launch import interruption
 from ostinato.launch.arguments import parse
 from ostinato.launch.commands.bench import Bench
 from ostinato.launch.commands.demo import Demo
@@ -130,5 +131,12 @@ def _has_peers() -> bool:
     return jax is not None and jax.distributed.is_initialized()
 
 
+def run() -> None:
+    """Runs the command of this process, and ends it."""
+    with interruption.heard():
+        code = main()
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

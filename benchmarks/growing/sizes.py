@@ -11,6 +11,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import tyro
@@ -31,6 +32,8 @@ class Options:
     """The results as JSON."""
     sizes: tuple[int, ...] = (10_000, 50_000, 500_000)
     """Files, growing."""
+    repeats: int = 1
+    """All sizes are prepared so often, in turns; what is shown of a size is the median of each stage."""
     data: Path = Path(os.environ.get("OSTINATO_DATA") or "../shared/data")
     """Folder whose `midi/` holds zip archives of MIDI files."""
     processes: int = os.cpu_count() or 1
@@ -49,6 +52,14 @@ def run_size(options: Options, num_files: int) -> dict[str, Any]:
     result = {"files": num_files, "notes": truth["notes"], **usage._asdict(), **measure.judge(dataset, truth)}
     shutil.rmtree(dataset)
     return result
+
+
+def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns what runs of one size took: the median of the times of each stage, and the largest of each peak."""
+    summary = runs[-1] | {"runs": [{"cpu_s": run["cpu_s"], "wall_s": run["wall_s"]} for run in runs]}
+    for kind, combine in (("cpu_s", median), ("wall_s", median), ("peak_mb", max), ("driver_mb", max)):
+        summary[kind] = {key: combine([run[kind][key] for run in runs if key in run[kind]]) for key in runs[-1][kind]}
+    return summary
 
 
 def show(results: list[dict[str, Any]]) -> None:
@@ -83,11 +94,11 @@ def _bytes_a_file(one: dict[str, Any], other: dict[str, Any]) -> str:
 def main(options: Options) -> None:
     """Measures all sizes, one after the other, and shows and writes what was found."""
     options.work.mkdir(parents=True, exist_ok=True)
-    results = []
-    for num_files in options.sizes:
-        results.append(run_size(options, num_files))
-        write_atomically(options.output, (json.dumps(results, indent=1) + "\n").encode())
-    show(results)
+    runs: dict[int, list[dict[str, Any]]] = {}
+    for num_files in options.sizes * options.repeats:
+        runs.setdefault(num_files, []).append(run_size(options, num_files))
+        write_atomically(options.output, (json.dumps([*map(summarize, runs.values())], indent=1) + "\n").encode())
+    show([*map(summarize, runs.values())])
 
 
 if __name__ == "__main__":
