@@ -287,6 +287,8 @@ class SampleConfig:
     ending: bool | None = None
     """True: a piece of num_bars comes to an end in its last bar, as far as the model finds one. False: it is cut there.
     Nothing is True for models with a copy gate (--model.copy), False for others, whose pieces were always cut."""
+    final_chord: bool = True
+    """Of the takes of an end, those that hold what sounds first in the last bar hold a major or minor chord."""
     num_seconds: float = 0.0
     """Instead of num_notes: seconds in each piece, after its primer."""
     max_notes: int = 1024
