@@ -205,7 +205,7 @@ class ScoreGrammar(NamedTuple):
         return xp.where(is_taken[:, None], xp.arange(values.shape[1])[None, :] == due.row[:, field, None], values)
 
     def final_chord(self, xp: ModuleType, state: ScoreState, row: Any, field: int, begin: Any) -> Any:
-        """Only notes: before the chord such as do not sound into it, in it long ones, consonant with all that sounds."""
+        """Only notes: before the chord such as do not sound into it, in it long ones, consonant with what sounds."""
         shift, is_free = row[:, 0], (row[:, 0] < begin)[:, None]
         if field == 0:
             value = xp.arange(NUM_SHIFTS)[None, :]
