@@ -79,6 +79,9 @@ class PrepareConfig:
     one split."""
     pedal: Literal["on", "off"] = "on"
     """on: notes last as long as the sustain and sostenuto pedals hold them. off: as long as the keys are down."""
+    bars: Literal["heard", "written"] = "heard"
+    """heard: where a file has bars of one beat (1/4, as beat trackers write), bars of three or four are sought in its
+    music. written: all bars are those of the files."""
     seed: int = 0
     """Another seed gives another split."""
 
