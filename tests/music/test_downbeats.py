@@ -37,9 +37,10 @@ def waltz_or_song(beats, pickup, *, num_bars=16, unit=4, meter=(1, 4), program=0
 def test_bars_of_one_beat_become_bars_of_the_music(beats, pickup, unit, meter):
     found = with_bars_of_beats(waltz_or_song(beats, pickup, unit=unit, meter=meter))
     beat = 4 * TPQ // unit
-    bars = bar_starts(found)
-    assert bars[int(pickup > 0) :].tolist() == [(pickup + k * beats) * beat for k in range(16)]
-    assert (found.meters.numerator[-1], found.meters.denominator[-1]) == (beats, unit)
+    roots = found.notes.onset[found.notes.pitch < 54 - 12 + 1]
+    assert roots.tolist() == bar_starts(found)[int(pickup > 0) :].tolist()
+    assert found.notes.onset[0] == (beats - pickup) % beats * beat
+    assert [column.tolist() for column in found.meters] == [[0], [beats], [unit]]
 
 
 @pytest.mark.parametrize("piece", [
@@ -61,8 +62,16 @@ def test_bars_of_one_beat_in_the_minority_stay_and_in_the_majority_do_not():
         )
 
     assert with_meters((0, 1, 4), (TPQ, 4, 4)).meters.numerator.tolist() == [1, 4]
-    assert with_meters((0, 2, 4), (end // 4 // TPQ * TPQ, 1, 4)).meters.numerator.tolist() == [1, 4]
-    assert with_meters((0, 4, 4), (0, 1, 4)).meters.tick.tolist() == [0, TPQ]
+    assert with_meters((0, 2, 4), (end // 4 // TPQ * TPQ, 1, 4)).meters.numerator.tolist() == [4]
+    assert with_meters((0, 4, 4), (0, 1, 4)).meters.numerator.tolist() == [4]
+
+
+def test_tempos_move_with_the_music_and_the_first_one_holds_from_the_beginning():
+    piece = waltz_or_song(4, 1)
+    tempos = ([0, 5 * TPQ], [500_000, 400_000])
+    meters = ([0], [1], [4])
+    changing = make_piece(**piece.notes._asdict(), ticks_per_quarter=TPQ, tempos=tempos, meters=meters)
+    assert with_bars_of_beats(changing).tempos.tick.tolist() == [0, 8 * TPQ]
 
 
 def test_a_piece_that_is_mostly_silence_takes_no_memory():
