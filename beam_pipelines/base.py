@@ -161,6 +161,7 @@ def _config_of(manifest: Manifest, folder: str) -> PrepareConfig:
     values = check_document(manifest.get("prepare"), dict[str, Any], where=f"{folder}: prepare", error=BaseError)
     try:
         codec = CodecConfig(**values["codec"])
+        values = {"bars": "written", **values}  # as before there was a choice
         return PrepareConfig(**{**values, "codec": codec, "split": tuple(values["split"])})
     except (TypeError, KeyError) as error:
         raise BaseError(f"{folder}: was prepared by another version ({error!a:.100}); prepare anew") from error

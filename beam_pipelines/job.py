@@ -30,7 +30,7 @@ BALLAST = "ballast"
 """A note that is removed before it is noted why a stage failed: there has to be room for that on a full disk."""
 BALLAST_BYTES = 1 << 14
 
-_OF_THE_SCAN = ("min_notes", "max_notes", "max_file_mb", "max_parse_mb", "max_parse_s", "pedal")
+_OF_THE_SCAN = ("min_notes", "max_notes", "max_file_mb", "max_parse_mb", "max_parse_s", "pedal", "bars")
 """The fields of the configuration that the scan reads, beside those that `digest_settings` looks at closer."""
 
 

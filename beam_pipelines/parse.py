@@ -20,6 +20,7 @@ from ostinato.music import midi, notation, notes_codec, packed
 from ostinato.music.account import COUNTS, NoteAccount
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_from_json
+from ostinato.music.downbeats import with_bars_of_beats
 from ostinato.music.midi_chunks import Repair
 from ostinato.music.notation_error import NotationError
 from ostinato.music.piece import DRUMS, Piece
@@ -102,10 +103,15 @@ def _parse(data: bytes, config: PrepareConfig, kind: Literal["midi"] | notation.
         return Unusable("select", reason, f"{piece.num_notes} notes, {allowed}")
     if config.codec.name == "notes" and bool((piece.notes.program == DRUMS).all()):
         return Unusable("select", "only_drums", "the notes codec leaves drums out")
+    repairs = reading.repairs
+    if config.bars == "heard":
+        heard = with_bars_of_beats(piece)
+        if heard is not piece:
+            piece, repairs = heard, (*repairs, "one_beat_bars")
     prints = fingerprint(piece, reading.tracks)
     spooled = _ACCOUNT.pack(*(getattr(reading.account, name) for name in COUNTS)) + packed.pack(piece)
     compressed = zstandard.ZstdCompressor().compress(spooled)
-    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, reading.repairs, compressed)
+    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, repairs, compressed)
 
 
 def encode(item: ToEncode, codec_text: str) -> Encoded:

@@ -52,6 +52,7 @@ REPAIRS = {
     "track_size": "with a track that does not end where its size says",
     "end_mark": "with an end mark in the middle of a track, or only a part of one at the end of the file",
     "broken_track": "without a track whose events make no sense",
+    "one_beat_bars": "with bars of one beat, of which bars of three or four were made",
     "stray_data_bytes": "with data bytes out of range, which were brought into it",
 }
 """What each counter of repaired files means."""

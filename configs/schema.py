@@ -79,6 +79,9 @@ class PrepareConfig:
     one split."""
     pedal: Literal["on", "off"] = "on"
     """on: notes last as long as the sustain and sostenuto pedals hold them. off: as long as the keys are down."""
+    bars: Literal["heard", "written"] = "heard"
+    """heard: where a file has bars of one beat (1/4, as beat trackers write), bars of three or four are sought in its
+    music. written: all bars are those of the files."""
     seed: int = 0
     """Another seed gives another split."""
 
@@ -287,6 +290,8 @@ class SampleConfig:
     ending: bool | None = None
     """True: a piece of num_bars comes to an end in its last bar, as far as the model finds one. False: it is cut there.
     Nothing is True for models with a copy gate (--model.copy), False for others, whose pieces were always cut."""
+    final_chord: bool = True
+    """Of the takes of an end, those that hold what sounds first in the last bar hold a major or minor chord."""
     num_seconds: float = 0.0
     """Instead of num_notes: seconds in each piece, after its primer."""
     max_notes: int = 1024

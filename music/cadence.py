@@ -1,5 +1,8 @@
 """Whether a piece closes as music does: on a chord that rests."""
 
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 
 from ostinato.music.piece import DRUMS, Piece
@@ -8,6 +11,22 @@ _IS_IN_TRIAD = np.array(
     [[(c - root) % 12 in triad for c in range(12)] for triad in ((0, 4, 7), (0, 3, 7)) for root in range(12)]
 )
 """[24, 12] bool: major, then minor."""
+
+
+def consonant_with(xp: ModuleType, is_heard: Any) -> Any:
+    """Returns the pitches [b, 128] bool that lie in one major or minor triad with all that is heard.
+
+    Where what is heard lies in no triad by itself all of them are returned.
+
+    Args:
+        xp: numpy or jax.numpy.
+        is_heard: [b, 128] bool, pitches.
+    """
+    triads = xp.asarray(_IS_IN_TRIAD)
+    sounds = xp.any(xp.pad(is_heard, ((0, 0), (0, 4))).reshape(-1, 11, 12), axis=1)
+    holds_all = xp.all(triads[None, :, :] | ~sounds[:, None, :], axis=2)
+    fits = xp.any(triads[None, :, :] & holds_all[:, :, None], axis=1) | ~xp.any(holds_all, axis=1, keepdims=True)
+    return fits[:, xp.arange(128) % 12]
 
 
 def ends_on_chord(piece: Piece) -> bool:

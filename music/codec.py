@@ -150,6 +150,14 @@ class Grammar(Protocol):
         """
         ...
 
+    def final_chord(self, xp: ModuleType, state: Any, row: Any, field: int, begin: Any) -> Bool[Any, "b v"] | None:
+        """Returns the values of one field with which a row is, or stands before, a chord on which a piece can rest.
+
+        The chord comes `begin` steps from now, [b], or where that is not above 0, whenever a note comes. None where all
+        values are such, or a row is more than a note.
+        """
+        ...
+
     def advance(self, xp: ModuleType, state: Any, row: Any) -> Any:
         """Returns the state after a legal row `Int32[b, f]`."""
         ...

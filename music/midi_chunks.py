@@ -31,11 +31,13 @@ Repair = Literal[
     "end_mark",
     "stray_data_bytes",
     "broken_track",
+    "one_beat_bars",
 ]
 """riff_wrapper: taken out of a RIFF file. format_word: the format is none of 0, 1 and 2. track_count: another number of
 tracks than declared. track_size: a track does not end where its size says, and was read up to its end mark or the next
 track. end_mark: an end mark in the middle of a track, or one that the end of the file cuts. stray_data_bytes: data
-bytes above 127 became 127. broken_track: a track was given up."""
+bytes above 127 became 127. broken_track: a track was given up. one_beat_bars: bars of one beat were put together (see
+music.downbeats)."""
 
 
 class MidiError(UserError):

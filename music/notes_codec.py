@@ -211,6 +211,10 @@ class NotesGrammar(NamedTuple):
         fitting = legal & (xp.asarray(self.note_counts, xp.int32)[None, :] <= notes_left)
         return xp.where(xp.any(fitting, axis=1, keepdims=True), fitting, legal)
 
+    def final_chord(self, xp: ModuleType, state: Any, row: Any, field: int, begin: Any) -> None:
+        """Returns None: a row may be a whole chord, and how long it sounds is not said."""
+        del xp, state, row, field, begin
+
     def advance(self, xp: ModuleType, state: Any, row: Any) -> Any:
         """Returns the state after a row [b, 1]."""
         del xp, state

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ostinato.configs.errors import UserError
+from ostinato.music.cadence import consonant_with
 from ostinato.music.codec import ANY_MOMENT, FOREVER, Due, Elapsed, Moment, Request
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_rows import (
@@ -38,6 +39,9 @@ _NUM_PROGRAMS = START
 _HEADER = (START, STYLE, METER, TEMPO)
 _NEVER = np.int32(2**31 - 1)
 """Steps: after all others."""
+
+_HELD = 2 * GRID
+"""Steps that a note of a final chord sounds at least."""
 
 _LENGTHS = DURATIONS.astype(np.int32)
 _SHIFTS_AFTER = np.where(_LENGTHS < EXACT_DURATION, 1, GRID).astype(np.int32)
@@ -199,6 +203,24 @@ class ScoreGrammar(NamedTuple):
         due = moment.due
         is_taken = (row[:, 0] == due.wait) & (row[:, 1] == due.row[:, 1])  # given programs are not free to be chosen
         return xp.where(is_taken[:, None], xp.arange(values.shape[1])[None, :] == due.row[:, field, None], values)
+
+    def final_chord(self, xp: ModuleType, state: ScoreState, row: Any, field: int, begin: Any) -> Any:
+        """Only notes: before the chord such as do not sound into it, in it long ones, consonant with what sounds."""
+        shift, is_free = row[:, 0], (row[:, 0] < begin)[:, None]
+        if field == 0:
+            value = xp.arange(NUM_SHIFTS)[None, :]
+            note_may_come = (value > 0) | xp.any(state.now_free, axis=1, keepdims=True)
+            return note_may_come & ((value <= begin[:, None]) | (begin <= 0)[:, None])
+        if field == 1:
+            return xp.broadcast_to(xp.arange(NUM_INSTRUMENTS)[None, :] != REST, (len(row), NUM_INSTRUMENTS))
+        if field == 2:
+            ends = state.ends.reshape(len(row), _NUM_PROGRAMS, 128)[:, :DRUMS]
+            is_heard = xp.any(ends > (state.now + shift)[:, None, None], axis=1)
+            return is_free | consonant_with(xp, is_heard) | (row[:, 1] >= DRUMS)[:, None]
+        if field == 3:
+            length = xp.asarray(_LENGTHS)[None, :]
+            return xp.where(is_free, length <= (begin - shift)[:, None], length >= _HELD)
+        return None
 
     def _time_shifts(self, xp: ModuleType, state: ScoreState, row: Any, moment: Moment) -> Any:
         """In the header and after END only 0; after a REST only what is left of the gap it stands for."""

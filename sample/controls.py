@@ -50,6 +50,8 @@ class Controls(NamedTuple):
     length: Length
     ends: Bool[Array, ""]
     """The piece comes to an end in its last bar."""
+    final_chord: Bool[Array, ""]
+    """Half of the takes of an end are held on a consonant chord."""
     loop_repeats: Int[Array, ""]
     repeat_strength: Float[Array, ""]
     """Nats that are added to the weights of copies."""
@@ -112,6 +114,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
             steps=jnp.int32(FOREVER),
         ),
         ends=jnp.bool_(comes_to_end(config, copy)),
+        final_chord=jnp.bool_(comes_to_end(config, copy) and config.final_chord),
         loop_repeats=jnp.int32(config.loop_guard if any(temperatures) else 0),  # what is not drawn cannot be heated
         repeat_strength=jnp.float32(
             default_repeat_strength(copy) if config.repeat_strength is None else config.repeat_strength

@@ -2,9 +2,10 @@
 
 A model ends pieces after a cadence. In the last bar that is asked for, END may come, and its odds are raised: what it
 gives after a final chord is enough then, what it gives elsewhere is not. A model of long pieces has hardly seen an end:
-half of the takes of the last bars hold what sounds first in the last of them, nothing begins after it. Of all takes one
-that closes on a long consonant chord is kept, among these one that the model ended, among these that whose END was the
-most probable. A piece that finds no end is cut, as one for which no end is asked for.
+half of the takes of the last bars hold what sounds first in the last of them, nothing begins after it. That is a chord
+of a triad on the bar line, as far as the piece allows one (`--final-chord`). Of all takes one that closes on a long
+consonant chord is kept, among these one that the model ended, among these that whose END was the most probable. A piece
+that finds no end is cut, as one for which no end is asked for.
 Letters: b sequences, v values.
 """
 
@@ -13,10 +14,10 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ostinato.model.network import MusicModel
-from ostinato.music.codec import Codec
+from ostinato.music.codec import Codec, Grammar
 from ostinato.sample.clock import Clock, Length
 
 NUM_TAKES = 8
@@ -58,6 +59,40 @@ def is_final(is_last: Bool[Array, " b"], take: Float[Array, " b"], is_note: Bool
         is_note: the last row is one.
     """
     return is_last & is_note & (take >= 0.5)
+
+
+def closing_values(
+    grammar: Grammar,
+    memory: Any,
+    row: Int[Array, "b f"],
+    field: int,
+    allowed: Bool[Array, "b v"],
+    holds: Bool[Array, " b"],
+    length: Length,
+    clock: Clock,
+) -> Bool[Array, "b v"]:
+    """Returns the values of a field that may be chosen where the last bar is to begin with a final chord.
+
+    Args:
+        grammar: of the codec.
+        memory: the grammar's state.
+        row: the fields before this one.
+        field: its number.
+        allowed: what may be chosen otherwise, and where no such value belongs to a final chord.
+        holds: the takes that hold what begins in the last bar.
+        length: how long the piece is.
+        clock: where it is.
+    """
+    bars = jnp.minimum(length.bars - 1 - clock.bars, _BARS_OF_TAKES)
+    begin = bars * clock.bar_length - clock.bar_position
+    is_near = holds & (clock.bars >= length.bars - _BARS_OF_TAKES)
+
+    def of_chord() -> Bool[Array, "b v"]:
+        values = grammar.final_chord(jnp, memory, row, field, begin)
+        closing = allowed if values is None else allowed & values
+        return jnp.where((is_near & jnp.any(closing, axis=1))[:, None], closing, allowed)
+
+    return jax.lax.cond(jnp.any(is_near), of_chord, lambda: allowed)
 
 
 def end_bias(

@@ -30,7 +30,7 @@ from ostinato.train.folders import CheckpointError, is_model_folder
 SPEED_OPTIONS = ("batch_size",)
 """Options that do not change the music; they are not written down."""
 
-_LATER_OPTIONS = ("without_primer", "repeat_strength", "form", "ending", "diverse")
+_LATER_OPTIONS = ("without_primer", "repeat_strength", "form", "ending", "final_chord", "diverse")
 """Options that version 0.1 did not have. They are written down where they are given: other pieces keep their bytes."""
 
 _KIND = "ostinato"
@@ -108,6 +108,7 @@ def describe_origin(
         options["repeat_strength"] = default_repeat_strength(copy)
     if not tells_key(config, run.config.model):
         del options["key_tries"]
+    options["final_chord"] &= options["ending"]
     for name in _LATER_OPTIONS:
         if not options[name] and not (name == "repeat_strength" and copy):
             del options[name]
@@ -201,8 +202,8 @@ def config_of(recipe: Recipe) -> SampleConfig:
         ProvenanceError: this version has other options.
     """
     options = {name: _tuples(value) for name, value in recipe.origin["options"].items()}
-    # As pieces of version 0.1 were made: cut, and written once.
-    options = {"ending": False, "key_tries": 1, **options}
+    # As pieces of earlier versions were made: cut, written once, and held on whatever sounded.
+    options = {"ending": False, "key_tries": 1, "final_chord": False, **options}
     whole = {**recipe.origin["options"], "seed": recipe.origin["seed"]}
     check_document(whole, SampleConfig, where=f"{recipe.source}: options", error=ProvenanceError)
     try:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ostinato.music.cadence import ends_on_chord
+from ostinato.music.cadence import consonant_with, ends_on_chord
 from ostinato.music.piece import DRUMS, make_piece
 
 
@@ -32,3 +32,20 @@ def test_a_long_consonant_chord_ends_a_piece(last, ends):
 def test_what_is_no_piece_does_not_end():
     assert not ends_on_chord(rows((0, 12, 60)))
     assert not ends_on_chord(rows((0, 12, 60, DRUMS), (12, 12, 60, DRUMS), (24, 48, 60, DRUMS)))
+
+
+@pytest.mark.parametrize(
+    ("heard", "fitting"),
+    [
+        ((), range(12)),
+        ((48, 55), (0, 3, 4, 7)),  # a fifth: major or minor
+        ((40, 60), (0, 4, 7, 9)),  # a third: C major or A minor
+        ((60, 76, 67), (0, 4, 7)),
+        ((60, 61), range(12)),  # in no triad, and nothing makes it one
+        ((127,), (0, 2, 3, 4, 7, 10, 11)),
+    ],
+)
+def test_what_fits_into_a_triad_with_what_is_heard(heard, fitting):
+    fits = consonant_with(np, np.isin(np.arange(128), heard)[None, :])[0]
+    assert {pitch % 12 for pitch in np.flatnonzero(fits)} == set(fitting)
+    assert len({fits[pitch::12].all() or not fits[pitch::12].any() for pitch in range(12)}) == 1

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ostinato.music.cadence import ends_on_chord
 from ostinato.music.piece import make_piece
 from ostinato.music.score_rows import END
 from ostinato.sample import ending
@@ -68,23 +69,44 @@ def test_a_take_closes_better_on_a_chord_then_where_the_model_ended_it_then_wher
     assert len(set(keys)) == len(keys)
 
 
-def test_what_sounds_first_in_the_last_bar_is_held_in_half_of_the_takes(model, monkeypatch):
-    """END is out of reach; all takes are kept."""
-    never = leaning(model, output_bias_1={END: -60.0})
-    takes: list[Generated] = []
+@pytest.fixture
+def takes(model, monkeypatch):
+    """Returns all takes of pieces of short notes, for which END is out of reach."""
+    never = leaning(model, output_bias_1={END: -60.0}, output_bias_3={11: 7.0})
 
-    def keep(codec, piece):
-        takes.append(piece)
-        return closing(codec, piece)
+    def write_all(**options):
+        takes: list[Generated] = []
 
-    monkeypatch.setattr("ostinato.sample.generate.closing", keep)
-    assert_legal(write(never, **OPTIONS))
-    assert not any(piece.ended for piece in takes)
-    onsets = [SCORE.decode(piece.steps).notes.onset for piece in takes]
+        def keep(codec, piece):
+            takes.append(piece)
+            return closing(codec, piece)
+
+        monkeypatch.setattr("ostinato.sample.generate.closing", keep)
+        assert_legal(write(never, **OPTIONS, **options))
+        assert not any(piece.ended for piece in takes)
+        return takes
+
+    return write_all
+
+
+def test_what_sounds_first_in_the_last_bar_is_held_in_half_of_the_takes(takes):
+    onsets = [SCORE.decode(piece.steps).notes.onset for piece in takes()]
     in_last_bar = np.reshape([len(np.unique(one[one >= 2 * 96])) for one in onsets], (16, ending.NUM_TAKES))
     free, held = np.split(in_last_bar, 2, axis=1)
     assert held.max() == 1
     assert np.mean(free > 1) > 0.3
+
+
+def test_what_is_held_is_a_long_consonant_chord(takes):
+    def closed(**options):
+        pieces = [SCORE.decode(piece.steps) for piece in takes(**options)]
+        held = [piece for k, piece in enumerate(pieces) if k % ending.NUM_TAKES >= ending.NUM_TAKES // 2]
+        held = [piece for piece in held if piece.notes.onset[-1] >= 2 * 96]
+        assert len(held) > 32
+        return np.mean([ends_on_chord(piece) for piece in held])
+
+    assert closed(final_chord=False) < 0.2
+    assert closed() > 0.6
 
 
 def test_the_odds_of_end_are_raised_by_as_much_in_rows_of_several_fields(model):
