@@ -75,7 +75,7 @@ def test_a_prepare_that_is_killed_before_any_change_to_its_folder_reads_one_unit
     ended = forker.run(*command(tunes, watched), die_at=(str(watched), -1, signal.SIGKILL), OSTINATO_READS=os.devnull)
     assert ended.code() == 0, ended.said
     total = len(watched.with_name("music.touches").read_text().splitlines())
-    for number in _moments(total):
+    for number in _moments(total, MOMENTS_HERE):
         output, notes = tmp_path / str(number) / "music", tmp_path / f"{number}.reads"
         output.parent.mkdir()
         noted = {"OSTINATO_READS": str(notes)}
@@ -93,9 +93,9 @@ def test_a_prepare_that_is_killed_before_any_change_to_its_folder_reads_one_unit
         shutil.rmtree(output.parent)
 
 
-def _moments(total):
-    """Returns before which changes to die: all over, and each of the last, when the dataset gets its name."""
-    spread = {1 + total * moment // MOMENTS_HERE for moment in range(MOMENTS_HERE)}
+def _moments(total, count):
+    """Returns before which changes to die: so many all over, and each of the last, when the dataset gets its name."""
+    spread = {1 + total * moment // count for moment in range(count)}
     return sorted(spread | set(range(total - MOMENTS_AT_THE_END, total + 1)))
 
 
@@ -114,7 +114,7 @@ def test_a_prepare_that_adds_in_place_is_killed_and_the_dataset_is_the_old_or_th
     before, after = content(old), content(whole)
     assert before["pieces.jsonl"].count(b"\n") + 1 == after["pieces.jsonl"].count(b"\n")
     seen = set()
-    for number in _moments(total):
+    for number in _moments(total, MOMENTS_HERE // 2):
         output = tmp_path / str(number) / "music"
         shutil.copytree(old, output)
         first = forker.run(*add, output, die_at=(str(output), number, signal.SIGKILL))
