@@ -64,6 +64,7 @@ def train(
     init_from: str | Path | None = None,
     old_dataset: str | Path | None = None,
     from_step: int = -1,
+    accept_dataset: bool = False,
     track: Sequence[str] = (),
     **options: Any,
 ) -> Model:
@@ -76,6 +77,7 @@ def train(
         init_from: begin with the best checkpoint of another run: fine-tuning.
         old_dataset: music that shall not be forgotten; `data={"old_share": 0.5}` of each batch is read from it.
         from_step: resume from the checkpoint of this step instead of the latest.
+        accept_dataset: resume a run on a dataset that was made from the one it was trained on.
         track: wandb, mlflow, or both: trackers that hear the numbers of the run beside its own files.
         options: of `ostinato.configs.schema.TrainConfig`; those of its parts as mappings:
             `num_steps=500, model={"hidden_size": 512}, data={"max_transpose": 5}`.
@@ -91,11 +93,14 @@ def train(
         dataset=(str(dataset),) if isinstance(dataset, str | Path) else tuple(map(str, dataset)),
         workdir=Path(workdir),
         from_step=from_step,
+        accept_dataset=accept_dataset,
         track=as_type(Train.__annotations__["track"], track, "track"),
         init_from=None if init_from is None else Path(init_from),
         old_dataset=None if old_dataset is None else Path(old_dataset),
         config=with_values(
-            PRESETS[preset]().train, options, also=("preset", "init_from", "old_dataset", "from_step", "track")
+            PRESETS[preset]().train,
+            options,
+            also=("preset", "init_from", "old_dataset", "from_step", "accept_dataset", "track"),
         ),
     )
     with _shown():

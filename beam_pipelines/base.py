@@ -7,19 +7,19 @@
 That is the work folder of its job (`work`). How the inputs are divided into units shows there, and nowhere else.
 """
 
+import contextlib
 import fnmatch
-import os
-import shutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
-from ostinato.beam_pipelines.inputs.stores import is_remote
+from ostinato.beam_pipelines.inputs import files
 from ostinato.configs.documents import check_document, read_document, read_lines
-from ostinato.configs.errors import UserError, file_errors
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import CodecConfig, PrepareConfig
-from ostinato.data.manifest import MadeFrom, Manifest, read_manifest
+from ostinato.data.manifest import FILE, MadeFrom, Manifest, read_manifest
 
 FOLDER = "scan"
 DESCRIPTION = "job.json"
@@ -36,23 +36,28 @@ class Kept(TypedDict):
     format: int
     ostinato: str
     settings: str
-    """Of the scan, for each unit that has others than the last job; see `Job.settings`."""
+    """Of the scan of the last job; see `Job.settings`."""
     removed: list[tuple[str, int]]
     """Patterns, each with the number of the last unit that it is about."""
     settings_by_unit: dict[str, str]
+    """Those of each unit; of the units that the last job has read earlier versions do not have them."""
 
 
-class Piece(TypedDict):
-    """A line of pieces.jsonl, as far as it is read here."""
+class Input(TypedDict):
+    """A line of pieces.jsonl, duplicates.jsonl or rejects.jsonl, as far as it is read here."""
 
     path: str
+
+
+class Piece(Input):
+    """A line of pieces.jsonl."""
+
     split: str
 
 
-class Duplicate(TypedDict):
-    """A line of duplicates.jsonl, as far as it is read here."""
+class Duplicate(Input):
+    """A line of duplicates.jsonl."""
 
-    path: str
     kept: str
 
 
@@ -83,22 +88,22 @@ def open_base(folder: str, version: str, remove: Sequence[str]) -> tuple[Base, P
         remove: patterns of the names of inputs that are to be left out from now on.
 
     Raises:
-        BaseError: it has not kept what was found, or another version has found it.
+        BaseError: it has not kept what was found, or another version has found it; or it has no such inputs.
         UserError: it is no dataset, or damaged.
     """
-    if is_remote(folder):
-        raise BaseError(f"{folder}: copy the dataset to this machine first")
-    manifest = read_manifest(Path(folder))
-    path = Path(folder, FOLDER, DESCRIPTION)
-    if not path.is_file():
-        raise BaseError(f"{folder}: was prepared without --keep-scan; prepare it once anew with that")
-    kept = read_document(path, Kept, error=BaseError)
+    with _documents(folder, FILE, f"{FOLDER}/{DESCRIPTION}") as here:
+        manifest = read_manifest(here)
+        if not Path(here, FOLDER, DESCRIPTION).is_file():
+            raise BaseError(f"{folder}: was prepared without --keep-scan; prepare it once anew with that")
+        kept = read_document(Path(here, FOLDER, DESCRIPTION), Kept, error=BaseError)
     if kept["format"] != FORMAT or kept["ostinato"] != version:
         raise BaseError(f"{folder}: was prepared by ostinato {kept['ostinato']!a:.40}, this is {version}; prepare anew")
-    units = Path(folder, FOLDER, "units")
-    with file_errors(units):
-        numbers = sorted(int(path.stem) for path in units.iterdir() if path.stem.isdecimal())
+    stems = [Path(path).stem for path in files.list_files(files.join(folder, FOLDER, "units"))]
+    numbers = sorted({int(stem) for stem in (*stems, *kept["settings_by_unit"]) if stem.isdecimal()})
+    if not numbers:
+        raise BaseError(f"{folder}: what it says of its units is missing or damaged; prepare it anew")
     settings = {number: kept["settings_by_unit"].get(str(number), kept["settings"]) for number in numbers}
+    _check_removed(folder, remove)
     pieces = {split: found["pieces"] for split, found in manifest["splits"].items()}
     this: MadeFrom = {"fingerprint": manifest["fingerprint"], "removed": list(remove), "pieces": pieces}
     base = Base(
@@ -126,12 +131,13 @@ def check_config(config: PrepareConfig, base: PrepareConfig) -> None:
 
 def removal(removed: Sequence[tuple[str, int]], unit: int) -> Callable[[str], bool]:
     """Returns the function that tells whether an input of a unit is left out, by its name."""
-    patterns = [pattern.rstrip("/") for pattern, last in removed if unit <= last]
+    folders = [pattern.rstrip("/") for pattern, last in removed if unit <= last]
+    patterns = [(folder, folder.replace("[", "[[]")) for folder in folders if folder]
 
     def is_removed(name: str) -> bool:
         return any(
-            fnmatch.fnmatchcase(name, pattern) or (name.startswith(pattern) and name[len(pattern)] in "/!#")
-            for pattern in patterns
+            fnmatch.fnmatchcase(name, pattern) or name.startswith((f"{folder}/", f"{folder}!", f"{folder}#"))
+            for folder, pattern in patterns
         )
 
     return is_removed
@@ -139,22 +145,39 @@ def removal(removed: Sequence[tuple[str, int]], unit: int) -> Callable[[str], bo
 
 def read_splits(folder: str) -> dict[str, str]:
     """Returns the split in which each input of a dataset is, duplicates in that of what was kept of them."""
-    found = {line["path"]: line["split"] for line in read_lines(Path(folder, "pieces.jsonl"), Piece, error=BaseError)}
-    for line in read_lines(Path(folder, "duplicates.jsonl"), Duplicate, error=BaseError):
-        if line["kept"] in found:
-            found[line["path"]] = found[line["kept"]]
+    with _documents(folder, "pieces.jsonl", "duplicates.jsonl") as here:
+        found = {line["path"]: line["split"] for line in read_lines(here / "pieces.jsonl", Piece, error=BaseError)}
+        for line in read_lines(here / "duplicates.jsonl", Duplicate, error=BaseError):
+            if line["kept"] in found:
+                found[line["path"]] = found[line["kept"]]
     return found
 
 
-def link_tree(source: Path, target: Path, ending: str) -> None:
-    """Gives the files of a folder that have an ending a second name; copies them where the system cannot."""
-    target.mkdir(parents=True, exist_ok=True)
-    for path in source.iterdir():
-        if path.name.endswith(ending) and not path.name.startswith("."):
-            try:
-                os.link(path, target / path.name)
-            except OSError:  # another disk, or a file system without links
-                shutil.copyfile(path, target / path.name)
+def _check_removed(folder: str, patterns: Sequence[str]) -> None:
+    """Refuses patterns that name no input of a dataset."""
+    unused = {pattern: removal([(pattern, 0)], 0) for pattern in patterns}
+    for name in ("pieces", "duplicates", "rejects") if patterns else ():
+        with _documents(folder, f"{name}.jsonl") as here:
+            for line in read_lines(here / f"{name}.jsonl", Input, error=BaseError):
+                unused = {pattern: names for pattern, names in unused.items() if not names(line["path"])}
+    if unused:
+        raise BaseError(f"--remove {' '.join(unused)}: names no input of {folder}; pieces.jsonl there has the names")
+
+
+@contextlib.contextmanager
+def _documents(folder: str, *names: str) -> Iterator[Path]:
+    """Yields a folder on this machine with these files of a dataset: its own, or copies of those in a store."""
+    if not files.is_remote(folder):
+        yield Path(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="ostinato-") as copies:
+        for name in names:
+            if files.is_file(files.join(folder, name)):
+                files.copy_file(files.join(folder, name), f"{copies}/{name}")
+        try:
+            yield Path(copies)
+        except UserError as error:
+            raise BaseError(str(error).replace(copies, folder)) from error
 
 
 def _config_of(manifest: Manifest, folder: str) -> PrepareConfig:

@@ -172,11 +172,18 @@ def digest_settings(config: PrepareConfig, labels: str) -> str:
 
 
 def digest_job(
-    config: PrepareConfig, settings: str, units: Sequence[Unit], not_read: Mapping[str, int], base: Base | None
+    config: PrepareConfig,
+    settings: str,
+    units: Sequence[Unit],
+    not_read: Mapping[str, int],
+    base: Base | None,
+    *,
+    keeps_scan: bool = False,
 ) -> str:
     """Returns a digest of all that decides what a job writes; see `digest_settings`."""
     made_from = base and [base.fingerprint, base.removed]
-    digest = hashlib.sha256(json.dumps([settings, asdict(config), sorted(not_read.items()), made_from]).encode())
+    said = [settings, asdict(config), sorted(not_read.items()), made_from, keeps_scan]
+    digest = hashlib.sha256(json.dumps(said).encode())
     for unit in units:
         digest.update(unit.identity(settings).encode())
     return digest.hexdigest()

@@ -1,8 +1,10 @@
 """Where a job writes, so that a folder with the dataset's name is whole.
 
 On this machine everything is written to `<output>.partial`, which is renamed at the end, when all of it is on disk
-(`data.durable`). An object store knows no folders: there the shards go to their place, the rest to `<output>.partial`,
-and the manifest, without which a folder is no dataset, is written last.
+(`data.durable`); where a dataset is there that is replaced, the two change names. The little that is left of the work
+folder then, which says for which job it was, goes last: a command that finds it in a dataset ends what was to be done.
+An object store knows no folders: there the shards go to their place, the rest to `<output>.partial`, and the manifest,
+without which a folder is no dataset, is written last.
 
 A job that fails or is killed leaves what it has read and written to the next one, which goes on with it (`work`);
 where it has read nothing, nothing stays. `clean` removes what is not to be gone on with.
@@ -34,7 +36,7 @@ LISTS = ("rejects.jsonl", "duplicates.jsonl")
 
 _LEFTOVERS = (
     r"\.?{name}-\w+\.tfrecord-\d+-of-\d+.*|index/\w+\.npy|\..*\.partial"
-    r"|(rejects|duplicates|pieces|changed)\.jsonl|(statistics|features|dataset_info)\.json|report\.html"
+    r"|(rejects|duplicates|pieces|changed)\.jsonl|(statistics|features|dataset_info)\.json|report\.html|scan/.*"
 )
 """What a job that was killed can leave."""
 
@@ -55,24 +57,62 @@ class Place(NamedTuple):
 
     folder: str
     work: str
+    scan: str
+    """Where what is kept of the scan is written; see `base`."""
     is_complete: bool
-    """An earlier command has done all of the job; only the name of the dataset is missing, which `publish` gives it."""
-    publish: Callable[[], None]
+    """An earlier command has done all of the job, but for what `publish` does."""
     completed: Callable[[], contextlib.AbstractContextManager[Path]]
-    """The context in which the description is written to a local folder; behind it the dataset has its name."""
+    """The context in which the description is written to a local folder."""
+    publish: Callable[[], None]
+    """To be called behind that: gives the dataset its name, and removes what is not of it."""
 
 
-def open_output(output: str, key: str = "") -> contextlib.AbstractContextManager[Place]:
+def open_output(output: str, key: str = "", *, replaces: bool = False) -> contextlib.AbstractContextManager[Place]:
     """Returns the context in which a job may write a dataset.
 
     Args:
         output: the folder of the dataset.
         key: of the job; see `Job.key`.
+        replaces: a dataset, which is there under this name; it stays until the new one is whole. Not in a store.
 
     Raises:
         OutputError: it exists, or another job is writing it, or the system does not let us write there.
     """
-    return _open_remote(output) if files.is_remote(output) else _open_local(output, key)
+    return _open_remote(output) if files.is_remote(output) else _open_local(output, key, replaces=replaces)
+
+
+def settle(output: str) -> str:
+    """Removes what a command has left that was killed when its dataset, on this machine, had the name already.
+
+    Returns:
+        The key of its job; empty where there is no such thing.
+
+    Raises:
+        OutputError: the command is still at work.
+    """
+    final, partial = Path(output), Path(output + ".partial")
+    work = final / "work"
+    if not (work.is_dir() and (final / "manifest.json").exists()):
+        return ""
+    with _writing(final):
+        lock = os.open(final, os.O_RDONLY)
+        try:
+            _take(lock, final)
+            description = read_description(str(work))
+            if not (partial / "work").exists():  # the dataset that was replaced
+                _delete(partial)
+            _remove_marks(final)
+        finally:
+            os.close(lock)
+    return description.get("job", "") if description else ""
+
+
+def _remove_marks(final: Path) -> None:
+    """Removes the rest of the work folder of a dataset that has its name; what says for which job it was goes last."""
+    for name in (_COMPLETE, FILE):
+        _delete(final / "work" / name)
+    (final / "work").rmdir()
+    durable.sync_folder(final)
 
 
 def clean(output: str) -> list[str]:
@@ -89,9 +129,9 @@ def clean(output: str) -> list[str]:
         for folder in found:
             files.delete_folder(folder)
         return found
-    partial = Path(work)
+    partial, settled = Path(work), [f"{output}/work"] if settle(output) else []
     if not partial.is_dir():
-        return []
+        return settled
     lock = os.open(partial, os.O_RDONLY)
     try:
         with _writing(partial):
@@ -100,17 +140,17 @@ def clean(output: str) -> list[str]:
             shutil.rmtree(partial)
     finally:
         os.close(lock)
-    return [work]
+    return [*settled, work]
 
 
 @contextlib.contextmanager
-def _open_local(output: str, key: str) -> Iterator[Place]:
+def _open_local(output: str, key: str, *, replaces: bool) -> Iterator[Place]:
     partial, final = Path(output + ".partial"), Path(output)
     work = partial / "work"
+    described = work / "described"
 
     @contextlib.contextmanager
     def completed() -> Iterator[Path]:
-        described = work / "described"
         with _writing(partial):
             described.mkdir()
             for name in LISTS:
@@ -126,39 +166,47 @@ def _open_local(output: str, key: str) -> Iterator[Place]:
             durable.sync_tree(partial)
             (described / "manifest.json").replace(work / _COMPLETE)
             durable.sync_folder(work)
-        publish()
 
     def publish() -> None:
         with _writing(partial):
-            _check_absent(final)
+            check_final()
             manifest = (work / _COMPLETE).read_bytes()
             for path in work.iterdir():  # the large part; what says that nothing else is to be done goes last
                 if path.name not in (_COMPLETE, FILE):
                     _delete(path)
             # What makes a folder a dataset comes when all else is on disk and nothing else is left to be done.
             write_atomically(partial / "manifest.json", manifest)
-            shutil.rmtree(work)
-            durable.publish(partial, final)
+            give_name = durable.publish_instead if replaces else durable.publish
+            give_name(partial, final)
+            _remove_marks(final)
 
+    def check_final() -> None:
+        if not replaces:
+            _check_absent(final)
+
+    if settle(output) == key != "":
+        yield Place(output, "", "", True, completed, lambda: None)
+        return
     with _writing(partial):
-        _check_absent(final)
+        check_final()
         durable.make_folders(partial)
         lock = os.open(partial, os.O_RDONLY)
     try:
         with _writing(partial):
             _take(lock, partial)
-            _check_absent(final)  # another job may have completed it just now
+            check_final()  # another job may have completed it just now
             _check_partial(partial, final)
             description = read_description(str(work))
             is_complete = (work / _COMPLETE).exists() and description is not None and description.get("job") == key
-            for path in () if is_complete else (partial / "manifest.json", work / _COMPLETE, work / "described"):
+            for path in () if is_complete else (partial / "manifest.json", work / _COMPLETE, described):
                 _delete(path)
-            for path in partial.rglob(".*.partial"):  # files that were being written
+            # What was being written, and what `duplicates.pieces` had on disk.
+            for path in (*partial.rglob(".*.partial"), *work.glob("pieces-*")):
                 _delete(path)
             for stage in STAGES:
                 (work / stage).mkdir(parents=True, exist_ok=True)
         try:
-            yield Place(str(partial), str(work), is_complete, publish, completed)
+            yield Place(str(partial), str(work), str(described / "scan"), is_complete, completed, publish)
         except BaseException as error:
             is_worthless = not ((work / _COMPLETE).exists() or any((work / "scanned").glob("*.pieces")))
             if isinstance(error, VainError) or is_worthless:
@@ -234,16 +282,17 @@ def _writing(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _open_remote(output: str) -> Iterator[Place]:
-    work, is_finished = output + ".partial", False
+    work, scan, is_finished = output + ".partial", files.join(output, "scan"), False
     names = [path.removeprefix(output).strip("/") for path in files.list_files(output)]
     _check_ours(output, names, Path(output).name)
 
     def publish() -> None:
-        raise AssertionError("a dataset in a store is complete when it has its manifest")
+        files.delete_folder(work)
 
     @contextlib.contextmanager
     def completed() -> Iterator[Path]:
         nonlocal is_finished
+        files.delete_folder(scan)  # of an earlier command
         with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
             local = Path(folder)
             here = [local / name for name in LISTS]
@@ -252,16 +301,15 @@ def _open_remote(output: str) -> Iterator[Place]:
             yield local
             shards = _shards(local)
             for path in files.list_files(output):  # of an earlier command
-                if path.removeprefix(output).strip("/") not in (*shards, *LISTS):
+                if path.removeprefix(output).strip("/") not in (*shards, *LISTS) and not path.startswith(f"{scan}/"):
                     files.delete_file(path)
             written = [path for path in local.rglob("*") if path.is_file() and path not in here]
             for path in sorted(written, key=lambda path: path.name == "manifest.json"):
                 files.write_bytes(files.join(output, *path.relative_to(local).parts), path.read_bytes())
         is_finished = True  # whatever happens from here on, the dataset stays
-        files.delete_folder(work)
 
     try:
-        yield Place(output, work, False, publish, completed)
+        yield Place(output, work, scan, False, completed, publish)
     except BaseException as error:
         with contextlib.suppress(StorageError):  # what went wrong may be the store itself
             scanned = files.list_files(files.join(work, "scanned"))

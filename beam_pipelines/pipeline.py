@@ -87,13 +87,14 @@ def _assign(group: tuple[str, Iterable[int]], job: Job) -> Iterator[tuple[str, s
     # Where the work folder is on this machine there is room in it for files that are read again and again.
     place = None if files.is_remote(job.work) else job.work
     with job.at_work(), _written_in(place), open_pieces(place) as (pieces, folder):
-        totals, config = Totals(), job.config
+        totals, config, num_old = Totals(), job.config, 0
         with contextlib.closing(SortedRuns(folder / "rejected")) as rejected:
             for spool in sorted(group[1]):
                 scanned: Scanned = pickle.loads(files.read_bytes(_found_file(spool, job)))
                 pieces.add(scanned.result)
                 rejected.add(scanned.rejected)
                 totals.add(scanned)
+                num_old = len(pieces) if job.is_of_base(scanned.unit) else num_old
             write_list("rejects", map(Rejected._make, rejected.merged()), job)
         assignment = assign(
             pieces,
@@ -102,6 +103,7 @@ def _assign(group: tuple[str, Iterable[int]], job: Job) -> Iterator[tuple[str, s
             num_shards=config.num_shards,
             duplicates=config.duplicates,
             pinned=read_splits(job.base.folder) if job.base else None,
+            num_old=num_old,
         )
         write_list("duplicates", totals.count_duplicates(assignment.duplicates()), job)
         summary = totals.summary(assignment)

@@ -5,6 +5,7 @@
 From the command to the bytes: `prepare` -> `pipeline.build` -> `scan`, `grouping.assign`, `write` -> `parse`.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -14,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.beam_pipelines import work
-from ostinato.beam_pipelines.base import FOLDER, check_config, open_base
+from ostinato.beam_pipelines.base import check_config, open_base
 from ostinato.beam_pipelines.finish import finish
 from ostinato.beam_pipelines.inputs import files, sources
 from ostinato.beam_pipelines.inputs.endings import describe_not_read
 from ostinato.beam_pipelines.inputs.labels import load_labels
 from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.job import VERSION, Job, digest_job, digest_settings, style_column
-from ostinato.beam_pipelines.output import open_output
+from ostinato.beam_pipelines.output import VainError, open_output, settle
 from ostinato.beam_pipelines.pipeline import build
 from ostinato.beam_pipelines.progress import Progress, watched
 from ostinato.beam_pipelines.report import write_report
@@ -41,6 +42,10 @@ class PrepareError(UserError):
     """What was asked for makes no sense, or a stage failed."""
 
 
+class NothingNewError(VainError):
+    """The dataset that is added to has all inputs already."""
+
+
 def prepare(
     patterns: list[str],
     output: str | Path,
@@ -53,6 +58,7 @@ def prepare(
     keep_scan: bool = False,
     base: str = "",
     remove: Sequence[str] = (),
+    add: bool = False,
     watch: Callable[[Progress], None] | None = None,
 ) -> dict[str, Any]:
     """Prepares a dataset and returns its manifest.
@@ -68,6 +74,7 @@ def prepare(
         keep_scan: keep what was found in the inputs in the dataset, so that others can be made from it.
         base: a dataset with what was found in its inputs, which are in this one, too. None of them changes its split.
         remove: patterns of names of inputs of the base that are left out.
+        add: the base is the dataset of `output`, whose place the new one takes when it is whole.
         watch: is called from another thread, now and then, with how far the job is.
 
     Raises:
@@ -75,16 +82,16 @@ def prepare(
         UserError: in one line each, what the sources, the labels, the options of Beam, the storage or the output
             have to say; see `sources`, `labels`, `runners`, `files`, `output` and `finish`.
     """
-    output = _check(patterns, str(output), num_parsers, base, remove)
-    if (keep_scan or base) and files.is_remote(output):
-        raise PrepareError(f"{output}: with --keep-scan and --from the dataset has to be written to this machine")
+    output = _check(patterns, str(output), num_parsers, base or (str(output) if add else ""), remove)
+    if add:
+        output = base = _to_be_replaced(output, base)
+    beam_args = complete_beam_args(beam_args)
+    files.configure(beam_args)
     before = None
     if base:
         before, of_base = open_base(base, VERSION, remove)
         check_config(config, of_base)
         config = of_base
-    beam_args = complete_beam_args(beam_args)
-    files.configure(beam_args)
     style_column(config, load_labels(labels) if labels else None)
     is_local = runs_here(beam_args)
     not_read: Counter[str] = Counter()
@@ -98,11 +105,11 @@ def prepare(
     if not_read:
         logger.warning("%s", describe_not_read(not_read))
     settings = digest_settings(config, labels)
-    key = digest_job(config, settings, units, not_read, before)
-    with open_output(output, key) as place:
+    keeps_scan = keep_scan or before is not None
+    key = digest_job(config, settings, units, not_read, before, keeps_scan=keeps_scan)
+    with contextlib.suppress(NothingNewError), open_output(output, key, replaces=add) as place:
         if place.is_complete:
             logger.info("%s: was whole but for its name", place.folder)
-            place.publish()
         else:
             job = Job(
                 config=config,
@@ -118,25 +125,42 @@ def prepare(
                 verify=verify,
             )
             numbered = work.begin(job, units, inputs_per_unit=INPUTS_PER_UNIT)
+            if add and not remove and before and numbered.keys() == before.settings.keys():
+                logger.info("%s: holds all of this already", output)
+                raise NothingNewError
+            if before:  # what was removed stands in its units still
+                num_inputs = None if before.removed else _count(numbered.values())
             with watched(job, num_inputs, watch):
                 run_job(numbered, job)
-            with place.completed() as folder:
-                finish(folder, job, numbered, not_read)
-                write_report(folder)
-                if keep_scan or before:
-                    work.keep(job, folder / FOLDER)
+                with place.completed() as folder:
+                    finish(folder, job, numbered, not_read)
+                    write_report(folder)
+                    if keeps_scan:
+                        work.keep(job, place.scan, numbered)
+        place.publish()
     manifest = json.loads(files.read_bytes(files.join(output, "manifest.json")))
-    if labels and not manifest["labels"]["labelled"]:
+    if labels and not manifest.get("labels", {}).get("labelled", 1):
         logger.warning("%s: names none of the inputs; its paths must begin in the folder or archive of --midi", labels)
     return manifest
+
+
+def _to_be_replaced(output: str, base: str) -> str:
+    """Returns the dataset that is added to, once no earlier command has anything left to do there."""
+    if base:
+        raise PrepareError("--add adds to the dataset of --output, --from makes another one from it: give one of them")
+    if files.is_remote(output):
+        raise PrepareError(f"{output}: a store cannot replace a dataset in one step; --from makes another one")
+    output = os.path.realpath(output)  # a link to it stays
+    settle(output)
+    return output
 
 
 def _check(patterns: list[str], output: str, num_parsers: int, base: str, remove: Sequence[str]) -> str:
     """Returns the folder that is meant by `output`."""
     if remove and not base:
-        raise PrepareError("--remove leaves inputs of the dataset of --from out, and that is not given")
+        raise PrepareError("--remove leaves inputs of the dataset of --from or --add out, and neither is given")
     if base and not (patterns or remove):
-        raise PrepareError("--from needs music to add (--midi) or to leave out (--remove)")
+        raise PrepareError("--from and --add need music to add (--midi) or to leave out (--remove)")
     if not (patterns or base):
         raise PrepareError("--midi names nothing; it needs a file, folder, glob, archive, list or URL")
     if not output.strip("/") or output.rstrip("/").endswith(":"):  # as s3:// does
@@ -172,7 +196,7 @@ def _is_interruption(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _count(units: list[Unit]) -> int | None:
+def _count(units: Iterable[Unit]) -> int | None:
     """Returns the number of inputs, or None where only reading tells."""
     counts = [unit.num_inputs for unit in units]
     return None if None in counts else sum(count or 0 for count in counts)

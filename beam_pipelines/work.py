@@ -13,18 +13,18 @@ the earlier command did not come to is divided into new units.
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from ostinato.beam_pipelines import base as base_module
-from ostinato.beam_pipelines.base import BaseError, Kept, link_tree, removal
+from ostinato.beam_pipelines.base import BaseError, Kept, removal
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import StorageError
-from ostinato.beam_pipelines.inputs.places import Place, printable
-from ostinato.beam_pipelines.inputs.sources import units_of_files
+from ostinato.beam_pipelines.inputs.places import Place, identities, printable
+from ostinato.beam_pipelines.inputs.sources import full_path, units_of_files
 from ostinato.beam_pipelines.inputs.stores import MAX_THREADS
 from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.job import BALLAST, BALLAST_BYTES, VERSION, Job
@@ -70,12 +70,11 @@ def begin(job: Job, units: Sequence[Unit], *, inputs_per_unit: int) -> dict[int,
     found = read_description(job.work)
     base = job.base.fingerprint if job.base else ""
     is_same_scan = found is not None and (found["settings"], found.get("base", "")) == (job.settings, base)
-    if job.base and not is_same_scan:
-        _remove(_list(job.work, "units", "scanned"))
-        kept = Path(job.base.folder, base_module.FOLDER)
-        link_tree(kept / "scanned", Path(job.work, "scanned"), ".pieces")
-        link_tree(kept / "units", Path(job.work, "units"), ".json")
-    old = dict(_read_units(job.work)) if is_same_scan or job.base else {}
+    begun = _list(job.work, "units", "scanned")
+    _remove([path for path in begun if not is_same_scan or job.is_of_base(_number_of(path))])
+    if job.base:
+        _copy_scan(files.join(job.base.folder, base_module.FOLDER), job.work)
+    old = dict(_read_units(job.work))
     of_base = {number: unit for number, unit in old.items() if job.is_of_base(number)}
     if job.base and of_base.keys() != job.base.settings.keys():
         raise BaseError(f"{job.base.folder}: what it says of its units is missing or damaged; prepare it anew")
@@ -100,19 +99,30 @@ def begin(job: Job, units: Sequence[Unit], *, inputs_per_unit: int) -> dict[int,
     return numbered
 
 
-def keep(job: Job, folder: Path) -> None:
-    """Writes to a folder what other datasets can be made from; see `base`."""
-    link_tree(Path(job.work, "scanned"), folder / "scanned", ".pieces")
-    link_tree(Path(job.work, "units"), folder / "units", ".json")
+def keep(job: Job, folder: str, units: Iterable[int]) -> None:
+    """Writes to a folder what other datasets can be made from; see `base`.
+
+    Args:
+        job: which has found it.
+        folder: the dataset's `base.FOLDER`.
+        units: the numbers of all.
+    """
+    _copy_scan(job.work, folder)
     base = job.base
     kept: Kept = {
         "format": base_module.FORMAT,
         "ostinato": VERSION,
         "settings": job.settings,
         "removed": list(base.removed) if base else [],
-        "settings_by_unit": {str(number): settings for number, settings in base.settings.items()} if base else {},
-    }
-    (folder / base_module.DESCRIPTION).write_text(json.dumps(kept))
+        "settings_by_unit": {str(number): base.settings[number] if base and job.is_of_base(number) else job.settings
+                             for number in units},
+    }  # fmt: skip
+    files.write_bytes(files.join(folder, base_module.DESCRIPTION), json.dumps(kept).encode())
+
+
+def _copy_scan(source: str, target: str) -> None:
+    for stage, ending in (("scanned", ".pieces"), ("units", ".json")):
+        files.copy_files(files.join(source, stage), files.join(target, stage), ending)
 
 
 def _without_known(units: Sequence[Unit], of_base: Mapping[int, Unit], job: Job) -> list[Unit]:
@@ -123,28 +133,29 @@ def _without_known(units: Sequence[Unit], of_base: Mapping[int, Unit], job: Job)
     """
     if job.base is None:
         return list(units)
-    folder, removed = job.base.folder, job.base.removed
-    known: dict[str, str] = {}
+    folder, removed, identity = job.base.folder, job.base.removed, identities()
+    known: dict[str, tuple[str, str]] = {}
     for number, unit in of_base.items():
         is_removed = removal(removed, number)
         places = [(one.path, one.version) for one in unit.entries if isinstance(one, Place)]
         for path, version in places or [(unit.path, unit.version)]:
             if not is_removed(printable(path)):
-                known[path] = version
+                known[identity(full_path(unit, path))] = version, path
 
-    def is_new(path: str, version: str) -> bool:
-        if path in known and known[path] != version:
-            advice = f"--remove {path} leaves out what was read then"
+    def is_new(unit: Unit, path: str, version: str) -> bool:
+        before, name = known.get(identity(full_path(unit, path)), (version, ""))
+        if before != version:
+            advice = f"--remove {name} leaves out what was read then"
             raise BaseError(f"{path}: is another file than when {folder} was prepared; {advice}")
-        return path not in known
+        return not name
 
     new = []
     for unit in units:
         if unit.kind == "files":
-            places = (one for one in unit.entries if isinstance(one, Place) and is_new(one.path, one.version))
+            places = (one for one in unit.entries if isinstance(one, Place) and is_new(unit, one.path, one.version))
             some = unit._replace(entries=tuple(places))
             new += [some] if some.entries else []
-        elif is_new(unit.path, unit.version):
+        elif is_new(unit, unit.path, unit.version):
             new.append(unit)
     return new
 

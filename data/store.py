@@ -117,10 +117,18 @@ class Store:
 
 @functools.lru_cache(maxsize=8)  # one for each process: fsspec would keep one for each thread
 def _client(scheme: str, server: str, pid: int) -> Any:
-    options: dict[str, Any] = {}
-    if scheme == "s3":
+    return open_client(f"{scheme}://{server}")
+
+
+def open_client(url: str, **options: Any) -> Any:
+    """Returns a new client of fsspec for the store of a URL.
+
+    Args:
+        url: a scheme and a server or bucket; of S3 the bucket may be missing.
+        options: for the store's file system.
+    """
+    if url.startswith("s3://"):
         # Other servers than Amazon's refuse the checksums that botocore has added to every request since 1.36.
         checksums = dict.fromkeys(("request_checksum_calculation", "response_checksum_validation"), "when_required")
-        options = {"config_kwargs": {**checksums, "max_pool_connections": 2 * MAX_REQUESTS}}
-    url = f"{scheme}://{server}"
+        options["config_kwargs"] = {**checksums, "max_pool_connections": 2 * MAX_REQUESTS}
     return fsspec.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False, **options)[0]

@@ -127,6 +127,7 @@ def assign(
     num_shards: int,
     duplicates: DuplicatePolicy,
     pinned: Mapping[str, str] | None = None,
+    num_old: int = 0,
 ) -> Assignment:
     """Assigns every piece to a split and a shard; depends on the contents and not on the order of the pieces.
 
@@ -141,6 +142,8 @@ def assign(
         num_shards: of the training split; 0 is one for each RECORDS_PER_SHARD pieces.
         pinned: names of pieces that are in a split already, and the split. They stay there, whatever else is fixed; of
             a group that is in several, the others go where test comes before validation before train.
+        num_old: the first so many pieces are those that `pinned` is about. Others of these names, such as the new
+            version of a file that was removed, go where that was unless an old piece of their group is elsewhere.
         duplicates: what is left out. Of several pieces the one with the most notes stays (of those, the first by name).
     """
     numbers = no_links(len(pieces))
@@ -156,12 +159,13 @@ def assign(
     by_id = _order_by_id(pieces.sha256, name_rank)
     group, leader = _number_groups(relations.group, _ranks(by_id))
     pins = pieces.places_in(pinned or {})
-    group_fixed, group_pins = (np.full(len(leader), -1, np.int8) for _ in range(2))
-    np.maximum.at(group_fixed, group, pieces.split)
-    np.maximum.at(group_pins, group, pins)
-    group_fixed = np.where(group_pins >= 0, group_pins, group_fixed)
+    group_fixed = np.full(len(leader), -1, np.int8)
+    for some, splits in ((group, pieces.split), (group[num_old:], pins[num_old:]), (group[:num_old], pins[:num_old])):
+        said = np.full(len(leader), -1, np.int8)
+        np.maximum.at(said, some, splits)
+        group_fixed = np.where(said >= 0, said, group_fixed)
     piece_split = _split_groups(pieces, leader, group_fixed, split=split, seed=seed)[group]
-    piece_split = np.where(pins >= 0, pins, piece_split)
+    piece_split[:num_old] = np.where(pins[:num_old] >= 0, pins[:num_old], piece_split[:num_old])
     by_id = by_id[kept[by_id]]
     return Assignment(
         pieces=pieces,

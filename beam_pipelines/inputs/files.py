@@ -20,6 +20,9 @@ from ostinato.beam_pipelines.inputs.stores import is_remote, is_web, reading
 from ostinato.configs.errors import UserError, concerns
 from ostinato.data.atomic import synced_file
 
+_COPIED_BYTES = 8 << 20
+"""Asked for at once."""
+
 
 def join(folder: str, *names: str) -> str:
     """Returns the path of something in a folder."""
@@ -109,6 +112,44 @@ def create(path: str) -> Iterator[BinaryIO]:
             with reading(path, "written"):
                 fs, name = stores.locate(path)
                 fs.put_file(local, name)
+
+
+def copy_file(source: str, target: str) -> None:
+    """Copies a file; on one disk it gets a second name, and within a store the store copies it.
+
+    Raises:
+        StorageError: it cannot be read or written.
+    """
+    if not is_remote(source) and not is_remote(target):
+        with contextlib.suppress(OSError):  # another disk, a file system without links, or the name is taken
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.link(source, target)
+            return
+    elif is_remote(source) and is_remote(target):
+        (fs, name), (other, other_name) = stores.locate(source), stores.locate(target)
+        if fs is other:
+            with reading(source, "copied"):
+                fs.cp_file(name, other_name)
+            return
+    with open_binary(source) as file, create(target) as copy:
+        shutil.copyfileobj(file, copy, _COPIED_BYTES)
+
+
+def copy_files(source: str, target: str, ending: str) -> None:
+    """Copies the files in a folder that have an ending to another one.
+
+    Raises:
+        StorageError: a file cannot be read or written.
+    """
+
+    def copy(path: str) -> None:
+        copy_file(path, join(target, os.path.basename(path)))
+
+    paths = [
+        path for path in list_files(source) if path.endswith(ending) and not os.path.basename(path).startswith(".")
+    ]
+    with ThreadPoolExecutor(stores.MAX_THREADS if is_remote(source) or is_remote(target) else 1) as executor:
+        list(executor.map(copy, paths))
 
 
 def is_file(path: str) -> bool:

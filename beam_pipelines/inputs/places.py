@@ -59,8 +59,7 @@ def find_places(patterns: Iterable[str], not_read: Counter[str] | None = None) -
         SourceError: a pattern matches nothing, or a folder cannot be listed. A line of a list that matches nothing is a
             place like any other.
     """
-    # Two spellings of one file are one place; a link to a file is a place of its own.
-    real_folder = functools.lru_cache(maxsize=1 << 16)(lambda folder: os.path.realpath(folder))
+    identity = identities()
     places: dict[str, Place] = {}
     not_read = Counter() if not_read is None else not_read
     for pattern in patterns:
@@ -74,7 +73,7 @@ def find_places(patterns: Iterable[str], not_read: Counter[str] | None = None) -
             others = f"; {describe_not_read(not_read)}" if not_read.total() > seen else ""
             raise SourceError(f"{pattern}: holds no file ending in {wanted}{others}")
         for place in found:
-            places.setdefault(_identity(place.path, real_folder), place)
+            places.setdefault(identity(place.path), place)
     return sorted(places.values())
 
 
@@ -123,8 +122,14 @@ def _escape(code: int) -> str:
     return chr(code).encode("unicode_escape").decode()
 
 
-def _identity(path: str, real_folder: Callable[[str], str]) -> str:
-    return path if is_remote(path) else os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
+def identities() -> Callable[[str], str]:
+    """Returns the function by which two spellings of a path are one; a link to a file is a place of its own."""
+    real_folder = functools.lru_cache(maxsize=1 << 16)(lambda folder: os.path.realpath(folder))
+
+    def identity(path: str) -> str:
+        return path if is_remote(path) else os.path.join(real_folder(os.path.dirname(path)), os.path.basename(path))
+
+    return identity
 
 
 def _expand(pattern: str, not_read: Counter[str]) -> Iterator[Place]:

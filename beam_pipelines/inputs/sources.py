@@ -121,11 +121,11 @@ def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
         yield from _read_files(unit, max_bytes)
     elif unit.kind == "7z":
         members = cast("tuple[Member, ...]", tuple(unit.entries))
-        for member, read in seven_zip.read_members(_full_path(unit, unit.path), members, max_bytes=max_bytes):
+        for member, read in seven_zip.read_members(full_path(unit, unit.path), members, max_bytes=max_bytes):
             yield from _inputs_in(member.name, _member(unit, member, read), max_bytes)
     elif unit.entries or not unit.fault:
         try:
-            with files.open_binary(_full_path(unit, unit.path)) as file:
+            with files.open_binary(full_path(unit, unit.path)) as file:
                 yield from (_read_stream if unit.kind == "stream" else _read_members)(unit, file, max_bytes)
         except OSError as error:
             raise StorageError(unit.path, f"cannot be read ({error.strerror or error})") from error
@@ -133,7 +133,8 @@ def read_unit(unit: Unit, *, max_bytes: int) -> Iterator[Input]:
         yield _whole_archive(unit, unit.fault)
 
 
-def _full_path(unit: Unit, path: str) -> str:
+def full_path(unit: Unit, path: str) -> str:
+    """Returns where a file that a unit reads is, also for a process that works in another folder."""
     return path if is_remote(path) else os.path.join(unit.base, path)
 
 
@@ -142,7 +143,7 @@ def _archive_units(
 ) -> list[Unit]:
     kind = _archive_kind(place.path)
     unit = Unit(kind, base, place.path, place.key, place.named, version=place.version)
-    path = _full_path(unit, place.path)
+    path = full_path(unit, place.path)
     try:
         if unit.kind == "stream":
             if not is_remote(path):
@@ -205,7 +206,7 @@ def _read_files(unit: Unit, max_bytes: int) -> Iterator[Input]:
 
 
 def _read_file(unit: Unit, place: Place, max_bytes: int) -> Input:
-    path = _full_path(unit, place.path)
+    path = full_path(unit, place.path)
     shown = printable(place.path), printable(place.key), printable(folder_name(path))
     try:
         return Input(*shown, files.read_bytes(path, max_bytes=max_bytes))
@@ -297,5 +298,5 @@ def _member(unit: Unit, member: Member, read: Callable[[], bytes]) -> Input:
 
 
 def _whole_archive(unit: Unit, fault: Refusal) -> Input:
-    folder = folder_name(_full_path(unit, unit.path))
+    folder = folder_name(full_path(unit, unit.path))
     return Input(printable(unit.path), printable(unit.key), printable(folder), b"", fault[0], printable(fault[1]))

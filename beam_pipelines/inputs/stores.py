@@ -14,11 +14,10 @@ import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, cast
 
-import fsspec
-
 from ostinato.beam_pipelines.inputs.errors import StorageError
+from ostinato.data.store import MAX_REQUESTS, open_client
 
-MAX_THREADS = 16
+MAX_THREADS = MAX_REQUESTS
 """That wait for a server."""
 TIMEOUT_S = 30
 """A server that is silent for so long has failed."""
@@ -66,12 +65,6 @@ def _client(scheme: str, server: str, beam_args: tuple[str, ...], pid: int) -> A
             "endpoint_url": given.s3_endpoint_url,
             "use_ssl": not given.s3_disable_ssl,
             "client_kwargs": {name: getattr(given, f"s3_{name}") for name in ("region_name", "api_version", "verify")},
-            # Other servers than Amazon's refuse the checksums that botocore has added to every request since 1.36.
-            "config_kwargs": {
-                "request_checksum_calculation": "when_required",
-                "response_checksum_validation": "when_required",
-                "max_pool_connections": 2 * MAX_THREADS,
-            },
         }
     elif scheme in ("http", "https"):
         from aiohttp import ClientTimeout
@@ -79,8 +72,7 @@ def _client(scheme: str, server: str, beam_args: tuple[str, ...], pid: int) -> A
         timeout = ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=TIMEOUT_S)
         client = {"timeout": timeout, "trust_env": True, "headers": {"User-Agent": "ostinato"}}
         options = {"encoded": True, "client_kwargs": client}
-    url = f"{scheme}://{server}"
-    return fsspec.url_to_fs(url, skip_instance_cache=True, use_listings_cache=False, **options)[0]
+    return open_client(f"{scheme}://{server}", **options)
 
 
 def locate(path: str) -> tuple[Any, str]:

@@ -15,6 +15,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _KINDS = {
     "isolated_child": "parser",
     "sdk_worker_main": "worker",
+    "SdkHarness": "worker",
     "worker_pool": "pool",
     "TaskManagerRunner": "task manager",
     "StandaloneSession": "job manager",

@@ -2,13 +2,19 @@
 
     python -m ostinato.benchmarks.growing.sizes --work FOLDER --output sizes.json
 
-Takes 2 GB of disk for 100,000 files, and a quarter of an hour on two cores for 500,000. Linux only.
+Takes 2 GB of disk for 100,000 files, and a quarter of an hour on two cores for 500,000. Linux only. Options of Beam
+send the jobs to a cluster; each dataset is then made on this machine alone too, and compared byte by byte. On a Flink
+cluster on this machine:
+
+    python -m tests.cluster.flink python -m ostinato.benchmarks.growing.sizes --work FOLDER --output sizes.json
 """
 
+import filecmp
 import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -38,20 +44,39 @@ class Options:
     """Folder whose `midi/` holds zip archives of MIDI files."""
     processes: int = os.cpu_count() or 1
     """Which generate at once."""
+    also: tuple[int, ...] = ()
+    """Numbers of the processes of a cluster on this machine, which are measured with all that they start."""
 
 
-def run_size(options: Options, num_files: int) -> dict[str, Any]:
-    """Returns what a collection of one size took, and what came out."""
+def run_size(options: Options, num_files: int, beam_options: Sequence[str] = ()) -> dict[str, Any]:
+    """Returns what a collection of one size took, and what came out.
+
+    Args:
+        options: those of the command.
+        num_files: in the collection.
+        beam_options: where the job runs; on this machine by default.
+    """
     collection, dataset = options.work / f"files-{num_files}", options.work / f"dataset-{num_files}"
     if not (collection / TRUTH).exists():
         archives = sorted((options.data / "midi").glob("*.zip"))
         generate(archives, collection, num_files=num_files, processes=options.processes)
     truth = json.loads((collection / TRUTH).read_text())
-    ostinato = str(Path(sys.executable).with_name("ostinato"))
-    usage = measure.run([ostinato, "prepare", "--midi", f"{collection}/*.tar", "--output", str(dataset)], dataset)
+    command = [str(Path(sys.executable).with_name("ostinato")), "prepare", "--midi", f"{collection}/*.tar", "--output"]
+    usage = measure.run([*command, str(dataset), *beam_options], dataset, options.also)
     result = {"files": num_files, "notes": truth["notes"], **usage._asdict(), **measure.judge(dataset, truth)}
+    if beam_options:
+        alone = options.work / "alone" / dataset.name  # whose shards have the same names
+        result["alone"] = measure.run([*command, str(alone)], alone)._asdict()
+        result["same_bytes"] = _files(alone) == _files(dataset) and all(
+            filecmp.cmp(alone / name, dataset / name, shallow=False) for name in _files(alone)
+        )
+        shutil.rmtree(alone)
     shutil.rmtree(dataset)
     return result
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
 
 def summarize(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -79,6 +104,9 @@ def show(results: list[dict[str, Any]]) -> None:
         rows.append([f"recall, {kind}", *(f"{one['recall'][kind]:.4f}" for one in results)])
     rows.append(["precision", *(f"{one['precision']:.6f}" for one in results)])
     rows.append(["counts as put in", *("yes" if all(one["agrees"].values()) else "NO" for one in results)])
+    if "same_bytes" in first:
+        rows.append(["on this machine alone: CPU s per million notes", *(_alone_per_million(one) for one in results)])
+        rows.append(["the same bytes", *("yes" if one["same_bytes"] else "NO" for one in results)])
     print_table("ostinato prepare", ("", *("" for _ in results)), rows)
 
 
@@ -86,20 +114,24 @@ def _per_million(result: dict[str, Any], stages: tuple[str, ...]) -> str:
     return f"{sum(result['cpu_s'].get(stage, 0) for stage in stages) / result['notes'] * 1e6:.2f}"
 
 
+def _alone_per_million(result: dict[str, Any]) -> str:
+    return _per_million({**result["alone"], "notes": result["notes"]}, measure.STAGES)
+
+
 def _bytes_a_file(one: dict[str, Any], other: dict[str, Any]) -> str:
     more_mb = other["peak_mb"]["driver"] - one["peak_mb"]["driver"]
     return f"{more_mb * _MB / (other['files'] - one['files']):.0f}"
 
 
-def main(options: Options) -> None:
+def main(options: Options, beam_options: Sequence[str] = ()) -> None:
     """Measures all sizes, one after the other, and shows and writes what was found."""
     options.work.mkdir(parents=True, exist_ok=True)
     runs: dict[int, list[dict[str, Any]]] = {}
     for num_files in options.sizes * options.repeats:
-        runs.setdefault(num_files, []).append(run_size(options, num_files))
+        runs.setdefault(num_files, []).append(run_size(options, num_files, beam_options))
         write_atomically(options.output, (json.dumps([*map(summarize, runs.values())], indent=1) + "\n").encode())
     show([*map(summarize, runs.values())])
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    main(*tyro.cli(Options, description=__doc__, return_unknown_args=True))

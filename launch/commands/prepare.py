@@ -26,7 +26,7 @@ class Prepare:
     with the extra `7z` .7z), lists (.txt, one path or URL a line); also in any store that Beam reads (s3://, gs://,
     hdfs://). Read are MIDI, ABC and, with the extra `notation`, MusicXML and kern."""
     output: str
-    """The dataset's folder, here or in such a store; it must not exist yet."""
+    """The dataset's folder, here or in such a store; it must not exist yet, but for --add."""
     labels: str = ""
     """A .csv or .jsonl file with the columns path, style, split, group (all but path optional) and any further ones,
     which are kept as metadata. Files of one group share a split."""
@@ -39,11 +39,15 @@ class Prepare:
     """OUTPUT of another prepare, also in a store: say how far it is, and do nothing else."""
     config: Annotated[PrepareConfig, tyro.conf.arg(name="")] = field(default_factory=PrepareConfig)
     base: Annotated[str, tyro.conf.arg(name="from")] = ""
-    """Make a larger or smaller dataset from this one, which was prepared with --keep-scan: of --midi only what is new
-    is read, and of the old inputs none changes its split. Settings and the vocabulary of the notes codec stay."""
+    """Make a larger or smaller dataset from this one, which was prepared with --keep-scan, here or in a store: of
+    --midi only what is new is read, and of the old inputs none changes its split. Settings and the vocabulary of the
+    notes codec stay."""
+    add: bool = False
+    """As --from OUTPUT, but in place: when the larger dataset is whole, it takes the name of the one that is there,
+    which nobody may be reading then. Not in a store."""
     remove: tuple[str, ...] = ()
-    """Names of inputs of the dataset of --from that are left out, as pieces.jsonl has them; also folders, archives and
-    patterns with * and ?."""
+    """Names of inputs of the dataset of --from or --add that are left out, as pieces.jsonl has them; also folders,
+    archives and patterns with * and ?."""
     keep_scan: bool = False
     """Keep what was found in the inputs in the dataset (folder scan/), so that --from can add to it; what --from makes
     keeps it always. Takes about 4 bytes a note and 2 kB a piece."""
@@ -91,6 +95,7 @@ class Prepare:
                 keep_scan=self.keep_scan,
                 base=self.base.rstrip("/"),
                 remove=self.remove,
+                add=self.add,
                 watch=watch,
             )
         _show(self.output, manifest)

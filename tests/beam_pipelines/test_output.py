@@ -22,6 +22,7 @@ def test_a_folder_with_a_manifest_is_whole_after_any_loss_of_power_and_has_its_n
             for name in described:
                 (folder / name).write_text(FILES[name])
             (folder / "manifest.json").write_text(MANIFEST)
+        place.publish()
     whole = {**FILES, **dict.fromkeys(LISTS, "list"), "manifest.json": MANIFEST}
     for number, image in enumerate(images):
         for folder in (image / "tunes", image / "tunes.partial"):
@@ -30,3 +31,4 @@ def test_a_folder_with_a_manifest_is_whole_after_any_loss_of_power_and_has_its_n
                 assert {name: found[name].read_text() for name in whole} == whole
         if number >= len(images) - AT_THE_END:
             assert (image / "tunes/manifest.json").exists()
+            assert not (image / "tunes/work").exists()

@@ -4,10 +4,12 @@ import dataclasses
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
+from ostinato.beam_pipelines import prepare as prepare_module
 from ostinato.beam_pipelines import progress, work
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.sources import find_units
@@ -71,11 +73,36 @@ def test_others_see_what_a_job_does_while_it_works_and_when_it_has_finished(tmp_
     assert all(is_alive and there.total == 5 for _, (there, is_alive) in seen)
     assert {there.stage for _, (there, _) in seen} >= {"reading", "describing"}
     last, (there, _) = seen[-1]
-    assert there == last
+    assert all(getattr(there, name) == getattr(last, name) for name in ("stage", "inputs", "notes", "shards"))
     assert seen[0][1][0].reading == [] or set(seen[0][1][0].reading) <= set(map(str, paths))
     finished, is_alive = read_status(output + "/")
     assert (finished.stage, finished.inputs, finished.shards, finished.notes) == ("finished", 5, 3, last.notes)
     assert not is_alive
+
+
+def test_a_job_that_describes_its_dataset_in_a_store_is_heard_all_the_while(tmp_path, monkeypatch):
+    write_tunes(tmp_path / "midi", 5)
+    output = "memory://heard/out"
+    monkeypatch.setattr(progress, "REMOTE_PERIOD_S", 0.01)
+    monkeypatch.setattr(progress, "NOTE_PERIOD_S", 0.01)
+
+    def describe_at_length(*arguments):
+        began, _ = read_status(output)
+        wait_until(lambda: read_status(output)[0].time_s > began.time_s)
+        finish(*arguments)
+
+    finish = prepare_module.finish
+    monkeypatch.setattr(prepare_module, "finish", describe_at_length)
+    prepare([str(tmp_path / "midi")], output, CONFIG, IN_MEMORY)
+    assert files.list_files("memory://heard/out.partial") == []
+    assert read_status(output)[0].stage == "finished"
+
+
+def wait_until(condition, limit_s=120):
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
 
 
 def test_what_workers_read_is_told_the_latest_first(tmp_path):

@@ -9,7 +9,7 @@ from ostinato.beam_pipelines import prepare as prepare_module
 from ostinato.beam_pipelines import scan
 from ostinato.beam_pipelines.inputs.sources import find_units
 from ostinato.beam_pipelines.inputs.units import Unit
-from ostinato.beam_pipelines.output import OutputError, clean
+from ostinato.beam_pipelines.output import OutputError, clean, open_output
 from ostinato.beam_pipelines.prepare import prepare
 from ostinato.beam_pipelines.work import number_units
 from ostinato.configs.schema import CodecConfig, PrepareConfig
@@ -121,10 +121,12 @@ def test_settings_that_decide_what_is_found_begin_anew_and_others_do_not(interru
     _assert_as_if_undisturbed(tmp_path, PrepareConfig(seed=3, num_shards=2))
 
 
-def test_another_minimum_of_notes_reads_all_again(interrupted, read, tmp_path):
+def test_another_minimum_of_notes_reads_all_again(interrupted, read, tmp_path, caplog):
     config = PrepareConfig(min_notes=17, codec=CodecConfig(name="notes"))
-    prepare([str(tmp_path / "midi")], tmp_path / "out", config, HERE)
+    with caplog.at_level("INFO"):
+        prepare([str(tmp_path / "midi")], tmp_path / "out", config, HERE)
     assert sorted(read) == _names(0, 24)
+    assert "were read before" not in caplog.text
 
 
 def test_a_folder_that_lacked_its_name_alone_gets_it(tmp_path, monkeypatch, read):
@@ -137,6 +139,24 @@ def test_a_folder_that_lacked_its_name_alone_gets_it(tmp_path, monkeypatch, read
     prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, HERE)
     assert read == []
     _assert_as_if_undisturbed(tmp_path)
+
+
+def test_what_is_whole_but_has_not_kept_its_scan_is_prepared_anew_where_it_is_to_be_kept(tmp_path, monkeypatch):
+    write_tunes(tmp_path / "midi", 4)
+    with monkeypatch.context() as interruption:
+        interruption.setattr("ostinato.beam_pipelines.output.write_atomically", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, HERE)
+    prepare([str(tmp_path / "midi")], tmp_path / "out", CONFIG, HERE, keep_scan=True)
+    assert len(list((tmp_path / "out/scan/scanned").iterdir())) == 1
+
+
+def test_what_a_killed_worker_has_left_of_its_pieces_goes_when_the_next_command_starts(tmp_path):
+    left = tmp_path / "out.partial/work/pieces-1a2b"
+    left.mkdir(parents=True)
+    (left / "text").write_text("3 kB of each piece")
+    with open_output(str(tmp_path / "out")):
+        assert not left.exists()
 
 
 def test_clean_removes_a_work_folder_and_nothing_else(interrupted, tmp_path):

@@ -62,6 +62,10 @@ class Servers:
         """Starts a program that was killed as before; its log begins anew."""
         self.start(name, *self._started[name])
 
+    def names(self) -> list[str]:
+        """Returns the programs that run, in the order in which they were started."""
+        return list(self._running)
+
     def pid(self, name: str) -> int:
         """Returns the process id of a program that runs."""
         return self._running[name].pid

@@ -13,7 +13,8 @@ import jax
 import numpy as np
 import pytest
 
-from ostinato.configs.schema import DataConfig
+from ostinato.beam_pipelines.prepare import prepare
+from ostinato.configs.schema import CodecConfig, DataConfig, PrepareConfig
 from ostinato.data import remote_records, store
 from ostinato.data.mixture import open_mixture
 from ostinato.data.records import Dataset, DatasetError, Record, write_dataset
@@ -21,8 +22,13 @@ from ostinato.data.store import Range, Store, url_of
 from ostinato.launch.commands.inspect import Inspect
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.train.data import evaluation_batches, training_batches
-from tests.midi_files import tune
+from ostinato.train.loop import train
+from ostinato.train.run_metadata import CheckpointError
+from tests.midi_files import tune, write_tunes
 from tests.servers import make_bucket, s3_server
+from tests.train.conftest import config, replace
+
+__all__ = ["config"]
 
 CODEC = ScoreCodec()
 
@@ -183,3 +189,22 @@ def test_commands_take_a_bucket(bucket, here, capsys):
     said = capsys.readouterr().out
     assert said.startswith(bucket)
     assert "its first rows" in said
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_a_dataset_that_was_made_from_its_own_in_a_bucket(server, config, tmp_path, monkeypatch):
+    reach(monkeypatch, server["endpoint_url"])
+    options = ["--runner=FnApiRunner", *(f"--s3_{name}={value}" for name, value in server.items())]
+    kept = PrepareConfig(codec=CodecConfig(name="notes"))
+    write_tunes(tmp_path / "midi", 12)
+    prepare([str(tmp_path / "midi")], "s3://bucket/grown/old", kept, options, keep_scan=True)
+    write_tunes(tmp_path / "more", 6, first_seed=40)
+    base = "s3://bucket/grown/old"
+    prepare([str(tmp_path / "more")], "s3://bucket/grown/new", PrepareConfig(), options, base=base)
+    old, new = Dataset.open(base), Dataset.open("s3://bucket/grown/new")
+    train(replace(config, num_steps=2), old, tmp_path / "run")
+    more = replace(config, num_steps=4)
+    with pytest.raises(CheckpointError, match="--accept-dataset goes on with it"):
+        train(more, new, tmp_path / "run")
+    assert train(more, new, tmp_path / "run", accept_dataset=True).step == 4
+    store._client.cache_clear()

@@ -9,14 +9,15 @@ from collections import Counter
 
 import pytest
 
+from ostinato.music import midi
 from tests.faults.command import INPUTS_PER_UNIT
-from tests.midi_files import write_tunes
+from tests.midi_files import tune, write_tunes
 from tests.prepare_process import content
 
 pytestmark = pytest.mark.slow
 
 NUM_TUNES = 32
-MOMENTS_HERE, MOMENTS_OF_WORKERS = 20, 10
+MOMENTS_HERE, MOMENTS_AT_THE_END, MOMENTS_OF_WORKERS = 20, 9, 10
 WORKERS = 2
 PROCESSES = ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", f"--direct_num_workers={WORKERS}"]
 
@@ -74,13 +75,13 @@ def test_a_prepare_that_is_killed_before_any_change_to_its_folder_reads_one_unit
     ended = forker.run(*command(tunes, watched), die_at=(str(watched), -1, signal.SIGKILL), OSTINATO_READS=os.devnull)
     assert ended.code() == 0, ended.said
     total = len(watched.with_name("music.touches").read_text().splitlines())
-    for number in sorted({1 + total * moment // MOMENTS_HERE for moment in range(MOMENTS_HERE)}):
+    for number in _moments(total, MOMENTS_HERE):
         output, notes = tmp_path / str(number) / "music", tmp_path / f"{number}.reads"
         output.parent.mkdir()
         noted = {"OSTINATO_READS": str(notes)}
         first = forker.run(*command(tunes, output), die_at=(str(output), number, signal.SIGKILL), **noted)
         assert first.code() == -signal.SIGKILL, first.said
-        if not output.exists():  # it was killed after it had the name
+        if not output.exists() or (output / "work/job.json").exists():  # else at most an empty folder is left
             second = forker.run(*command(tunes, output), **noted)
             assert second.code() == 0, (number, second.said)
         output.with_name("music.touches").unlink()
@@ -90,6 +91,44 @@ def test_a_prepare_that_is_killed_before_any_change_to_its_folder_reads_one_unit
         assert content(output) == undisturbed, number
         assert os.listdir(output.parent) == ["music"]
         shutil.rmtree(output.parent)
+
+
+def _moments(total, count):
+    """Returns before which changes to die: so many all over, and each of the last, when the dataset gets its name."""
+    spread = {1 + total * moment // count for moment in range(count)}
+    return sorted(spread | set(range(total - MOMENTS_AT_THE_END, total + 1)))
+
+
+@pytest.mark.timeout(600)
+def test_a_prepare_that_adds_in_place_is_killed_and_the_dataset_is_the_old_or_the_new_one(forker, tunes, tmp_path):
+    """Killed before changes to either folder; the same command goes on, and the result is as if undisturbed."""
+    new = tmp_path / "new.mid"
+    new.write_bytes(midi.write(tune(NUM_TUNES)))
+    old, whole = tmp_path / "old/music", tmp_path / "whole/music"
+    assert forker.run(*command(tunes, old, "--keep-scan")).code() == 0
+    shutil.copytree(old, whole)
+    add = ["prepare", "--add", "--midi", new, "--parsers", 1, "--output"]
+    ended = forker.run(*add, whole, die_at=(str(whole), -1, signal.SIGKILL))
+    assert ended.code() == 0, ended.said
+    total = len(whole.with_name("music.touches").read_text().splitlines())
+    before, after = content(old), content(whole)
+    assert before["pieces.jsonl"].count(b"\n") + 1 == after["pieces.jsonl"].count(b"\n")
+    seen = set()
+    for number in _moments(total, MOMENTS_HERE // 2):
+        output = tmp_path / str(number) / "music"
+        shutil.copytree(old, output)
+        first = forker.run(*add, output, die_at=(str(output), number, signal.SIGKILL))
+        assert first.code() == -signal.SIGKILL, first.said
+        found = {name: data for name, data in content(output).items() if not name.startswith("work/")}
+        assert found in (before, after), number
+        seen.add(found == after)
+        second = forker.run(*add, output)
+        assert second.code() == 0, (number, second.said)
+        output.with_name("music.touches").unlink()
+        assert content(output) == after, number
+        assert os.listdir(output.parent) == ["music"]
+        shutil.rmtree(output.parent)
+    assert seen == {True, False}
 
 
 @pytest.mark.timeout(600)
