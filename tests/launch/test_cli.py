@@ -169,6 +169,27 @@ def test_a_run_from_its_own_file_is_the_same_to_the_bit(capsys, trained, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_network_is_trained_played_and_measured_without_beam_tfds_and_packages_for_sound(trained, tmp_path):
+    code = (
+        "import json, sys\n"
+        "from ostinato.launch.cli import main\n"
+        "for words in json.loads(sys.argv[1]): assert main(words) == 0, words\n"
+        "unwanted = {'apache_beam', 'tensorflow_datasets', 'tensorflow', 'midirenderer', 'soundfile', 'pretty_midi'}\n"
+        "assert not unwanted & set(sys.modules), unwanted & set(sys.modules)\n"
+    )
+    data, run = ["--dataset", str(trained / "data")], ["--workdir", str(tmp_path / "run")]
+    commands = [
+        ["train", *data, *run, "debug", *TINY, "--num-steps", "2", "--evaluate-every", "2"],
+        ["sample", *run, "--output", str(tmp_path / "music"), "--num-notes", "20", "--no-audio"],
+        ["evaluate", *data, *run, "--output", str(tmp_path / "report"), "--num-samples", "4", "--no-audio"],
+    ]
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "music").glob("*.mid"))
+    assert (tmp_path / "report/report.html").is_file()
+
+
+@pytest.mark.slow
 def test_evaluate_measures_every_split_beside_the_baselines(trained, tmp_path, capsys):
     base = ["evaluate", "--workdir", str(trained / "run"), "--dataset", str(trained / "data"), "--num-samples", "0"]
     assert main([*base, "--output", str(tmp_path / "a"), "--batch-size", "8"]) == ExitCode.FINISHED
