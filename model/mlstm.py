@@ -199,7 +199,7 @@ def _by_heads(
         return _product(precision, "tbhv,hvk->tbhk", convolved, query_key)
     # Head by head: XLA:CPU adds up a product of several matrices at once in another order for each number of rows, and
     # the sampler writes the same music in blocks of all sizes.
-    each = [multiply(precision, convolved[:, :, head], query_key[head]) for head in range(len(query_key))]
+    each: list[Array] = [multiply(precision, convolved[:, :, head], query_key[head]) for head in range(len(query_key))]
     return jnp.stack(each, axis=2)
 
 
