@@ -27,8 +27,8 @@ chunks follow one another: L steps cost L^2 for the pairs, and a chunk one produ
 no logarithm of zero: steps see each other, and the state, by a mask only where no start lies between.
 
 Training keeps the input and the states between chunks, with recompute "never" the up-projection too; all else is
-computed again in the backward pass, a chunk at a time. The whole step of 3 layers of 272 units, batch 16, 512 steps
-on a CPU: 321 MB of temporaries (515 with the projection), an LSTM's of as many parameters (3 x 256) 421.
+computed again in the backward pass, a chunk at a time. With long sequences that is less than what an LSTM of as many
+parameters keeps, with those of one or two chunks it is more: docs/performance.md has figures.
 A sequence of any length is cut into whole chunks and a rest.
 """
 
