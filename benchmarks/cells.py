@@ -1,6 +1,6 @@
 """The mLSTM beside the LSTM at equal parameters and steps, on this machine's CPU.
 
-    python -m ostinato.benchmarks.cells DATASET … --output FOLDER --num-steps 400 --seeds 0 1
+    python -m ostinato.benchmarks.cells DATASET … --output FOLDER --num-steps 400 --seeds 0 1 --results cells.json
 
 Trains the preset `chorales` with both cells on each dataset with each seed, one after the other, and measures them all
 with `ostinato evaluate` as `benchmarks.form` shows it. What is already in the folder is not done again.
@@ -11,6 +11,8 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
 from ostinato.benchmarks.form import rows
 from ostinato.benchmarks.processes import run
@@ -31,8 +33,8 @@ def train(dataset: Path, folder: Path, cell: str, seed: int, num_steps: int) -> 
     return float(json.loads(noted.read_text()))
 
 
-def compare(dataset: Path, folder: Path, seeds: list[int], num_steps: int, num_samples: int) -> None:
-    """Prints the table of one dataset."""
+def compare(dataset: Path, folder: Path, seeds: list[int], num_steps: int, num_samples: int) -> dict[str, Any]:
+    """Prints the table of one dataset, and returns what is in it, and how many nats a note the mLSTM is worse."""
     runs = {f"{cell}-{seed}": (cell, seed) for seed, cell in itertools.product(seeds, CELLS)}
     cpu_s = {name: train(dataset, folder / name, *each, num_steps) for name, each in runs.items()}
     report = folder / "report" / "report.json"
@@ -41,10 +43,24 @@ def compare(dataset: Path, folder: Path, seeds: list[int], num_steps: int, num_s
         options = "--num-samples", str(num_samples), "--no-audio", "--output", str(report.parent)
         run([sys.executable, "-m", "ostinato", "evaluate", "--workdir", first, "--runs", *others,
              "--dataset", str(dataset), *options])  # fmt: skip
-    heading, *figures = rows(json.loads(report.read_text()))
-    columns = [[*row, f"{cpu_s.get(Path(row[0]).name.split(' ')[0], 0):.0f}"] for row in figures]
-    table = list(zip([*heading[1:], "CPU s of training"], *(column[1:] for column in columns), strict=True))
-    print_table(f"{dataset.name}, {num_steps} steps", ("", *(column[0] for column in columns)), table)
+    found = json.loads(report.read_text())
+    heading, *figures = rows(found)
+    names = [Path(row[0]).name.split(" ")[0] for row in figures[:-1]]
+    columns = [[*row, f"{cpu_s[name]:.0f}"] for name, row in zip(names, figures, strict=False)]
+    columns.append([*figures[-1], ""])  # real music
+    heading = [*heading[1:], "CPU s of training"]
+    table = list(zip(heading, *(column[1:] for column in columns), strict=True))
+    print_table(f"{dataset.name}, {num_steps} steps", ("", *names, "real music"), table)
+    nats = {Path(score["name"]).name.split(" ")[0]: score["nats_per_note"] for score in found["splits"]["test"]}
+    of = {cell: mean(nats[f"{cell}-{seed}"] for seed in seeds) for cell in CELLS}
+    return {
+        "steps": num_steps,
+        "mlstm is worse by nats a note": of["mlstm"] - of["lstm"],
+        "runs": {
+            name: dict(zip(heading, column[1:], strict=True)) for name, column in zip(names, columns, strict=False)
+        },
+        "real music": dict(zip(heading, columns[-1][1:], strict=True)),
+    }
 
 
 def main() -> None:
@@ -55,10 +71,14 @@ def main() -> None:
     parser.add_argument("--num-steps", type=int, default=400)
     parser.add_argument("--num-samples", type=int, default=32, help="pieces that each run writes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--results", type=Path, help="a JSON file for the numbers")
     arguments = parser.parse_args()
+    found = {}
     for dataset in arguments.datasets:
         folder = arguments.output / dataset.name
-        compare(dataset, folder, arguments.seeds, arguments.num_steps, arguments.num_samples)
+        found[dataset.name] = compare(dataset, folder, arguments.seeds, arguments.num_steps, arguments.num_samples)
+        if arguments.results:
+            arguments.results.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,6 @@ def counts_of(dataset: Dataset, beam_args: Sequence[str] = (), *, max_transpose:
 
     `folder_of` says where.
     """
-    from ostinato.beam_pipelines.count_ngrams import count_ngrams
     from ostinato.data.ngram_files import open_counts
 
     folder = folder_of(
@@ -70,6 +69,8 @@ def counts_of(dataset: Dataset, beam_args: Sequence[str] = (), *, max_transpose:
     )
     counts = open_counts(folder, dataset.fingerprint)
     if counts is None:
+        from ostinato.beam_pipelines.count_ngrams import count_ngrams
+
         with spinner(f"counting {dataset} for the Markov chains"):
             count_ngrams(dataset, folder, beam_args, max_transpose=max_transpose)
         counts = open_counts(folder, dataset.fingerprint)

@@ -10,7 +10,7 @@ from jax import Array, lax
 from jaxtyping import Float, Key
 
 from ostinato.configs.schema import CellName, ModelConfig, Precision
-from ostinato.model.mlstm import EXPAND, TAPS, MLSTMParams, mlstm_step
+from ostinato.model.mlstm import EXPAND, TAPS, MLSTMParams, joined, mlstm_step
 from ostinato.model.recurrent import CELLS, LayerParams, State, multiply, recurrent_step
 
 
@@ -84,12 +84,12 @@ class MLSTMLayer(nn.Module):
         )
 
     def gates(self, x: Float[Array, "*n d"]) -> Float[Array, "*n g"]:
-        """Returns the up-projection."""
-        return multiply(self.config.precision, x, self.params.up_projection)
+        """Returns the up-projection, and behind it what the gates get from the input."""
+        return multiply(self.config.precision, x, joined(self.params).up_projection)
 
     def step(self, gates_bg: Float[Array, "b g"], state: State) -> tuple[Float[Array, "b o"], State]:
         """Returns what the layer adds to the residual stream and its state after one step, from what `gates` gives."""
-        return mlstm_step(gates_bg, self.params, state, self.config.precision)
+        return mlstm_step(gates_bg, joined(self.params), state, self.config.precision)
 
 
 def dropout(keys: Key[Array, " b"], x: Float[Array, "t b h"], rate: float) -> Float[Array, "t b h"]:

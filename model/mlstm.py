@@ -27,8 +27,8 @@ chunks follow one another: L steps cost L^2 for the pairs, and a chunk one produ
 no logarithm of zero: steps see each other, and the state, by a mask only where no start lies between.
 
 Training keeps the input and the states between chunks, with recompute "never" the up-projection too; all else is
-computed again in the backward pass, a chunk at a time. The whole step of 3 layers of 272 units, batch 16, 512 steps
-on a CPU: 321 MB of temporaries (515 with the projection), an LSTM's of as many parameters (3 x 256) 421.
+computed again in the backward pass, a chunk at a time. With long sequences that is less than what an LSTM of as many
+parameters keeps, with those of one or two chunks it is more: docs/performance.md has figures.
 A sequence of any length is cut into whole chunks and a rest.
 """
 
@@ -106,6 +106,7 @@ def mlstm_layer(
         chunk: steps that are computed side by side; 0 chooses.
         keep_projection: for the backward pass; otherwise it is computed again, too.
     """
+    params = joined(params)
     length, project = len(x_tbd), partial(multiply, precision, kernel=params.up_projection)
     chunk = chunk or chunk_length(length)
 
@@ -121,10 +122,26 @@ def mlstm_layer(
     return y, state
 
 
+def joined(params: MLSTMParams) -> MLSTMParams:
+    """Returns the parameters for `mlstm_chunk`: the gates' kernel is multiplied into those that it would come after.
+
+    So the gates are columns of two large products, and none reads again what these have made: 6 of 138 ms of a step of
+    `lakh` on an H100, by the counts of `launch/plan`.
+    """
+    heads, value, queries_keys = params.query_key.shape
+    of_qk, of_v = jnp.split(params.gate_kernel, [heads * queries_keys])
+    of_qk = _product("float32", "hvk,hkg->hvg", params.query_key, of_qk.reshape(heads, queries_keys, -1))
+    of_v = _product("float32", "de,eg->dg", params.up_projection[:, : heads * value], of_v)
+    return params._replace(
+        up_projection=jnp.concatenate([params.up_projection, of_v], axis=1),
+        query_key=jnp.concatenate([params.query_key, of_qk], axis=2),
+    )
+
+
 def mlstm_step(
     projected_bg: Float[Array, "b g"], params: MLSTMParams, state: State, precision: Precision = "float32"
 ) -> tuple[Float[Array, "b o"], State]:
-    """Returns y after one step and the state: a chunk of one step."""
+    """Returns y after one step and the state: a chunk of one step, by `joined` parameters."""
     no_starts = jnp.zeros((1, len(projected_bg)), bool)
     y, state = mlstm_chunk(projected_bg[None], params, no_starts, state, precision)
     return y[0], state
@@ -137,20 +154,20 @@ def mlstm_chunk(
     state: State,
     precision: Precision,
 ) -> tuple[Float[Array, "t b o"], State]:
-    """Returns y at every step of a chunk, from its up-projection, and the state after the last."""
+    """Returns y at every step of a chunk, and the state after the last.
+
+    The parameters are `joined`, and so is the up-projection.
+    """
     *memory, tail = state
-    heads, value, queries_keys = params.query_key.shape
-    inner, z = jnp.split(projected_tbg, 2, axis=-1)
+    heads, value, _ = params.query_key.shape
+    inner, z, from_v = jnp.split(projected_tbg, [heads * value, 2 * heads * value], axis=-1)
     piece_tb = jnp.cumsum(starts_tb, axis=0, dtype=jnp.int32)
     convolved, tail = _convolve(inner, tail, piece_tb, params)
     by_head = (*starts_tb.shape, heads, value)
-    qk = _product(precision, "tbhv,hvk->tbhk", convolved.reshape(by_head), params.query_key)
-    qk_kernel, v_kernel = jnp.split(params.gate_kernel, [heads * queries_keys])
-    gates: Array = multiply(precision, qk.reshape(*starts_tb.shape, -1), qk_kernel)
-    from_v: Array = multiply(precision, inner, v_kernel)
-    i, f = jnp.split(gates + from_v + params.gate_bias[None, None], 2, axis=-1)
-    q, k = jnp.split(qk, 2, axis=-1)
-    q = q * (queries_keys // 2) ** -0.5
+    from_convolved = _by_heads(precision, convolved.reshape(by_head), params.query_key)
+    q, k, from_qk = jnp.split(from_convolved, [value // 2, value], axis=-1)
+    i, f = jnp.split(from_qk.sum(2) + from_v + params.gate_bias[None, None], 2, axis=-1)
+    q = q * (value // 2) ** -0.5
     remembered, memory = _remember(precision, (q, k, inner.reshape(by_head)), (i, f), piece_tb, memory)
     normed = _normalise(remembered).reshape(inner.shape) * params.head_norm[None, None]
     y: Array = multiply(
@@ -174,6 +191,18 @@ def _convolve(inner: Array, tail: Array, piece_tb: Array, params: MLSTMParams) -
     return jax.nn.silu(total), jnp.swapaxes(last, 0, 1)
 
 
+def _by_heads(
+    precision: Precision, convolved: Float[Array, "t b h v"], query_key: Float[Array, "h v kk"]
+) -> Float[Array, "t b h kk"]:
+    """Returns the queries and keys of each head, and what the gates get of it, side by side."""
+    if platform() != "cpu":
+        return _product(precision, "tbhv,hvk->tbhk", convolved, query_key)
+    # Head by head: XLA:CPU adds up a product of several matrices at once in another order for each number of rows, and
+    # the sampler writes the same music in blocks of all sizes.
+    each: list[Array] = [multiply(precision, convolved[:, :, head], query_key[head]) for head in range(len(query_key))]
+    return jnp.stack(each, axis=2)
+
+
 def _remember(
     precision: Precision, qkv: State, gates: State, piece_tb: Array, memory: Sequence[Array]
 ) -> tuple[Float[Array, "t b h v"], State]:
@@ -189,11 +218,17 @@ def _remember(
     m = lax.stop_gradient(jnp.maximum(jnp.maximum(log_weight.max(-1), log_before), 0))
     weight, before = jnp.exp(log_weight - m[..., None]), jnp.exp(log_before - m)
 
-    seen = _product(precision, "tbhk,sbhk->bhts", q, k) * weight
-    below = seen.sum(-1) + before * _product(precision, "tbhk,bhk->bht", q, n)
+    from_before = q * _by_time(before)
+    if len(q) == 1:  # `mean`, since the sampler writes the same music in blocks of all sizes
+        pairs, in_n = (q.shape[-1] * mean(each) for each in (q[0] * k[0], from_before[0] * n))
+        pairs = pairs[..., None]
+    else:
+        pairs = _product(precision, "tbhk,sbhk->bhts", q, k)
+        in_n = _product(precision, "tbhk,bhk->bht", from_before, n)
+    seen = pairs * weight
+    below = seen.sum(-1) + in_n
     below = jnp.maximum(jnp.abs(below), jnp.maximum(jnp.exp(-m), _SMALLEST))
-    above = _product(precision, "bhts,sbhv->tbhv", seen, v)
-    above = above + _by_time(before) * _product(precision, "tbhk,bhkv->tbhv", q, c)
+    above = _product(precision, "bhts,sbhv->tbhv", seen, v) + _product(precision, "tbhk,bhkv->tbhv", from_before, c)
 
     taken, kept = k * _by_time(weight[..., -1, :]), before[..., -1:]
     c = kept[..., None] * c + _product(precision, "sbhk,sbhv->bhkv", taken, v)

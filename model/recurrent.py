@@ -254,7 +254,7 @@ def recurrence(
 def _forward(cell, layout, x_tbg, recurrent_kernel, bias, recurrent_bias, starts_tb, carry):
     feature_major, unroll, precision = layout
     axis, flip = _orientation(feature_major)
-    weights = _transposed(recurrent_kernel) if feature_major else recurrent_kernel
+    weights = _rounded(precision, _transposed(recurrent_kernel) if feature_major else recurrent_kernel)
 
     def step(carry, inputs):
         x_bg, start_b = inputs
@@ -277,7 +277,7 @@ def _backward(cell, layout, residuals, cotangents):
     saved, h_tbh, first_h, recurrent_kernel, recurrent_bias, starts_tb = residuals
     d_h_tbh, d_last = cotangents
     axis, flip = _orientation(feature_major)
-    weights = recurrent_kernel if feature_major else _transposed(recurrent_kernel)
+    weights = _rounded(precision, recurrent_kernel if feature_major else _transposed(recurrent_kernel))
 
     def step(d_carry, inputs):
         d_h_bh, saved, start_b = inputs
@@ -313,11 +313,16 @@ def _reset(carry: State, start_b: Array, axis: int) -> State:
 
 
 def _dot(precision: Precision, x: Array, y: Array, num_axes: int = 1) -> Array:
-    """Returns the contraction of x's last with y's first axes, with sums in x's own precision."""
+    """Returns the contraction of x's last with y's first axes, with sums in x's own precision, or in float32."""
     total, contracted = x.dtype, (tuple(range(x.ndim - num_axes, x.ndim)), tuple(range(num_axes)))
     if precision == "bf16":
-        x, y = x.astype(jnp.bfloat16), y.astype(jnp.bfloat16)
+        total, x, y = jnp.float32, _rounded(precision, x), _rounded(precision, y)
     return lax.dot_general(x, y, (contracted, ((), ())), preferred_element_type=total)
+
+
+def _rounded(precision: Precision, x: Array) -> Array:
+    """Returns x as `_dot` reads it: of weights once and not at each step."""
+    return x.astype(jnp.bfloat16) if precision == "bf16" else x
 
 
 def _weight_gradient(precision: Precision, x: Array, d_out: Array) -> Array:

@@ -9,9 +9,7 @@ import wave
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import midirenderer
 import numpy as np
-import soundfile
 from jaxtyping import Float, Float32, Int16
 from numpy.typing import ArrayLike
 
@@ -66,6 +64,8 @@ def render_audio(piece: Piece, *, soundfont: Path | None = None) -> Float32[np.n
     """
     if piece.duration_s > MAX_AUDIO_S:
         raise UserError(f"the piece lasts {piece.duration_s:.0f} s, at most {MAX_AUDIO_S:.0f} s are rendered")
+    import midirenderer  # whoever writes no sound needs no package for it
+
     path = soundfont or default_soundfont()
     try:
         data = midirenderer.render_wave_from(path.read_bytes(), midi.write(_with_tail(piece)))
@@ -101,6 +101,8 @@ def _wav_bytes(samples: Int16[np.ndarray, "t 2"]) -> bytes:
 
 
 def _compressed_bytes(samples: Int16[np.ndarray, "t 2"], container: str, subtype: str) -> bytes:
+    import soundfile
+
     buffer = io.BytesIO()
     with soundfile.SoundFile(buffer, "w", SAMPLE_RATE, 2, subtype, format=container) as file:
         for first in range(0, len(samples), SAMPLE_RATE):  # libsndfile's Vorbis overflows its stack on long ones

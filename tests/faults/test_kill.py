@@ -14,16 +14,27 @@ from tests.faults.conftest import outcome, steps_done, train
 pytestmark = pytest.mark.slow
 
 KILLS = 30
+MLSTM = "--model.cell", "mlstm"
 
 
 @pytest.mark.timeout(900)
 def test_thirty_kills_at_random_moments_change_no_bit(forker, data, straight, tmp_path):
+    assert_kills_change_no_bit(KILLS, forker, data, straight, tmp_path)
+
+
+def test_kills_change_no_bit_of_the_larger_memory_of_an_mlstm(forker, data, tmp_path):
+    straight = tmp_path / "straight"
+    assert forker.run(*train(data, straight, *MLSTM)).wait() == 0
+    assert_kills_change_no_bit(3, forker, data, straight, tmp_path, *MLSTM)
+
+
+def assert_kills_change_no_bit(wanted_kills, forker, data, straight, tmp_path, *network):
     seed = random.randrange(2**32)
     rng = random.Random(seed)
     kills = runs = 0
-    while kills < KILLS:
+    while kills < wanted_kills:
         workdir = tmp_path / str(runs)
-        running = forker.start(*train(data, workdir))
+        running = forker.start(*train(data, workdir, *network))
         # From the opening of the run on: a number of lines more, and a moment.
         wanted = steps_done(workdir) + rng.randrange(8)
         running.wait_until(lambda folder=workdir, lines=wanted: steps_done(folder) >= lines)
@@ -36,7 +47,7 @@ def test_thirty_kills_at_random_moments_change_no_bit(forker, data, straight, tm
         if code == 0:
             assert outcome(workdir) == outcome(straight), seed
             runs += 1
-    ended = forker.run(*train(data, tmp_path / str(runs)))
+    ended = forker.run(*train(data, tmp_path / str(runs), *network))
     assert ended.wait() == 0, (seed, ended.said)
     assert outcome(tmp_path / str(runs)) == outcome(straight), seed
 

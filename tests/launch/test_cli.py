@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from ostinato.configs.errors import ExitCode, Lines, PeerLostError, UserError
+from ostinato.data.records import Dataset
+from ostinato.launch.cache import counts_of
 from ostinato.launch.cli import main
 from ostinato.launch.commands.inspect import Inspect
 from tests.midi_files import write_tunes
@@ -166,6 +168,28 @@ def test_a_run_from_its_own_file_is_the_same_to_the_bit(capsys, trained, tmp_pat
     assert [run["params_sha256"] for run in shown] == [shown[0]["params_sha256"]] * 2
     assert main([*again, "--num-steps", "8"]) == ExitCode.FINISHED
     assert main([*again, "--seed", "1"]) == ExitCode.USAGE
+
+
+@pytest.mark.slow
+def test_a_network_is_trained_played_and_measured_without_beam_tfds_and_packages_for_sound(trained, tmp_path):
+    counts_of(Dataset.open(trained / "data"))  # what the Markov chains need is counted once, by Beam
+    code = (
+        "import json, sys\n"
+        "from ostinato.launch.cli import main\n"
+        "for words in json.loads(sys.argv[1]): assert main(words) == 0, words\n"
+        "unwanted = {'apache_beam', 'tensorflow_datasets', 'tensorflow', 'midirenderer', 'soundfile'}\n"
+        "assert not unwanted & set(sys.modules), unwanted & set(sys.modules)\n"
+    )
+    data, run = ["--dataset", str(trained / "data")], ["--workdir", str(tmp_path / "run")]
+    commands = [
+        ["train", *data, *run, "debug", *TINY, "--num-steps", "2", "--evaluate-every", "2"],
+        ["sample", *run, "--output", str(tmp_path / "music"), "--num-notes", "20", "--no-audio"],
+        ["evaluate", *data, *run, "--output", str(tmp_path / "report"), "--num-samples", "4", "--no-audio"],
+    ]
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "music").glob("*.mid"))
+    assert (tmp_path / "report/report.html").is_file()
 
 
 @pytest.mark.slow

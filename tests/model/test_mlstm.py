@@ -100,6 +100,16 @@ def test_float32_equals_the_plain_recurrence_in_float64_to_1e_5(expected):
     assert_close(ours[1], expected[1], 1e-5)
 
 
+@pytest.mark.slow
+def test_bf16_is_near_float32_and_keeps_states_and_gradients_in_float32():
+    exact, rounded = (
+        Case(np.float32).run(partial(stabilised, chunk=CHUNK, precision=precision)) for precision in ("float32", "bf16")
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves(rounded)} == {np.dtype(np.float32)}
+    for a, b in zip(jax.tree.leaves(exact), jax.tree.leaves(rounded), strict=True):
+        assert 1e-5 < np.abs(a - b).max() / np.abs(a).max() < 0.1
+
+
 def test_after_a_start_in_the_middle_of_a_chunk_nothing_is_left_of_the_memory():
     case = Case(np.float32, starts=0)
     layer = jax.jit(partial(mlstm_layer, chunk=CHUNK))

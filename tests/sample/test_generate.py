@@ -17,7 +17,7 @@ from ostinato.sample.generate import generate
 from ostinato.sample.primers import Primer
 from ostinato.sample.step import WIDTHS
 from tests.midi_files import tune
-from tests.sample.tiny_models import NOTES, SCORE, tiny_model
+from tests.sample.tiny_models import NETWORKS, NOTES, SCORE, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,9 @@ def test_independent_readers_find_the_same_notes(eleven):
         assert midi.read(data).num_notes == 60
 
 
-def test_a_piece_goes_on_from_its_primer(score_model):
+@pytest.mark.parametrize("config", NETWORKS)
+def test_a_piece_goes_on_from_its_primer(config):
+    score_model = tiny_model(SCORE, config)
     primers = [SCORE.encode(tune(seed))[:20] for seed in (1, 2)]
     pieces = _generate(score_model, primers, num_pieces=3, num_notes=25, batch_size=8)
     for number, piece in enumerate(pieces):
@@ -140,6 +142,7 @@ def test_ten_thousand_notes_at_temperature_two_are_legal(score_model):
     [
         ({}, {}),
         ({}, {"top_k": 40, "top_p": 0.9, "min_p": 0.001, "density": 9.0, "temperature": 1.2}),
+        ({"cell": "mlstm", "norm": "pre"}, {}),
     ],
 )
 def test_all_widths_of_blocks_write_the_same_bytes_with_a_network_as_large_as_that_of_the_chorales(network, options):

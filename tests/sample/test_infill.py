@@ -10,12 +10,16 @@ from ostinato.sample import progress
 from ostinato.sample.infill import fill, harmonise
 from tests.midi_files import tune
 from tests.sample.test_progress import assert_growing, shares_told
-from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model
+from tests.sample.tiny_models import CONFIG, MLSTM, NOTES, SCORE, assert_legal, leaning, tiny_model
 
 
 @pytest.fixture(scope="module")
 def model():
-    return leaning(tiny_model(SCORE), output_bias_1={40: 3.0, 73: 3.0})
+    return _model(CONFIG)
+
+
+def _model(config):
+    return leaning(tiny_model(SCORE, config), output_bias_1={40: 3.0, 73: 3.0})
 
 
 def _same_notes(one: Notes, other: Notes) -> None:
@@ -38,12 +42,13 @@ def _long_gaps() -> Piece:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("given", [tune(3), _long_gaps()])
-def test_given_notes_stay_where_they_are_and_others_play_around_them(model, given, monkeypatch, caplog):
+@pytest.mark.parametrize(("config", "given"), [(CONFIG, tune(3)), (CONFIG, _long_gaps()), (MLSTM, tune(3))])
+def test_given_notes_stay_where_they_are_and_others_play_around_them(config, given, monkeypatch, caplog):
     caplog.set_level(logging.INFO, logger=progress.__name__)
     monkeypatch.setattr(progress, "INTERVAL_S", 0)
-    config = SampleConfig(num_pieces=2, particles=8, instruments=("Violin", "Flute", "drums"), pitch_range=("C3", "C6"))
-    pieces = harmonise(*model, SCORE, config, given)
+    model = _model(config)
+    wanted = SampleConfig(num_pieces=2, particles=8, instruments=("Violin", "Flute", "drums"), pitch_range=("C3", "C6"))
+    pieces = harmonise(*model, SCORE, wanted, given)
     assert len(pieces) == 2
     assert_legal(pieces)
     quantised = SCORE.quantise(given)
@@ -63,10 +68,18 @@ def test_given_notes_stay_where_they_are_and_others_play_around_them(model, give
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("piece", "bars"), [(tune(3), (3, 2)), (tune(3), (1, 1)), (_long_gaps(), (2, 4))])
-def test_only_the_hole_is_written_anew(model, piece, bars):
-    config = SampleConfig(num_pieces=4, particles=16, fill_bars=bars, instruments=("Violin", "0"))
-    pieces = fill(*model, SCORE, config, piece)
+@pytest.mark.parametrize(
+    ("config", "piece", "bars"),
+    [
+        (CONFIG, tune(3), (3, 2)),
+        (CONFIG, tune(3), (1, 1)),
+        (CONFIG, _long_gaps(), (2, 4)),
+        (MLSTM, tune(3), (3, 2)),
+    ],
+)
+def test_only_the_hole_is_written_anew(config, piece, bars):
+    wanted = SampleConfig(num_pieces=4, particles=16, fill_bars=bars, instruments=("Violin", "0"))
+    pieces = fill(*_model(config), SCORE, wanted, piece)
     assert_legal(pieces)
     whole = SCORE.quantise(piece)
     start, end = ticks_of_bars(whole, *bars)

@@ -17,7 +17,7 @@ from ostinato.sample.output import growing_midi
 from ostinato.sample.output.midi_events import MidiEvents
 from ostinato.sample.stream import FileSink, PipeSender, PortSender, Rows, TimedSink, endless_rows, open_sink, play
 from tests.midi_files import piece_of, tune
-from tests.sample.tiny_models import SCORE, tiny_model, write
+from tests.sample.tiny_models import CONFIG, MLSTM, SCORE, tiny_model, write
 
 
 class Time:
@@ -166,16 +166,13 @@ def test_a_target_that_cannot_be_is_refused(tmp_path):
         open_sink("port:nowhere", ScoreCodec())
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tiny_model(SCORE)
-
-
 @pytest.mark.slow
-def test_an_endless_sequence_begins_with_the_piece_that_sampling_writes(model):
+@pytest.mark.parametrize("config", [CONFIG, MLSTM], ids=["lstm", "mlstm"])
+def test_an_endless_sequence_begins_with_the_piece_that_sampling_writes(config):
+    model = tiny_model(SCORE, config)
     (piece,) = write(model, num_pieces=1, num_notes=150, seed=5)
-    config = SampleConfig(num_notes=150, seed=5)
-    parts = list(itertools.islice(endless_rows(*model, SCORE, config), 6))
+    wanted = SampleConfig(num_notes=150, seed=5)
+    parts = list(itertools.islice(endless_rows(*model, SCORE, wanted), 6))
     rows, is_last = np.concatenate([part.rows for part in parts]), np.concatenate([part.is_last for part in parts])
     first = int(np.flatnonzero(is_last)[0]) + 1
     np.testing.assert_array_equal(rows[:first], piece.steps[1:-1])
@@ -188,8 +185,8 @@ def test_an_endless_sequence_begins_with_the_piece_that_sampling_writes(model):
 
 
 @pytest.mark.slow
-def test_two_hundred_thousand_notes_cost_the_same_from_first_to_last(model, tmp_path):
-    config = SampleConfig(num_notes=5000)
+def test_two_hundred_thousand_notes_cost_the_same_from_first_to_last(tmp_path):
+    model, config = tiny_model(SCORE), SampleConfig(num_notes=5000)
     cpu_s, resident_kb, notes = [time.process_time()], [], [0]
 
     def measured():

@@ -1,7 +1,10 @@
 """Untrained networks that write anything that is legal; the same shapes in all tests, so that they compile once."""
 
+import dataclasses
+
 import jax
 import numpy as np
+import pytest
 
 from ostinato.configs.schema import ModelConfig, SampleConfig
 from ostinato.model.network import MusicModel, init_params
@@ -11,12 +14,14 @@ from ostinato.sample.generate import Generated, generate
 from tests.midi_files import tune
 
 CONFIG = ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8, dropout=0.0)
+MLSTM = dataclasses.replace(CONFIG, cell="mlstm", norm="pre", copy=True)
+NETWORKS = [pytest.param(CONFIG, id="lstm"), pytest.param(MLSTM, id="mlstm", marks=pytest.mark.slow)]
 SCORE = ScoreCodec(styles=("calm", "wild"))
 NOTES = NotesCodec(vocabulary=choose_vocabulary(count_events(tune(0)), min_count=1, max_vocabulary=100))
 
 
-def tiny_model(codec):
-    model = MusicModel(config=CONFIG, field_sizes=tuple(field.size for field in codec.fields))
+def tiny_model(codec, config=CONFIG):
+    model = MusicModel(config=config, field_sizes=tuple(field.size for field in codec.fields))
     return model, init_params(model, jax.random.key(1))
 
 

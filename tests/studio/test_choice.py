@@ -18,6 +18,7 @@ from ostinato.studio.serve import choose_folder
 from ostinato.train.checkpoint import load_params
 from ostinato.train.model_folder import write_model
 from tests.sample.runs import untrained
+from tests.sample.tiny_models import CONFIG, MLSTM
 from tests.studio.studios import ADDRESS
 
 HOSTILE = "A <b>loud</b> one"
@@ -25,11 +26,13 @@ HOSTILE = "A <b>loud</b> one"
 
 @pytest.fixture
 def opened(tmp_path, monkeypatch):
-    """Which models were loaded, and a client of the page that offers two."""
+    """Which models were loaded, and a client of the page that offers two, an LSTM and an mLSTM."""
     monkeypatch.setattr(models, "BOX", tmp_path / "box")
     monkeypatch.setenv("OSTINATO_CACHE", str(tmp_path / "cache"))
-    for seed, (name, summary) in enumerate({"box/loud": HOSTILE, "cache/models/ann/soft@v1": ""}.items()):
-        write_model(untrained(seed=seed), tmp_path / name, about={"name": name, "summary": summary, "licence": "MIT"})
+    offered = {"box/loud": (HOSTILE, CONFIG), "cache/models/ann/soft@v1": ("", MLSTM)}
+    for name, (summary, config) in offered.items():
+        run = untrained(config=config)
+        write_model(run, tmp_path / name, about={"name": name, "summary": summary, "licence": "MIT"})
     loaded = []
 
     def open_studio(model):

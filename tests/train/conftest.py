@@ -52,6 +52,11 @@ def config() -> TrainConfig:
     )
 
 
+MLSTM = {"cell": "mlstm", "norm": "pre"}
+"""What makes an mLSTM of the model, for `replace`."""
+NETWORKS = [pytest.param({}, id="lstm"), pytest.param(MLSTM, id="mlstm", marks=pytest.mark.slow)]
+
+
 def replace(config: TrainConfig, **changes: object) -> TrainConfig:
     """`replace(config, data=dict(order="windows"))` changes a value of a part."""
     parts = {

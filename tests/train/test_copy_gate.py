@@ -17,6 +17,7 @@ from tests.train.conftest import after, read_metrics
 
 PLAIN = ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8, dropout=0.1, norm="pre")
 COPYING = dataclasses.replace(PLAIN, copy=True)
+MLSTM = dataclasses.replace(COPYING, cell="mlstm")
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +39,12 @@ def config(model, num_steps=6):
     )
 
 
-def test_a_run_with_a_gate_resumes_to_the_same_bits(tunes, tmp_path):
+@pytest.mark.parametrize("network", [COPYING, pytest.param(MLSTM, marks=pytest.mark.slow)], ids=["lstm", "mlstm"])
+def test_a_run_with_a_gate_resumes_to_the_same_bits(tunes, tmp_path, network):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    train(config(COPYING), tunes, straight)
-    train(config(COPYING), tunes, broken, should_stop=after(4))
-    train(config(COPYING), tunes, broken)
+    train(config(network), tunes, straight)
+    train(config(network), tunes, broken, should_stop=after(4))
+    train(config(network), tunes, broken)
     assert show(straight)["params_sha256"] == show(broken)["params_sha256"]
 
 

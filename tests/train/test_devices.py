@@ -1,11 +1,17 @@
 """How a batch is divided over devices and in parts."""
 
 import logging
+import os
+import subprocess
+import sys
 
 import jax
+import numpy as np
 import pytest
 
+from ostinato.train.checkpoint import load_params
 from ostinato.train.devices import divide_batch, idle_devices, parts_for
+from tests.train.conftest import read_metrics
 
 
 @pytest.mark.parametrize(
@@ -37,3 +43,23 @@ def test_a_batch_that_leaves_devices_idle_is_reported_with_the_sizes_that_use_al
     assert idle_devices(100, 1, num_used=5, num_devices=8).endswith("a batch size of 96 or 104 uses all of them")
     assert idle_devices(6, 2, num_used=3, num_devices=4).startswith("batch_size 6 in 2 parts uses only 3 of 4 devices")
     assert idle_devices(6, 2, num_used=3, num_devices=4).endswith("a batch size of 8 uses all of them")
+
+
+@pytest.mark.slow
+def test_an_mlstm_learns_on_eight_devices_what_it_learns_on_one(dataset, tmp_path):
+    command = [sys.executable, "-m", "ostinato.launch.cli", "train", "--dataset", str(dataset.path), "debug"]
+    command += ["--model.cell", "mlstm", "--model.no-copy", "--data.batch-size", "8", "--data.sequence-length", "24"]
+    command += ["--num-steps", "5", "--evaluate-every", "5", "--log-every", "1"]
+    losses, params = [], []
+    for count in (1, 8):
+        workdir = tmp_path / str(count)
+        environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
+        ran = subprocess.run([*command, "--workdir", str(workdir)], env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        losses.append([line["loss"] for line in read_metrics(workdir, "train")])
+        run = load_params(workdir, "latest")
+        assert run.description["devices"]["devices"] == count
+        params.append(run.params)
+    assert len(losses[0]) == 5
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), *params)

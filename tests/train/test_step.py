@@ -16,11 +16,15 @@ from ostinato.train.step import (
     rows_of_this_host,
     state_shardings,
 )
-from tests.train.conftest import replace
+from tests.train.conftest import MLSTM, NETWORKS, replace
 
 
 @pytest.fixture(scope="module")
 def parts(dataset, config):
+    return parts_of(config, dataset)
+
+
+def parts_of(config, dataset):
     return make_model(config.model, dataset.codec), make_optimizer(config.optimizer, config.num_steps)
 
 
@@ -81,10 +85,12 @@ def test_four_devices_learn_what_one_does(config, parts, batches):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_devices", [1, 2])
-def test_a_batch_in_two_parts_gives_the_update_and_the_carry_of_the_whole(config, parts, batches, num_devices):
+@pytest.mark.parametrize(("network", "num_devices"), [({}, 1), ({}, 2), (MLSTM, 2)])
+def test_a_batch_in_two_parts_gives_the_update_and_the_carry_of_the_whole(
+    config, network, dataset, batches, num_devices
+):
     assert config.model.dropout > 0
-    parts = parts[0], optax.sgd(1.0)
+    parts = make_model(replace(config, model=network).model, dataset.codec), optax.sgd(1.0)
     whole, halves = (
         take_steps(config, parts, mesh_of(num_devices), [batches[0]], accumulate=accumulate) for accumulate in (1, 2)
     )
@@ -119,8 +125,9 @@ def test_a_batch_that_cannot_be_split_is_refused(parts, batches):
         jax.eval_shape(step, state, batches[0])
 
 
-def test_evaluation_does_not_depend_on_the_shape_of_the_batches(dataset, config, parts):
-    model, optimizer = parts
+@pytest.mark.parametrize("network", NETWORKS)
+def test_evaluation_does_not_depend_on_the_shape_of_the_batches(dataset, config, network):
+    model, optimizer = parts_of(replace(config, model=network), dataset)
     params = make_state_init(model, optimizer, 1)(jax.random.key(0)).params
     source = dataset.source("validation")
     found = []

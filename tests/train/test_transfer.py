@@ -9,7 +9,7 @@ from ostinato.train.checkpoint import load_params
 from ostinato.train.loop import train
 from ostinato.train.run_metadata import CheckpointError
 from ostinato.train.runs import show
-from tests.train.conftest import TRAIN_LENGTHS, VALIDATION_LENGTHS, after, make_dataset, read_metrics, replace
+from tests.train.conftest import MLSTM, TRAIN_LENGTHS, VALIDATION_LENGTHS, after, make_dataset, read_metrics, replace
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,16 @@ def pretrained(dataset, config, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_begins_with_the_best_parameters_of_another_and_is_its_own(pretrained, dataset, config, tmp_path):
-    workdir, result = pretrained
-    train(replace(config, seed=5), dataset, tmp_path, init_from=workdir)
-    first = read_metrics(tmp_path, "validation")[0]
+@pytest.mark.parametrize("network", [{}, MLSTM], ids=["lstm", "mlstm"])
+def test_a_run_begins_with_the_best_parameters_of_another_and_is_its_own(network, dataset, config, tmp_path):
+    workdir, own = tmp_path / "pretrained", tmp_path / "own"
+    config = replace(config, model=network)
+    result = train(config, dataset, workdir)
+    train(replace(config, seed=5), dataset, own, init_from=workdir)
+    first = read_metrics(own, "validation")[0]
     assert first["step"] == 0
     assert first["loss"] == pytest.approx(result.best_loss, rel=1e-6)
-    origin = load_params(tmp_path, "latest").description["init_from"]
+    origin = load_params(own, "latest").description["init_from"]
     assert origin["params_sha256"] == show(workdir)["best_params_sha256"]
 
 

@@ -224,9 +224,10 @@ def compilers() -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # the first time the compilers are downloaded
-def test_the_step_compiles_for_a_tpu_and_a_gpu_that_are_not_there(compilers, tmp_path):
+@pytest.mark.parametrize(("cell", "rounds"), [("lstm", 2 * 32 / 4), ("mlstm", 2)])
+def test_the_step_compiles_for_a_tpu_and_a_gpu_that_are_not_there(compilers, tmp_path, cell, rounds):
     command = [sys.executable, "-m", "ostinato.launch.cli", "plan", "debug", "--data.batch-size", "128", "--no-search"]
-    command += ["--on", "v5e:2x2", "--on", "h100:8", "--json", str(tmp_path / "plan.json")]
+    command += ["--model.cell", cell, "--on", "v5e:2x2", "--on", "h100:8", "--json", str(tmp_path / "plan.json")]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(compilers)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "h100:8: batch 128:" in done.stderr  # progress
@@ -241,7 +242,8 @@ def test_the_step_compiles_for_a_tpu_and_a_gpu_that_are_not_there(compilers, tmp
         assert gradient_bytes == 4 * report["num_params"]
         assert {found["devices"] for found in report["collectives"]} == {report["num_devices"]}
         assert gradient_bytes <= report["collective_bytes"] < gradient_bytes + 4096
-        assert report["scan"]["iterations"] == 2 * 32 / 4  # forward and backward; four iterations are one
+        # Forward and backward: of the LSTM four iterations are one, of the mLSTM all 32 steps are a chunk.
+        assert report["scan"]["iterations"] == rounds
         assert report["at_peak_s"] < report["step_s"] < 1.0
         assert len(report["scaling"]) == 9
     assert reports[0]["compiler_s"] > 0

@@ -20,7 +20,7 @@ from ostinato.train.loop import train
 from ostinato.train.run_metadata import CheckpointError
 from tests.midi_files import tune
 from tests.sample.runs import untrained, write_run
-from tests.sample.tiny_models import CONFIG
+from tests.sample.tiny_models import CONFIG, MLSTM
 
 CONFIGS = [
     CONFIG,
@@ -28,7 +28,6 @@ CONFIGS = [
     dataclasses.replace(CONFIG, cell="rnn", num_layers=3),
     dataclasses.replace(CONFIG, inputs="normalized"),
 ]
-MLSTM = dataclasses.replace(CONFIG, cell="mlstm", norm="pre", copy=True)
 
 
 def randomised(run):

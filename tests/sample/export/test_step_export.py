@@ -12,6 +12,7 @@ from ostinato.launch.cli import main
 from ostinato.sample.export.exchange import PARAMETERS
 from ostinato.sample.generate import generate
 from tests.sample.runs import untrained, write_run
+from tests.sample.tiny_models import CONFIG, MLSTM
 
 pytestmark = pytest.mark.slow
 
@@ -44,15 +45,16 @@ numpy.save(out, numpy.stack(rows, axis=1))
 """
 
 
-def test_the_exported_step_draws_the_same_rows_without_ostinato(tmp_path):
-    run = untrained()
+@pytest.mark.parametrize("config", [CONFIG, MLSTM], ids=["lstm", "mlstm"])
+def test_the_exported_step_draws_the_same_rows_without_ostinato(tmp_path, config):
+    run = untrained(config=config)
     write_run(tmp_path / "run", run)
     assert main(["export", str(tmp_path / "run"), str(tmp_path / "out")]) == 0
     command = [sys.executable, "-I", "-c", _ALONE, str(tmp_path / "out"), "5", "60", str(tmp_path / "rows.npy")]
     subprocess.run(command, check=True, capture_output=True)
     rows = np.load(tmp_path / "rows.npy")
-    config = SampleConfig(num_pieces=8, seed=5, temperature=0.9, max_notes=64)
-    pieces = generate(run.model, run.params, run.codec, config)
+    wanted = SampleConfig(num_pieces=8, seed=5, temperature=0.9, max_notes=64)
+    pieces = generate(run.model, run.params, run.codec, wanted)
     num_compared = 0
     for piece, row in zip(pieces, rows, strict=True):
         steps = piece.steps[1:-1][: len(row)]  # a piece that was cut ends with an END of its own
