@@ -145,7 +145,7 @@ def _find_tracks(data: bytes, position: int, repairs: set[Repair]) -> list[Track
         elif end <= len(data) and name.isalnum():
             position = end
         else:  # neither a track nor a chunk: the next track is somewhere behind
-            position = data.find(b"MTrk", position + 1)
+            position = _find_next(data, position + 1)
             if position < 0:
                 break
             repairs.add("track_size")
@@ -158,9 +158,16 @@ def _bounded(data: bytes, start: int, end: int) -> Track:
     """Returns a track that ends where its size says, or at the next track where that cannot be true."""
     if end == len(data) or data[end : end + 4] == b"MTrk" or (end < len(data) and data[end - 3 : end] == END_MARK):
         return Track(start, end, is_cut=False)
-    following = min((found for name in (b"MTrk", _HEADER) if (found := data.find(name, start)) >= 0), default=-1)
+    following = _find_next(data, start)
     if following >= 0:
         return Track(start, following, is_cut=False)
     if end < len(data) and data[end : end + 4].isalnum():
         return Track(start, end, is_cut=False)
     return Track(start, len(data), is_cut=True)
+
+
+def _find_next(data: bytes, start: int) -> int:
+    """Returns where the next track or the next file begins, or -1."""
+    track = data.find(b"MTrk", start)
+    header = data.find(_HEADER, start, track if track >= 0 else len(data))
+    return header if header >= 0 else track

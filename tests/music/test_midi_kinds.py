@@ -164,6 +164,7 @@ AROUND = {
     "a wrong size in the middle track": (midi_file(WHOLE_TRACK, WRONG_SIZE, WHOLE_TRACK), 72, ("track_size",)),
     "a wrong size in the last track": (midi_file(WHOLE_TRACK, WHOLE_TRACK, WRONG_SIZE), 72, ("track_size",)),
     "a second file": (ONE + ONE, 24, ("second_file",)),
+    "a second file behind other bytes": (ONE + bytes(3) + ONE, 24, ("second_file", "track_size")),
     "a second file behind a wrong size": (
         midi_file(WRONG_SIZE, file_format=0) + ONE, 24, ("second_file", "track_size")),
     "a MacBinary head": (
