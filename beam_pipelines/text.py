@@ -18,7 +18,7 @@ EXPLANATIONS = {
     "other_members": "a zip in an archive also holds files that are not read for their endings",
     "archive_bomb": "a small archive that becomes absurdly large",
     "not_midi": "has no MIDI header",
-    "truncated": "ends before its header or a track does",
+    "truncated": "ends before its header does, or within a track before any note",
     "damaged": "the events of a track make no sense",
     "smpte_division": "counts time in film frames, not in beats",
     "zero_division": "says that a quarter note has no ticks",
@@ -47,13 +47,16 @@ KINDS = {
 
 REPAIRS = {
     "riff_wrapper": "taken out of a RIFF file",
+    "macbinary_head": "with a head that a Macintosh put in front",
     "format_word": "with an unknown format in the header, read as tracks of one piece",
     "track_count": "with more or fewer tracks than the header declares, all of which are read",
-    "track_size": "with a track that does not end where its size says",
-    "end_mark": "with an end mark in the middle of a track, or only a part of one at the end of the file",
+    "track_size": "with a track that does not end where its size says, or is not where it should begin",
+    "end_mark": "with an end mark in the middle of a track, or none or only a part of one at its end",
+    "cut_track": "that end within a track: it is read up to there, and what came behind is missing",
     "broken_track": "without a track whose events make no sense",
     "one_beat_bars": "with bars of one beat, of which bars of three or four were made",
     "stray_data_bytes": "with data bytes out of range, which were brought into it",
+    "second_file": "with another MIDI file behind the first one, which is left out",
 }
 """What each counter of repaired files means."""
 

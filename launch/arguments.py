@@ -7,6 +7,7 @@ which its authors may still change: pyproject.toml names the versions that have 
 import dataclasses
 import itertools
 import os
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NoReturn, Protocol, Union
@@ -127,9 +128,20 @@ def _explain(event: events.ParseErrorEvent, words: Sequence[str], commands: Mapp
             raise UserError(event.message)
         case events.InstantiationFailure(argument=argument):
             assert argument is not None
-            fail(f"{_name(argument)} takes {argument.lowered.metavar}: {event.message}")
+            message, metavar = event.message.partition(".\n")[0], str(argument.lowered.metavar)
+            fail(f"{_name(argument)} takes {metavar}: {message}{_without_comma(message, metavar)}")
         case _:
             return
+
+
+def _without_comma(message: str, metavar: str) -> str:
+    """Returns which number with a comma a person may have meant, as ` (perhaps 72.5)`; nothing where there is none."""
+    found = re.search(r"'([+-]?\d*(,\d+)+)'", message)
+    written = found[1] if found else ""
+    meant = [written.replace(",", "")] if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+", written) else []
+    if "FLOAT" in metavar and written.count(",") == 1:
+        meant.append(written.replace(",", "."))
+    return f" (perhaps {' or '.join(meant)})" if meant else ""
 
 
 def check_beam_options(name: str, command: Any) -> None:

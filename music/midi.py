@@ -14,9 +14,9 @@ A file is read as a player plays it:
 - **Instruments**: channel 10 is drums (program DRUMS). All tracks of a port share sixteen channels: a note has the
   program that its channel has when it begins, whichever track set it, and 0 before any.
 - **Files**: what players play is read, and `Reading.repairs` says what was wrong: see `midi_chunks.Repair`. A track
-  whose events make no sense is given up if others have notes. A file that ends within a track's music is refused:
-  nobody knows how much is missing. So is format 2 with several tracks: they are pieces of their own. Escape events
-  (0xF7) are skipped.
+  whose events make no sense is given up if others have notes. Of a file that ends within a track all is read that
+  begins before; notes that still sound end there. Format 2 with several tracks is refused: they are pieces of their
+  own. Escape events (0xF7) are skipped.
 """
 
 from dataclasses import replace
@@ -28,7 +28,7 @@ import numpy as np
 from ostinato.music.account import NoteAccount
 from ostinato.music.midi_bytes import END_MARK
 from ostinato.music.midi_chunks import MIDI_REASONS as MIDI_REASONS
-from ostinato.music.midi_chunks import MidiError, Repair, Track, find_chunks, without_riff
+from ostinato.music.midi_chunks import MidiError, Repair, Track, find_chunks, unwrap
 from ostinato.music.midi_chunks import MidiReason as MidiReason
 from ostinato.music.midi_notes import find_notes
 from ostinato.music.midi_repair import mend
@@ -75,10 +75,10 @@ def read_reporting(data: bytes, *, pedal: bool = True) -> Reading:
     Raises:
         MidiError: the bytes cannot be used.
     """
-    plain = without_riff(data)
-    chunks = find_chunks(plain)
-    repairs = chunks.repairs | ({"riff_wrapper"} if plain is not data else set())
-    found, given_up = _scan(plain, chunks.tracks, repairs)
+    data, repairs = unwrap(data)
+    chunks = find_chunks(data)
+    repairs |= chunks.repairs
+    found, given_up = _scan(data, chunks.tracks, repairs)
     notes, voice, account = find_notes(found, chunks.ticks_per_quarter, pedal=pedal)
     _check_notes(notes, chunks.tracks, repairs)
     tracks = _split(notes, voice)
@@ -106,6 +106,9 @@ def _check_notes(notes: Notes, tracks: list[Track], repairs: set[Repair]) -> Non
     """Refuses a file without notes, for the reason that it has none."""
     if len(notes.onset):
         return
+    if tracks and tracks[-1].is_cut:
+        size = tracks[-1].end - tracks[-1].start
+        raise MidiError("truncated", f"the file ends within a track ({size} bytes of it), and has no note before that")
     if "broken_track" in repairs:
         raise MidiError("damaged", "the events of a track make no sense, and no other track has notes")
     raise MidiError("no_notes", f"none of {len(tracks)} tracks has a note")
@@ -119,8 +122,6 @@ def _scan_mended(data: bytes, tracks: list[Track], damaged: list[int], repairs: 
         events = data[track.start : track.end]
         if number in broken:
             mended = mend(data, track)
-            if mended.events is None and track.is_cut:
-                raise MidiError("truncated", f"the file ends within a track ({track.end - track.start} bytes of it)")
             repairs.add(mended.repair)
             given_up += 0 if mended.events is not None else mended.num_notes
             events = mended.events if mended.events is not None else b"\0" + END_MARK

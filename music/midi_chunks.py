@@ -18,26 +18,36 @@ MidiReason = Literal[
     "no_notes",
 ]
 MIDI_REASONS: tuple[MidiReason, ...] = get_args(MidiReason)
-"""not_midi: no MIDI header. truncated: the file ends before its header or a track does. damaged: the
-header or the events of every track make no sense. smpte_division: time is in film frames, not beats. zero_division: no
-ticks in a quarter note. independent_tracks: format 2, several pieces in one file. too_many_tracks: above
-MAX_INSTRUMENTS. ticks_overflow: from MAX_TICKS on. no_notes: nothing sounds."""
+"""not_midi: no MIDI header. truncated: the file ends before its header does, or within a track before any note.
+damaged: the header or the events of every track make no sense. smpte_division: time is in film frames, not beats.
+zero_division: no ticks in a quarter note. independent_tracks: format 2, several pieces in one file. too_many_tracks:
+above MAX_INSTRUMENTS. ticks_overflow: from MAX_TICKS on. no_notes: nothing sounds."""
 
 Repair = Literal[
     "riff_wrapper",
+    "macbinary_head",
     "format_word",
     "track_count",
     "track_size",
     "end_mark",
+    "cut_track",
     "stray_data_bytes",
     "broken_track",
+    "second_file",
     "one_beat_bars",
 ]
-"""riff_wrapper: taken out of a RIFF file. format_word: the format is none of 0, 1 and 2. track_count: another number of
-tracks than declared. track_size: a track does not end where its size says, and was read up to its end mark or the next
-track. end_mark: an end mark in the middle of a track, or one that the end of the file cuts. stray_data_bytes: data
-bytes above 127 became 127. broken_track: a track was given up. one_beat_bars: bars of one beat were put together (see
-music.downbeats)."""
+"""riff_wrapper: taken out of a RIFF file. macbinary_head: the head of a file of the old Macintosh stands in front.
+format_word: the format is none of 0, 1 and 2. track_count: another number of tracks than declared. track_size: a track
+does not end where its size says, and was read up to its end mark or the next track; or the next one does not begin
+there. end_mark: an end mark in the middle of a track, none at its end, or one that the end of the file cuts. cut_track:
+the file ends within a track, which was read up to there. stray_data_bytes: data bytes above 127 became 127.
+broken_track: a track was given up. second_file: another MIDI file stands behind the first one, and was left out.
+one_beat_bars: bars of one beat were put together (see music.downbeats)."""
+
+_MACBINARY_BYTES = 128
+
+_HEADER = b"MThd\0\0\0\6"
+"""How nearly all files begin."""
 
 
 class MidiError(UserError):
@@ -69,19 +79,21 @@ class Chunks(NamedTuple):
     repairs: set[Repair]
 
 
-def without_riff(data: bytes) -> bytes:
-    """Returns the 'data' chunk of a RIFF-MIDI file; other bytes as they are.
+def unwrap(data: bytes) -> tuple[bytes, set[Repair]]:
+    """Returns the MIDI file in a RIFF file or behind a MacBinary head, and which; other bytes as they are.
 
     Raises:
-        MidiError: it has none.
+        MidiError: a RIFF-MIDI file has no 'data' chunk.
     """
+    if data[:1] == b"\0" and data[_MACBINARY_BYTES : _MACBINARY_BYTES + 4] == b"MThd":
+        return data[_MACBINARY_BYTES:], {"macbinary_head"}
     if data[:4] != b"RIFF" or data[8:12] != b"RMID":
-        return data
+        return data, set()
     position = 12
     while position + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, position)
         if name == b"data":
-            return data[position + 8 : position + 8 + size]
+            return data[position + 8 : position + 8 + size], {"riff_wrapper"}
         position += 8 + size + size % 2  # chunks begin at even positions
     raise MidiError("not_midi", "a RIFF file of type RMID without a 'data' chunk")
 
@@ -130,13 +142,17 @@ def _find_tracks(data: bytes, position: int, repairs: set[Repair]) -> list[Track
             tracks.append(track)
             position = track.end
         elif name == b"MThd" and tracks:
+            repairs.add("second_file")
             break
         elif end <= len(data) and name.isalnum():
             position = end
         else:  # neither a track nor a chunk: the next track is somewhere behind
-            position = data.find(b"MTrk", position + 1)
+            position = _find_next(data, position + 1)
             if position < 0:
                 break
+            repairs.add("track_size")
+    if any(not track.is_cut and data[track.end - 3 : track.end] != END_MARK for track in tracks):
+        repairs.add("end_mark")
     return tracks
 
 
@@ -144,9 +160,16 @@ def _bounded(data: bytes, start: int, end: int) -> Track:
     """Returns a track that ends where its size says, or at the next track where that cannot be true."""
     if end == len(data) or data[end : end + 4] == b"MTrk" or (end < len(data) and data[end - 3 : end] == END_MARK):
         return Track(start, end, is_cut=False)
-    following = data.find(b"MTrk", start)
+    following = _find_next(data, start)
     if following >= 0:
         return Track(start, following, is_cut=False)
     if end < len(data) and data[end : end + 4].isalnum():
         return Track(start, end, is_cut=False)
     return Track(start, len(data), is_cut=True)
+
+
+def _find_next(data: bytes, start: int) -> int:
+    """Returns where the next track or the next file begins, or -1."""
+    track = data.find(b"MTrk", start)
+    header = data.find(_HEADER, start, track if track >= 0 else len(data))
+    return header if header >= 0 else track

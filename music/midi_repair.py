@@ -20,7 +20,7 @@ def mend(data: bytes, track: Track) -> Mended:
     """Returns a damaged track as it was probably meant.
 
     Data bytes above 127 become 127 if the track then ends in its end mark. What stands behind an end mark and makes no
-    sense is left out, and so is a last event that its track cuts.
+    sense is left out, and so is a last event that its track or the end of the file cuts.
     """
     events, status = bytearray(), 0
     position, end = track.start, track.end
@@ -32,6 +32,8 @@ def mend(data: bytes, track: Track) -> Mended:
             status, position = data[position], position + 1
         size = _size(data, position, end, status)
         if size is None or position + size > end:
+            if size is not None and track.is_cut and not num_stray and not ended_at:
+                return Mended(bytes(events), "cut_track", num_notes)
             is_cut = size is not None and status < 0xF0 and not track.is_cut
             return _given_up(events, ended_at, num_notes, is_cut=is_cut)
         content = data[position : position + size]
@@ -46,6 +48,8 @@ def mend(data: bytes, track: Track) -> Mended:
             ended_at = len(events)
             if data[end - 3 : end] != END_MARK:
                 break
+    if track.is_cut and not num_stray and not ended_at:  # between two events
+        return Mended(bytes(events), "cut_track", num_notes)
     if not ended_at or (num_stray and position != end):
         return _given_up(events, 0, num_notes, is_cut=False)
     return Mended(bytes(events), "stray_data_bytes", num_notes)

@@ -180,5 +180,5 @@ def _damage(kind: str, data: bytes, rng: np.random.Generator) -> bytes:
         case "noise":
             return b"\x01" + rng.bytes(len(data))
         case "cut":
-            return data[: -int(rng.integers(8, 40))]  # in the middle of the last track
+            return data[: int(rng.integers(8, 40))]  # before any note
     return data

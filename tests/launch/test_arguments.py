@@ -47,6 +47,24 @@ def refused(arguments):
             [*TRAIN, "debug", "--num-steps", "many"],
             "--num-steps takes INT: invalid literal for int() with base 10: 'many'",
         ),
+        (
+            ["sample", "--tempo", "72,5"],
+            "--tempo takes FLOAT: could not convert string to float: '72,5' (perhaps 72.5);",
+        ),
+        (
+            ["sample", "--num-seconds=1,000"],
+            "--num-seconds takes FLOAT: could not convert string to float: '1,000' (perhaps 1000 or 1.000);",
+        ),
+        (
+            ["sample", "--num-bars", "1,000"],
+            "--num-bars takes INT: invalid literal for int() with base 10: '1,000' (perhaps 1000);",
+        ),
+        (["sample", "--num-bars", "2,5"], "--num-bars takes INT: invalid literal for int() with base 10: '2,5';"),
+        (
+            ["sample", "--top-p", "0,9"],
+            "--top-p takes {None}|FLOAT: no type matching {None}|FLOAT could be instantiated from ['0,9'] "
+            "(perhaps 0.9); see 'ostinato sample --help'",
+        ),
         (["sample", "--fill-bars", "1", "x"], "--fill-bars takes INT INT: "),
         (["sample", "--fill-bars", "1"], "--fill-bars needs 2 values; see 'ostinato sample --help'"),
         ([*TRAIN, "debug", "--num-steps"], "--num-steps needs a value;"),

@@ -42,6 +42,10 @@ def programs(piece: Piece) -> dict[int, int]:
     return dict(Counter(piece.notes.program.tolist()))
 
 
+def begins(piece: Piece) -> Counter[tuple[int, int]]:
+    return Counter(zip(piece.notes.onset.tolist(), piece.notes.pitch.tolist(), strict=True))
+
+
 def counts(account: NoteAccount) -> dict[str, int]:
     return {name: count for name, count in vars(account).items() if count and name != "read"}
 
@@ -118,11 +122,65 @@ def test_pedals_hold_notes_until_they_go_up_or_the_pitch_begins_again() -> None:
     assert read(file_of(sostenuto)).notes.duration.tolist() == [1440, 60]  # of the second nothing sounded yet
 
 
-def test_format_2_and_a_file_that_ends_within_its_music_are_refused() -> None:
-    for data, reason in ((file_of(*TWO, file_format=2), "independent_tracks"), (ONE[:-40], "truncated")):
-        with pytest.raises(MidiError) as caught:
-            read(data)
-        assert caught.value.reason == reason
+def test_format_2_is_refused() -> None:
+    with pytest.raises(MidiError) as caught:
+        read(file_of(*TWO, file_format=2))
+    assert caught.value.reason == "independent_tracks"
+
+
+MIXED = timed_track([(0, tempo(500_000)), *notes(12), (12 * 480, b"\xf0\x03\x01\x02\xf7"), *notes(12, begin=12 * 480)])
+BEHIND = midi_file(timed_track(notes(channel=1)), MIXED)
+
+
+@pytest.mark.parametrize("data", [midi_file(MIXED, file_format=0), BEHIND], ids=["alone", "behind another"])
+def test_of_a_file_that_ends_within_its_last_track_all_is_read_that_stands_there(data: bytes) -> None:
+    whole, others = begins(read(data)), 24 * (data is BEHIND)
+    first = data.index(on(PITCHES[0]), data.rindex(b"MTrk"))
+    heard = others + 1
+    for end in range(first + 3, len(data) - 4):  # within times, events, an exclusive message, and between them
+        reading = read_reporting(data[:end])
+        assert reading.repairs == ("cut_track", "track_size")
+        assert reading.account.read == reading.piece.num_notes >= heard
+        heard = reading.piece.num_notes
+        assert begins(reading.piece) <= whole
+        assert reading.piece.notes.duration.min() >= 1
+    assert heard == others + 24
+
+
+def test_a_cut_track_without_notes_costs_the_others_nothing() -> None:
+    data = midi_file(timed_track(notes()), timed_track([(0, meta(3, *b"a long name"))]))
+    reading = read_reporting(data[:-8])
+    assert (reading.piece.num_notes, reading.account.given_up) == (24, 0)
+    assert "cut_track" in reading.repairs
+
+
+WHOLE_TRACK = timed_track(notes())
+WRONG_SIZE = WHOLE_TRACK[:4] + b"\0\0\0\x11" + WHOLE_TRACK[8:]
+AROUND = {
+    "zeros at the end": (ONE + bytes(64), 24, ()),
+    "zeros instead of the end": (ONE[:-100] + bytes(100), 13, ("end_mark",)),
+    "bytes between tracks": (midi_file(WHOLE_TRACK, b"\0\0junk" + WHOLE_TRACK), 48, ("track_size",)),
+    "a wrong size in the first track": (midi_file(WRONG_SIZE, WHOLE_TRACK, WHOLE_TRACK), 72, ("track_size",)),
+    "a wrong size in the middle track": (midi_file(WHOLE_TRACK, WRONG_SIZE, WHOLE_TRACK), 72, ("track_size",)),
+    "a wrong size in the last track": (midi_file(WHOLE_TRACK, WHOLE_TRACK, WRONG_SIZE), 72, ("track_size",)),
+    "a second file": (ONE + ONE, 24, ("second_file",)),
+    "a second file behind other bytes": (ONE + bytes(3) + ONE, 24, ("second_file", "track_size")),
+    "a second file behind a wrong size": (
+        midi_file(WRONG_SIZE, file_format=0) + ONE, 24, ("second_file", "track_size")),
+    "a MacBinary head": (
+        b"\0\4tune".ljust(65, b"\0") + b"Midi".ljust(63, b"\0") + ONE + bytes(91), 24, ("macbinary_head",)),
+    "music without an end mark": (midi_file(chunk(b"MTrk", WHOLE_TRACK[8:-4])), 24, ("end_mark",)),
+    "music behind an end mark, and no other": (
+        midi_file(chunk(b"MTrk", WHOLE_TRACK[8:] + WHOLE_TRACK[8:-4]), file_format=0), 24, ("end_mark",)),
+}  # fmt: skip
+"""Bytes, notes, repairs."""
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_what_stands_around_and_between_tracks_is_told(name: str) -> None:
+    data, num_notes, repairs = AROUND[name]
+    reading = read_reporting(data)
+    assert (reading.piece.num_notes, reading.repairs) == (num_notes, repairs)
 
 
 def test_what_was_given_up_is_counted() -> None:
