@@ -27,7 +27,6 @@ INK = "#7c8694"
 """Of letters and lines: to be read on white and on black."""
 COLOURS = ("#3d8fb5", "#c08f3f", "#b5605a", "#6f9a57")
 _TUNE = "ryansMammoth/AcrobatsHornpipe.abc"
-_CHORALE = "bwv269"
 _CONTROLS = {START: "START", STYLE: "STYLE", METER: "METER", TEMPO: "TEMPO"}
 
 
@@ -35,6 +34,11 @@ def chorale(name: str) -> Piece:
     """Returns a chorale by its BWV number."""
     score = musicxml_file.parse((chorale_folder() / f"{name}.mxl").read_bytes())
     return musicxml.to_piece(score, programs=VOICES)
+
+
+def example_chorale() -> Piece:
+    """Returns the chorale of the first figure."""
+    return chorale("bwv269")
 
 
 def tune() -> Piece:
@@ -155,7 +159,7 @@ def main() -> None:
     numbers = [path.stem for path in sorted(chorale_folder().glob("bwv2[5-9]*.mxl"))]
     pieces = [chorale(name) for name in numbers if _has_four_parts(name)][:24]
     figures = {
-        "notes": draw_notes(chorale(_CHORALE)),
+        "notes": draw_notes(example_chorale()),
         "memory": draw_streams(pieces),
         "bars": draw_bars(tune()),
         "duplicates": draw_duplicates(tune()),
