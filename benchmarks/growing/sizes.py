@@ -70,7 +70,6 @@ def table_of(results: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]
     rows.append(row("recall of groups, performances", lambda one: f"{one['recall']['performance']:.4f}"))
     rows.append(row("recall, least of the others", lambda one: f"{_least_recall(one):.4f}"))
     rows.append(row("precision of groups", lambda one: f"{one['precision']:.6f}"))
-    rows.append(row("groups of more than one piece by mistake", lambda one: f"{one['mixed_groups']}"))
     rows.append(row("files, notes and rejects as put in", lambda one: "yes" if all(one["agrees"].values()) else "NO"))
     return row("files", lambda one: f"{one['files']:,}"), rows
 
