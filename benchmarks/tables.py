@@ -23,7 +23,7 @@ from ostinato.benchmarks.rolls.table import PUBLISHED, TITLES
 from ostinato.configs.errors import UserError
 from ostinato.data.atomic import write_atomically
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks/results"
 _BLOCK = re.compile(r"^( *)(<!-- table: (\S+) -->\n).*?(?=^ *<!-- end of table -->)", re.DOTALL | re.MULTILINE)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ostinato.api.model import load
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).resolve().parent
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from ostinato.music.piece import Piece
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.music.score_rows import DURATIONS, METER, START, STYLE, TEMPO
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).resolve().parent
 INK = "#7c8694"
 """Of letters and lines: to be read on white and on black."""
 COLOURS = ("#3d8fb5", "#c08f3f", "#b5605a", "#6f9a57")

@@ -11,7 +11,7 @@ from mkdocs.structure.files import File, Files
 
 from ostinato.docs.commands import commands_reference, exit_codes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 BROUGHT_IN = {
     "machines.md": "launch/README.md",
     "beam.md": "launch/beam/README.md",

@@ -25,7 +25,7 @@ from PIL import Image
 
 from ostinato.configs.errors import UserError
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 1100, 720
 SHOWN_WIDTH = 760
 FRAME_MS = 120
