@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: demo test setup format check clean
+.PHONY: demo test setup docs format check clean
 
 demo: $(STAMP)  ## From nothing to music: prepare, train, sample, evaluate
 	$(BIN)/ostinato demo --output demo
@@ -27,6 +27,9 @@ $(STAMP): requirements.lock pyproject.toml
 $(DEV_STAMP): $(STAMP) requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --requirement requirements-dev.lock
 	touch $(DEV_STAMP)
+
+docs: $(DEV_STAMP)  ## The documentation as a site in build/site, links checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 format: $(DEV_STAMP)
 	$(BIN)/ruff format .

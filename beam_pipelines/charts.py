@@ -22,7 +22,7 @@ _BINS_128 = np.arange(129) - 0.5
 
 
 class Chart(NamedTuple):
-    """A picture and what it says."""
+    """A picture, which is empty where all values fall into one bin, and what it says."""
 
     title: str
     unit: str
@@ -105,10 +105,12 @@ def _octaves(names: dict[int, str]) -> tuple[Float[np.ndarray, " e"], list[tuple
 
 
 def _draw(one: _Histogram) -> Chart:
-    """Returns a chart of the share of each bin, cut to where there is something, a little wider."""
+    """Returns a chart of the share of each bin, cut to where there is something, a little wider; of one bin words."""
     from ostinato.report.plots import histogram
 
     filled = np.flatnonzero(one.counts)
+    if len(filled) == 1:
+        return Chart(one.title, one.unit, f"{one.caption} All fall into one bin.", Markup())
     margin = max(2, (24 - len(filled)) // 2) if len(one.counts) > 64 else 1
     first, last = max(filled[0] - margin, 0), min(filled[-1] + margin, len(one.counts) - 1)
     svg = histogram(

@@ -132,7 +132,7 @@ def split_table(summary: Summary) -> Table:
     rows = [row(name, [name]) for name in splits]
     if len(splits) > 1:
         rows.append(row("all", list(splits)))
-    return Table("splits", ["split", "pieces", "notes", "hours", "rows", "shards"], rows)
+    return Table("splits", ["split", "pieces", "notes", "hours", "events", "shards"], rows)
 
 
 def style_table(summary: Summary) -> Table:

@@ -36,10 +36,10 @@ def check_positive(config: object, names: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class CodecConfig:
-    """How a piece of music becomes rows of integers."""
+    """How a piece of music becomes events of integers."""
 
     name: Literal["score", "notes"] = "score"
-    """score: one row per note with time, instrument, pitch, duration and loudness. notes: the paper's single integer
+    """score: one event per note with time, instrument, pitch, duration and loudness. notes: the paper's single integer
     per note or chord."""
     style: Literal["auto", "none", "folder", "labels"] = "auto"
     """What the model learns to tell apart and to follow. folder: the name of a file's parent folder. labels: the column
@@ -123,7 +123,7 @@ class ModelConfig:
     """A gate that may copy, field by field, what was heard 1, 2, 4, 8, 16 or 32 bars before: music that comes back.
     Only for datasets of the score codec."""
     key_condition: bool = False
-    """With each row of half of the training pieces the network hears their key, which is found by their pitches; then
+    """With each event of half of the training pieces the network hears their key, which is found by their pitches; then
     --key can be asked of it. Only for datasets of the score codec."""
     head_size: int = 128
     """Hidden width of the head, for each field."""
@@ -165,18 +165,18 @@ class DataConfig:
     """Training pieces are moved up or down by at most this many semitones, by others in each epoch. Drums stay, and so
     does a piece that would leave the range of pitches."""
     mark_transposed: bool = False
-    """The first row of a training piece tells the network by how many semitones the piece was moved (distribution
+    """The first event of a training piece tells the network by how many semitones the piece was moved (distribution
     augmentation, Jun et al. 2020): it learns from all keys and writes in those of the collection."""
     max_tempo_change: int = 0
     """Training pieces are played faster or slower by at most this many per cent, by another in each epoch."""
     max_velocity_change: int = 0
     """Training pieces are played louder or softer by at most this many of MIDI's 127 velocities."""
     key_quarters: int = 0
-    """A network with --model.key-condition is told the key of so many quarters around each row (long pieces change
+    """A network with --model.key-condition is told the key of so many quarters around each event (long pieces change
     theirs); with 0, that of the whole piece."""
     misheard: float = 0.0
     """Share of the notes that training hears up to five semitones too high or low, while it has to predict them as
-    they are: one slip shall not end a return."""
+    they are: so one slip does not end a return."""
     old_share: float = 0.0
     """Share of the rows of each batch that are read from --old-dataset, so that fine-tuning does not forget it."""
 

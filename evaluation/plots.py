@@ -1,6 +1,7 @@
 """The plots of an evaluation."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,5 +171,14 @@ def loss_plot(report: dict[str, Any]) -> Markup:
             if points:
                 name = split if len(report["runs"]) == 1 else f"{run['name']}, {split}"
                 series.append(Series(name, points, style, colour))
-    label = "Training and validation loss by step, in nats per row."
-    return line_plot(series, name="loss", label=label, x_label="step", y_label="nats per row")
+    label = "Training and validation loss by step, in nats per event."
+    return line_plot(
+        series, name="loss", label=label, x_label="step", y_label="nats per event", highest=_highest_learnt(series)
+    )
+
+
+def _highest_learnt(series: Sequence[Series]) -> float | None:
+    """Returns the largest loss after a twentieth of the steps: before, a network learns how frequent values are."""
+    steps = [step for one in series for step, _ in one.points]
+    losses = [loss for one in series for step, loss in one.points if step >= 0.05 * max(steps)]
+    return 1.02 * max(losses) if losses else None

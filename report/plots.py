@@ -104,11 +104,12 @@ def line_plot(
     ticks: Ticks | None = None,
     shares: bool = False,
     from_zero: bool = False,
+    highest: float | None = None,
 ) -> Markup:
     """Returns lines over a common axis; several have a legend, and a line of one point is a dot.
 
     `ticks` are those of the horizontal axis; `shares` says that the values are from 0 to 1 and are shown as per cent;
-    see `draw` for name and label.
+    what is above `highest` is not shown; see `draw` for name and label.
     """
 
     def paint(axes: Axes) -> None:
@@ -120,6 +121,8 @@ def line_plot(
             axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
         if from_zero:
             axes.set_ylim(0)
+        if highest is not None:
+            axes.set_ylim(top=highest)
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
         if shares:
             axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))

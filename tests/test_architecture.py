@@ -36,6 +36,7 @@ MAY_IMPORT = {
         "configs", "music", "data", "model", "beam_pipelines", "train", "sample", "evaluation", "listen", "studio",
         "report", "pretrained", "benchmarks/rolls", "launch",
     },
+    "docs": {"configs", "music", "beam_pipelines", "evaluation", "launch", "api", "benchmarks"},
 }  # fmt: skip
 MAY_NOT_IMPORT = {
     "configs": {"numpy", "jax", "flax", "apache_beam", "tyro"},

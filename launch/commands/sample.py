@@ -27,8 +27,8 @@ class Sample:
     """The folder of a training run; with --again, where the run is now, if it was moved."""
     model: str = ""
     """Instead of --workdir, a trained model: one that `ostinato models` lists, hub:USER/NAME, or its folder. Or a
-    simpler composer for comparison, which learns from --dataset: markov:1 to markov:4 (Markov chains over rows of the
-    music), or rules (recombines beats of the training pieces)."""
+    simpler composer for comparison, which learns from --dataset: markov:1 to markov:4 (Markov chains over events of
+    the music), or rules (recombines beats of the training pieces)."""
     dataset: Path | None = None
     """With --model markov:N or rules: a folder that `ostinato prepare` wrote."""
     output: Path | None = None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Studio:
-    """Opens a page on which a musician plays with a trained model: wishes, piano roll, sound, and what was written."""
+    """Opens a page on which a musician plays with a trained model: controls, piano roll, sound, history."""
 
     workdir: tyro.conf.Positional[Path | None] = None
     """The folder of a training run, or a model: its name, hub:USER/NAME, or its folder. Without it the page offers all

@@ -55,7 +55,7 @@ class Train:
     """Fine-tuning: begin with the best checkpoint of another run of the same codec and network, or with a model that
     `ostinato models` lists."""
     old_dataset: Path | None = None
-    """Music that shall not be forgotten: --data.old-share of each batch is read from here."""
+    """Music that is not to be forgotten: --data.old-share of each batch is read from here."""
     profile: str = ""
     """Steps, such as 100-105, of which a JAX trace is written to the folder profile/ of the run."""
     track: tuple[Literal["wandb", "mlflow"], ...] = ()

@@ -123,7 +123,7 @@ def test_the_page_stands_alone_is_the_same_each_time_and_every_picture_has_a_tex
     (style,) = re.findall(r"<style>(.*?)</style>", pages[0], re.DOTALL)
     assert not re.search(r"url\(|@import", style)
     pictures = [value for tag, name, value in page.attributes if tag == "svg" and name == "aria-label"]
-    assert page.tags["svg"] == len(pictures) == 7
+    assert page.tags["svg"] == len(pictures) == 3  # tunes of one tempo, length and loudness have no histograms of these
     assert all(len(label) > 20 for label in pictures)
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
@@ -226,6 +226,8 @@ def test_each_histogram_draws_the_shares_of_its_bins():
     assert heights_of(drawn["Pitch"].svg) == pytest.approx([1.0, 1.0], abs=0.01)  # two pitches, equally often
     # For half a second two notes sound, then for a second and a half one.
     assert heights_of(drawn["Polyphony"].svg) == pytest.approx([1.0, 1 / 3], abs=0.01)
+    assert drawn["Loudness"].svg == ""
+    assert drawn["Loudness"].caption.endswith("from 64 to 64. All fall into one bin.")
     assert charts(Statistics.empty()) == []
 
 
