@@ -23,7 +23,8 @@ from ostinato.data.manifest import MadeFrom, Manifest, read_manifest
 
 FOLDER = "scan"
 DESCRIPTION = "job.json"
-FORMAT = 1
+FORMAT = 2
+"""1 had no lines of short pieces in its fingerprints."""
 
 
 class BaseError(UserError):
@@ -93,7 +94,9 @@ def open_base(folder: str, version: str, remove: Sequence[str]) -> tuple[Base, P
     if not path.is_file():
         raise BaseError(f"{folder}: was prepared without --keep-scan; prepare it once anew with that")
     kept = read_document(path, Kept, error=BaseError)
-    if kept["format"] != FORMAT or kept["ostinato"] != version:
+    if kept["format"] != FORMAT:
+        raise BaseError(f"{path}: has format {kept['format']}, this version reads {FORMAT}; prepare the dataset anew")
+    if kept["ostinato"] != version:
         raise BaseError(f"{folder}: was prepared by ostinato {kept['ostinato']!a:.40}, this is {version}; prepare anew")
     units = Path(folder, FOLDER, "units")
     with file_errors(units):

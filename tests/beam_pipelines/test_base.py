@@ -121,6 +121,10 @@ def test_what_no_dataset_can_be_made_from_is_said_in_a_line(base, tmp_path):
     spool.write_bytes(spool.read_bytes()[:-1])
     refused(PrepareError, "is missing or damaged; prepare the dataset of --from anew", base / "midi/new",
             folder=tmp_path / "damaged")  # fmt: skip
+    description = tmp_path / "damaged/scan/job.json"
+    description.write_text(description.read_text().replace('"format": 2', '"format": 1'))
+    refused(BaseError, r"job\.json: has format 1, this version reads 2; prepare the dataset anew", base / "midi/new",
+            folder=tmp_path / "damaged")  # fmt: skip
     shutil.copytree(base / "midi", tmp_path / "midi")
     prepare([str(tmp_path / "midi/own")], tmp_path / "old", CONFIG, HERE, keep_scan=True)
     (tmp_path / "midi/own/broken.mid").write_bytes(b"MThd again")
