@@ -23,7 +23,8 @@ from ostinato.data.manifest import FILE, MadeFrom, Manifest, read_manifest
 
 FOLDER = "scan"
 DESCRIPTION = "job.json"
-FORMAT = 1
+FORMAT = 2
+"""1 had no lines of short pieces in its fingerprints."""
 
 
 class BaseError(UserError):
@@ -93,10 +94,14 @@ def open_base(folder: str, version: str, remove: Sequence[str]) -> tuple[Base, P
     """
     with _documents(folder, FILE, f"{FOLDER}/{DESCRIPTION}") as here:
         manifest = read_manifest(here)
-        if not Path(here, FOLDER, DESCRIPTION).is_file():
+        path = Path(here, FOLDER, DESCRIPTION)
+        if not path.is_file():
             raise BaseError(f"{folder}: was prepared without --keep-scan; prepare it once anew with that")
-        kept = read_document(Path(here, FOLDER, DESCRIPTION), Kept, error=BaseError)
-    if kept["format"] != FORMAT or kept["ostinato"] != version:
+        kept = read_document(path, Kept, error=BaseError)
+    if kept["format"] != FORMAT:
+        where = files.join(folder, FOLDER, DESCRIPTION)
+        raise BaseError(f"{where}: has format {kept['format']}, this version reads {FORMAT}; prepare the dataset anew")
+    if kept["ostinato"] != version:
         raise BaseError(f"{folder}: was prepared by ostinato {kept['ostinato']!a:.40}, this is {version}; prepare anew")
     stems = [Path(path).stem for path in files.list_files(files.join(folder, FOLDER, "units"))]
     numbers = sorted({int(stem) for stem in (*stems, *kept["settings_by_unit"]) if stem.isdecimal()})

@@ -13,6 +13,7 @@ from typing import Annotated, BinaryIO, NamedTuple
 import msgspec
 import numpy as np
 
+from ostinato.beam_pipelines.duplicates.aligned import MAX_LINE
 from ostinato.beam_pipelines.duplicates.fingerprint import NUM_TIMES, Fingerprints
 from ostinato.beam_pipelines.duplicates.performances import NUM_BINS
 from ostinato.beam_pipelines.duplicates.voices import WIDTH
@@ -20,7 +21,7 @@ from ostinato.beam_pipelines.inputs.labels import Label
 from ostinato.configs.errors import UserError
 from ostinato.data import tfrecord
 
-FORMAT = 1
+FORMAT = 2
 """The version of this layout; part of `End.identity`."""
 _MAX_HEADER_BYTES = 64 << 20
 
@@ -38,6 +39,7 @@ class Prints(msgspec.Struct, array_like=True, frozen=True):
     leads: tuple[float, float]
     parts: bytes
     performance: bytes
+    line: Annotated[bytes, msgspec.Meta(max_length=MAX_LINE)]
     voices: bytes
 
 
@@ -84,6 +86,7 @@ def encode_prints(prints: Fingerprints) -> Prints:
         (float(prints.leads[0]), float(prints.leads[1])),
         prints.parts.astype("<u8").tobytes(),
         prints.performance.astype("<u4").tobytes(),
+        prints.line.tobytes(),
         prints.voices.astype("<u4").tobytes(),
     )
 
@@ -102,6 +105,7 @@ def decode_prints(prints: Prints) -> Fingerprints:
             leads=np.array(prints.leads),
             parts=np.frombuffer(prints.parts, "<u8").reshape(-1, 2),
             performance=np.frombuffer(prints.performance, "<u4").reshape(NUM_BINS),
+            line=np.frombuffer(prints.line, np.uint8),
             voices=np.frombuffer(prints.voices, "<u4").reshape(-1, WIDTH),
         )
     except ValueError as error:

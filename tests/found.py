@@ -43,6 +43,7 @@ class Found(NamedTuple):
             leads=np.zeros(2),
             parts=np.array(parts, np.uint64),
             performance=np.full(NUM_BINS, 2**32 - 1, np.uint32),
+            line=np.zeros(0, np.uint8),
             voices=np.array([(*bands, *[0] * (WIDTH - NUM_BANDS)) for bands in self.bands], np.uint32).reshape(
                 -1, WIDTH
             ),

@@ -233,7 +233,7 @@ def root(tmp_path_factory) -> Path:
     shutil.copytree(root / "dataset-score", root / "base", symlinks=True)
     (root / "base/scan/units").mkdir(parents=True)
     (root / "base/scan/units/00000000.json").write_text("[]")
-    kept = {"format": 1, "ostinato": "0.1.0", "settings": "", "removed": [["a/*", 0]], "settings_by_unit": {"0": ""}}
+    kept = {"format": 2, "ostinato": "0.1.0", "settings": "", "removed": [["a/*", 0]], "settings_by_unit": {"0": ""}}
     (root / "base/scan/job.json").write_text(json.dumps(kept))
     (root / "studio").mkdir()
     note = {"id": "20261201-101500-0123abcd", "sha256": "0" * 64, "made": "", "options": {}}

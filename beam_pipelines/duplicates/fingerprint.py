@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float64, Int16, Int32, Int64, UInt8, UInt32, UInt64
 
+from ostinato.beam_pipelines.duplicates.aligned import MAX_LINE, line_of
 from ostinato.beam_pipelines.duplicates.performances import NUM_BINS, sketch_performance
 from ostinato.beam_pipelines.duplicates.voices import (
     ONSET_BIT,
@@ -77,6 +78,8 @@ class Fingerprints(NamedTuple):
     rhythm (see TELLING), and what sees it too."""
     performance: UInt32[np.ndarray, " 256"]
     """See `performances`."""
+    line: UInt8[np.ndarray, " k"]
+    """The highest notes in order and then, with 128 added, the lowest ones; of most pieces none. See `aligned`."""
     voices: UInt32[np.ndarray, "v 24"]
     """Of the whole, of either half of it, and of each track, where there is enough to tell; see `voices`."""
 
@@ -89,6 +92,10 @@ class Stacked(NamedTuple):
     span: Float64[np.ndarray, " n"]
     leads: Float64[np.ndarray, "n 2"]
     performance: UInt32[np.ndarray, "n 256"]
+    line: UInt8[np.ndarray, "n 512"]
+    """Filled up with zeros."""
+    num_in_line: Int32[np.ndarray, " n"]
+    """May be 0."""
     parts: UInt64[np.ndarray, "p 2"]
     num_parts: Int32[np.ndarray, " n"]
     """At least 1."""
@@ -105,6 +112,10 @@ def stack(prints: Sequence[Fingerprints]) -> Stacked:
         span=np.array([one.span for one in prints]),
         leads=np.array([one.leads for one in prints]).reshape(-1, 2),
         performance=np.array([one.performance for one in prints], np.uint32).reshape(-1, NUM_BINS),
+        line=np.frombuffer(b"".join(one.line.tobytes().ljust(MAX_LINE, b"\0") for one in prints), np.uint8).reshape(
+            -1, MAX_LINE
+        ),
+        num_in_line=np.array([len(one.line) for one in prints], np.int32),
         parts=np.concatenate([np.zeros((0, 2), np.uint64), *(one.parts for one in prints)]),
         num_parts=np.array([len(one.parts) for one in prints], np.int32),
         voices=np.concatenate([np.zeros((0, WIDTH), np.uint32), *(one.voices for one in prints)]),
@@ -155,6 +166,7 @@ def fingerprint(piece: Piece, tracks: Sequence[Notes]) -> Fingerprints:
         leads=leads,
         parts=np.array([parts[0], *sorted(set(parts[1:]) - {parts[0]})], np.uint64),
         performance=sketch_performance(outer),
+        line=line_of(outer),
         voices=sketch_voices(line, num_voices=len(lengths), drums=only_drums),
     )
 

@@ -125,7 +125,7 @@ class Pieces:
 
 @contextlib.contextmanager
 def open_pieces(folder: str | None = None) -> Iterator[tuple[Pieces, Path]]:
-    """Yields a table without pieces and the folder of its files (3 kB for each), which is gone when the block ends.
+    """Yields a table without pieces and the folder of its files (4 kB for each), which is gone when the block ends.
 
     Args:
         folder: a new folder is made in it; by default in that of the system for such.

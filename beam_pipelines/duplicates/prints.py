@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64, Integer, UInt32, UInt64
 
+from ostinato.beam_pipelines.duplicates.aligned import MAX_LINE, NUM_SEEDS, Lines, find_seeds
 from ostinato.beam_pipelines.duplicates.fingerprint import NUM_TIMES, Stacked
 from ostinato.beam_pipelines.duplicates.performances import BINS_TOGETHER, NUM_BINS
 from ostinato.beam_pipelines.duplicates.stored import Column
@@ -17,7 +18,7 @@ class Prints:
     """Pieces are numbered from 0 in the order in which they were added; so are their parts and their voices."""
 
     def __init__(self, folder: Path) -> None:
-        """Makes files in a folder that is there; about 3 kB for each piece."""
+        """Makes files in a folder that is there; about 4 kB for each piece."""
 
         def column(name: str, dtype: type[np.generic], *width: int) -> Column:
             return Column(folder / name, dtype, *width)
@@ -40,6 +41,10 @@ class Prints:
         self.performance = column("performance", np.uint32, NUM_BINS)
         self.bins = [column(f"bins-{i}", np.uint32, BINS_TOGETHER) for i in range(NUM_BINS // BINS_TOGETHER)]
         """The columns of `performance`, some together."""
+        self.line = column("line", np.uint8, MAX_LINE)
+        self.num_in_line = column("num_in_line", np.uint16)
+        self.seeds = column("seeds", np.uint32, NUM_SEEDS)
+        self.seed = [column(f"seed-{i}", np.uint32) for i in range(NUM_SEEDS)]
 
     def __len__(self) -> int:
         return len(self.whole)
@@ -49,6 +54,10 @@ class Prints:
         for column in vars(self).values():
             for one in column if isinstance(column, list) else [column]:
                 one.close()
+
+    @property
+    def lines(self) -> Lines:
+        return Lines(self.line, self.num_in_line, self.seeds, self.seed)
 
     def add(self, prints: Stacked) -> None:
         """Adds the fingerprints of some pieces."""
@@ -67,6 +76,12 @@ class Prints:
         self.performance.append(prints.performance)
         for i, column in enumerate(self.bins):
             column.append(prints.performance[:, BINS_TOGETHER * i : BINS_TOGETHER * (i + 1)])
+        self.line.append(prints.line)
+        self.num_in_line.append(prints.num_in_line)
+        seeds = find_seeds(prints.line, prints.num_in_line.astype(np.int64))
+        self.seeds.append(seeds)
+        for i, column in enumerate(self.seed):
+            column.append(seeds[:, i])
 
 
 def first_of(counts: Column) -> Int64[np.ndarray, " n"]:
