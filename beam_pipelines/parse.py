@@ -103,7 +103,7 @@ def _parse(data: bytes, config: PrepareConfig, kind: Literal["midi"] | notation.
         return Unusable("select", reason, f"{piece.num_notes} notes, {allowed}")
     if config.codec.name == "notes" and bool((piece.notes.program == DRUMS).all()):
         return Unusable("select", "only_drums", "the notes codec leaves drums out")
-    repairs = reading.repairs
+    repairs: tuple[Repair, ...] = reading.repairs
     if config.bars == "heard":
         heard = with_bars_of_beats(piece)
         if heard is not piece:
