@@ -103,15 +103,16 @@ def _parse(data: bytes, config: PrepareConfig, kind: Literal["midi"] | notation.
         return Unusable("select", reason, f"{piece.num_notes} notes, {allowed}")
     if config.codec.name == "notes" and bool((piece.notes.program == DRUMS).all()):
         return Unusable("select", "only_drums", "the notes codec leaves drums out")
-    repairs: tuple[Repair, ...] = reading.repairs
+    repairs: list[Repair] = [*reading.repairs]
     if config.bars == "heard":
         heard = with_bars_of_beats(piece)
         if heard is not piece:
-            piece, repairs = heard, (*repairs, "one_beat_bars")
+            piece = heard
+            repairs.append("one_beat_bars")
     prints = fingerprint(piece, reading.tracks)
     spooled = _ACCOUNT.pack(*(getattr(reading.account, name) for name in COUNTS)) + packed.pack(piece)
     compressed = zstandard.ZstdCompressor().compress(spooled)
-    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, repairs, compressed)
+    return Parsed(hashlib.sha256(data).digest(), piece.num_notes, prints, tuple(repairs), compressed)
 
 
 def encode(item: ToEncode, codec_text: str) -> Encoded:
