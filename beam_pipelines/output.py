@@ -92,9 +92,9 @@ def settle(output: str) -> str:
     """
     final, partial = Path(output), Path(output + ".partial")
     work = final / "work"
-    if not (work.is_dir() and (final / "manifest.json").exists()):
-        return ""
     with _writing(final):
+        if not (work.is_dir() and (final / "manifest.json").exists()):
+            return ""
         lock = os.open(final, os.O_RDONLY)
         try:
             _take(lock, final)

@@ -364,8 +364,8 @@ KINDS: dict[str, tuple[Maker, bool]] = {
     "65535-tracks-declared": (lambda rng: _file(_track(_melody(rng)), declared=65_535), MAYBE),
     # chunks
     "truncated": (_truncated, MAYBE),
-    "track-of-1-gigabyte": (lambda rng: _file(_chunk(b"MTrk", _melody(rng), claims=1 << 30)), NEVER),
-    "track-of-4-gigabytes": (lambda rng: _file(_chunk(b"MTrk", _melody(rng), claims=2**32 - 1)), NEVER),
+    "track-of-1-gigabyte": (lambda rng: _file(_chunk(b"MTrk", _melody(rng), claims=1 << 30)), MAYBE),
+    "track-of-4-gigabytes": (lambda rng: _file(_chunk(b"MTrk", _melody(rng), claims=2**32 - 1)), MAYBE),
     "track-of-half-its-size": (lambda rng: _file(_chunk(b"MTrk", _melody(rng, 40) + END, claims=160)), MAYBE),
     "track-one-byte-short": (
         lambda rng: _file(_chunk(b"MTrk", _melody(rng, 20) + END, claims=20 * 8 - 1), _track(_melody(rng))), MAYBE,
