@@ -118,7 +118,8 @@ def test_a_prepare_that_adds_in_place_is_killed_and_the_dataset_is_the_old_or_th
         output = tmp_path / str(number) / "music"
         shutil.copytree(old, output)
         first = forker.run(*add, output, die_at=(str(output), number, signal.SIGKILL))
-        assert first.code() == -signal.SIGKILL, first.said
+        # How far it is, is noted now and then: another time there are a few changes less, and the last is not reached.
+        assert first.code() == -signal.SIGKILL or (first.code() == 0 and number > total - 5), first.said
         found = {name: data for name, data in content(output).items() if not name.startswith("work/")}
         assert found in (before, after), number
         seen.add(found == after)
