@@ -50,15 +50,20 @@ def take_of(
     return jnp.where(moved >= 1, moved - 1, moved)
 
 
+def holds(take: Float[Array, " b"]) -> Bool[Array, " b"]:
+    """Returns which takes hold what begins in the last bar: the later half of them."""
+    return take >= 0.5
+
+
 def is_final(is_last: Bool[Array, " b"], take: Float[Array, " b"], is_note: Bool[Array, " b"]) -> Bool[Array, " b"]:
     """Returns where the piece is over unless more notes begin with the last one.
 
     Args:
         is_last: from `is_last_bar`.
-        take: of each sequence; the later half of them hold.
+        take: of each sequence; see `holds`.
         is_note: the last row is one.
     """
-    return is_last & is_note & (take >= 0.5)
+    return is_last & is_note & holds(take)
 
 
 def closing_values(
@@ -67,7 +72,7 @@ def closing_values(
     row: Int[Array, "b f"],
     field: int,
     allowed: Bool[Array, "b v"],
-    holds: Bool[Array, " b"],
+    has_chord: Bool[Array, " b"],
     length: Length,
     clock: Clock,
 ) -> Bool[Array, "b v"]:
@@ -79,13 +84,13 @@ def closing_values(
         row: the fields before this one.
         field: its number.
         allowed: what may be chosen otherwise, and where no such value belongs to a final chord.
-        holds: the takes that hold what begins in the last bar.
+        has_chord: the takes that are to close so.
         length: how long the piece is.
         clock: where it is.
     """
     bars = jnp.minimum(length.bars - 1 - clock.bars, _BARS_OF_TAKES)
     begin = bars * clock.bar_length - clock.bar_position
-    is_near = holds & (clock.bars >= length.bars - _BARS_OF_TAKES)
+    is_near = has_chord & (clock.bars >= length.bars - _BARS_OF_TAKES)
 
     def of_chord() -> Bool[Array, "b v"]:
         values = grammar.final_chord(jnp, memory, row, field, begin)

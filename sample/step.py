@@ -33,7 +33,7 @@ from ostinato.sample.copies import (
     copies_after,
     start_alignment,
 )
-from ostinato.sample.ending import closing_values, end_bias, is_final, is_last_bar, take_of
+from ostinato.sample.ending import closing_values, end_bias, holds, is_final, is_last_bar, take_of
 from ostinato.sample.form import ask
 from ostinato.sample.schedule import Schedule, has_come, next_due
 
@@ -247,6 +247,7 @@ def write_row(
     row = jnp.zeros_like(state.row)
     log_prob = jnp.zeros(state.done.shape)
     log_mass = None if schedule is None else log_prob
+    has_chord_b = controls.final_chord & holds(state.take)
     towards_end = end_bias(model, params, codec, parts, is_last_bar_b)
     for field, part_bs in enumerate(parts):
         logits_bv = cast("Array", model.apply({"params": params}, part_bs, row, field, method=MusicModel.field_logits))
@@ -259,8 +260,9 @@ def write_row(
             allowed_bv = allowed_bv if mask_bv is None else allowed_bv & mask_bv
             biased_bv = biased_bv if bias_bv is None else biased_bv + bias_bv
             how = constraint.params(memory[name], how)
-        holds = controls.final_chord & (state.take >= 0.5), controls.length, state.clock
-        allowed_bv = closing_values(codec.grammar, memory["grammar"], row, field, allowed_bv, *holds)
+        allowed_bv = closing_values(
+            codec.grammar, memory["grammar"], row, field, allowed_bv, has_chord_b, controls.length, state.clock
+        )
         if field in towards_end:
             biased_bv = biased_bv + towards_end[field]
         log_share_b = jnp.zeros_like(total_b)
