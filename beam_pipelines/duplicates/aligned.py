@@ -15,7 +15,7 @@ from jaxtyping import Int32, Int64, UInt8, UInt32, UInt64
 
 from ostinato.beam_pipelines.duplicates.pairs import Pairs, PairSet, begins, equal_neighbours, take_pairs
 from ostinato.beam_pipelines.duplicates.stored import Column
-from ostinato.beam_pipelines.duplicates.voices import MIX
+from ostinato.beam_pipelines.duplicates.voices import mix
 
 MAX_LINE = 512
 """Notes; longer pieces have runs enough."""
@@ -63,9 +63,7 @@ def find_seeds(line: UInt8[np.ndarray, "n 512"], length: Int64[np.ndarray, " n"]
     run = np.zeros(len(piece), np.uint64)
     for place in range(_RUN):
         run = run << np.uint64(8) | line[piece, first + place]
-    run *= MIX[0]
-    run ^= run >> np.uint64(29)
-    run *= MIX[1]
+    run = mix(run)
     bins = (run >> np.uint64(58)).astype(np.int64)
     np.minimum.at(seeds.reshape(-1), piece * NUM_SEEDS + bins, (run >> np.uint64(20)).astype(np.uint32))
     return seeds

@@ -19,7 +19,7 @@ from jaxtyping import UInt8, UInt32
 
 from ostinato.beam_pipelines.duplicates.pairs import Pairs, PairSet, equal_neighbours, take_pairs
 from ostinato.beam_pipelines.duplicates.stored import Column
-from ostinato.beam_pipelines.duplicates.voices import MIX
+from ostinato.beam_pipelines.duplicates.voices import mix
 
 NUM_BINS = 256
 
@@ -50,9 +50,7 @@ def sketch_performance(pitch: UInt8[np.ndarray, " n"]) -> UInt32[np.ndarray, " 2
         notes = pitch.astype(np.uint64)
         two = notes[:-1] << np.uint64(8) | notes[1:]
         run = (two[:-2] << np.uint64(16) | two[2:])[:num_runs] << np.uint64(8) | notes[_RUN - 1 :]
-        run *= MIX[0]
-        run ^= run >> np.uint64(29)
-        run *= MIX[1]
+        run = mix(run)
         place = (np.arange(num_runs) * 256 // num_runs).view(np.uint64)
         value = run >> np.uint64(24) & np.uint64(0xFFFFFF00) | place
         np.minimum.at(sketch, (run >> np.uint64(56)).view(np.int64), value.astype(np.uint32))

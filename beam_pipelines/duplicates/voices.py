@@ -13,7 +13,7 @@ On 6,331 real pieces the sketches take 0.1 ms for each, reading the file takes 0
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt8, UInt16, UInt32
+from jaxtyping import Int64, UInt8, UInt16, UInt32, UInt64
 
 NUM_BANDS = 16
 
@@ -43,7 +43,7 @@ _MAX_TOGETHER = 4
 _LONGER_FIFTHS = 7
 """Two times between onsets are told apart from 7/5 on: a swung eighth is twice the next one."""
 
-MIX = tuple(np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+_MIX = tuple(np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 """Odd numbers without pattern (Steele, Lea and Flood 2014: SplitMix)."""
 
 _EMPTY = np.iinfo(np.int64).max
@@ -58,6 +58,13 @@ class Line(NamedTuple):
     """Whether the time to the next onset is like that from the last one (0), shorter (1) or longer (2)."""
 
 
+def mix(values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
+    """Returns a number without pattern for each value; the high bits are the best."""
+    mixed = values * _MIX[0]
+    mixed ^= mixed >> np.uint64(29)
+    return mixed * _MIX[1]
+
+
 def sketch_voices(line: Line, *, num_voices: int, drums: bool) -> UInt32[np.ndarray, "v 24"]:
     """Returns the sketch of each voice with enough distinct n-grams, as a sorted set of rows.
 
@@ -68,9 +75,7 @@ def sketch_voices(line: Line, *, num_voices: int, drums: bool) -> UInt32[np.ndar
     """
     move = line.pitch[1:] if drums else line.pitch[1:] - line.pitch[:-1]
     voice, ngrams, times = _find_ngrams(line.voice, move, line.time)
-    mixed = ngrams * MIX[0]
-    mixed ^= mixed >> np.uint64(29)
-    mixed = (mixed * MIX[1] >> np.uint64(1)).view(np.int64)
+    mixed = (mix(ngrams) >> np.uint64(1)).view(np.int64)
     mixed = mixed & ~np.int64(255) | times  # of equal n-grams one rhythm is kept
     in_whole = int(voice.searchsorted(1))
     if in_whole >= _MIN_HALVED:
@@ -92,8 +97,8 @@ def sketch_voices(line: Line, *, num_voices: int, drums: bool) -> UInt32[np.ndar
     found = least[full[source]].view(np.uint64)
     values, rhythm = found >> np.uint64(8), (found & np.uint64(255)).astype(np.uint16)
     # The two bins of a band lie far apart, so that they seldom borrow from the same one.
-    bands = values[:, :NUM_BANDS] * MIX[0] ^ values[:, NUM_BANDS:]
-    bands = (bands ^ bands >> np.uint64(31)) * MIX[2] >> np.uint64(32)
+    bands = values[:, :NUM_BANDS] * _MIX[0] ^ values[:, NUM_BANDS:]
+    bands = (bands ^ bands >> np.uint64(31)) * _MIX[2] >> np.uint64(32)
     columns = np.empty((len(bands), WIDTH), np.uint32)
     columns[:, :NUM_BANDS] = bands
     columns[:, NUM_BANDS:].view(np.uint16)[:] = rhythm[:, :NUM_BANDS] | rhythm[:, NUM_BANDS:] << np.uint16(8)
