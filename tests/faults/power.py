@@ -16,11 +16,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 DISK_MB = 24
 JOURNAL_MB = 4
 CHANGES = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link")
+
+
+class Entry(NamedTuple):
+    """What a folder says of a name in it, also when another thread has removed what it is of."""
+
+    inode: int
+    is_folder: bool
+
+
+def _entries(folder: Path) -> dict[str, Entry]:
+    return {entry.name: Entry(entry.inode(), entry.is_dir(follow_symlinks=False)) for entry in os.scandir(folder)}
 
 
 class SimulatedDisk:
@@ -30,7 +41,7 @@ class SimulatedDisk:
         """Begins with what is there now, which is on disk."""
         self._root = root
         self._content: dict[int, bytes] = {}
-        self._names: dict[int, dict[str, int]] = {}
+        self._names: dict[int, dict[str, Entry]] = {}
         self._open: dict[int, int] = {}
         self._lock = threading.RLock()
         for path in [root, *root.rglob("*")]:
@@ -50,7 +61,7 @@ class SimulatedDisk:
         self._open[number] = file
         where = Path(os.readlink(f"/proc/self/fd/{file}"))
         if where.is_dir():
-            self._names[number] = {entry.name: entry.inode() for entry in os.scandir(where)}
+            self._names[number] = _entries(where)
         else:
             self._content[number] = os.pread(file, os.fstat(file).st_size, 0)
 
@@ -61,23 +72,23 @@ class SimulatedDisk:
 
     def _write_folder(self, now: Path, number: int, target: Path, chance: random.Random) -> None:
         target.mkdir()
-        for name, inode in self._found_names(now, number, chance).items():
+        for name, (inode, is_folder) in self._found_names(now, number, chance).items():
             path = self._where(now / name, inode)
-            if inode in self._names or (path is not None and path.is_dir()):
+            if is_folder:
                 self._write_folder(path or now / name, inode, target / name, chance)
             else:
                 (target / name).write_bytes(self._found(path, inode, chance))
 
-    def _found_names(self, now: Path, number: int, chance: random.Random) -> dict[str, int]:
+    def _found_names(self, now: Path, number: int, chance: random.Random) -> dict[str, Entry]:
         """Returns the names in a folder after the loss: each file has its new one, or the one that was synced."""
         synced = self._names.get(number, {})
         if not now.is_dir():
             return synced
-        current = {entry.name: entry.inode() for entry in os.scandir(now)}
+        current = _entries(now)
         likely = chance.choice([0.0, 0.5, 1.0])
-        newer = {inode: chance.random() < likely for inode in sorted({*current.values(), *synced.values()})}
-        kept = {name: inode for name, inode in synced.items() if not newer[inode]}
-        return kept | {name: inode for name, inode in current.items() if newer[inode]}
+        newer = {entry: chance.random() < likely for entry in sorted({*current.values(), *synced.values()})}
+        kept = {name: entry for name, entry in synced.items() if not newer[entry]}
+        return kept | {name: entry for name, entry in current.items() if newer[entry]}
 
     def _where(self, path: Path, inode: int) -> Path | None:
         """Returns where an inode is now, if it still has a name."""
