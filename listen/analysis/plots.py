@@ -36,6 +36,7 @@ def rating_plots(results: dict[str, Any]) -> list[tuple[str, Markup]]:
                 name=f"rating-{scale}",
                 label=f"Mean points for {scale} with {results['level']:.0%} intervals: {said}.",
                 x_label="points from 1 to 5",
+                scale=(1, 5),
             )
             plots.append((scale, svg))
     return plots

@@ -18,7 +18,7 @@ def condition_name(name: str) -> str:
 
 
 def verdict(results: dict[str, Any]) -> list[str]:
-    """Returns a sentence on each condition beside human music, by the listeners who count: better, worse, or not told.
+    """Returns a sentence on each condition beside human music, by the listeners who count: which was preferred.
 
     `results` may be those of results.json.
     """
@@ -31,20 +31,21 @@ def verdict(results: dict[str, Any]) -> list[str]:
             continue
         sides = [(pair["first"], pair["first_better"]), (pair["second"], pair["second_better"])]
         (_, for_human), (other, for_other) = sorted(sides, key=lambda side: side[0] != HUMAN)
-        decided, ties = for_human + for_other, pair["ties"]
-        counted = (
-            f"{for_other} of {decided} answers that preferred one of the two, {ties} neither; {_p(pair['p_holm'])}"
-        )
-        lines.append(f"{condition_name(other)} {_finding(pair, for_other, for_human)} ({counted}).")
+        lines.append(_sentence(pair, condition_name(other), for_human, for_other))
     if any(pair["p_holm"] is None or pair["p_holm"] >= ALPHA for pair in preference["pairs"]):
         lines.append("A difference that was not found may still be there: more listeners would tell.")
     return lines
 
 
-def _finding(pair: dict[str, Any], for_other: int, for_human: int) -> str:
-    if pair["p_holm"] is None or pair["p_holm"] >= ALPHA:
-        return "could not be told from human music by preference"
-    return f"was preferred {'to' if for_other > for_human else 'less than'} human music"
+def _sentence(pair: dict[str, Any], other: str, for_human: int, for_other: int) -> str:
+    human, p, decided = condition_name(HUMAN), pair["p_holm"], for_human + for_other
+    if p is None or p >= ALPHA:
+        said, winner, count = f"No preference between {other} and {human} was found", other, for_other
+    elif for_other > for_human:
+        said, winner, count = f"Listeners preferred {other} to {human}", other, for_other
+    else:
+        said, winner, count = f"Listeners preferred {human} to {other}", human, for_human
+    return f"{said} ({count} of {decided} preferences for {winner}, {pair['ties']} tied; {_p(p)})."
 
 
 def _p(value: float | None) -> str:

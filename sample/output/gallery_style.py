@@ -24,10 +24,6 @@ a {{ color: var(--accent); text-underline-offset: .15em }}
 .changed td {{ font-weight: 600 }}
 details {{ border: 0 }}
 details pre {{ margin: .8rem 0 }}
-@media (max-width: 40rem) {{
-  main {{ padding: 2rem 1rem 3rem }}
-  h1 {{ font-size: 1.9rem }}
-}}
 @media (prefers-color-scheme: dark) {{
   .roll {{ background: #000 }}
   /* Light becomes dark while each colour stays what it is. */

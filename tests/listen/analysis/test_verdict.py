@@ -29,10 +29,10 @@ def test_a_clear_preference_is_said_and_one_that_was_not_found_is_not(results):
     pair = pairs[HUMAN, "markov:3"]
     decided = pair["first_better"] + pair["second_better"]
     assert worse == (
-        f"Markov chain, order 3 was preferred less than human music ({pair['second_better']} of {decided} answers that "
-        f"preferred one of the two, {pair['ties']} neither; p < 0.001)."
+        f"Listeners preferred human music to Markov chain, order 3 ({pair['first_better']} of {decided} preferences "
+        f"for human music, {pair['ties']} tied; p < 0.001)."
     )
-    assert alike.startswith("lstm could not be told from human music by preference (")
+    assert alike.startswith("No preference between lstm and human music was found (")
     assert "p = 0.400" in alike
     assert "may still be there" in warning
 
@@ -41,7 +41,7 @@ def test_a_condition_that_is_liked_more_than_human_music_is_said_to_be(results):
     other = copy.deepcopy(results)
     for pair in other["main"]["preference"]["pairs"]:
         pair |= {"first_better": pair["second_better"], "second_better": pair["first_better"], "p_holm": 0.01}
-    assert "Markov chain, order 3 was preferred to human music" in verdict(other)[1]
+    assert "Listeners preferred Markov chain, order 3 to human music" in verdict(other)[1]
     assert len(verdict(other)) == 2  # all were told apart
 
 
