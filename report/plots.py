@@ -46,6 +46,8 @@ class Series(NamedTuple):
     style: str = "o-"
     """Mark and dashes, as matplotlib writes them."""
     colour: str = FIRST
+    band: Sequence[Sequence[float]] = ()
+    """The least and the most at each point, shown as an area."""
 
 
 class Estimate(NamedTuple):
@@ -117,6 +119,8 @@ def line_plot(
             x, y = zip(*one.points, strict=True)
             style = one.style if len(one.points) > 1 else "o"
             axes.plot(x, y, style, color=one.colour, label=_short(one.name), markersize=4, linewidth=1.5)
+            if one.band:
+                axes.fill_between(x, *zip(*one.band, strict=True), color=one.colour, alpha=0.25, linewidth=0)
         if ticks is not None:
             axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
         if from_zero:
