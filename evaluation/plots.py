@@ -79,7 +79,7 @@ def judge_plot(report: dict[str, Any]) -> Markup:
     return interval_plot(
         [Estimate(name, one["accuracy"], one["accuracy_interval"], colour) for name, one, colour in rows],
         name="judge",
-        label=f"Accuracy of a judge that tells written pieces from real ones, with 95 % intervals: {said}.",
+        label=f"Accuracy of a judge that tells generated pieces from real ones, with 95 % intervals: {said}.",
         x_label="accuracy of the judge; 0.5 is chance, 1 is always right",
     )
 
@@ -182,7 +182,7 @@ def checkpoint_plots(report: dict[str, Any]) -> list[Markup]:
     bits = [
         Series(name, [(row["step"], row[who]["most_bits"]) for row in rows], style, colour)
         for who, name, style, colour in (
-            ("generated", "written", "o-", FIRST), ("held_out", HUMAN, "s-", SECOND)
+            ("generated", "generated", "o-", FIRST), ("held_out", HUMAN, "s-", SECOND)
         )
     ]  # fmt: skip
     return [

@@ -120,7 +120,8 @@ def line_plot(
             style = one.style if len(one.points) > 1 else "o"
             axes.plot(x, y, style, color=one.colour, label=_short(one.name), markersize=4, linewidth=1.5)
             if one.band:
-                axes.fill_between(x, *zip(*one.band, strict=True), color=one.colour, alpha=0.25, linewidth=0)
+                least, most = zip(*one.band, strict=True)
+                axes.fill_between(x, least, most, color=one.colour, alpha=0.25, linewidth=0)
         if ticks is not None:
             axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
         if from_zero:

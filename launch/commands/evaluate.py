@@ -40,7 +40,7 @@ class Evaluate:
     """The baselines count each training piece in all keys up to this many semitones higher and lower too, as a model
     that was trained with --data.max-transpose has seen it. Takes 2 n + 1 times as long."""
     num_samples: int = 32
-    """Pieces that the run, each of --runs, and the baselines markov:3 and rules write, for musical statistics and
+    """Pieces that the run, each of --runs, and the baselines markov:3 and rules generate, for musical statistics and
     originality beside held-out pieces; 0 leaves both out."""
     seed: int = 0
     """Seed of these pieces."""
@@ -50,7 +50,7 @@ class Evaluate:
     """Let a small network learn to tell these pieces from real ones and say how often it is right (classifier
     two-sample test): a minute or two."""
     by_checkpoint: bool = False
-    """Show likelihood and originality of each checkpoint that the run still has; each writes as many pieces."""
+    """Show likelihood and originality of each checkpoint that the run still has; each generates as many pieces."""
     old_dataset: Path | None = None
     """For a fine-tuned run: what its first run was trained on, if it is no longer where it was."""
     audio: bool = True
