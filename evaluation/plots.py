@@ -140,7 +140,7 @@ def structure_plots(report: dict[str, Any]) -> list[Markup]:
     plots = []
     for figure, title in (
         ("repetition", "repetition"),
-        ("structure", "repetition above that of the beats in random order"),
+        ("structure", "structure: repetition above that of beats in random order"),
     ):
         names = [f"{figure} at {length} quarters" for length in SCALES_BEATS]
         means = {

@@ -139,7 +139,7 @@ def _print(report: dict[str, Any]) -> None:
     held_out = report["held_out"]
     print_table(f"{held_out} split", *tables.score_rows(report, held_out))
     for title, rows, words in (
-        ("Written pieces beside real ones", tables.distance_rows(report), (0, 6)),
+        ("Generated pieces beside real ones", tables.distance_rows(report), (0, 6)),
         ("How unlike each other the pieces are", tables.diversity_rows(report), (0,)),
         ("Fine-tuning (nats per note)", tables.transfer_rows(report), (0,)),
     ):

@@ -23,7 +23,7 @@ def test_structure_is_plotted_at_each_length_that_pieces_have_beside_the_range_o
     assert len(plots) == 2
     said = []
     for plot in plots:
-        label = re.search(r'aria-label=".*?: (.*?)\."', plot)
+        label = re.search(r'aria-label=".*? quarters: (.*?)\."', plot)
         assert label
         values = [re.fullmatch(r"(.*?) (-?\d.*)", part) for part in label[1].split("; ")]
         said.append({found[1]: [float(value) for value in found[2].split(", ")] for found in values if found})
