@@ -188,7 +188,7 @@ def test_commands_take_a_bucket(bucket, here, capsys):
     Inspect(dataset=bucket).run()
     said = capsys.readouterr().out
     assert said.startswith(bucket)
-    assert "its first rows" in said
+    assert "its first events" in said
 
 
 @pytest.mark.slow
