@@ -5,6 +5,7 @@ are the user's: the template escapes them.
 """
 
 import dataclasses
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -114,11 +115,21 @@ def _left_out(summary: Summary, counts_key: str, file: str, key: str, columns: S
 
 
 def _making(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the command, the options and the codec."""
+    """Returns the command, the options and the codec.
+
+    Paths are left open, so that equal datasets have equal pages, and so are options of Beam, which may hold secrets.
+    """
     options = dict(_leaves(manifest.get("prepare", {})))
     defaults = dict(_leaves(dataclasses.asdict(PrepareConfig())))
     words = ["ostinato prepare --midi … --output …", *(["--labels …"] if "labels" in manifest else [])]
-    words += [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if defaults.get(name) != value]
+    if made_from := manifest.get("made_from"):  # whose settings stay
+        removed = [shlex.quote(name) for name in made_from[-1]["removed"]]
+        if len(removed) > EXAMPLES:
+            removed = [*removed[:EXAMPLES], "…"]
+        words += ["--from …", *(["--remove", *removed] if removed else [])]
+    else:
+        changed = (name for name, value in options.items() if defaults.get(name) != value)
+        words += [f"--{name.replace('_', '-')} {options[name]}" for name in changed]
     sizes = [(key, f"{len(value):,}") for key, value in manifest["codec"].items() if isinstance(value, list)]
     parts = [(key, str(value)) for key, value in manifest["codec"].items() if not isinstance(value, list)]
     return {

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -27,9 +28,11 @@ from ostinato.beam_pipelines.text import (
     share_text,
 )
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.schema import CodecConfig, PrepareConfig
 from ostinato.data.records import DatasetError
 from ostinato.data.statistics import Statistics
+from ostinato.launch.arguments import parse
+from ostinato.launch.cli import COMMANDS
 from ostinato.music.midi import MIDI_REASONS
 from ostinato.music.midi_chunks import Repair
 from ostinato.music.notation_error import NOTATION_REASONS
@@ -211,6 +214,42 @@ def heights_of(svg):
     corners = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", outline), float)
     heights = np.ptp(corners[: len(corners) // 4 * 4, 1].reshape(-1, 4), axis=1)
     return (heights[heights > 0] / heights.max()).tolist()
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        (
+            {
+                "prepare": asdict(
+                    PrepareConfig(split=(70, 20, 10), duplicates="variants", codec=CodecConfig(style="none"))
+                )
+            },
+            "--codec.style none --split 70 20 10 --duplicates variants",
+        ),
+        (
+            {"labels": {"labelled": 2, "moved": 0}, "prepare": asdict(PrepareConfig(pedal="off", max_parse_s=60))},
+            "--labels … --max-parse-s 60 --pedal off",
+        ),
+        (
+            {
+                "prepare": asdict(PrepareConfig(min_notes=8)),
+                "made_from": [{"fingerprint": "f", "removed": ["jigs/*", "a b.mid"], "pieces": {}}],
+            },
+            "--from … --remove 'jigs/*' 'a b.mid'",
+        ),
+        (
+            {"made_from": [{"fingerprint": "f", "removed": [f"{i}.mid" for i in range(40)], "pieces": {}}]},
+            "--from … --remove 0.mid 1.mid 2.mid 3.mid 4.mid …",
+        ),
+    ],
+)
+def test_the_command_of_the_page_can_be_typed(extra, expected, tmp_path):
+    a_dataset(tmp_path / "set", **extra)
+    text = "".join(page_of(tmp_path / "set").text)
+    command = next(line for line in text.splitlines() if line.startswith("ostinato prepare"))
+    assert command == f"ostinato prepare --midi … --output … {expected}"
+    parse(shlex.split(command)[1:], COMMANDS)
 
 
 def test_each_histogram_draws_the_shares_of_its_bins():
