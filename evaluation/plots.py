@@ -191,7 +191,7 @@ def checkpoint_plots(report: dict[str, Any]) -> list[Markup]:
             title="nats per note of held-out music", ticks=ticks,
         ),
         line_plot(
-            bits, name="checkpoints-bits", title="bits of the most telling shared run, mean", ticks=ticks,
+            bits, name="checkpoints-bits", title="bits of the least probable shared run, mean", ticks=ticks,
             label="How unlikely the run shared with the training split is, at each checkpoint, beside human music.",
             from_zero=True,
         ),

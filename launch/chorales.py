@@ -6,7 +6,6 @@ Only music21's data is used; none of its code is run.
 import importlib.util
 import logging
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 from ostinato.configs.errors import UserError
@@ -39,25 +38,24 @@ def write_chorales(folder: Path) -> int:
         return num_files
     scores = sorted(chorale_folder().glob("*.mxl"))
     folder.parent.mkdir(parents=True, exist_ok=True)
-    skipped: Counter[int] = Counter()
+    num_others = 0
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         unfinished = Path(temporary, "midi")
         unfinished.mkdir()
         for path in scores:
             try:
                 score = musicxml_file.parse(path.read_bytes())
-                num_parts = musicxml.num_parts(score)
-                if num_parts != len(VOICES):
-                    skipped[num_parts] += 1
+                if musicxml.num_parts(score) != len(VOICES):
+                    num_others += 1
                     continue
                 piece = musicxml.to_piece(score, programs=VOICES)
             except musicxml_file.MusicXmlError as error:
                 raise UserError(f"{path}: {error}") from error
             (unfinished / f"{path.stem}.mid").write_bytes(midi.write(piece))
         durable.publish(unfinished, folder)
-    num_files = len(scores) - skipped.total()
-    _logger.info("wrote %d chorales to %s; skipped by number of parts: %s", num_files, folder, dict(skipped))
-    return num_files
+    if num_others:
+        _logger.info("%d scores with other than four parts are left out", num_others)
+    return len(scores) - num_others
 
 
 def chorale_folder(package: str = "music21") -> Path:

@@ -29,7 +29,7 @@ def originality(index: CopyIndex, pieces: Sequence[Piece]) -> dict[str, Any]:
     `longest_notes` and `most_bits`: of the longest run of each piece, and of the one that is the least likely as such
     (of a piece with only repeated notes both are long, but few bits). `ngrams`: the mean over pieces of the share of
     their runs of n notes that are also in the corpus, for all notes together (`texture`) and for the melodies (all
-    other lines). `copies`: the most telling ones, with piece and place.
+    other lines). `copies`: the least probable ones, with piece and place.
 
     Raises:
         UserError: there are no pieces.
@@ -65,7 +65,7 @@ def originality(index: CopyIndex, pieces: Sequence[Piece]) -> dict[str, Any]:
 def compare_originality(index: CopyIndex, generated: Sequence[Piece], held_out: Sequence[Piece]) -> dict[str, Any]:
     """Returns `originality` of generated and of held-out human pieces, and how many generated ones stand out.
 
-    `beyond_human`: the share of generated pieces whose most telling run has more bits than those of 95 % of the human
+    `beyond_human`: the share of generated pieces whose least probable run has more bits than those of 95 % of the human
     pieces; 0.05 is ordinary. Pieces are cut so that none is longer than the longest of the other set.
     """
     generated, held_out = cut_alike(generated, held_out)

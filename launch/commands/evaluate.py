@@ -72,7 +72,7 @@ class Evaluate:
     def run(self) -> None:
         """Measures the run, and others beside it, writes the report and prints what matters most."""
         starting(
-            "measuring %s on %s: likelihood first, then pieces that it writes; minutes", self.workdir, self.dataset
+            "measuring %s on %s: likelihood first, then generated pieces; takes minutes", self.workdir, self.dataset
         )
         from ostinato.data.records import Dataset
         from ostinato.evaluation.measure import EvaluationConfig

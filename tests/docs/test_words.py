@@ -23,6 +23,7 @@ TERMS = {
     r"(?<!--)(?:pieces?|music|bars?) (?:that (?:were|was|are|is) |are |is |to )?(?:write|written)": "generate",
     r"writers?": "model",
     r"by heart": "memorized",
+    r"most telling": "least probable",
     r"knobs?": "option",
     r"tapes?": "stream",
     r"anew": "again",
