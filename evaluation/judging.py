@@ -74,10 +74,10 @@ def judge_writers(
         found["notices"].append(f"no classifier two-sample test: real pieces are too short, or {few}")
         return Judged(found, None)
     num_notes = choose_lengths([piece.num_notes for piece in held_out], NUM_WRITTEN, seed)
-    logger.info("%d pieces more by each writer, for the judge to learn from", NUM_WRITTEN)
+    logger.info("%d pieces more by each model, for the judge to learn from", NUM_WRITTEN)
     others = request._replace(num_notes=num_notes, seed=(seed + 1) % (MAX_SEED + 1))
     learned = dict(write_all(runs, dataset, others, counts=counts))
-    logger.info("the judge listens: real music against itself, then %d writers", len(music.written))
+    logger.info("the judge listens: real music against itself, then %d models", len(music.written))
     if control := two_sample_test(halves(real, seed), halves(held_out, seed), length, seed=seed):
         found["control"] = control.figures
     first = None

@@ -232,7 +232,7 @@ class _Writer:
         of_piece, batch_size = config.best_of * num_takes, self.width * self.num_blocks
         total = len(numbers) * of_piece
         num_batches = -(-total // batch_size)
-        progress = Progress("writing again what is heard in another key" if attempt else "writing")
+        progress = Progress("generating again what is heard in another key" if attempt else "generating")
         written: list[Generated] = []
         for number in range(num_batches):
             place = number * batch_size + np.arange(batch_size)

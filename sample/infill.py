@@ -55,7 +55,7 @@ def harmonise(model: MusicModel, params: Any, codec: Codec, config: SampleConfig
     Raises:
         UserError: the codec is another one, or no note or no instrument is left.
     """
-    pieces, progress = [], Progress("writing around the given notes")
+    pieces, progress = [], Progress("generating around the given notes")
     for number in range(config.num_pieces):
 
         def tell(share: float, *, number: int = number) -> None:
