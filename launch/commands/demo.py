@@ -1,6 +1,7 @@
 """`ostinato demo`: from nothing to music, through every stage, each as its own command runs it."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -89,6 +90,7 @@ class Demo:
         print_table(f"On held-out music ({figures['held_out']} split)", *score_rows(figures, figures["held_out"]))
         say(f"{'Music':12} {music / 'index.html'}")
         say(f"{'Report':12} {report / 'report.html'}")
+        say(f"{'Play with it':12} ostinato studio {shlex.quote(str(run))}")
 
     def _play_boxed_model(self, output: Path, console: "Console") -> None:
         """Writes pieces of a trained model, to be heard while another one is trained."""
