@@ -90,8 +90,8 @@ def _histograms(whole: Statistics) -> Iterator[_Histogram]:
         yield _Histogram("Notes in a piece", "pieces", whole.piece_notes, *_octaves(names), "notes", caption)
     if whole.notes:
         low, _, high = quartiles(whole.velocity)
-        found = f"a velocity of {low}" if low == high else f"velocities from {low} to {high}"
-        caption = f"Half of the notes or more have {found}."
+        found = f"have velocities from {low} to {high}" if low < high else f"or more have a velocity of {low}"
+        caption = f"Half of the notes {found}."
         ticks = [(value, str(value)) for value in (1, 32, 64, 96, 127)]
         yield _Histogram("Velocity", "notes", whole.velocity, _BINS_128, ticks, "velocity", caption)
     if whole.drum_pitch.any():
