@@ -17,7 +17,8 @@ from ostinato.benchmarks.transfer_data import Apart, write_subset
 from ostinato.configs.errors import UserError
 from ostinato.configs.presets import chorales
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
-from ostinato.data.records import Dataset, TFRecordSource, write_atomically
+from ostinato.data.atomic import write_atomically
+from ostinato.data.records import Dataset, TFRecordSource
 from ostinato.evaluation.held_out import choose_pieces
 from ostinato.evaluation.likelihood import score_network, split_stats
 from ostinato.evaluation.scores import SplitStats

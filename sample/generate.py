@@ -6,6 +6,7 @@ Letters: p pieces, t steps of a chunk, f fields, n rows of a piece.
 import logging
 import math
 from collections.abc import Callable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -18,18 +19,18 @@ from more_itertools import chunked
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.model.backend import memory_bytes
-from ostinato.model.network import MusicModel, carry_numbers
+from ostinato.model.network import MusicModel
 from ostinato.music.cadence import ends_on_chord
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
 from ostinato.music.keys import key_margin
 from ostinato.music.piece import make_piece
+from ostinato.sample.blocks import CHUNK, choose_width, largest_batch
 from ostinato.sample.controls import Controls, controls_for, told_key
 from ostinato.sample.ending import NUM_TAKES
 from ostinato.sample.primers import Primer
 from ostinato.sample.progress import Progress, share_written
-from ostinato.sample.step import CHUNK, WIDTHS, State, choose_width, prepare_network, start_states, write_chunk
+from ostinato.sample.step import State, prepare_network, start_states, write_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,6 @@ in the same key, and 92 % of those above this."""
 
 _CANDIDATES = 2**31
 """Candidates after the first one have the keys of step numbers that no piece reaches."""
-
-
-_MAX_BATCH = 2**31
-"""Sequences on a device whose memory nobody knows."""
 
 
 class Generated(NamedTuple):
@@ -100,7 +97,7 @@ def generate(
         UserError: as `generate_candidates`.
     """
     candidates = generate_candidates(model, params, codec, config, primers, devices=devices, watch=watch)
-    return [max(few, key=score or _likelihood) for few in candidates]
+    return [max(few, key=score or attrgetter("log_likelihood")) for few in candidates]
 
 
 def generate_candidates(
@@ -138,17 +135,16 @@ def generate_candidates(
         if first != codec.start:
             raise UserError(f"a primer begins with {first}, it must begin with the START row {codec.start}")
     writer = _Writer(model, params, codec, config, primers, devices, watch)
-    found: dict[int, list[Generated]] = {}
+    found: dict[int, list[tuple[float, Generated]]] = {}
     missing = list(range(config.num_pieces))
     for attempt in range(writer.num_attempts):
         for number, candidates in zip(missing, writer.write(missing, attempt), strict=True):
-            in_key = [one for one in candidates if clearness(codec, one) >= CLEAR]
-            clearest = max([*found.get(number, []), *candidates], key=lambda one: clearness(codec, one))
-            found[number] = in_key or [clearest]
-        missing = [number for number in missing if clearness(codec, found[number][0]) < CLEAR]
+            tried = [*found.get(number, []), *((clearness(codec, one), one) for one in candidates)]
+            found[number] = [one for one in tried if one[0] >= CLEAR] or [max(tried, key=itemgetter(0))]
+        missing = [number for number in missing if found[number][0][0] < CLEAR]
         if not missing:
             break
-    return [found[number] for number in range(config.num_pieces)]
+    return [[piece for _, piece in found[number]] for number in range(config.num_pieces)]
 
 
 def clearness(codec: Codec, piece: Generated) -> float:
@@ -161,24 +157,9 @@ def clearness(codec: Codec, piece: Generated) -> float:
     return key_margin(codec.decode(piece.steps[piece.num_primer_steps :]), piece.key)
 
 
-def largest_batch(model: MusicModel, num_devices: int) -> int:
-    """Returns how many sequences may be computed at the same time, so that their states take half of the memory.
-
-    Each is there twice, before and after a step. The matrix memories of an mLSTM take megabytes for a sequence, the
-    states of the other cells kilobytes.
-    """
-    state_bytes = 2 * 4 * carry_numbers(model.config)
-    share = memory_bytes() / 2 / state_bytes
-    return WIDTHS[0] * num_devices if share < WIDTHS[0] else int(min(share, _MAX_BATCH)) * num_devices
-
-
 def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:
     """Returns how well a take of an ending closes; of two the greater is better."""
     return ends_on_chord(codec.decode(piece.steps)), piece.ended, float(piece.log_probs[-1])
-
-
-def _likelihood(piece: Generated) -> float:
-    return piece.log_likelihood
 
 
 def piece_keys(

@@ -1,7 +1,7 @@
 """One compiled function writes CHUNK rows of many pieces at once: network, constraints, draw.
 
 Equal seeds give equal pieces, whatever the number of pieces and devices: every piece draws from its own key, and pieces
-are computed in blocks of one of the WIDTHS. Blocks are spread over the devices.
+are computed in blocks of one of the WIDTHS of `blocks`. Blocks are spread over the devices.
 Letters: k blocks, b sequences of a block, t steps of a chunk, f fields, v values.
 """
 
@@ -14,7 +14,6 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ostinato.model.backend import platform
 from ostinato.model.copy_gate import Sources
 from ostinato.model.network import Carry, MusicModel, Tables, initial_carry
 from ostinato.music.codec import Codec, Moment
@@ -36,16 +35,6 @@ from ostinato.sample.copies import (
 from ostinato.sample.ending import closing_values, end_bias, holds, is_final, is_last_bar, take_of
 from ostinato.sample.form import ask
 from ostinato.sample.schedule import Schedule, has_come, next_due
-
-WIDTHS = (2, 4, 8, 16, 32)
-"""How many sequences may be computed together; what is left of a block is filled up.
-
-A matrix product over other numbers of rows is rounded differently: XLA:CPU has one way for a single row, one for 2 to
-32 of them (the same bits in each row) and another for more. A test compares the music of all widths.
-"""
-
-CHUNK = 128
-"""Steps between looks at whether all pieces have ended."""
 
 
 class Network(NamedTuple):
@@ -95,15 +84,6 @@ class Written(NamedTuple):
 def prepare_network(model: MusicModel, params: Any) -> Network:
     """Returns the parameters with what is computed of them once for many steps."""
     return Network(params, cast("Tables | None", model.apply({"params": params}, method=MusicModel.precompute)))
-
-
-def choose_width(num_sequences: int) -> int:
-    """Returns how many sequences a block should have for so many on one device.
-
-    Accelerators choose how to multiply by the number of rows, and have rows to spare: there it is always the same.
-    """
-    fitting = (width for width in WIDTHS if width >= num_sequences)
-    return next(fitting, WIDTHS[-1]) if platform() == "cpu" else WIDTHS[-1]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))

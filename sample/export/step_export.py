@@ -31,7 +31,7 @@ from jax import export
 from safetensors.numpy import save
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.sample.controls import controls_for
 from ostinato.sample.step import Network, draw, start_states, write_row

@@ -27,7 +27,7 @@ from ostinato.beam_pipelines.text import (
     share_text,
 )
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.data.records import DatasetError
 from ostinato.data.statistics import Statistics
 from ostinato.music.midi import MIDI_REASONS
