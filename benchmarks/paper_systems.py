@@ -19,8 +19,9 @@ from ostinato.benchmarks.outcomes import kept
 from ostinato.configs.errors import UserError
 from ostinato.configs.presets import Preset, chorales, paper
 from ostinato.configs.schema import TrainConfig
+from ostinato.data.dataset_writer import write_dataset
 from ostinato.data.manifest import FILE as MANIFEST
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.evaluation.held_out import choose_pieces
 from ostinato.evaluation.measure import EvaluationConfig, measure_run
 from ostinato.evaluation.paper_table import paper_table
