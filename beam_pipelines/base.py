@@ -96,17 +96,19 @@ def open_base(folder: str, version: str, remove: Sequence[str]) -> tuple[Base, P
         manifest = read_manifest(here)
         path = Path(here, FOLDER, DESCRIPTION)
         if not path.is_file():
-            raise BaseError(f"{folder}: was prepared without --keep-scan; prepare it once anew with that")
+            raise BaseError(f"{folder}: was prepared without --keep-scan; prepare it once more with that")
         kept = read_document(path, Kept, error=BaseError)
     if kept["format"] != FORMAT:
         where = files.join(folder, FOLDER, DESCRIPTION)
-        raise BaseError(f"{where}: has format {kept['format']}, this version reads {FORMAT}; prepare the dataset anew")
+        raise BaseError(f"{where}: has format {kept['format']}, this version reads {FORMAT}; prepare the dataset again")
     if kept["ostinato"] != version:
-        raise BaseError(f"{folder}: was prepared by ostinato {kept['ostinato']!a:.40}, this is {version}; prepare anew")
+        raise BaseError(
+            f"{folder}: was prepared by ostinato {kept['ostinato']!a:.40}, this is {version}; prepare again"
+        )
     stems = [Path(path).stem for path in files.list_files(files.join(folder, FOLDER, "units"))]
     numbers = sorted({int(stem) for stem in (*stems, *kept["settings_by_unit"]) if stem.isdecimal()})
     if not numbers:
-        raise BaseError(f"{folder}: what it says of its units is missing or damaged; prepare it anew")
+        raise BaseError(f"{folder}: what it says of its units is missing or damaged; prepare it again")
     settings = {number: kept["settings_by_unit"].get(str(number), kept["settings"]) for number in numbers}
     _check_removed(folder, remove)
     pieces = {split: found["pieces"] for split, found in manifest["splits"].items()}
@@ -192,4 +194,4 @@ def _config_of(manifest: Manifest, folder: str) -> PrepareConfig:
         values = {"bars": "written", **values}  # as before there was a choice
         return PrepareConfig(**{**values, "codec": codec, "split": tuple(values["split"])})
     except (TypeError, KeyError) as error:
-        raise BaseError(f"{folder}: was prepared by another version ({error!a:.100}); prepare anew") from error
+        raise BaseError(f"{folder}: was prepared by another version ({error!a:.100}); prepare it again") from error

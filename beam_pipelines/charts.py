@@ -45,8 +45,11 @@ class _Histogram(NamedTuple):
 
 
 def charts(whole: Statistics) -> list[Chart]:
-    """Returns a histogram of each thing that is counted, in the order of the page; what never occurs is left out."""
-    return [_draw(one) for one in _histograms(whole)]
+    """Returns a histogram of each thing that is counted, in the order of the page; what never occurs is left out.
+
+    Those that are words alone stand last, so that they leave no holes.
+    """
+    return sorted((_draw(one) for one in _histograms(whole)), key=lambda chart: not chart.svg)
 
 
 def _histograms(whole: Statistics) -> Iterator[_Histogram]:
@@ -87,9 +90,10 @@ def _histograms(whole: Statistics) -> Iterator[_Histogram]:
         yield _Histogram("Notes in a piece", "pieces", whole.piece_notes, *_octaves(names), "notes", caption)
     if whole.notes:
         low, _, high = quartiles(whole.velocity)
-        caption = f"Half of the notes have a velocity from {low} to {high}."
+        found = f"a velocity of {low}" if low == high else f"velocities from {low} to {high}"
+        caption = f"Half of the notes or more have {found}."
         ticks = [(value, str(value)) for value in (1, 32, 64, 96, 127)]
-        yield _Histogram("Loudness", "notes", whole.velocity, _BINS_128, ticks, "velocity", caption)
+        yield _Histogram("Velocity", "notes", whole.velocity, _BINS_128, ticks, "velocity", caption)
     if whole.drum_pitch.any():
         counts = whole.drum_pitch
         key = int(counts.argmax())
@@ -110,7 +114,7 @@ def _draw(one: _Histogram) -> Chart:
 
     filled = np.flatnonzero(one.counts)
     if len(filled) == 1:
-        return Chart(one.title, one.unit, f"{one.caption} All fall into one bin.", Markup())
+        return Chart(one.title, one.unit, f"{one.caption} All are in one bin.", Markup())
     margin = max(2, (24 - len(filled)) // 2) if len(one.counts) > 64 else 1
     first, last = max(filled[0] - margin, 0), min(filled[-1] + margin, len(one.counts) - 1)
     svg = histogram(

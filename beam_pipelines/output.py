@@ -228,7 +228,7 @@ def _shards(described: Path) -> set[str]:
 
 def _say_how_to_go_on(output: str) -> None:
     line = (
-        "%s.partial: what was read stays, the same command goes on; 'ostinato prepare --clean --output %s' removes it"
+        "%s.partial: what was read stays, the same command resumes; 'ostinato prepare --clean --output %s' removes it"
     )
     logger.warning(line, output, output)
 

@@ -69,7 +69,7 @@ def scan(number: int, unit: Unit, job: Job) -> Iterator[Scanned]:
         name = number * MAX_SPOOLS + part
         placed = _read_whole(name, identity, job) if is_verified else None
         if placed is None and is_of_base:
-            raise SpoolError(f"{job.spool(name)}: is missing or damaged; prepare the dataset of --from anew")
+            raise SpoolError(f"{job.spool(name)}: is missing or damaged; prepare the dataset of --from again")
         if placed is None:
             deque(islice(inputs, unread), maxlen=0)  # they are in spools that are whole
             unread = 0

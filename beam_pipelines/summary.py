@@ -216,7 +216,11 @@ def note_table(summary: Summary) -> Table:
     notes, pieces = summary.manifest.get("notes", {}), summary.manifest.get("pieces_with", {})
     changed = summary.manifest.get("changed", {})
     rows = [
-        [NOTES[name][0], _number(count), *(_number(found.get(name, 0)) for found in (pieces, changed)), NOTES[name][1]]
+        [
+            *(NOTES[name][0], _number(count)),
+            *(_number(found.get(name, 0)) if pieces.get(name) else "" for found in (pieces, changed)),
+            NOTES[name][1],
+        ]
         for name, count in notes.items()
         if count and name in NOTES
     ]

@@ -77,7 +77,7 @@ def begin(job: Job, units: Sequence[Unit], *, inputs_per_unit: int) -> dict[int,
     old = dict(_read_units(job.work))
     of_base = {number: unit for number, unit in old.items() if job.is_of_base(number)}
     if job.base and of_base.keys() != job.base.settings.keys():
-        raise BaseError(f"{job.base.folder}: what it says of its units is missing or damaged; prepare it anew")
+        raise BaseError(f"{job.base.folder}: what it says of its units is missing or damaged; prepare it again")
     others = {number: unit for number, unit in old.items() if number not in of_base}
     units = _without_known(units, of_base, job)
     first = max(old, default=-1) + 1

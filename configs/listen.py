@@ -21,7 +21,7 @@ class StudyConfig:
     """Length of every clip."""
     prompt_seconds: float = 5.0
     """So much of a held-out piece, in whole bars, begins the clips of all conditions; the human clip is how the piece
-    really goes on."""
+    really continues."""
     prompts: int = 0
     """Held-out pieces whose beginnings are used, beside those of the checks: as many listeners as have enough of them
     each hear others. 0 is enough for four, or as many as there are."""

@@ -95,7 +95,7 @@ class DataConfig:
     max_velocity_change: int = 0
     """Training pieces are played louder or softer by at most this many of MIDI's 127 velocities."""
     key_quarters: int = 0
-    """A network with --model.key-condition is told the key of so many quarters around each event (long pieces change
+    """A network with --model.key-condition is given the key of this many quarters around each event (long pieces change
     theirs); with 0, that of the whole piece."""
     misheard: float = 0.0
     """Share of the notes that training hears up to five semitones too high or low, while it has to predict them as
@@ -159,7 +159,7 @@ class TrainConfig:
     """Parts that a batch is computed in, one after the other, to save memory. The update is that of the whole batch."""
     kernels: Literal["auto", "rule", "measure"] = "auto"
     """How recurrent layers are computed; results are the same up to rounding. measure: the ways that there are (cuDNN,
-    loops with so many steps in an iteration) are tried for some seconds when a run begins, and what was found is
+    loops of several steps in an iteration) are tried for some seconds when a run begins, and what was found is
     remembered. rule: what is known to be quick. auto: measured on accelerators alone. A run keeps to its choice."""
     head_steps: int = 0
     """Steps whose logits exist at the same time; all where it does not divide sequence_length. 0 chooses: as many as
@@ -201,9 +201,9 @@ class SampleConfig:
     """How new music is drawn from a trained model."""
 
     num_pieces: int = 8
-    """Pieces to write."""
+    """Pieces to generate."""
     seed: int = 0
-    """The same seed gives the same pieces; piece i does not depend on how many others are written."""
+    """The same seed gives the same pieces; piece i does not depend on how many others are generated."""
     batch_size: int = 32
     """Pieces computed at the same time; changes the speed, not the music."""
     num_notes: int = 0
@@ -244,8 +244,8 @@ class SampleConfig:
     """0: no pitch outside the key. Above 0: such pitches are e to the power of this less likely; 2 is a lean, 5 is
     nearly a rule."""
     key_tries: int = 8
-    """A piece of a model that is told its key (--model.key-condition), and that is not clearly in it, is written again,
-    up to this many times in all."""
+    """A piece of a model that is given its key (--model.key-condition), and that is not clearly in it, is generated
+    again, up to this many times in all."""
     instruments: tuple[str, ...] = ()
     """The only ones: General MIDI names (Flute), programs from 0 to 127, or drums; none leaves them to the model."""
     pitch_range: tuple[str, str] = ("0", "127")
@@ -262,7 +262,7 @@ class SampleConfig:
     """A pattern that is heard this many times running (for at least 32 notes) heats the temperature until it breaks; 0
     lets it go on."""
     best_of: int = 1
-    """Write the best of this many candidates for each piece."""
+    """Keep the best of this many candidates for each piece."""
     best_by: Literal["likelihood", "statistics", "judge"] = "likelihood"
     """What is best. likelihood: the most probable to the model, per note. statistics: its pitches, lengths, chords and
     loudness are nearest to those of the dataset that the model was trained on. judge: a network that has learned to
@@ -277,7 +277,7 @@ class SampleConfig:
     look_ahead_bars: int = 2
     """With --fill: bars after the new ones by whose likelihood attempts are compared."""
     particles: int = 32
-    """With --harmonise and --fill: attempts that are written side by side and compared."""
+    """With --harmonise and --fill: attempts that are generated side by side and compared."""
     primer_notes: int = 32
     """Notes taken of each primer, when there is one."""
     primer_start: int = 1
@@ -285,7 +285,7 @@ class SampleConfig:
     primer_bars: int = 0
     """Bars taken of each primer, instead of primer_notes; 0 goes by notes. New music begins with the bar after them."""
     without_primer: bool = False
-    """Write only what is new: from the bar line after the primer's bars, or that before its last note."""
+    """Keep only what is new: from the bar line after the primer's bars, or that before its last note."""
 
     def __post_init__(self) -> None:
         check_bounds(

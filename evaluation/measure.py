@@ -96,12 +96,12 @@ class Evaluation:
             return Music()
         if self.held_out not in HELD_OUT:
             return Music(
-                notices=["the dataset has no held-out split, so no pieces were written to be compared with it"]
+                notices=["the dataset has no held-out split, so no pieces were generated to be compared with it"]
             )
         held_out = read_held_out(self.dataset, self.held_out)
         if not held_out.pieces:
             return Music(
-                notices=[f"the {held_out.split} split holds no notes, so no pieces were written to be compared"]
+                notices=[f"the {held_out.split} split holds no notes, so no pieces were generated to be compared"]
             )
         config, lengths = self.config, [piece.num_notes for piece in held_out.pieces]
         num_notes = choose_lengths(lengths, config.num_samples, config.seed)

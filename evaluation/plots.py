@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from ostinato.evaluation.memorization.originality import NGRAM_NOTES
 from ostinato.evaluation.metrics.form import form, self_similarity
+from ostinato.evaluation.metrics.structure import SCALES_BEATS
 from ostinato.evaluation.tables import HUMAN, groups_of, label
 from ostinato.music.piece import Piece
 from ostinato.report.plots import FIRST, INK, SECOND, SOFT, THIRD, Estimate, Series, draw, interval_plot, line_plot
@@ -78,7 +79,7 @@ def judge_plot(report: dict[str, Any]) -> Markup:
     return interval_plot(
         [Estimate(name, one["accuracy"], one["accuracy_interval"], colour) for name, one, colour in rows],
         name="judge",
-        label=f"Accuracy of a judge that tells written pieces from real ones, with 95 % intervals: {said}.",
+        label=f"Accuracy of a judge that tells generated pieces from real ones, with 95 % intervals: {said}.",
         x_label="accuracy of the judge; 0.5 is chance, 1 is always right",
     )
 
@@ -100,17 +101,9 @@ def self_similarity_plot(piece: Piece, *, name: str, title: str) -> Markup:
 
 
 def ngram_plots(report: dict[str, Any]) -> list[Markup]:
-    """Returns for texture and melody the share of n-grams found in training, of each writer and of held-out music.
-
-    Colour says run, human or baseline; marks and dashes say which of them.
-    """
-    runs = [run["name"] for run in report["runs"]]
+    """Returns for texture and melody the share of n-grams found in training, of each writer and of held-out music."""
     shown = {found["name"]: found["generated"] for found in report["originality"]}
-    looks = {
-        **dict(zip(runs, itertools.cycle((("o-", FIRST), ("^-", THIRD), ("D-", FIRST), ("v-", THIRD))), strict=False)),
-        **dict(zip((name for name in shown if name not in runs), (("o:", SOFT), ("^--", SOFT)), strict=False)),
-        HUMAN: ("s-", SECOND),
-    }
+    looks = _looks(report, list(shown))
     shown[HUMAN] = report["originality"][0]["held_out"]
     plots = []
     for line, title in (("texture", "all notes"), ("melody", "melodies")):
@@ -137,6 +130,50 @@ def ngram_plots(report: dict[str, Any]) -> list[Markup]:
     return plots
 
 
+def structure_plots(report: dict[str, Any]) -> list[Markup]:
+    """Returns how much comes back at each length, as such and above chance, of each writer beside real music.
+
+    A band holds the means of as many real pieces: a writer within it repeats as real music does.
+    """
+    statistics = report["statistics"]
+    looks = _looks(report, [found["name"] for found in statistics])
+    plots = []
+    for figure, title in (
+        ("repetition", "repetition"),
+        ("structure", "structure: repetition above that of beats in random order"),
+    ):
+        names = [f"{figure} at {length} quarters" for length in SCALES_BEATS]
+        means = {
+            found["name"]: [found["features"][name]["generated"]["mean"] for name in names] for found in statistics
+        }
+        real = [statistics[0]["features"][name]["real"] for name in names]
+        means[HUMAN] = [one["mean"] if "mean_range" in one else None for one in real]
+        series, said = [], []
+        for name, values in means.items():
+            known = [place for place, value in enumerate(values) if value is not None]
+            if known:
+                band = [real[place]["mean_range"] for place in known] if name == HUMAN else ()
+                series.append(Series(name, [(place, values[place]) for place in known], *looks[name], band))
+                said.append(f"{name} {', '.join(f'{values[place]:.2f}' for place in known)}")
+        if series:
+            ticks = [(place, str(length)) for place, length in enumerate(SCALES_BEATS)]
+            label = f"{title[0].upper()}{title[1:]} at lengths of 4 to 32 quarters: {'; '.join(said)}."
+            plots.append(
+                line_plot(series, name=figure, label=label, title=title, x_label="length in quarters", ticks=ticks)
+            )
+    return plots
+
+
+def _looks(report: dict[str, Any], writers: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Returns style and colour of each writer: colour says run, human or baseline, marks and dashes which of them."""
+    runs = [run["name"] for run in report["runs"]]
+    return {
+        **dict(zip(runs, itertools.cycle((("o-", FIRST), ("^-", THIRD), ("D-", FIRST), ("v-", THIRD))), strict=False)),
+        **dict(zip((name for name in writers if name not in runs), (("o:", SOFT), ("^--", SOFT)), strict=False)),
+        HUMAN: ("s-", SECOND),
+    }
+
+
 def checkpoint_plots(report: dict[str, Any]) -> list[Markup]:
     """Returns nats per note along the run, and how unlikely its longest copies are beside those of human music."""
     rows = report["checkpoints"]
@@ -145,7 +182,7 @@ def checkpoint_plots(report: dict[str, Any]) -> list[Markup]:
     bits = [
         Series(name, [(row["step"], row[who]["most_bits"]) for row in rows], style, colour)
         for who, name, style, colour in (
-            ("generated", "written", "o-", FIRST), ("held_out", HUMAN, "s-", SECOND)
+            ("generated", "generated", "o-", FIRST), ("held_out", HUMAN, "s-", SECOND)
         )
     ]  # fmt: skip
     return [

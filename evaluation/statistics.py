@@ -41,7 +41,8 @@ def compare_statistics(
     """Returns every musical figure of generated and real pieces, and how far apart they are, ready for JSON.
 
     `features` has for each figure the mean and the deviation of both sets (of a distribution over classes, its
-    shares), and four comparisons: `overlap` and `divergence_nats` of the values themselves, `pair_overlap` and
+    shares), of a scalar also the `mean_range` in which the means of as many real pieces lie (5 % to 95 % of the
+    splits), and four comparisons: `overlap` and `divergence_nats` of the values themselves, `pair_overlap` and
     `pair_divergence_nats` of the distances between generated and real pieces from those among real pieces (Yang and
     Lerch 2020). `frechet` is that of all scalars together, in deviations of the real pieces, cut at three. `diversity`
     is how unlike each other the pieces of each set are.
@@ -121,6 +122,9 @@ def _compare(
     # Without the pieces that have no value; splits in which too few are left are dropped.
     splits = [_Split(*(rows[known[rows]] for rows in split)) for split in splits]
     splits = [split for split in splits if min(map(len, split)) >= 2]
+    if is_scalar and splits:
+        means = [values_nk[split.control, 0].mean() for split in splits]
+        figure["real"]["mean_range"] = np.quantile(means, [0.05, 0.95]).tolist()
     for prefix, measure in (("", of_values), ("pair_", of_pairs)):
         overlap, divergence = _beside_control(measure, splits, larger_is_farther=(False, True))
         figure |= {f"{prefix}overlap": overlap, f"{prefix}divergence_nats": divergence}

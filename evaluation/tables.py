@@ -135,7 +135,7 @@ def judge_rows(report: dict[str, Any]) -> Rows:
     tests = [*found["writers"], *([{"name": HUMAN, **found["control"]}] if found["control"] else [])]
     figures = "{name}|{accuracy:.1%}|{between}|{p_value:.2g}|{real_right:.0%}|{written_right:.0%}|{learned}|{tested}"
     cells = [_cells(figures, test, between=interval(test["accuracy_interval"], ".0%")) for test in tests]
-    heading = ["", "accuracy", "95 %", "p", "right on real", "on written", "learned from", "tested on"]
+    heading = ["", "accuracy", "95 %", "p", "right on real", "on generated", "learned from", "tested on"]
     return heading, cells if found["writers"] else []
 
 
@@ -171,7 +171,7 @@ def groups_of(features: Sequence[str]) -> dict[str, list[str]]:
 
 def feature_rows(found: dict[str, Any], names: Sequence[str]) -> Rows:
     """Returns headings and cells of some musical figures of one writer: mean and deviation, overlap beside control."""
-    heading = ["", "written", "real", "overlap", "real with real", "farther", "pairs", "real with real"]
+    heading = ["", "generated", "real", "overlap", "real with real", "farther", "pairs", "real with real"]
     cells = []
     for name in names:
         figure = found["features"][name]

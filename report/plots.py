@@ -46,6 +46,8 @@ class Series(NamedTuple):
     style: str = "o-"
     """Mark and dashes, as matplotlib writes them."""
     colour: str = FIRST
+    band: Sequence[Sequence[float]] = ()
+    """The least and the most at each point, shown as an area."""
 
 
 class Estimate(NamedTuple):
@@ -117,6 +119,9 @@ def line_plot(
             x, y = zip(*one.points, strict=True)
             style = one.style if len(one.points) > 1 else "o"
             axes.plot(x, y, style, color=one.colour, label=_short(one.name), markersize=4, linewidth=1.5)
+            if one.band:
+                least, most = zip(*one.band, strict=True)
+                axes.fill_between(x, least, most, color=one.colour, alpha=0.25, linewidth=0)
         if ticks is not None:
             axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
         if from_zero:
@@ -135,9 +140,18 @@ def line_plot(
 
 
 def interval_plot(
-    estimates: Sequence[Estimate], *, name: str, label: str, x_label: str, is_logarithmic: bool = False
+    estimates: Sequence[Estimate],
+    *,
+    name: str,
+    label: str,
+    x_label: str,
+    is_logarithmic: bool = False,
+    scale: tuple[float, float] | None = None,
 ) -> Markup:
-    """Returns a dot and an interval for each estimate, one below the other; see `draw` for name and label."""
+    """Returns a dot and an interval for each estimate, one below the other; see `draw` for name and label.
+
+    `scale` is the least and the most that a value can be, shown whole so that plots can be compared.
+    """
 
     def paint(axes: Axes) -> None:
         for row, one in enumerate(estimates):
@@ -146,8 +160,8 @@ def interval_plot(
                 axes.vlines(one.bounds, row - 0.22, row + 0.22, colors=one.colour, linewidth=1.2)
             axes.plot(one.value, row, "o", color=one.colour, markersize=4.5)
             axes.annotate(
-                f"{one.value:.2f}", (one.bounds[1] if one.bounds else one.value, row), (6, 0),
-                textcoords="offset points", va="center", color=INK,
+                f"{one.value:.2f}".replace("-", "\N{MINUS SIGN}"), (one.bounds[1] if one.bounds else one.value, row),
+                (6, 0), textcoords="offset points", va="center", color=INK,
             )  # fmt: skip
         axes.set_yticks(range(len(estimates)), [_short(one.name) for one in estimates])
         axes.set_ylim(len(estimates) - 0.5, -0.5)
@@ -159,6 +173,10 @@ def interval_plot(
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.tick_params(axis="x", which="minor", bottom=False)
+        elif scale is not None:
+            room = scale[1] - scale[0]
+            axes.set_xlim(scale[0] - 0.03 * room, scale[1] + 0.15 * room)  # for the figures
+            axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         else:
             axes.margins(x=0.15)  # for the figures
         axes.set_xlabel(x_label)

@@ -61,5 +61,6 @@ summary { cursor: pointer }
 summary b { font-variant-numeric: tabular-nums; font-weight: 600 }
 details table { margin: .6rem 0 .4rem 1.1rem; font-size: .86rem }
 details td, details th { white-space: normal; text-align: left; overflow-wrap: anywhere; min-width: 6rem }
+@media (max-width: 40rem) { main { padding: 2rem 1rem 3rem } h1 { font-size: 1.9rem } }
 @media print { html { background: none; font-size: 11pt } main { max-width: none; padding: 0 } }
 """

@@ -1,6 +1,5 @@
 """Text from outside on a page or a terminal: names of files, pieces and styles may hold anything."""
 
-import html
 import unicodedata
 
 
@@ -23,8 +22,3 @@ def printable_lines(text: str) -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
-
-
-def as_html(text: str) -> str:
-    """Returns any text as it may stand in HTML, in an attribute too."""
-    return html.escape(printable(text))

@@ -159,7 +159,7 @@ def fill(
         model, params, codec, controls, _schedule(seen, free_from=start, free_until=end, ends=True),
         num_particles=_num_particles(config), seed=config.seed,
     )  # fmt: skip
-    particles.go_on(num_seen, Progress("writing the bars anew").tell)
+    particles.go_on(num_seen, Progress("generating the bars again").tell)
     attempts = _pieces_of(codec, particles, num_given=num_seen)
     filled = [_filled(codec, attempt, around, start, end, style) for attempt in attempts]
     return sorted(filled, key=lambda one: -one.log_likelihood)[: config.num_pieces]

@@ -175,7 +175,7 @@ def check_same_run(
             counts = ", ".join(f"{split} {before.get(split, 0)}, now {after.get(split, 0)}" for split in after)
             raise CheckpointError(
                 f"{workdir}: the dataset was made from the one that this run was trained on (pieces: {counts}), and no "
-                f"piece has changed its split; --accept-dataset goes on with it, in its order from step {step} on"
+                f"piece has changed its split; --accept-dataset resumes with it, in its order from step {step} on"
             )
         allowed |= {"dataset"} if earlier else set()
     if refused := differing - allowed:

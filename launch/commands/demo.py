@@ -40,7 +40,7 @@ class Demo:
     preset: Literal["chorales", "debug", "paper", "lakh"] = "chorales"
     """The configuration of prepare and train."""
     num_pieces: int = 8
-    """Pieces to write."""
+    """Pieces to generate."""
     num_notes: int = 256
     """Notes in each piece; 0 lets the model end it."""
     temperature: float = 0.95

@@ -41,7 +41,7 @@ class Evaluate:
     """The baselines count each training piece in all keys up to this many semitones higher and lower too, as a model
     that was trained with --data.max-transpose has seen it. Takes 2 n + 1 times as long."""
     num_samples: int = 32
-    """Pieces that the run, each of --runs, and the baselines markov:3 and rules write, for musical statistics and
+    """Pieces that the run, each of --runs, and the baselines markov:3 and rules generate, for musical statistics and
     originality beside held-out pieces; 0 leaves both out."""
     seed: int = 0
     """Seed of these pieces."""
@@ -51,7 +51,7 @@ class Evaluate:
     """Let a small network learn to tell these pieces from real ones and say how often it is right (classifier
     two-sample test): a minute or two."""
     by_checkpoint: bool = False
-    """Show likelihood and originality of each checkpoint that the run still has; each writes as many pieces."""
+    """Show likelihood and originality of each checkpoint that the run still has; each generates as many pieces."""
     old_dataset: Path | None = None
     """For a fine-tuned run: what its first run was trained on, if it is no longer where it was."""
     audio: bool = True
@@ -140,7 +140,7 @@ def _print(report: dict[str, Any]) -> None:
     held_out = report["held_out"]
     print_table(f"{held_out} split", *tables.score_rows(report, held_out))
     for title, rows, words in (
-        ("Written pieces beside real ones", tables.distance_rows(report), (0, 6)),
+        ("Generated pieces beside real ones", tables.distance_rows(report), (0, 6)),
         ("How unlike each other the pieces are", tables.diversity_rows(report), (0,)),
         ("Fine-tuning (nats per note)", tables.transfer_rows(report), (0,)),
     ):

@@ -25,9 +25,14 @@ class Inspect:
     """Which split the piece is taken from."""
     piece: int = 0
     """Number of the piece within the split."""
+    listen: Path | None = None
+    """Write a page to this file on which some pieces of the split can be seen and heard, and do nothing else."""
 
     def run(self) -> None:
-        """Prints the tables of the dataset's report, and one piece: its first notes and its first rows."""
+        """Prints the tables of the dataset's report, and one piece: its first notes and its first events."""
+        if self.listen is not None:
+            self._write_page(self.listen)
+            return
         from ostinato.beam_pipelines import summary as tables
         from ostinato.beam_pipelines.text import NO_STATISTICS
         from ostinato.data.records import Dataset
@@ -53,8 +58,18 @@ class Inspect:
         )
         heading = ["beat", "instrument", "pitch", "length", "velocity"]
         print_table("its first notes", heading, _first_notes(piece), words=(1,))
-        rows = [[str(i), *map(str, row)] for i, row in enumerate(record.steps[:SHOWN_ROWS].tolist())]
-        print_table("its first rows", ["row", *(field.name for field in dataset.codec.fields)], rows)
+        events = [[str(i), *map(str, event)] for i, event in enumerate(record.steps[:SHOWN_ROWS].tolist())]
+        print_table("its first events", ["event", *(field.name for field in dataset.codec.fields)], events)
+
+    def _write_page(self, path: Path) -> None:
+        from ostinato.data.atomic import make_folder, write_atomically
+        from ostinato.data.records import Dataset
+        from ostinato.evaluation.pieces_page import pieces_page
+
+        page = pieces_page(Dataset.open(self.dataset), self.split)
+        make_folder(path.parent)
+        write_atomically(path, page.encode())
+        say(f"{path}: pieces of the {self.split} split to see and hear")
 
 
 def _first_notes(piece: "Piece") -> list[list[str]]:

@@ -116,6 +116,7 @@ class ListenResults:
         from ostinato.launch.extras import needs_extra
         from ostinato.listen.analysis import report
         from ostinato.listen.analysis.answer_files import read_answer_files
+        from ostinato.listen.analysis.verdict import verdict
         from ostinato.listen.design.study import ANSWERS_FILE, Study
         from ostinato.listen.web.answers import Answers
 
@@ -136,8 +137,8 @@ class ListenResults:
         report.write_results(output, study, results, listeners, problems)
         for title, rows in {**report.finding_tables(results), "Listeners": report.listener_rows(results)}.items():
             print_table(title, *rows)
-        if results["main"]["preference"]["strengths"] is None:
-            say(f"no strengths yet: {results['main']['preference']['reason']}")
+        for line in verdict(results):
+            say(line)
         for line in (results["rule"], *report.needed_lines(results), *(f"left out: {problem}" for problem in problems)):
             say(line)
         say(f"{output}: {report.RESULTS_HTML}, {report.RESULTS_JSON} and {report.ANSWERS_CSV} (every answer)")

@@ -128,7 +128,7 @@ class Prepare:
             say(f"{self.status}: finished; {progress.inputs:,} files read, {progress.rejected:,} rejected")
         else:
             ago_s = max(0.0, time.time() - progress.time_s)
-            state = progress.stage if is_alive else f"ended while {progress.stage}; the same command goes on"
+            state = progress.stage if is_alive else f"ended while {progress.stage}; the same command resumes"
             say(f"{self.status}: {state}; {text(progress)} ({ago_s:.0f} s ago)")
 
 

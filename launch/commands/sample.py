@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Writes new pieces with a trained model: MIDI, sound and piano roll, and a page to hear and see them."""
+    """Generates pieces with a trained model: MIDI, sound and piano roll, and a page to hear and see them."""
 
     workdir: Path | None = None
     """The folder of a training run; with --again, where the run is now, if it was moved."""
@@ -40,7 +40,7 @@ class Sample:
     """What the pieces begin with: a MIDI file or score, a folder of them, or a dataset (its training split, as in
     the paper). Scores are ABC and, with the extra `notation`, MusicXML and kern."""
     harmonise: str = ""
-    """A MIDI file or score whose notes (or those of --melody) are kept; other instruments are written around them."""
+    """A MIDI file or score whose notes (or those of --melody) are kept; other instruments are generated around them."""
     fill: str = ""
     """A MIDI file or score of which --fill-bars are rewritten."""
     judge: str = ""
@@ -112,7 +112,7 @@ class Sample:
         check_inputs(self.config, inputs)
         run = load_run(source, self.checkpoint)
         number = self.config.num_pieces
-        logger.info("writing %s; %s", "1 piece" if number == 1 else f"{number} pieces", COMPILING)
+        logger.info("generating %s; %s", "1 piece" if number == 1 else f"{number} pieces", COMPILING)
         pieces = dict(enumerate(make_pieces(run, self.config, inputs)))
         origins = {number: describe_origin(run, self.config, inputs, piece=number) for number in pieces}
         return _Made(pieces, run.codec, self.output, origins, where_found(source, inputs), self.config)

@@ -143,7 +143,7 @@ class Train:
             )
         if not result.finished:
             raise StoppedError(
-                f"{self.workdir}: asked to stop, step {result.step} is saved; the same command goes on",
+                f"{self.workdir}: asked to stop, step {result.step} is saved; the same command resumes",
                 exit_code=ExitCode.PREEMPTED,
             )
         if jax.process_index() != 0:

@@ -26,8 +26,8 @@ def show_plan(plan: dict[str, Any]) -> None:
     _show("Time of a step in ms, and where it goes", _TIME, compiled)
     _show("What each device does in a step", _WORK, compiled)
     _show("An epoch", _EPOCH, compiled)
-    _show("Efficiency on so many devices, the batch growing with them", _efficiency("weak"), linked)
-    _show(f"Efficiency on so many devices, batch {batch} shared out", _efficiency("strong"), known)
+    _show("Efficiency on several devices, the batch growing with them", _efficiency("weak"), linked)
+    _show(f"Efficiency on several devices, batch {batch} shared out", _efficiency("strong"), known)
     _say(f"an epoch: {plan['music']['origin']}")
     for target in targets:
         for line in _remarks(target):

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.evaluation.tables import Rows
+from ostinato.listen.analysis.plots import preference_plot, rating_plots
 from ostinato.listen.analysis.responses import check, preferred, responses_of
+from ostinato.listen.analysis.verdict import condition_name, verdict
 from ostinato.listen.design.study import Study
 from ostinato.listen.web.answer import SCALES, Comparison, Listener, Rating
 from ostinato.report.templates import render
@@ -46,14 +48,17 @@ def finding_tables(results: dict[str, Any], part: Literal["main", "all"] = "main
     mean_of = {(row["condition"], row["scale"]): row for row in ratings["means"]}
     differences: dict[str, list[str]] = {}
     for test in ratings["tests"]:  # scale by scale, as in SCALES
-        name = f"{test['first']} less {test['second']}"
+        name = f"{condition_name(test['first'])} less {condition_name(test['second'])}"
         difference = "-" if test["difference"] is None else f"{test['difference']:+.2f}"
         differences.setdefault(name, [name]).extend([difference, _p(test["p_holm"])])
     return {
         "Preference (log odds, intervals for all together)": (
             ["condition", "strength", f"{results['level']:.0%}"],
             [
-                [row["condition"], f"{row['strength']:+.2f}", f"{row['low']:+.2f} to {row['high']:+.2f}"]
+                [
+                    condition_name(row["condition"]),
+                    *(f"{row['strength']:+.2f}", f"{row['low']:+.2f} to {row['high']:+.2f}"),
+                ]
                 for row in strengths
             ],
         ),
@@ -61,7 +66,7 @@ def finding_tables(results: dict[str, Any], part: Literal["main", "all"] = "main
             ["which is better", "the first", "the second", "neither", "p (Holm)"],
             [
                 [
-                    f"{row['first']} or {row['second']}",
+                    f"{condition_name(row['first'])} or {condition_name(row['second'])}",
                     *(str(row[name]) for name in ("first_better", "second_better", "ties")),
                     _p(row.get("p_holm")),
                 ]
@@ -70,7 +75,10 @@ def finding_tables(results: dict[str, Any], part: Literal["main", "all"] = "main
         ),
         "Ratings (1 to 5)": (
             ["condition", *SCALES],
-            [[name, *(_mean(mean_of[name, scale]) for scale in SCALES)] for name in results["conditions"]],
+            [
+                [condition_name(name), *(_mean(mean_of[name, scale]) for scale in SCALES)]
+                for name in results["conditions"]
+            ],
         ),
         "Differences between ratings": (
             ["difference", *(name for scale in SCALES for name in (scale, "p (Holm)"))],
@@ -160,6 +168,9 @@ def page(results: dict[str, Any], problems: Sequence[str] = ()) -> str:
         Path(__file__).parent / "templates",
         "results.html",
         results=results,
+        verdict=verdict(results),
+        preference_plot=preference_plot(results),
+        rating_plots=rating_plots(results),
         tables=list(finding_tables(results).values()),
         everybody=list(finding_tables(results, "all").values()),
         listeners=listener_rows(results),

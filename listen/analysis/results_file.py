@@ -7,6 +7,7 @@ from ostinato.configs.documents import Count, read_document
 from ostinato.configs.errors import UserError
 from ostinato.evaluation.tables import Listening
 from ostinato.listen.analysis import report as tables
+from ostinato.listen.analysis.verdict import verdict
 
 
 class _Study(TypedDict):
@@ -42,7 +43,7 @@ def read_listening(folder: Path) -> Listening:
     count, begun = (results["listeners"][name] for name in ("count", "begun"))
     sentence = f"{results['study']['title']}: {count} listeners count, of {begun} who began."
     try:
-        found = tables.finding_tables(results)
+        found, sentences = tables.finding_tables(results), verdict(results)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:  # of rows of another version
         raise UserError(f"{path}: a table in it is damaged ({type(error).__name__}: {error!s:.100})") from error
-    return Listening(results, [sentence, results["rule"]], found)
+    return Listening(results, [sentence, *sentences, results["rule"]], found)

@@ -1,15 +1,14 @@
 """The page beside the pieces: play, look, download, and how each was made. One file of HTML that needs no network.
 
-It is a function of pieces.json alone. Names of files and instruments come from outside: they go through `_text`.
+It is a function of pieces.json alone.
 """
 
-import json
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from ostinato.report.text import as_html
-from ostinato.sample.output.gallery_style import SCRIPT, STYLE
+from ostinato.report.templates import render
 from ostinato.sample.output.provenance import default_options
 
 PAGE = "index.html"
@@ -26,66 +25,28 @@ def gallery_page(document: Mapping[str, Any]) -> str:
             f" In rhythm and melody two of them are {found['mean']:.2f} apart on average, the two most alike "
             f"{found['least']:.2f} (0 is the same, 1 nothing in common)."
         )
-    body = "\n".join(_article(piece) for piece in pieces)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{count} by Ostinato</title>
-<link rel="icon" href="data:,">
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>New music</h1>
-<p class="lead soft">{lead}</p>
-{body}
-</main>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
+    folder = Path(__file__).parent / "templates"
+    return render(folder, "gallery.html", count=count, lead=lead, pieces=[_content(piece) for piece in pieces])
 
 
-def _article(piece: Mapping[str, Any]) -> str:
-    number = piece["origin"]["piece"]
-    name = f"piece-{number}"
+def _content(piece: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the page shows of a piece."""
     files = [(piece["file"], "MIDI"), (piece["picture"], "picture")]
     if "sound" in piece:
         files.append((piece["sound"], piece["sound"].rpartition(".")[2].upper()))
-    score = ""
     if "score" in piece:
         files += [(piece["musicxml"], "MusicXML"), (piece["score"], "score")]
-        score = (
-            f'<details><summary>Score</summary>\n<div class="page" tabindex="0" role="region" '
-            f'aria-label="Score of piece {number}"><img src="{as_html(piece["score"])}" loading="lazy" '
-            f'alt="Score of piece {number}"></div></details>\n'
-        )
     files.append((piece["file"].rpartition(".")[0] + ".json", "recipe"))
-    links = "".join(
-        f'<li><a href="{as_html(file)}" download aria-label="Download {what} of piece {number}">{what}</a></li>'
-        for file, what in files
-    )
-    sound = ""
-    if "sound" in piece:
-        sound = (
-            f'<audio controls preload="metadata" src="{as_html(piece["sound"])}" aria-label="Piece {number}"></audio>\n'
-        )
-    roll = piece["roll"]
-    return f"""<article aria-labelledby="{name}">
-<h2 id="{name}">Piece {number}</h2>
-<p class="soft">{as_html(_summary(piece))}</p>
-<div class="roll" tabindex="0" role="region" aria-label="Piano roll of piece {number}">
-<div class="sheet" data-times="{as_html(json.dumps(roll["times"]))}">
-<img src="{as_html(piece["picture"])}" width="{roll["width"]}" height="{roll["height"]}" loading="lazy"
-alt="Piano roll of piece {number}: {as_html(_summary(piece))}">
-<span class="line" hidden></span>
-</div>
-</div>
-{sound}{score}<ul class="files">{links}</ul>
-{_making(piece)}
-</article>"""
+    return {
+        "number": piece["origin"]["piece"],
+        "summary": _summary(piece),
+        "picture": piece["picture"],
+        "roll": piece["roll"],
+        "sound": piece.get("sound", ""),
+        "score": piece.get("score", ""),
+        "files": files,
+        **_making(piece),
+    }
 
 
 def _summary(piece: Mapping[str, Any]) -> str:
@@ -100,35 +61,26 @@ def _summary(piece: Mapping[str, Any]) -> str:
     return "; ".join(part for part in parts if part) + ". " + ", ".join(piece["instruments"]) + "."
 
 
-def _making(piece: Mapping[str, Any]) -> str:
-    """Returns the controls that made a piece: those that were changed in one line, and all of them behind it."""
+def _making(piece: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the controls that made a piece: those that were changed in one line, the command, and all of them."""
     origin = piece["origin"]
     defaults = default_options(origin)
     options = {"seed": origin["seed"], **origin["options"]}
     changed = {name: value for name, value in options.items() if _value(value) != _value(defaults.get(name))}
     flags = [f"--{name} {_quoted(given['name'])}" for name, given in origin["inputs"].items()]
     flags += [_flag(name, value) for name, value in changed.items()]
-    rows = [
-        f"<tr{' class=changed' if name in changed else ''}><td>{as_html(name.replace('_', ' '))}</td>"
-        f"<td>{as_html(_value(value)) or 'none'}</td></tr>"
-        for name, value in options.items()
-    ]
     facts = {
         "model": f"parameters {origin['params_sha256'][:16]}, step {origin['step']:,}",
         **{name: f"{given['name']}, {given['sha256'][:16]}" for name, given in origin["inputs"].items()},
         **{name.replace("_", " "): _value(piece[name]) for name in piece if name not in _SHOWN},
         "made by": f"ostinato {origin['version']}",
     }
-    rows += [f"<tr><td>{as_html(name)}</td><td>{as_html(value)}</td></tr>" for name, value in facts.items()]
     said = " ".join(flags) or "all options as they are by default"
     again = f"ostinato sample --again {_quoted(piece['file'])}"
-    if "model" in origin["options"]:  # a baseline is no run that could be asked for one piece: all are written again
+    if "model" in origin["options"]:  # a baseline is no run that could be asked for one piece: all are generated again
         again = f"ostinato sample {said} --output again"
-    return f"""<details><summary>How it was made: <code>{as_html(said)}</code></summary>
-<pre><code>{as_html(again)}</code></pre>
-<table aria-label="All options of piece {origin["piece"]}"><thead><tr>
-<th scope="col">option</th><th scope="col">value</th></tr></thead>
-<tbody>{"".join(rows)}</tbody></table></details>"""
+    rows = [(name.replace("_", " "), _value(value) or "none", name in changed) for name, value in options.items()]
+    return {"said": said, "again": again, "rows": [*rows, *((name, value, False) for name, value in facts.items())]}
 
 
 _SHOWN = {

@@ -221,12 +221,12 @@ def test_what_no_dataset_can_be_made_from_is_said_in_a_line(base, tmp_path):
     shutil.copytree(base / "old", tmp_path / "damaged")
     (spool,) = (tmp_path / "damaged/scan/scanned").glob("*.pieces")
     spool.write_bytes(spool.read_bytes()[:-1])
-    refused(PrepareError, "is missing or damaged; prepare the dataset of --from anew", base / "midi/new",
+    refused(PrepareError, "is missing or damaged; prepare the dataset of --from again", base / "midi/new",
             folder=tmp_path / "damaged")  # fmt: skip
     description = tmp_path / "damaged/scan/job.json"
     as_it_was = description.read_text()
     description.write_text(as_it_was.replace('"format": 2', '"format": 1'))
-    refused(BaseError, r"job\.json: has format 1, this version reads 2; prepare the dataset anew", base / "midi/new",
+    refused(BaseError, r"job\.json: has format 1, this version reads 2; prepare the dataset again", base / "midi/new",
             folder=tmp_path / "damaged")  # fmt: skip
     description.write_text(as_it_was)
     (unit,) = (tmp_path / "damaged/scan/units").glob("*.json")

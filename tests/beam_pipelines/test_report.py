@@ -217,7 +217,7 @@ def test_each_histogram_draws_the_shares_of_its_bins():
     piece = piece_of(*[(480 * i, 480, 60 + i % 2, 64, 0) for i in range(4)], (0, 480, 38, 64, DRUMS))
     drawn = {chart.title: chart for chart in charts(Statistics.from_piece(piece))}
     assert list(drawn) == [
-        "Pitch", "Note length", "Tempo", "Polyphony", "Length of a piece", "Notes in a piece", "Loudness", "Drums"
+        "Pitch", "Polyphony", "Note length", "Tempo", "Length of a piece", "Notes in a piece", "Velocity", "Drums"
     ]  # fmt: skip
     assert "from C4 to C♯4" in drawn["Pitch"].caption
     assert "100.0% of the drum notes are on key 38 (Acoustic Snare)" in drawn["Drums"].caption
@@ -226,8 +226,8 @@ def test_each_histogram_draws_the_shares_of_its_bins():
     assert heights_of(drawn["Pitch"].svg) == pytest.approx([1.0, 1.0], abs=0.01)  # two pitches, equally often
     # For half a second two notes sound, then for a second and a half one.
     assert heights_of(drawn["Polyphony"].svg) == pytest.approx([1.0, 1 / 3], abs=0.01)
-    assert drawn["Loudness"].svg == ""
-    assert drawn["Loudness"].caption.endswith("from 64 to 64. All fall into one bin.")
+    assert drawn["Velocity"].svg == ""
+    assert drawn["Velocity"].caption.endswith("have a velocity of 64. All are in one bin.")
     assert charts(Statistics.empty()) == []
 
 

@@ -97,7 +97,7 @@ def assert_gave_up(code: int | None, said: str, dataset: Path) -> None:
     assert code == ExitCode.USAGE, said
     assert said.splitlines()[-1].startswith("ostinato: the cluster has given up: "), said
     assert "Traceback" not in said
-    assert f"{dataset}.partial: what was read stays, the same command goes on" in said
+    assert f"{dataset}.partial: what was read stays, the same command resumes" in said
     assert not dataset.exists()
 
 

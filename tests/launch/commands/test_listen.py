@@ -58,8 +58,9 @@ def test_results_are_read_for_the_report_of_an_evaluation(study, tmp_path):
     listening = read_listening(tmp_path)
     assert "0 listeners count, of 1 who began" in listening.sentences[0]
     conditions = json.loads((tmp_path / "results.json").read_text())["conditions"]
+    assert conditions == ["human", "lstm", "markov:3"]
     (ratings,) = (cells for title, (_, cells) in listening.tables.items() if title.startswith("Ratings"))
-    assert [row[0] for row in ratings] == conditions
+    assert [row[0] for row in ratings] == ["human music", "lstm", "Markov chain, order 3"]
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(ValueError, match=r"results\.json: damaged, not JSON"):
         read_listening(tmp_path)

@@ -43,7 +43,7 @@ def test_progress_as_json_and_the_status_of_what_is_there(tmp_path, capsys):
     note.write_text(json.dumps({**lines[0], "stage": "reading", "reading": ["a.tar"], "left_s": 90.0, "time_s": 1.0}))
     assert main(["prepare", f"--status={output}"]) == ExitCode.FINISHED
     said = capsys.readouterr().out
-    assert "ended while reading; the same command goes on; " in said
+    assert "ended while reading; the same command resumes; " in said
     assert "of 3 files read" in said
     assert "2 min left; in a.tar (" in said
     assert main(["prepare", "--status", output, "--progress", "json"]) == ExitCode.FINISHED

@@ -1,6 +1,8 @@
 """What is printed about datasets, on one whose numbers are known."""
 
+import base64
 import json
+import re
 
 import pytest
 
@@ -50,6 +52,24 @@ def test_a_dataset_without_statistics_is_shown_with_what_there_is(tmp_path, caps
     text = " ".join(capsys.readouterr().out.split())
     assert "did not keep statistics" in text
     assert "│ all │ 2 │ 120 │ ? │" in text
+
+
+def test_pieces_of_a_split_can_be_seen_and_heard_on_a_page(tmp_path, capsys):
+    a_dataset(tmp_path / "set", styles=("folk", "jig"))
+    lines = [
+        {"id": f"test{number}", "path": f"tunes.zip!{name}"} for number, name in enumerate(("<b>.mid", "reel.mid"))
+    ]
+    (tmp_path / "set/pieces.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path = tmp_path / "pages/heard.html"
+    Inspect(dataset=tmp_path / "set", split="test", listen=path).run()
+    assert "pieces of the test split to see and hear" in capsys.readouterr().out
+    page = path.read_text()
+    assert "2 of 2 pieces of the test split" in " ".join(page.split())
+    assert page.index("&lt;b&gt;.mid") < page.index("reel.mid")
+    sounds = re.findall(r'<audio [^>]*src="data:audio/ogg;base64,([^"]+)"', page)
+    assert [base64.b64decode(sound)[:4] for sound in sounds] == [b"OggS"] * 2
+    assert sounds[0] != sounds[1]
+    assert "http" not in page
 
 
 def test_a_piece_that_is_not_there_is_named(tmp_path):

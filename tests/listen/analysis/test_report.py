@@ -2,13 +2,16 @@ import csv
 import dataclasses
 import io
 import json
+import re
 
 import numpy as np
 import pytest
 
 from ostinato.listen.analysis import report
 from ostinato.listen.analysis.results import summarise
+from ostinato.listen.analysis.verdict import verdict
 from ostinato.listen.design.order import HUMAN
+from ostinato.listen.web.answer import SCALES
 from tests.listen.simulated import listener
 from tests.listen.studies import make_study
 
@@ -38,7 +41,7 @@ def test_every_table_has_as_many_cells_as_headings_and_the_strongest_stands_firs
         assert all(len(row) == len(heading) and all(isinstance(cell, str) for cell in row) for row in cells)
     heading, cells = tables[0]
     assert heading == ["condition", "strength", "95%"]
-    assert [row[0] for row in cells] == list(WORTH)
+    assert [row[0] for row in cells] == ["human music", "<b>lstm"]
     assert cells[0][1].startswith("+")
 
 
@@ -83,5 +86,9 @@ def test_the_files_are_written_and_the_page_shows_names_as_text(study, listeners
     assert "&lt;b&gt;lstm" in page
     assert "<b>" not in page
     assert "&lt;x&gt;.json: damaged" in page
-    assert "http" not in page
+    assert "http" not in re.sub(r'xmlns(:xlink)?="[^"]*"', "", page)
     assert "attention check" in page
+    assert "Strength of each condition with 95% intervals: human music +" in page
+    assert page.count("<svg") == 1 + len(SCALES)
+    (line,) = verdict(results)[:1]
+    assert page.index(line.replace("<b>", "&lt;b&gt;").replace(" < ", " &lt; ")) < page.index("<h2>")
