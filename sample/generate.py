@@ -85,7 +85,7 @@ def generate(
     *,
     score: Callable[[Generated], float] | None = None,
     devices: Sequence[Any] | None = None,
-    watch: Callable[[Int[np.ndarray, "p t f"]], None] | None = None,
+    watch: Callable[[list[int], Int[np.ndarray, "p t f"]], None] | None = None,
 ) -> list[Generated]:
     """Returns `config.num_pieces` new pieces, each the best of `config.best_of` candidates.
 
@@ -108,7 +108,7 @@ def generate_candidates(
     primers: Sequence[Primer] = (),
     *,
     devices: Sequence[Any] | None = None,
-    watch: Callable[[Int[np.ndarray, "p t f"]], None] | None = None,
+    watch: Callable[[list[int], Int[np.ndarray, "p t f"]], None] | None = None,
 ) -> list[list[Generated]]:
     """Returns `config.best_of` candidates for each of `config.num_pieces` new pieces.
 
@@ -123,8 +123,8 @@ def generate_candidates(
         primers: what the pieces begin with; piece i begins with primer i modulo their number. Without primers every
             piece begins with START alone.
         devices: that share the work; all of this process by default. They change the speed, not the music.
-        watch: is shown the next rows of the pieces that are being written, primers too, END rows where a piece is over.
-            What it raises ends the work.
+        watch: is shown the numbers of the pieces that are being written, and the next rows of the first candidate of
+            each, primers too, END rows where a piece is over. What it raises ends the work.
 
     Raises:
         UserError: a primer does not begin with START, or something is asked for that cannot be (`make_controls`).
@@ -191,7 +191,7 @@ class _Writer:
         config: SampleConfig,
         primers: list[Primer],
         devices: Sequence[Any] | None,
-        watch: Callable[[Int[np.ndarray, "p t f"]], None] | None,
+        watch: Callable[[list[int], Int[np.ndarray, "p t f"]], None] | None,
     ) -> None:
         self.model, self.codec, self.config, self.primers, self.watch = model, codec, config, primers, watch
         self.controls = controls_for(model.config, config, codec)
@@ -270,7 +270,8 @@ class _Writer:
             log_probs.append(np.asarray(written.log_prob).reshape(-1, CHUNK))
             tell(share_written(state, self.controls, len(rows) / max_chunks))
             if self.watch:
-                self.watch(rows[-1])
+                numbers, first = np.unique(sequences.piece, return_index=True)
+                self.watch(numbers.tolist(), rows[-1][first])
         return self._finished(np.concatenate(rows, 1), np.concatenate(log_probs, 1), state, primers, sequences)
 
     def _finished(

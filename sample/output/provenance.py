@@ -69,6 +69,12 @@ class RecipeFile(TypedDict):
     midi_sha256: NotRequired[str]
 
 
+class _EditedFile(TypedDict):
+    generator: str
+    version: str
+    edited: Input
+
+
 class Recipe(NamedTuple):
     """What a file says about how it was made."""
 
@@ -163,21 +169,37 @@ def provenance_json(origin: Mapping[str, Any], found: Mapping[str, str], midi_by
     return (json.dumps(document, indent=1) + "\n").encode()
 
 
+def describe_edited(name: str, sha256: str) -> dict[str, Any]:
+    """Returns what the MIDI file of a piece says that was edited by hand: from which other."""
+    return {
+        "generator": _KIND,
+        "version": package_version("ostinato"),
+        "edited": {"name": name, "sha256": sha256},
+    }
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """Returns what a file says about itself: as `describe_origin` or, with `edited`, as `describe_edited` gives it.
+
+    Raises:
+        ProvenanceError: it says neither.
+    """
+    found, _ = _read(path)
+    if "edited" not in found:
+        return read_recipe(path).origin
+    return dict(check_document(found, _EditedFile, where=path, error=ProvenanceError))
+
+
 def read_recipe(path: Path) -> Recipe:
     """Returns how a piece was made, from its MIDI file or the JSON file beside it.
 
     Raises:
         ProvenanceError: the file does not say.
     """
-    if not path.is_file():
-        raise ProvenanceError(f"{path}: no such file; --again takes a MIDI file that ostinato wrote, or its .json")
-    data = read_bounded(path, error=ProvenanceError, folder=ANYWHERE)
-    is_midi = path.suffix.lower() in MIDI_SUFFIXES
-    try:
-        text = _first_text(data) if is_midi else data
-        found = parse_document(text, dict[str, Any], where="its text", error=ProvenanceError, is_python=True)
-    except UserError as error:
-        raise ProvenanceError(f"{path}: says nothing about how it was made ({error})") from error
+    found, data = _read(path)
+    if found.get("generator") == _KIND and "edited" in found:
+        name = check_document(found, _EditedFile, where=path, error=ProvenanceError)["edited"]["name"]
+        raise ProvenanceError(f"{path}: was edited by hand, from {name}; --again makes only what a model generated")
     if found.get("generator") != _KIND or not set(_PARTS) <= set(found):
         raise ProvenanceError(
             f"{path}: does not say how it was made; --again takes a MIDI file of 'ostinato sample', or its .json"
@@ -185,7 +207,7 @@ def read_recipe(path: Path) -> Recipe:
     document = check_document(found, RecipeFile, where=path, error=ProvenanceError)
     origin = {name: found[name] for name in (_PARTS[0], "layout", *_PARTS[1:]) if name in found}
     origin["options"] = _in_order(origin["options"])
-    if not is_midi:
+    if path.suffix.lower() not in MIDI_SUFFIXES:
         return Recipe(path, origin, document.get("found", {}), document.get("midi_sha256", ""))
     places: dict[str, str] = {}
     beside = path.with_suffix(".json")
@@ -193,6 +215,18 @@ def read_recipe(path: Path) -> Recipe:
         other = read_recipe(beside)
         places = other.found if other.origin == origin else {}
     return Recipe(path, origin, places, hashlib.sha256(data).hexdigest())
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Returns the JSON in a MIDI file, or of the file beside it, and the bytes of the file."""
+    if not path.is_file():
+        raise ProvenanceError(f"{path}: no such file; --again takes a MIDI file that ostinato wrote, or its .json")
+    data = read_bounded(path, error=ProvenanceError, folder=ANYWHERE)
+    try:
+        text = _first_text(data) if path.suffix.lower() in MIDI_SUFFIXES else data
+        return parse_document(text, dict[str, Any], where="its text", error=ProvenanceError, is_python=True), data
+    except UserError as error:
+        raise ProvenanceError(f"{path}: says nothing about how it was made ({error})") from error
 
 
 def config_of(recipe: Recipe) -> SampleConfig:
