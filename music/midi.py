@@ -109,6 +109,8 @@ def _check_notes(notes: Notes, tracks: list[Track], repairs: set[Repair]) -> Non
     if tracks and tracks[-1].is_cut:
         size = tracks[-1].end - tracks[-1].start
         raise MidiError("truncated", f"the file ends within a track ({size} bytes of it), and has no note before that")
+    if not tracks and "track_count" in repairs:
+        raise MidiError("truncated", "the header says that there are tracks, and the file ends before the first")
     if "broken_track" in repairs:
         raise MidiError("damaged", "the events of a track make no sense, and no other track has notes")
     raise MidiError("no_notes", f"none of {len(tracks)} tracks has a note")

@@ -7,13 +7,22 @@ candidates are performances of one work if few notes have to be changed, added a
 nothing, since unrelated ones are as much alike. docs/performances.md has what was measured.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt32, UInt64
+from rapidfuzz.distance import Levenshtein
 
-from ostinato.beam_pipelines.duplicates.pairs import Pairs, PairSet, begins, equal_neighbours, take_pairs
+from ostinato.beam_pipelines.duplicates.pairs import (
+    PAIRS_AT_ONCE,
+    Pairs,
+    PairSet,
+    begins,
+    equal_neighbours,
+    recurring,
+    take_pairs,
+)
 from ostinato.beam_pipelines.duplicates.stored import Column
 from ostinato.beam_pipelines.duplicates.voices import mix
 
@@ -90,68 +99,61 @@ def link_aligned(lines: Lines, group: Int32[np.ndarray, " n"], whole: UInt64[np.
         group: equal for pieces that are of one group already, which are not compared.
         whole: a hash of each piece; of a group with a run the piece with the least hash stands for it.
     """
-    length, compared = lines.length.read().astype(np.int64), PairSet()
+    length, compared = lines.length.read(), PairSet()
     for column in lines.bins:
-        values = column.read()
-        full = np.flatnonzero(values != _EMPTY)
-        order = full[np.lexsort((whole[full], group[full], values[full]))]
-        order = order[begins(values[order]) | begins(group[order])]
-        first = begins(values[order])
-        number = np.cumsum(first) - 1
-        order = order[np.bincount(number)[number] <= _MAX_SHARING]
-        found = []
-        for first, second in equal_neighbours(values[order], _MAX_SHARING - 1):
-            one, other = order[first], order[second]
-            longer, shorter = np.maximum(length[one], length[other]), np.minimum(length[one], length[other])
-            possible = longer - shorter <= MAX_CHANGED * longer
-            found.append((np.minimum(one, other)[possible], np.maximum(one, other)[possible]))
-        for pairs in compared.add(found):
-            yield _align(lines, length, _with_common_seeds(lines.seeds, pairs))
+        for pieces, values in column.in_ranges():
+            candidates = []
+            for one, other in _with_equal_seeds(pieces, values, group, whole):
+                longer, shorter = np.maximum(length[one], length[other]), np.minimum(length[one], length[other])
+                possible = longer - shorter <= MAX_CHANGED * longer
+                candidates.append((np.minimum(one, other)[possible], np.maximum(one, other)[possible]))
+            # Most have but this one in common and do not come again: what was compared stays short without them.
+            for pairs in compared.add(_with_common_seeds(lines.seeds, candidates)):
+                yield _align(lines, pairs)
 
 
-def _with_common_seeds(seeds: Column, pairs: Pairs) -> Pairs:
-    """Returns those of some pairs that have MIN_SEEDS runs in common."""
-    pieces, (one, other) = take_pairs(pairs)
-    values = seeds.take(pieces)
-    common = (values[one] == values[other]) & (values[one] != _EMPTY)
-    enough = common.sum(axis=1) >= MIN_SEEDS
-    return pairs[0][enough], pairs[1][enough]
+def _with_equal_seeds(
+    pieces: Int64[np.ndarray, " k"],
+    values: UInt32[np.ndarray, " k"],
+    group: Int32[np.ndarray, " n"],
+    whole: UInt64[np.ndarray, " n"],
+) -> Iterator[Pairs]:
+    """Yields pairs of pieces of different groups with equal values in one bin, if they are not common property."""
+    again = (values != _EMPTY) & recurring(values)
+    pieces, values = pieces[again], values[again]
+    order = np.lexsort((whole[pieces], group[pieces], values))
+    pieces, values = pieces[order], values[order]
+    one_of_group = begins(values) | begins(group[pieces])
+    pieces, values = pieces[one_of_group], values[one_of_group]
+    number = np.cumsum(begins(values)) - 1
+    rare = np.bincount(number)[number] <= _MAX_SHARING
+    pieces, values = pieces[rare], values[rare]
+    for first, second in equal_neighbours(values, _MAX_SHARING - 1):
+        yield pieces[first], pieces[second]
 
 
-def _align(lines: Lines, length: Int64[np.ndarray, " n"], pairs: Pairs) -> Pairs:
+def _with_common_seeds(seeds: Column, candidates: Iterable[Pairs]) -> Iterator[Pairs]:
+    """Yields those of some pairs that have MIN_SEEDS runs in common."""
+    for one, other in candidates:
+        for begin in range(0, len(one), PAIRS_AT_ONCE):
+            pairs = one[begin : begin + PAIRS_AT_ONCE], other[begin : begin + PAIRS_AT_ONCE]
+            pieces, places = take_pairs(pairs)
+            values = seeds.take(pieces)
+            common = (values[places[0]] == values[places[1]]) & (values[places[0]] != _EMPTY)
+            enough = common.sum(axis=1) >= MIN_SEEDS
+            yield pairs[0][enough], pairs[1][enough]
+
+
+def _align(lines: Lines, pairs: Pairs) -> Pairs:
     """Returns those of some pairs that differ in few notes."""
     pieces, places = take_pairs(pairs)
-    notes = [
-        line[:size].tobytes() for line, size in zip(lines.notes.take(pieces), length[pieces].tolist(), strict=True)
-    ]
+    sizes = lines.length.take(pieces).tolist()
+    notes = [line[:size].tobytes() for line, size in zip(lines.notes.take(pieces), sizes, strict=True)]
     near = [_are_near(notes[one], notes[other]) for one, other in zip(*map(np.ndarray.tolist, places), strict=True)]
     return pairs[0][near], pairs[1][near]
 
 
 def _are_near(one: bytes, other: bytes) -> bool:
+    """Returns whether few notes have to be changed, added or left out to make the one of the other."""
     most = int(MAX_CHANGED * max(len(one), len(other)))
-    return count_changes(one, other, most) <= most
-
-
-def count_changes(one: bytes, other: bytes, most: int) -> int:
-    """Returns how many notes have to be changed, added or left out to make the one of the other; above `most`, not all.
-
-    All notes of the one are compared at once, as bits of a number (Myers 1999, as Hyyrö 2003 writes it).
-    """
-    where: dict[int, int] = {}
-    for place, note in enumerate(one):
-        where[note] = where.get(note, 0) | 1 << place
-    every, last = (1 << len(one)) - 1, len(one) - 1
-    more, less, changes = every, 0, len(one)
-    for left, note in zip(range(len(other) - 1, -1, -1), other, strict=True):
-        same = where.get(note, 0)
-        diagonal = ((same & more) + more ^ more) | same | less
-        up = less | every & ~(diagonal | more)
-        down = diagonal & more
-        changes += (up >> last & 1) - (down >> last & 1)
-        if changes - left > most:  # each further note takes one away at most
-            break
-        up = (up << 1 | 1) & every
-        more = (down << 1 | ~(diagonal | up)) & every
-        less = up & diagonal
-    return changes
+    return Levenshtein.distance(one, other, score_cutoff=most) <= most

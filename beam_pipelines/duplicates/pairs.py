@@ -1,13 +1,13 @@
 """Pairs of pieces, parts or voices that have something in common."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, Shaped
 
 Pairs = tuple[Integer[np.ndarray, " _"], Integer[np.ndarray, " _"]]
 
-_PAIRS_AT_ONCE = 4096
+PAIRS_AT_ONCE = 4096
 
 
 def begins(values: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
@@ -50,7 +50,7 @@ class PairSet:
         """Begins without any."""
         self._known = np.zeros(0, np.int64)
 
-    def add(self, pairs: list[Pairs]) -> Iterator[Pairs]:
+    def add(self, pairs: Iterable[Pairs]) -> Iterator[Pairs]:
         """Adds pairs and yields those that are new, in order, some thousands at a time."""
         packed = [np.asarray(one, np.int64) << 32 | other for one, other in pairs]
         found = np.unique(np.concatenate([np.zeros(0, np.int64), *packed]))
@@ -60,8 +60,8 @@ class PairSet:
         merged = np.concatenate([self._known, found])
         merged.sort(kind="stable")  # of two runs in order it takes one pass
         self._known = merged
-        for begin in range(0, len(found), _PAIRS_AT_ONCE):
-            some = found[begin : begin + _PAIRS_AT_ONCE]
+        for begin in range(0, len(found), PAIRS_AT_ONCE):
+            some = found[begin : begin + PAIRS_AT_ONCE]
             yield some >> 32, some & 0xFFFFFFFF
 
 

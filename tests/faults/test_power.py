@@ -123,7 +123,7 @@ def test_a_dataset_that_has_its_name_after_a_loss_of_power_is_whole_and_prepared
         return ["prepare", "--midi", tmp_path / "midi", "--output", root / "tunes", "--num-shards", 3, "--parsers", 1]
 
     unfinished, finished = [], []
-    for root, has_ended in lose_power(command, every=2, expected_s=4):
+    for root, has_ended in lose_power(command, every=2, expected_s=1):
         if (root / "tunes").exists():
             assert_whole(root / "tunes")
             found = content(root / "tunes")
