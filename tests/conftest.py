@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Before anything imports jax: it reads them once. Compiling is what costs, and what is compiled runs for moments: with
-# the last three flags it takes a third of the time. Tests of what users have on their disks, and those of faults, start
-# commands without any flags.
+from tests.xla import flags
+
+# Before anything imports jax: it reads them once. The test of runs that users have on their disks starts its command
+# without them.
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = (
-    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
-    " --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
-).strip()
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags(4)}".strip()
 
 import jax
 import pytest
@@ -33,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir(f"jax{worker}")))
         if worker:
             os.environ["XDG_CACHE_HOME"] = str(cache.mkdir(f"home{worker}"))  # of the commands that tests run
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 CHROMIUM = (
