@@ -211,14 +211,15 @@ class SampleConfig:
     num_bars: int = 0
     """Instead of num_notes: bars in each piece, after its primer."""
     ending: bool | None = None
-    """True: a piece of num_bars comes to an end in its last bar, as far as the model finds one. False: it is cut there.
-    Nothing is True for models with a copy gate (--model.copy), False for others, whose pieces were always cut."""
+    """True: a piece of num_bars comes to an end in its last bar, as far as the model finds one, and a piece without a
+    length, if the model does not end it, before it has max_notes. False: it is cut there. Nothing is True for models
+    with a copy gate (--model.copy), False for others, whose pieces were always cut."""
     final_chord: bool = True
     """Of the takes of an end, those that hold what sounds first in the last bar hold a major or minor chord."""
     num_seconds: float = 0.0
     """Instead of num_notes: seconds in each piece, after its primer."""
     max_notes: int = 1024
-    """Notes after which a piece that does not end is cut."""
+    """Notes after which a piece without a length is cut, if the model has not ended it; see ending."""
     temperature: float = 1.0
     """Below 1 is safer, above 1 is bolder; 0 always takes the most probable value."""
     field_temperature: tuple[tuple[str, float], ...] = ()

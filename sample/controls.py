@@ -49,7 +49,7 @@ class Controls(NamedTuple):
     """The model may end a piece before it is as long as asked for."""
     length: Length
     ends: Bool[Array, ""]
-    """The piece comes to an end in its last bar."""
+    """The piece comes to an end in its last bar, or, without a length, before it has all notes."""
     final_chord: Bool[Array, ""]
     """Half of the takes of an end are held on a consonant chord."""
     loop_repeats: Int[Array, ""]
@@ -143,8 +143,9 @@ def default_top_p(copy: bool) -> float:
 
 
 def comes_to_end(config: SampleConfig, copy: bool) -> bool:
-    """Returns whether pieces are of so many bars and end in the last; where nothing is asked for, beside copies."""
-    return config.num_bars > 0 and (copy if config.ending is None else config.ending)
+    """Returns whether pieces of so many bars, and those without a length, are to close; by default beside copies."""
+    has_other_length = not config.num_bars and bool(config.num_notes or config.num_seconds or config.form)
+    return not has_other_length and (copy if config.ending is None else config.ending)
 
 
 def default_repeat_strength(copy: bool) -> float:

@@ -195,7 +195,7 @@ class _Writer:
     ) -> None:
         self.model, self.codec, self.config, self.primers, self.watch = model, codec, config, primers, watch
         self.controls = controls_for(model.config, config, codec)
-        self.num_takes = NUM_TAKES if bool(self.controls.ends) else 1
+        self.num_takes = NUM_TAKES if bool(self.controls.ends & ~self.controls.may_end) else 1
         # What is not drawn is the same in each attempt.
         self.num_attempts = config.key_tries if bool(jnp.any(self.controls.temperature > 0)) else 1
         devices = list(devices or jax.local_devices())
@@ -240,7 +240,8 @@ class _Writer:
         split = NamedSharding(self.mesh, P("blocks"))
         state = start_states(self.model, self.codec, self.num_blocks, self.width, self.controls)
         takes = jnp.asarray(sequences.take / self.num_takes, jnp.float32).reshape(keys.shape)
-        state = after_primers(state, primers)._replace(take=takes)
+        state = after_primers(state, primers)
+        state = state._replace(take=state.take + takes)
         state, keys = jax.device_put((state, keys), split)
         primed = given_chunks(primers, num_fields)
         nothing = (
@@ -342,7 +343,8 @@ def _cut(codec: Codec, rows: np.ndarray, log_probs: np.ndarray, primer: np.ndarr
     notes = codec.count_notes(steps[:length])
     # A piece that was cut ends with its last note: what follows would announce a note that never comes.
     last_note = np.flatnonzero(notes)[-1] if notes.any() else _header_length(codec) - 1
-    may_end = bool(controls.may_end) or (bool(controls.ends) and log_probs[length : length + 1].any())
+    # Where the sampler closed the piece, nothing was drawn.
+    may_end = bool(log_probs[length : length + 1].any()) if bool(controls.ends) else bool(controls.may_end)
     ended = bool(len(ends)) and may_end and notes[len(primer) :].sum() < int(controls.num_notes)
     end_log_prob = log_probs[length] if ended else 0.0
     steps = np.concatenate([steps[: last_note + 1], np.array([codec.end])]).astype(codec.dtype)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from ostinato.model.copy_gate import Sources
 from ostinato.model.network import Carry, MusicModel, Tables, initial_carry
-from ostinato.music.codec import Codec, Moment
+from ostinato.music.codec import FOREVER, Codec, Moment
 from ostinato.sample import clock as clocks
 from ostinato.sample.choose import SamplingParams, choose, log_sum_exp
 from ostinato.sample.clock import Clock
@@ -32,7 +32,7 @@ from ostinato.sample.copies import (
     copies_after,
     start_alignment,
 )
-from ostinato.sample.ending import closing_values, end_bias, holds, is_final, is_last_bar, take_of
+from ostinato.sample.ending import HELD, closes_at, closing_values, end_bias, holds, is_final, is_last_bar, take_of
 from ostinato.sample.form import ask
 from ostinato.sample.schedule import Schedule, has_come, next_due
 
@@ -61,6 +61,8 @@ class State(NamedTuple):
     """What each remembers, by its name in `make_constraints`."""
     take: Float[Array, " b"]
     """Which take of its ending this is, from 0 to less than 1."""
+    closes_at: Int[Array, " b"]
+    """Bars after which a piece without a length is over; FOREVER as long as it may go on."""
     alignment: AlignmentState | None
     """What was heard before `row`; for a network with a copy gate, and where a form is asked for."""
 
@@ -100,7 +102,8 @@ def start_states(model: MusicModel, codec: Codec, num_blocks: int, width: int, c
         clock=clocks.start_clock(codec.grammar.grid, width),
         num_given=zeros,
         constraints={name: constraint.start(width) for name, constraint in constraints.items()},
-        take=jnp.zeros((width,)),
+        take=jnp.where(controls.may_end, HELD, jnp.zeros((width,))),
+        closes_at=zeros + FOREVER,
         alignment=start_alignment(width) if model.config.copy or controls.form is not None else None,
     )
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_blocks, axis=0), state)
@@ -207,11 +210,16 @@ def write_row(
 
     # What limits the row.
     due = None if schedule is None else next_due(schedule, state.num_given, state.clock.now)
-    steps_left_b = clocks.steps_left(state.clock, controls.length)
+    closes_at_b = state.closes_at
+    if schedule is None:
+        nearing_b = closes_at(closes_at_b, state.num_notes, controls.num_notes, state.clock)
+        closes_at_b = jnp.where(controls.ends & controls.may_end, nearing_b, closes_at_b)
+    length = controls.length._replace(bars=jnp.minimum(controls.length.bars, closes_at_b))
+    steps_left_b = clocks.steps_left(state.clock, length)
     note_counts, (eos_field, eos_value) = jnp.asarray(codec.grammar.note_counts, jnp.int32), codec.eos
-    is_last_bar_b = is_last_bar(controls.ends, controls.length, state.clock)
+    is_last_bar_b = is_last_bar(controls.ends, length, state.clock)
     is_final_b = is_final(is_last_bar_b, state.take, note_counts[state.row[:, eos_field]] > 0)
-    uniform_bf = take_of(uniform_bf, state.take, controls.ends, controls.length, state.clock)
+    uniform_bf = take_of(uniform_bf, state.take, controls.ends, length, state.clock)
     may_end_b = controls.may_end | is_last_bar_b
     if schedule is not None:
         may_end_b = may_end_b & (state.num_given >= schedule.length)
@@ -241,7 +249,7 @@ def write_row(
             biased_bv = biased_bv if bias_bv is None else biased_bv + bias_bv
             how = constraint.params(memory[name], how)
         allowed_bv = closing_values(
-            codec.grammar, memory["grammar"], row, field, allowed_bv, has_chord_b, controls.length, state.clock
+            codec.grammar, memory["grammar"], row, field, allowed_bv, has_chord_b, length, state.clock
         )
         if field in towards_end:
             biased_bv = biased_bv + towards_end[field]
@@ -287,6 +295,7 @@ def write_row(
         clock=clocks.advance(state.clock, codec.grammar.elapsed(jnp, row), is_given_b),
         num_given=num_given,
         take=state.take,
+        closes_at=closes_at_b,
         constraints={name: constraint.advance(memory[name], event) for name, constraint in constraints.items()},
         alignment=alignment,
     )
@@ -336,6 +345,7 @@ def _next_piece(codec: Codec, constraints: Constraints, state: State) -> State:
         num_notes=zeros,
         done=zeros > 0,
         clock=clocks.start_clock(codec.grammar.grid, width),
+        closes_at=zeros + FOREVER,
         constraints={name: one.restart(state.constraints[name], width) for name, one in constraints.items()},
         alignment=None if state.alignment is None else start_alignment(width),
     )
