@@ -15,6 +15,7 @@ from ostinato.configs.schema import ModelConfig, SampleConfig
 from ostinato.music.codec import FOREVER, Codec, Request
 from ostinato.music.keys import Key, key_of_value, key_value, log_profile
 from ostinato.music.piece import DRUMS
+from ostinato.sample.choose import SamplingParams
 from ostinato.sample.clock import Length
 from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
 from ostinato.sample.density import Density
@@ -223,3 +224,9 @@ def _pitches(config: SampleConfig, *, told: Key | None) -> tuple[Bool[np.ndarray
     if not (in_range & in_key).any():
         raise UserError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")
     return in_range & in_key, np.zeros(128, np.float32)
+
+
+def sampling_params(controls: Controls, field: int, width: int) -> SamplingParams:
+    """Returns how one field of `width` sequences is drawn."""
+    asked = controls.temperature[field], controls.top_k, controls.top_p, controls.min_p
+    return SamplingParams(*(jnp.broadcast_to(value, (width,)) for value in (*asked, controls.repeat_strength)))

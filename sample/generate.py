@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float, Int, Integer, Key
+from jaxtyping import Bool, Float, Int, Integer
 from more_itertools import chunked
 
 from ostinato.configs.errors import UserError
@@ -27,6 +27,7 @@ from ostinato.music.keys import key_margin
 from ostinato.music.piece import make_piece
 from ostinato.sample.blocks import CHUNK, choose_width, largest_batch
 from ostinato.sample.controls import Controls, controls_for, told_key
+from ostinato.sample.draws import piece_keys
 from ostinato.sample.ending import NUM_TAKES
 from ostinato.sample.primers import Primer
 from ostinato.sample.progress import Progress, share_written
@@ -44,9 +45,6 @@ MAX_STEPS_PER_SECOND = 512
 CLEAR = 0.02
 """A piece is in a key where `key_margin` is as much. Of 12 bars by the model `pop`, music21 hears 89 % of those above 0
 in the same key, and 92 % of those above this."""
-
-_CANDIDATES = 2**31
-"""Candidates after the first one have the keys of step numbers that no piece reaches."""
 
 
 class Generated(NamedTuple):
@@ -160,16 +158,6 @@ def clearness(codec: Codec, piece: Generated) -> float:
 def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:
     """Returns how well a take of an ending closes; of two the greater is better."""
     return ends_on_chord(codec.decode(piece.steps)), piece.ended, float(piece.log_probs[-1])
-
-
-def piece_keys(
-    config: SampleConfig, numbers: Int[np.ndarray, " p"], candidates: Int[np.ndarray, " p"] | int = 0
-) -> Key[Array, " p"]:
-    """Returns the key of candidates of pieces; that of the first candidate does not depend on best_of."""
-    candidates = np.broadcast_to(candidates, numbers.shape)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), jnp.asarray(numbers))
-    others = jax.vmap(jax.random.fold_in)(keys, jnp.asarray(_CANDIDATES + candidates, jnp.uint32))
-    return jnp.where(jnp.asarray(candidates == 0), keys, others)
 
 
 class _Sequences(NamedTuple):

@@ -18,10 +18,10 @@ from ostinato.model.copy_gate import Sources
 from ostinato.model.network import Carry, MusicModel, Tables, initial_carry
 from ostinato.music.codec import FOREVER, Codec, Moment
 from ostinato.sample import clock as clocks
-from ostinato.sample.choose import SamplingParams, choose, log_sum_exp
+from ostinato.sample.choose import choose, log_sum_exp
 from ostinato.sample.clock import Clock
 from ostinato.sample.constraints import Constraints, Event
-from ostinato.sample.controls import Controls, make_constraints, with_key
+from ostinato.sample.controls import Controls, make_constraints, sampling_params, with_key
 from ostinato.sample.copies import (
     AlignmentState,
     Copies,
@@ -32,6 +32,7 @@ from ostinato.sample.copies import (
     copies_after,
     start_alignment,
 )
+from ostinato.sample.draws import draw
 from ostinato.sample.ending import HELD, closes_at, closing_values, end_bias, holds, is_final, is_last_bar, take_of
 from ostinato.sample.form import ask
 from ostinato.sample.schedule import Schedule, has_come, next_due
@@ -241,7 +242,7 @@ def write_row(
         logits_bv = cast("Array", model.apply({"params": params}, part_bs, row, field, method=MusicModel.field_logits))
         total_b = log_sum_exp(logits_bv)
         allowed_bv, biased_bv = jnp.ones(logits_bv.shape, bool), logits_bv
-        how = _sampling_params(controls, field, len(row))
+        how = sampling_params(controls, field, len(row))
         for name, constraint in constraints.items():
             mask_bv = constraint.mask(memory[name], moment, row, field)
             bias_bv = constraint.bias(memory[name], row, field)
@@ -272,8 +273,8 @@ def write_row(
 
     # Where the piece is over the row becomes END.
     drawn = codec.grammar.elapsed(jnp, row)
-    goes_on = drawn.time_shift + drawn.rest > 0
-    is_over = state.done | (((drawn.time_shift >= steps_left_b) | (is_final_b & goes_on)) & ~is_given_b)
+    is_past = (drawn.time_shift >= steps_left_b) | (is_final_b & (drawn.time_shift + drawn.rest > 0))
+    is_over = state.done | (is_past & ~is_given_b)
     row = jnp.where(is_over[:, None], jnp.asarray([codec.end], jnp.int32), row)
     new_notes = note_counts[row[:, eos_field]]
     num_notes = state.num_notes + jnp.where(is_given_b, 0, new_notes)
@@ -312,20 +313,6 @@ def write_row(
         )
     log_mass = None if log_mass is None else jnp.where(is_over, 0.0, log_mass)
     return new, Written(row, jnp.where(is_over, 0.0, log_prob), log_mass, done, is_held)
-
-
-def draw(codec: Codec, keys: Key[Array, " b"], steps: Int[Array, " t"]) -> Float[Array, "t b f"]:
-    """Returns what decides the fields of each sequence at each step since it began, uniform in [0, 1)."""
-
-    def of_row(key: Key[Array, ""], step: Int[Array, ""]) -> Float[Array, " f"]:
-        return jax.random.uniform(jax.random.fold_in(key, step), (len(codec.fields),))
-
-    return jax.vmap(jax.vmap(of_row, (0, None)), (None, 0))(keys, steps)
-
-
-def _sampling_params(controls: Controls, field: int, width: int) -> SamplingParams:
-    asked = controls.temperature[field], controls.top_k, controls.top_p, controls.min_p
-    return SamplingParams(*(jnp.broadcast_to(value, (width,)) for value in (*asked, controls.repeat_strength)))
 
 
 def _nothing_written(codec: Codec, is_given_tb: Bool[Array, "t b"], has_schedule: bool) -> Written:

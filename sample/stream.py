@@ -25,7 +25,8 @@ from ostinato.music.midi_bytes import TEMPO, track_bytes
 from ostinato.music.piece import DEFAULT_TEMPO_US
 from ostinato.sample.blocks import CHUNK, WIDTHS
 from ostinato.sample.controls import controls_for
-from ostinato.sample.generate import after_primers, given_chunks, piece_keys
+from ostinato.sample.draws import piece_keys
+from ostinato.sample.generate import after_primers, given_chunks
 from ostinato.sample.output.growing_midi import GrowingMidi
 from ostinato.sample.output.midi_events import Event, MidiEvents
 from ostinato.sample.primers import Primer
