@@ -10,8 +10,8 @@ from typing import Any
 from ostinato.api.model import Model, load
 from ostinato.api.options import takes_options
 from ostinato.configs.errors import UserError
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.configs.presets import PRESETS
-from ostinato.configs.schema import PrepareConfig
 from ostinato.configs.values import as_type, similar, with_values
 from ostinato.launch.commands.evaluate import Evaluate
 from ostinato.launch.commands.prepare import Prepare

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypedDict
 from ostinato.beam_pipelines.inputs import files
 from ostinato.configs.documents import check_document, read_document, read_lines
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import CodecConfig, PrepareConfig
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
 from ostinato.data.manifest import FILE, MadeFrom, Manifest, read_manifest
 
 FOLDER = "scan"

@@ -17,8 +17,8 @@ from ostinato.beam_pipelines.output import VainError
 from ostinato.beam_pipelines.pipeline import CODEC, SUMMARY
 from ostinato.beam_pipelines.write import NotesWritten
 from ostinato.configs.errors import Lines
-from ostinato.data import records
-from ostinato.data.records import Shard
+from ostinato.data import dataset_writer, records
+from ostinato.data.dataset_writer import Shard
 from ostinato.data.statistics import Statistics, total
 from ostinato.music.account import COUNTS
 from ostinato.music.codecs import codec_from_json
@@ -102,7 +102,7 @@ def finish(folder: Path, job: Job, units: Mapping[int, Unit], not_read: Mapping[
     if job.labels:
         extra["labels"] = {key: summary[key] for key in ("labelled", "moved")}
     codec = codec_from_json(job.read_note("assigned", CODEC))
-    records.finish_dataset(folder, job.name, codec, shards, extra)
+    dataset_writer.finish_dataset(folder, job.name, codec, shards, extra)
 
 
 def _as_arrays(shard: Shard) -> Shard:

@@ -21,7 +21,7 @@ from ostinato.beam_pipelines.inputs.places import printable
 from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.isolation import IsolatedPool, IsolationError, Limits, shared_pool
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.configs.versions import package_version
 
 VERSION = package_version("ostinato")

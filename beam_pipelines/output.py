@@ -22,12 +22,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ostinato.beam_pipelines.base import FOLDER as SCAN
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.inputs.errors import StorageError
 from ostinato.beam_pipelines.work import FILE, STAGES, read_description
 from ostinato.configs.errors import UserError
-from ostinato.data import durable, records
+from ostinato.data import durable
 from ostinato.data.atomic import write_atomically
+from ostinato.data.dataset_writer import dataset_name
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +208,7 @@ def _open_local(output: str, key: str, *, replaces: bool) -> Iterator[Place]:
             for stage in STAGES:
                 (work / stage).mkdir(parents=True, exist_ok=True)
         try:
-            yield Place(str(partial), str(work), str(described / "scan"), is_complete, completed, publish)
+            yield Place(str(partial), str(work), str(described / SCAN), is_complete, completed, publish)
         except BaseException as error:
             is_worthless = not ((work / _COMPLETE).exists() or any((work / "scanned").glob("*.pieces")))
             if isinstance(error, VainError) or is_worthless:
@@ -258,12 +260,12 @@ def _take(lock: int, partial: Path) -> None:
 
 def _check_partial(partial: Path, final: Path) -> None:
     names = [path.name for path in partial.iterdir()]
-    _check_ours(partial, [name for name in names if name not in ("work", "index", "scan", "manifest.json")], final.name)
+    _check_ours(partial, [name for name in names if name not in ("work", "index", SCAN, "manifest.json")], final.name)
 
 
 def _check_ours(folder: Path | str, names: list[str], dataset: str) -> list[str]:
     """Returns the names; refuses a folder with files that no job can have left: they are not ours to delete."""
-    leftover = re.compile(_LEFTOVERS.format(name=records.dataset_name(Path(dataset))))
+    leftover = re.compile(_LEFTOVERS.format(name=dataset_name(Path(dataset))))
     foreign = [name for name in names if not leftover.fullmatch(name)]
     if foreign:
         raise OutputError(f"{folder}: exists already, with {foreign[0]!r}; choose another --output, or move it away")
@@ -282,7 +284,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _open_remote(output: str) -> Iterator[Place]:
-    work, scan, is_finished = output + ".partial", files.join(output, "scan"), False
+    work, scan, is_finished = output + ".partial", files.join(output, SCAN), False
     names = [path.removeprefix(output).strip("/") for path in files.list_files(output)]
     _check_ours(output, names, Path(output).name)
 

@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import zstandard
 
 from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerprint
-from ostinato.configs.schema import PrepareConfig
-from ostinato.data import records
+from ostinato.configs.preparation import PrepareConfig
+from ostinato.data import dataset_writer
 from ostinato.data.records import Record
 from ostinato.data.statistics import Statistics
 from ostinato.music import midi, notation, notes_codec, packed
@@ -120,7 +120,7 @@ def encode(item: ToEncode, codec_text: str) -> Encoded:
     codec = _codec(codec_text)
     account, piece = _unpack(item.packed)
     encoding = codec.encode_reporting(piece, codec.styles.index(item.style))
-    frame = records.frame_record(Record(item.id, item.style, encoding.steps))
+    frame = dataset_writer.frame_record(Record(item.id, item.style, encoding.steps))
     return Encoded(frame, len(encoding.steps), Statistics.from_piece(encoding.piece), account + encoding.account)
 
 

@@ -28,8 +28,8 @@ from ostinato.beam_pipelines.progress import Progress, watched
 from ostinato.beam_pipelines.report import write_report
 from ostinato.beam_pipelines.runners import complete_beam_args, open_pipeline, reason_of_cluster, runs_here
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import PrepareConfig
-from ostinato.data import records
+from ostinato.configs.preparation import PrepareConfig
+from ostinato.data import dataset_writer
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def prepare(
                 config=config,
                 folder=place.folder,
                 work=place.work,
-                name=records.dataset_name(Path(output)),
+                name=dataset_writer.dataset_name(Path(output)),
                 labels=labels,
                 num_parsers=num_parsers or (os.cpu_count() or 1 if is_local else 1),
                 beam_args=tuple(beam_args),

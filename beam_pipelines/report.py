@@ -15,7 +15,7 @@ from ostinato.beam_pipelines import summary as tables
 from ostinato.beam_pipelines.charts import charts
 from ostinato.beam_pipelines.summary import Summary, summarise
 from ostinato.beam_pipelines.text import NO_STATISTICS, hours_text, share_text
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.data.atomic import write_atomically
 from ostinato.data.manifest import read_manifest
 from ostinato.report.templates import render

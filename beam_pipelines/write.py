@@ -19,7 +19,7 @@ from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.parse import Encoded, ToEncode, count_events, encode
 from ostinato.beam_pipelines.spool import packed_of
 from ostinato.configs.errors import UserError
-from ostinato.data import records
+from ostinato.data import dataset_writer
 from ostinato.data.statistics import Statistics
 from ostinato.music.account import COUNTS
 
@@ -79,7 +79,7 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
         job: says where.
     """
     split, shard, num_shards = key.split("/")
-    name = records.shard_name(job.name, split, int(shard), int(num_shards))
+    name = dataset_writer.shard_name(job.name, split, int(shard), int(num_shards))
     digest = _digest(pieces, codec_text, job)
     if _is_written(key, name, digest, job):
         return
@@ -88,7 +88,7 @@ def write_shard(key: str, pieces: list[Assigned], codec_text: str, job: Job) -> 
     statistics: dict[str, Statistics] = {}
     notes = NotesWritten()
     with files.create(files.join(job.folder, name)) as file:
-        writer = records.ShardWriter(name, file)
+        writer = dataset_writer.ShardWriter(name, file)
         for piece, result in zip(pieces, encoded, strict=True):
             if isinstance(result, Killed):
                 raise WriteError(f"{piece.name}: cannot be encoded ({result.reason}: {result.detail})")

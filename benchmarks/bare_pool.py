@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from ostinato.beam_pipelines.parse import ToEncode, Unusable, encode, parse
-from ostinato.configs.schema import PrepareConfig
-from ostinato.data import records
-from ostinato.data.records import Record, ShardWriter
+from ostinato.configs.preparation import PrepareConfig
+from ostinato.data import dataset_writer
+from ostinato.data.dataset_writer import ShardWriter
+from ostinato.data.records import Record
 from ostinato.music import midi
 from ostinato.music.score_codec import ScoreCodec
 
@@ -38,7 +39,7 @@ def _add_least(writer: ShardWriter, data: bytes) -> None:
     except midi.MidiError:
         return
     steps = _CODEC.encode(piece)
-    writer.add(records.frame_record(Record("", "", steps)), num_steps=len(steps), num_notes=piece.num_notes)
+    writer.add(dataset_writer.frame_record(Record("", "", steps)), num_steps=len(steps), num_notes=piece.num_notes)
 
 
 def _write(files: list[Path], output: Path, what: str) -> tuple[int, int]:

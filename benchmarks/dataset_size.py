@@ -21,7 +21,8 @@ import numpy as np
 
 from ostinato.benchmarks.processes import run
 from ostinato.configs.schema import DataConfig
-from ostinato.data.records import Dataset, Record, ShardWriter, dataset_name, finish_dataset, frame_record, shard_name
+from ostinato.data.dataset_writer import ShardWriter, dataset_name, finish_dataset, frame_record, shard_name
+from ostinato.data.records import Dataset, Record
 from ostinato.launch.commands.show import print_table
 from ostinato.music.piece import make_piece
 from ostinato.music.score_codec import ScoreCodec

@@ -19,7 +19,7 @@ import tyro
 from ostinato.beam_pipelines.isolation import IsolatedPool, Killed
 from ostinato.beam_pipelines.parse import Parsed, ToParse, parse_input
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.launch.commands.show import print_table
 from ostinato.music.abc import split_tunes
 from ostinato.music.notation import KINDS

@@ -22,7 +22,8 @@ from ostinato.data.records import Dataset
 from ostinato.launch.cache import cache_compilations
 from ostinato.pretrained.models import cache_folder
 from ostinato.train import loop
-from ostinato.train.data import Batch, prefetch
+from ostinato.train.batch import Batch
+from ostinato.train.data import prefetch
 from ostinato.train.run_metadata import config_from_json
 
 

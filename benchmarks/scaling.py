@@ -19,7 +19,7 @@ import tyro
 from ostinato.benchmarks import figures
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.launch.commands.show import print_table
 from ostinato.launch.plan.command import plan
 from ostinato.launch.plan.machines import usable_cores

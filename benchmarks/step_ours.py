@@ -10,7 +10,7 @@ import optax
 
 from ostinato.configs.schema import ModelConfig, OptimizerConfig
 from ostinato.model.network import MusicModel
-from ostinato.train.data import Batch
+from ostinato.train.batch import Batch
 from ostinato.train.memory import keep_freed_memory
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import make_mesh, make_state_init, make_train_step, place, state_shardings

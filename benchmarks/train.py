@@ -36,10 +36,12 @@ from ostinato.benchmarks.processes import find_python, run
 from ostinato.benchmarks.turns import KEEP_FREED_MEMORY, Variant, measure, ratio
 from ostinato.configs.presets import chorales
 from ostinato.configs.schema import DataConfig, ModelConfig, TrainConfig
-from ostinato.data.records import Dataset, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset
 from ostinato.launch.commands.show import print_table, say
 from ostinato.model.network import MusicModel, count_params, init_params
-from ostinato.train.data import Batch, training_batches
+from ostinato.train.batch import Batch
+from ostinato.train.data import training_batches
 
 OURS = "ostinato"
 LIBRARIES = {"flax": "flax.linen", "torch": "torch.nn.LSTM", "keras": "Keras 3 on JAX"}

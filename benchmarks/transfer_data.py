@@ -13,7 +13,8 @@ from ostinato.beam_pipelines.duplicates.fingerprint import Fingerprints, fingerp
 from ostinato.beam_pipelines.duplicates.prints import Prints
 from ostinato.beam_pipelines.duplicates.relations import relate
 from ostinato.configs.errors import UserError
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.evaluation.held_out import choose_pieces
 from ostinato.music.codec import Codec
 from ostinato.music.piece import Notes, Piece

@@ -4,7 +4,6 @@ Letters: p pieces.
 """
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +12,11 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from ostinato.benchmarks.outcomes import kept
 from ostinato.benchmarks.transfer_data import Apart, write_subset
-from ostinato.configs.errors import UserError
 from ostinato.configs.presets import chorales
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
-from ostinato.data.records import Dataset, TFRecordSource, write_atomically
+from ostinato.data.records import Dataset, TFRecordSource
 from ostinato.evaluation.held_out import choose_pieces
 from ostinato.evaluation.likelihood import score_network, split_stats
 from ostinato.evaluation.scores import SplitStats
@@ -206,26 +205,21 @@ def run_task(bench: Bench, task: Task) -> dict[str, Any]:
 
 def _outcome(bench: Bench, workdir: Path, config: TrainConfig, dataset: Dataset, **begin: Any) -> dict[str, Any]:
     """Trains and measures, or returns what was measured before: nats of each held-out piece, by corpus."""
-    file = workdir / OUTCOME
     num_held_out = {name: len(held.pieces) for name, held in bench.held_out.items()}
-    key = {"config": dataclasses.asdict(config), "held_out": num_held_out}
-    if file.exists():
-        kept = json.loads(file.read_text())
-        if kept["key"] == json.loads(json.dumps(key)):
-            return kept["outcome"]
-        raise UserError(f"{workdir}: was trained with other settings; choose another --output")
-    result = train(config, dataset, workdir, **begin)
-    run = load_params(workdir, "best")
-    outcome = {
-        "steps": result.step,
-        "best_step": result.best_step,
-        "validation_loss": result.best_loss,
-        "params_sha256": run.params_sha256,
-        "nats": {name: _nats(run, held) for name, held in bench.held_out.items()},
-    }
-    write_atomically(file, json.dumps({"key": key, "outcome": outcome}).encode())
-    jax.clear_caches()  # each run compiles its own step
-    return outcome
+
+    def make() -> dict[str, Any]:
+        result = train(config, dataset, workdir, **begin)
+        run = load_params(workdir, "best")
+        jax.clear_caches()  # each run compiles its own step
+        return {
+            "steps": result.step,
+            "best_step": result.best_step,
+            "validation_loss": result.best_loss,
+            "params_sha256": run.params_sha256,
+            "nats": {name: _nats(run, held) for name, held in bench.held_out.items()},
+        }
+
+    return kept(workdir / OUTCOME, {"config": dataclasses.asdict(config), "held_out": num_held_out}, make)
 
 
 def _nats(run: LoadedRun, held: Measured) -> list[float]:

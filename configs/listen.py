@@ -3,8 +3,8 @@
 import ipaddress
 from dataclasses import dataclass
 
+from ostinato.configs.checks import check_bounds, check_positive
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import check_bounds, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)

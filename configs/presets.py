@@ -3,14 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ostinato.configs.schema import (
-    CodecConfig,
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    PrepareConfig,
-    TrainConfig,
-)
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
+from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)

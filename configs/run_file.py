@@ -7,32 +7,40 @@
     [model]
     hidden_size = 512
 
-Keys are those of PATHS, all optional (`dataset` may be a list, `["a:0.7", "b:0.3"]`), `preset`, and the fields of
-`TrainConfig`; what is not named is as the preset says, or, without one, as `TrainConfig` has it. Paths are meant as on
-the command line: from where one is.
+Keys are those of OPTIONS, all optional (`dataset` and `track` may be lists, `["a:0.7", "b:0.3"]`), `preset`, and the
+fields of `TrainConfig`; what is not named is as the preset says, or, without one, as `TrainConfig` has it. Paths are
+meant as on the command line: from where one is.
 """
 
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import TrainConfig
 from ostinato.configs.values import as_type, similar, with_values
 
-PATHS: dict[str, Any] = {"dataset": tuple[str, ...], "workdir": Path, "init_from": Path, "old_dataset": Path}
-"""Their types."""
+TrackerName = Literal["wandb", "mlflow"]
+"""Of `train --track`."""
+OPTIONS: dict[str, Any] = {
+    "dataset": tuple[str, ...],
+    "workdir": Path,
+    "init_from": Path,
+    "old_dataset": Path,
+    "track": tuple[TrackerName, ...],
+}
+"""Those of `ostinato train` that a file may hold beside a configuration, and their types."""
 PRESET = "preset"
 
 
 class RunFile(NamedTuple):
     """What a file says."""
 
-    paths: dict[str, Any]
-    """Those of PATHS that it has."""
+    options: dict[str, Any]
+    """Those of OPTIONS that it has."""
     config: TrainConfig
 
 
@@ -48,7 +56,7 @@ def read_run_file(path: Path) -> RunFile:
     values = parse_toml(read_bounded(path, folder=ANYWHERE), where=path)
     where = f"{path}: "
     try:
-        paths = {name: as_type(kind, values.pop(name), name) for name, kind in PATHS.items() if name in values}
+        options = {name: as_type(kind, values.pop(name), name) for name, kind in OPTIONS.items() if name in values}
     except UserError as error:
         raise UserError(f"{where}{error}") from error
     preset = values.pop(PRESET, None)
@@ -56,18 +64,18 @@ def read_run_file(path: Path) -> RunFile:
         hint = similar(preset, [*PRESETS]) if isinstance(preset, str) else ""
         raise UserError(f"{where}{PRESET} {preset!r}{hint} must be one of {', '.join(PRESETS)}")
     base = TrainConfig() if preset is None else PRESETS[preset]().train
-    return RunFile(paths, with_values(base, values, where=where, also=(*PATHS, PRESET)))
+    return RunFile(options, with_values(base, values, where=where, also=(*OPTIONS, PRESET)))
 
 
-def run_file_text(config: TrainConfig, paths: Mapping[str, str | Sequence[str]], *, comment: str) -> str:
+def run_file_text(config: TrainConfig, options: Mapping[str, str | Sequence[str]], *, comment: str) -> str:
     """Returns the text of a file that says the same: every option, so that it does not depend on presets and defaults.
 
     Args:
         config: of the run.
-        paths: those of PATHS.
+        options: those of OPTIONS.
         comment: the first line.
     """
-    return "\n".join([f"# {' '.join(comment.split())}", *_lines({**paths, **dataclasses.asdict(config)})]) + "\n"
+    return "\n".join([f"# {' '.join(comment.split())}", *_lines({**options, **dataclasses.asdict(config)})]) + "\n"
 
 
 def _lines(values: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every knob of Ostinato, as frozen dataclasses; the command line is built from them.
+"""Every knob of training and sampling, as frozen dataclasses; the command line is built from them.
 
 Only the standard library is imported here, so that `ostinato --help` opens at once. Paths are command-line arguments,
 not configuration: equal configurations mean equal runs.
@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ostinato.configs.checks import check_bounds, check_positive
 from ostinato.configs.errors import UserError
 
 CellName = Literal["lstm", "gru", "rnn", "mlstm"]
@@ -15,84 +16,6 @@ Precision = Literal["float32", "bf16"]
 
 MAX_SEED = 2**63 - 1
 """The largest that `jax.random.key` takes."""
-
-
-def check_bounds(config: object, names: str, low: float, high: float = math.inf) -> None:
-    """Refuses a field, of those named, that is not a number from low to high."""
-    for name in names.split():
-        value = getattr(config, name)
-        if not low <= value <= high or value == math.inf:
-            limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
-            raise UserError(f"{name} {value} must be {limits}")
-
-
-def check_positive(config: object, names: str) -> None:
-    """Refuses a field, of those named, that is not above 0."""
-    for name in names.split():
-        value = getattr(config, name)
-        if not 0 < value < math.inf:
-            raise UserError(f"{name} {value} must be above 0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodecConfig:
-    """How a piece of music becomes events of integers."""
-
-    name: Literal["score", "notes"] = "score"
-    """score: one event per note with time, instrument, pitch, duration and loudness. notes: the paper's single integer
-    per note or chord."""
-    style: Literal["auto", "none", "folder", "labels"] = "auto"
-    """What the model learns to tell apart and to follow. folder: the name of a file's parent folder. labels: the column
-    `style` of the file given by --labels. none: one style for all. auto: labels where there are any, else none."""
-    min_count: int = 2
-    """notes only: a note or chord that occurs less often in the training split becomes the 'unknown' integer."""
-    max_vocabulary: int = 8192
-    """notes only: at most this many different integers are kept, the most frequent first."""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, "min_count", 1)
-        check_bounds(self, "max_vocabulary", 8, 65_535)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareConfig:
-    """How a collection of MIDI files becomes a dataset."""
-
-    codec: CodecConfig = field(default_factory=CodecConfig)
-    split: tuple[int, int, int] = (80, 10, 10)
-    """Per cent of the pieces for training, validation and test. Duplicates always share a split."""
-    num_shards: int = 0
-    """Files for the training split (the others get fewer, in proportion); 0 chooses by the number of inputs."""
-    min_notes: int = 16
-    """A piece with fewer notes is left out (and listed in rejects.jsonl)."""
-    max_notes: int = 200_000
-    """A piece with more notes is left out (and listed in rejects.jsonl)."""
-    max_file_mb: int = 16
-    """A larger file is left out without being opened (and listed in rejects.jsonl)."""
-    max_parse_mb: int = 1024
-    """A file whose parsing takes more memory is left out (and listed in rejects.jsonl)."""
-    max_parse_s: int = 20
-    """A file whose parsing takes more seconds of CPU time is left out (and listed in rejects.jsonl)."""
-    duplicates: Literal["drop", "variants", "keep"] = "drop"
-    """drop: of pieces that hold the same or nearly the same music one is kept, that with the most notes. variants: of
-    those that hold the same music one is kept; other arrangements and endings stay, in one split. keep: all stay, in
-    one split."""
-    pedal: Literal["on", "off"] = "on"
-    """on: notes last as long as the sustain and sostenuto pedals hold them. off: as long as the keys are down."""
-    bars: Literal["heard", "written"] = "heard"
-    """heard: where a file has bars of one beat (1/4, as beat trackers write), bars of three or four are sought in its
-    music. written: all bars are those of the files."""
-    seed: int = 0
-    """Another seed gives another split."""
-
-    def __post_init__(self) -> None:
-        if sum(self.split) != 100 or min(self.split) < 0 or self.split[0] == 0:
-            raise UserError(f"split {self.split} must be three percentages that add up to 100, the first above 0")
-        if self.min_notes > self.max_notes:
-            raise UserError(f"min_notes {self.min_notes} must be between 1 and max_notes {self.max_notes}")
-        check_bounds(self, "num_shards", 0)
-        check_bounds(self, "min_notes max_file_mb max_parse_s", 1)
-        check_bounds(self, "max_parse_mb", 128)  # or healthy files fail too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,14 +211,15 @@ class SampleConfig:
     num_bars: int = 0
     """Instead of num_notes: bars in each piece, after its primer."""
     ending: bool | None = None
-    """True: a piece of num_bars comes to an end in its last bar, as far as the model finds one. False: it is cut there.
-    Nothing is True for models with a copy gate (--model.copy), False for others, whose pieces were always cut."""
+    """True: a piece of num_bars comes to an end in its last bar, as far as the model finds one, and a piece without a
+    length, if the model does not end it, before it has max_notes. False: it is cut there. Nothing is True for models
+    with a copy gate (--model.copy), False for others, whose pieces were always cut."""
     final_chord: bool = True
     """Of the takes of an end, those that hold what sounds first in the last bar hold a major or minor chord."""
     num_seconds: float = 0.0
     """Instead of num_notes: seconds in each piece, after its primer."""
     max_notes: int = 1024
-    """Notes after which a piece that does not end is cut."""
+    """Notes after which a piece without a length is cut, if the model has not ended it; see ending."""
     temperature: float = 1.0
     """Below 1 is safer, above 1 is bolder; 0 always takes the most probable value."""
     field_temperature: tuple[tuple[str, float], ...] = ()

@@ -11,7 +11,7 @@ from ostinato.music.codec import Codec
 
 
 class Described(Protocol):
-    """A shard, as `records.Shard` describes it."""
+    """A shard, as `dataset_writer.Shard` describes it."""
 
     @property
     def file(self) -> str: ...

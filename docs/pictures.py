@@ -76,7 +76,7 @@ def film_studio(model: str) -> list[Image.Image]:
         page.set_default_timeout(1000 * START_S)
         page.goto(address)
         page.locator("#status", has_text=re.compile("Ready")).wait_for()
-        page.get_by_label("Key", exact=True).first.select_option("D")
+        page.locator("[name=tonic][value=D]").check()
         page.locator("#seed").evaluate("one => { one.value = 1 }")
         page.evaluate("scrollTo(0, 0)")
         frames += _take(page, until="true") * BLANK_FRAMES

@@ -23,8 +23,9 @@ from ostinato.model.copy_gate import mixed
 from ostinato.model.network import Carry, MusicModel, initial_carry, make_gate, make_head, nll
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_line
+from ostinato.train.batch import Batch
 from ostinato.train.checkpoint import LoadedRun
-from ostinato.train.data import Batch, evaluation_batches
+from ostinato.train.data import evaluation_batches
 from ostinato.train.step import make_mesh, place, split_rows
 
 ROWS_READ = 8192

@@ -28,7 +28,7 @@ import numpy as np
 from ostinato.music.account import NoteAccount
 from ostinato.music.midi_bytes import END_MARK
 from ostinato.music.midi_chunks import MIDI_REASONS as MIDI_REASONS
-from ostinato.music.midi_chunks import MidiError, Repair, Track, find_chunks, unwrap
+from ostinato.music.midi_chunks import Chunks, MidiError, Repair, Track, find_chunks, unwrap
 from ostinato.music.midi_chunks import MidiReason as MidiReason
 from ostinato.music.midi_notes import find_notes
 from ostinato.music.midi_repair import mend
@@ -80,7 +80,7 @@ def read_reporting(data: bytes, *, pedal: bool = True) -> Reading:
     repairs |= chunks.repairs
     found, given_up = _scan(data, chunks.tracks, repairs)
     notes, voice, account = find_notes(found, chunks.ticks_per_quarter, pedal=pedal)
-    _check_notes(notes, chunks.tracks, repairs)
+    _check_notes(notes, chunks, repairs)
     tracks = _split(notes, voice)
     if len(tracks) > MAX_INSTRUMENTS:
         detail = f"{len(tracks)} combinations of track, channel and program; at most {MAX_INSTRUMENTS} are allowed"
@@ -102,17 +102,19 @@ def _scan(data: bytes, tracks: list[Track], repairs: set[Repair]) -> tuple[Scan,
     return found, given_up
 
 
-def _check_notes(notes: Notes, tracks: list[Track], repairs: set[Repair]) -> None:
+def _check_notes(notes: Notes, chunks: Chunks, repairs: set[Repair]) -> None:
     """Refuses a file without notes, for the reason that it has none."""
     if len(notes.onset):
         return
+    tracks, num_missing = chunks.tracks, chunks.num_missing
     if tracks and tracks[-1].is_cut:
         size = tracks[-1].end - tracks[-1].start
         raise MidiError("truncated", f"the file ends within a track ({size} bytes of it), and has no note before that")
-    if not tracks and "track_count" in repairs:
-        raise MidiError("truncated", "the header says that there are tracks, and the file ends before the first")
     if "broken_track" in repairs:
         raise MidiError("damaged", "the events of a track make no sense, and no other track has notes")
+    if num_missing:
+        detail = f"the file ends after {len(tracks)} of {len(tracks) + num_missing} tracks, and has no note before that"
+        raise MidiError("truncated", detail)
     raise MidiError("no_notes", f"none of {len(tracks)} tracks has a note")
 
 

@@ -76,6 +76,8 @@ class Chunks(NamedTuple):
 
     ticks_per_quarter: int
     tracks: list[Track]
+    num_missing: int
+    """Tracks that the header declares and the file does not have."""
     repairs: set[Repair]
 
 
@@ -126,7 +128,7 @@ def find_chunks(data: bytes) -> Chunks:
         repairs.add("format_word")
     if len(tracks) != num_declared:
         repairs.add("track_count")
-    return Chunks(division, tracks, repairs)
+    return Chunks(division, tracks, max(0, num_declared - len(tracks)), repairs)
 
 
 def _find_tracks(data: bytes, position: int, repairs: set[Repair]) -> list[Track]:

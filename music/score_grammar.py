@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ostinato.configs.errors import UserError
 from ostinato.music.cadence import consonant_with
 from ostinato.music.codec import ANY_MOMENT, FOREVER, Due, Elapsed, Moment, Request
 from ostinato.music.piece import DRUMS
+from ostinato.music.score_limits import NO_LIMITS, ScoreLimits, limits_of
 from ostinato.music.score_rows import (
     DURATIONS,
     END,
     EXACT_DURATION,
     FIRST_REST,
     GRID,
-    MAX_BPM,
     MAX_NUMERATOR,
     METER,
     MIN_BPM,
@@ -46,25 +45,6 @@ _HELD = 2 * GRID
 _LENGTHS = DURATIONS.astype(np.int32)
 _SHIFTS_AFTER = np.where(_LENGTHS < EXACT_DURATION, 1, GRID).astype(np.int32)
 """Time shifts that may follow a REST of each length, but for the longest, which another REST may follow."""
-
-
-class ScoreLimits(NamedTuple):
-    """What new rows may be. Numbers are values of the fields; -1 leaves them free."""
-
-    programs: Any
-    """[129] bool."""
-    pitches: Any
-    """[128] bool, of all programs but drums."""
-    style: Any
-    numerator: Any
-    denominator: Any
-    tempo: Any
-    meter_changes: Any
-    """METER rows may come after the header."""
-    tempo_changes: Any
-
-
-NO_LIMITS = ScoreLimits(np.ones(_NUM_PROGRAMS, bool), np.ones(128, bool), *[np.int32(-1)] * 4, *[np.bool_(True)] * 2)
 
 
 class ScoreState(NamedTuple):
@@ -99,33 +79,8 @@ class ScoreGrammar(NamedTuple):
     note_counts = (np.arange(NUM_INSTRUMENTS) < START).astype(np.int64)
 
     def limits(self, request: Request) -> ScoreLimits:
-        """Returns the limits that a request means.
-
-        Raises:
-            UserError: the meter or the tempo cannot be said.
-        """
-        numerator, denominator = -1, -1
-        if request.meter:
-            numerator, denominator = request.meter
-            powers = [1 << power for power in range(NUM_DENOMINATORS)]
-            if not 1 <= numerator <= MAX_NUMERATOR or denominator not in powers:
-                raise UserError(
-                    f"meter {numerator}/{denominator} is not from 1 to {MAX_NUMERATOR} over one of "
-                    + ", ".join(map(str, powers))
-                )
-            denominator = powers.index(denominator)
-        if request.tempo is not None and not MIN_BPM <= request.tempo <= MAX_BPM:
-            raise UserError(f"tempo {request.tempo} is not from {MIN_BPM} to {MAX_BPM} beats per minute")
-        return ScoreLimits(
-            programs=request.programs,
-            pitches=request.pitches,
-            style=np.int32(-1 if request.style is None else request.style),
-            numerator=np.int32(numerator),
-            denominator=np.int32(denominator),
-            tempo=np.int32(-1 if request.tempo is None else request.tempo - MIN_BPM),
-            meter_changes=np.bool_(request.meter is None),
-            tempo_changes=np.bool_(request.tempo is None),
-        )
+        """Returns the limits that a request means; raises as `limits_of`."""
+        return limits_of(request)
 
     def narrowed(self, limits: ScoreLimits) -> "ScoreGrammar":
         """Returns the grammar of the sequences that keep to the limits."""

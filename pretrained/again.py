@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ostinato.pretrained.find import find_source
 from ostinato.pretrained.models import find_by_parameters
-from ostinato.sample.output.provenance import Recipe, find_workdir
+from ostinato.sample.output.again import find_workdir
+from ostinato.sample.output.provenance import Recipe
 
 
 def find_again(recipe: Recipe, given: str | Path | None) -> Path:

@@ -35,7 +35,8 @@ class Clock(NamedTuple):
 class Length(NamedTuple):
     """Where a piece ends, whichever comes first."""
 
-    bars: Int[Array, ""]
+    bars: Int[Array, "*b"]
+    """Of all sequences, or of each."""
     seconds: Float[Array, ""]
     steps: Int[Array, ""]
     """Since START."""

@@ -15,6 +15,7 @@ from ostinato.configs.schema import ModelConfig, SampleConfig
 from ostinato.music.codec import FOREVER, Codec, Request
 from ostinato.music.keys import Key, key_of_value, key_value, log_profile
 from ostinato.music.piece import DRUMS
+from ostinato.sample.choose import SamplingParams
 from ostinato.sample.clock import Length
 from ostinato.sample.constraints import Constraint, Constraints, Legal, PitchBias
 from ostinato.sample.density import Density
@@ -49,7 +50,7 @@ class Controls(NamedTuple):
     """The model may end a piece before it is as long as asked for."""
     length: Length
     ends: Bool[Array, ""]
-    """The piece comes to an end in its last bar."""
+    """The piece comes to an end in its last bar, or, without a length, before it has all notes."""
     final_chord: Bool[Array, ""]
     """Half of the takes of an end are held on a consonant chord."""
     loop_repeats: Int[Array, ""]
@@ -143,8 +144,9 @@ def default_top_p(copy: bool) -> float:
 
 
 def comes_to_end(config: SampleConfig, copy: bool) -> bool:
-    """Returns whether pieces are of so many bars and end in the last; where nothing is asked for, beside copies."""
-    return config.num_bars > 0 and (copy if config.ending is None else config.ending)
+    """Returns whether pieces of so many bars, and those without a length, are to close; by default beside copies."""
+    has_other_length = not config.num_bars and bool(config.num_notes or config.num_seconds or config.form)
+    return not has_other_length and (copy if config.ending is None else config.ending)
 
 
 def default_repeat_strength(copy: bool) -> float:
@@ -222,3 +224,9 @@ def _pitches(config: SampleConfig, *, told: Key | None) -> tuple[Bool[np.ndarray
     if not (in_range & in_key).any():
         raise UserError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")
     return in_range & in_key, np.zeros(128, np.float32)
+
+
+def sampling_params(controls: Controls, field: int, width: int) -> SamplingParams:
+    """Returns how one field of `width` sequences is drawn."""
+    asked = controls.temperature[field], controls.top_k, controls.top_p, controls.min_p
+    return SamplingParams(*(jnp.broadcast_to(value, (width,)) for value in (*asked, controls.repeat_strength)))

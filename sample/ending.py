@@ -6,6 +6,9 @@ half of the takes of the last bars hold what sounds first in the last of them, n
 of a triad on the bar line, as far as the piece allows one (`--final-chord`). Of all takes one that closes on a long
 consonant chord is kept, among these one that the model ended, among these that whose END was the most probable. A piece
 that finds no end is cut, as one for which no end is asked for.
+
+A piece without a length, which the model ends where it likes, gets a last bar as it nears the most notes that it may
+have: the next but one, while there is still room for some bars. It has one take, which holds what begins there.
 Letters: b sequences, v values.
 """
 
@@ -23,9 +26,33 @@ from ostinato.sample.clock import Clock, Length
 NUM_TAKES = 8
 """Takes of each ending; they are equal until its last bars."""
 
+HELD = 0.5
+"""The first take that holds what begins in the last bar."""
+
 _BARS_OF_TAKES = 2
+_BARS_TO_CLOSE = _BARS_OF_TAKES + 1
 _NATS = 6.0
 """By how much END's odds are raised."""
+
+
+def closes_at(
+    closes: Int[Array, " b"], num_notes: Int[Array, " b"], most_notes: Int[Array, ""], clock: Clock
+) -> Int[Array, " b"]:
+    """Returns after how many bars a piece without a length is over; FOREVER as long as it may go on.
+
+    It is to close with the last eighth of its notes, or earlier, in their second half, where twice as many bars as
+    closing takes, as full as its bars have been, would have all of them: music may get denser.
+
+    Args:
+        closes: what was returned before.
+        num_notes: that it has.
+        most_notes: that it may have.
+        clock: where it is.
+    """
+    bars, notes, most = (x.astype(jnp.float32) for x in (jnp.maximum(clock.bars, 0), num_notes, most_notes))
+    are_few_bars = (notes >= most / 2) & (notes * (bars + 2 * _BARS_TO_CLOSE) >= most * bars)
+    is_near = (notes >= most * 7 / 8) | are_few_bars
+    return jnp.where(is_near, jnp.minimum(closes, clock.bars + _BARS_TO_CLOSE), closes)
 
 
 def is_last_bar(ends: Bool[Array, ""], length: Length, clock: Clock) -> Bool[Array, " b"]:
@@ -52,7 +79,7 @@ def take_of(
 
 def holds(take: Float[Array, " b"]) -> Bool[Array, " b"]:
     """Returns which takes hold what begins in the last bar: the later half of them."""
-    return take >= 0.5
+    return take >= HELD
 
 
 def is_final(is_last: Bool[Array, " b"], take: Float[Array, " b"], is_note: Bool[Array, " b"]) -> Bool[Array, " b"]:

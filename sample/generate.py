@@ -6,6 +6,7 @@ Letters: p pieces, t steps of a chunk, f fields, n rows of a piece.
 import logging
 import math
 from collections.abc import Callable, Sequence
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -13,23 +14,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Bool, Float, Int, Integer, Key
+from jaxtyping import Bool, Float, Int, Integer
 from more_itertools import chunked
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.model.backend import memory_bytes
-from ostinato.model.network import MusicModel, carry_numbers
+from ostinato.model.network import MusicModel
 from ostinato.music.cadence import ends_on_chord
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
 from ostinato.music.keys import key_margin
 from ostinato.music.piece import make_piece
+from ostinato.sample.blocks import CHUNK, choose_width, largest_batch
 from ostinato.sample.controls import Controls, controls_for, told_key
+from ostinato.sample.draws import piece_keys
 from ostinato.sample.ending import NUM_TAKES
 from ostinato.sample.primers import Primer
 from ostinato.sample.progress import Progress, share_written
-from ostinato.sample.step import CHUNK, WIDTHS, State, choose_width, prepare_network, start_states, write_chunk
+from ostinato.sample.step import State, prepare_network, start_states, write_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +45,6 @@ MAX_STEPS_PER_SECOND = 512
 CLEAR = 0.02
 """A piece is in a key where `key_margin` is as much. Of 12 bars by the model `pop`, music21 hears 89 % of those above 0
 in the same key, and 92 % of those above this."""
-
-_CANDIDATES = 2**31
-"""Candidates after the first one have the keys of step numbers that no piece reaches."""
-
-
-_MAX_BATCH = 2**31
-"""Sequences on a device whose memory nobody knows."""
 
 
 class Generated(NamedTuple):
@@ -88,7 +83,7 @@ def generate(
     *,
     score: Callable[[Generated], float] | None = None,
     devices: Sequence[Any] | None = None,
-    watch: Callable[[Int[np.ndarray, "p t f"]], None] | None = None,
+    watch: Callable[[list[int], Int[np.ndarray, "p t f"]], None] | None = None,
 ) -> list[Generated]:
     """Returns `config.num_pieces` new pieces, each the best of `config.best_of` candidates.
 
@@ -100,7 +95,7 @@ def generate(
         UserError: as `generate_candidates`.
     """
     candidates = generate_candidates(model, params, codec, config, primers, devices=devices, watch=watch)
-    return [max(few, key=score or _likelihood) for few in candidates]
+    return [max(few, key=score or attrgetter("log_likelihood")) for few in candidates]
 
 
 def generate_candidates(
@@ -111,7 +106,7 @@ def generate_candidates(
     primers: Sequence[Primer] = (),
     *,
     devices: Sequence[Any] | None = None,
-    watch: Callable[[Int[np.ndarray, "p t f"]], None] | None = None,
+    watch: Callable[[list[int], Int[np.ndarray, "p t f"]], None] | None = None,
 ) -> list[list[Generated]]:
     """Returns `config.best_of` candidates for each of `config.num_pieces` new pieces.
 
@@ -126,8 +121,8 @@ def generate_candidates(
         primers: what the pieces begin with; piece i begins with primer i modulo their number. Without primers every
             piece begins with START alone.
         devices: that share the work; all of this process by default. They change the speed, not the music.
-        watch: is shown the next rows of the pieces that are being written, primers too, END rows where a piece is over.
-            What it raises ends the work.
+        watch: is shown the numbers of the pieces that are being written, and the next rows of the first candidate of
+            each, primers too, END rows where a piece is over. What it raises ends the work.
 
     Raises:
         UserError: a primer does not begin with START, or something is asked for that cannot be (`make_controls`).
@@ -138,17 +133,16 @@ def generate_candidates(
         if first != codec.start:
             raise UserError(f"a primer begins with {first}, it must begin with the START row {codec.start}")
     writer = _Writer(model, params, codec, config, primers, devices, watch)
-    found: dict[int, list[Generated]] = {}
+    found: dict[int, list[tuple[float, Generated]]] = {}
     missing = list(range(config.num_pieces))
     for attempt in range(writer.num_attempts):
         for number, candidates in zip(missing, writer.write(missing, attempt), strict=True):
-            in_key = [one for one in candidates if clearness(codec, one) >= CLEAR]
-            clearest = max([*found.get(number, []), *candidates], key=lambda one: clearness(codec, one))
-            found[number] = in_key or [clearest]
-        missing = [number for number in missing if clearness(codec, found[number][0]) < CLEAR]
+            tried = [*found.get(number, []), *((clearness(codec, one), one) for one in candidates)]
+            found[number] = [one for one in tried if one[0] >= CLEAR] or [max(tried, key=itemgetter(0))]
+        missing = [number for number in missing if found[number][0][0] < CLEAR]
         if not missing:
             break
-    return [found[number] for number in range(config.num_pieces)]
+    return [[piece for _, piece in found[number]] for number in range(config.num_pieces)]
 
 
 def clearness(codec: Codec, piece: Generated) -> float:
@@ -161,34 +155,9 @@ def clearness(codec: Codec, piece: Generated) -> float:
     return key_margin(codec.decode(piece.steps[piece.num_primer_steps :]), piece.key)
 
 
-def largest_batch(model: MusicModel, num_devices: int) -> int:
-    """Returns how many sequences may be computed at the same time, so that their states take half of the memory.
-
-    Each is there twice, before and after a step. The matrix memories of an mLSTM take megabytes for a sequence, the
-    states of the other cells kilobytes.
-    """
-    state_bytes = 2 * 4 * carry_numbers(model.config)
-    share = memory_bytes() / 2 / state_bytes
-    return WIDTHS[0] * num_devices if share < WIDTHS[0] else int(min(share, _MAX_BATCH)) * num_devices
-
-
 def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:
     """Returns how well a take of an ending closes; of two the greater is better."""
     return ends_on_chord(codec.decode(piece.steps)), piece.ended, float(piece.log_probs[-1])
-
-
-def _likelihood(piece: Generated) -> float:
-    return piece.log_likelihood
-
-
-def piece_keys(
-    config: SampleConfig, numbers: Int[np.ndarray, " p"], candidates: Int[np.ndarray, " p"] | int = 0
-) -> Key[Array, " p"]:
-    """Returns the key of candidates of pieces; that of the first candidate does not depend on best_of."""
-    candidates = np.broadcast_to(candidates, numbers.shape)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(config.seed), jnp.asarray(numbers))
-    others = jax.vmap(jax.random.fold_in)(keys, jnp.asarray(_CANDIDATES + candidates, jnp.uint32))
-    return jnp.where(jnp.asarray(candidates == 0), keys, others)
 
 
 class _Sequences(NamedTuple):
@@ -210,11 +179,11 @@ class _Writer:
         config: SampleConfig,
         primers: list[Primer],
         devices: Sequence[Any] | None,
-        watch: Callable[[Int[np.ndarray, "p t f"]], None] | None,
+        watch: Callable[[list[int], Int[np.ndarray, "p t f"]], None] | None,
     ) -> None:
         self.model, self.codec, self.config, self.primers, self.watch = model, codec, config, primers, watch
         self.controls = controls_for(model.config, config, codec)
-        self.num_takes = NUM_TAKES if bool(self.controls.ends) else 1
+        self.num_takes = NUM_TAKES if bool(self.controls.ends & ~self.controls.may_end) else 1
         # What is not drawn is the same in each attempt.
         self.num_attempts = config.key_tries if bool(jnp.any(self.controls.temperature > 0)) else 1
         devices = list(devices or jax.local_devices())
@@ -259,7 +228,8 @@ class _Writer:
         split = NamedSharding(self.mesh, P("blocks"))
         state = start_states(self.model, self.codec, self.num_blocks, self.width, self.controls)
         takes = jnp.asarray(sequences.take / self.num_takes, jnp.float32).reshape(keys.shape)
-        state = after_primers(state, primers)._replace(take=takes)
+        state = after_primers(state, primers)
+        state = state._replace(take=state.take + takes)
         state, keys = jax.device_put((state, keys), split)
         primed = given_chunks(primers, num_fields)
         nothing = (
@@ -289,7 +259,8 @@ class _Writer:
             log_probs.append(np.asarray(written.log_prob).reshape(-1, CHUNK))
             tell(share_written(state, self.controls, len(rows) / max_chunks))
             if self.watch:
-                self.watch(rows[-1])
+                numbers, first = np.unique(sequences.piece, return_index=True)
+                self.watch(numbers.tolist(), rows[-1][first])
         return self._finished(np.concatenate(rows, 1), np.concatenate(log_probs, 1), state, primers, sequences)
 
     def _finished(
@@ -360,7 +331,8 @@ def _cut(codec: Codec, rows: np.ndarray, log_probs: np.ndarray, primer: np.ndarr
     notes = codec.count_notes(steps[:length])
     # A piece that was cut ends with its last note: what follows would announce a note that never comes.
     last_note = np.flatnonzero(notes)[-1] if notes.any() else _header_length(codec) - 1
-    may_end = bool(controls.may_end) or (bool(controls.ends) and log_probs[length : length + 1].any())
+    # Where the sampler closed the piece, nothing was drawn.
+    may_end = bool(log_probs[length : length + 1].any()) if bool(controls.ends) else bool(controls.may_end)
     ended = bool(len(ends)) and may_end and notes[len(primer) :].sum() < int(controls.num_notes)
     end_log_prob = log_probs[length] if ended else 0.0
     steps = np.concatenate([steps[: last_note + 1], np.array([codec.end])]).astype(codec.dtype)

@@ -42,7 +42,15 @@ class _Given(NamedTuple):
     row: Integer[np.ndarray, "m f"]
 
 
-def harmonise(model: MusicModel, params: Any, codec: Codec, config: SampleConfig, given: Piece) -> list[Generated]:
+def harmonise(
+    model: MusicModel,
+    params: Any,
+    codec: Codec,
+    config: SampleConfig,
+    given: Piece,
+    *,
+    watch: Callable[[float], None] = lambda share: None,
+) -> list[Generated]:
     """Returns `config.num_pieces` pieces that hold the given notes, with other instruments around them.
 
     Args:
@@ -51,11 +59,12 @@ def harmonise(model: MusicModel, params: Any, codec: Codec, config: SampleConfig
         codec: the `score` codec of the model.
         config: which instruments play (all but the given ones if it names none), what they may do, how many particles.
         given: the melody, or several voices; where `config.melody` names instruments, only theirs.
+        watch: is called with the share that is written. What it raises ends the work.
 
     Raises:
         UserError: the codec is another one, or no note or no instrument is left.
     """
-    pieces, progress = [], Progress("generating around the given notes")
+    pieces, progress = [], Progress("generating around the given notes", watch=watch)
     for number in range(config.num_pieces):
 
         def tell(share: float, *, number: int = number) -> None:
@@ -121,6 +130,8 @@ def fill(
     codec: Codec,
     config: SampleConfig,
     piece: Piece,
+    *,
+    watch: Callable[[float], None] = lambda share: None,
 ) -> list[Generated]:
     """Returns the piece with some bars written anew: the `config.num_pieces` attempts, best first, of many.
 
@@ -133,6 +144,7 @@ def fill(
         codec: the `score` codec of the model.
         config: which bars, what they may hold (the instruments of the piece if it names none), how many particles.
         piece: whose bars stay as they are, but for the codec's grid and those that `config.fill_bars` names.
+        watch: is called with the share that is written. What it raises ends the work.
 
     Raises:
         UserError: the codec is another one, the piece has no such bars, or nothing follows them.
@@ -159,7 +171,7 @@ def fill(
         model, params, codec, controls, _schedule(seen, free_from=start, free_until=end, ends=True),
         num_particles=_num_particles(config), seed=config.seed,
     )  # fmt: skip
-    particles.go_on(num_seen, Progress("generating the bars again").tell)
+    particles.go_on(num_seen, Progress("generating the bars again", watch=watch).tell)
     attempts = _pieces_of(codec, particles, num_given=num_seen)
     filled = [_filled(codec, attempt, around, start, end, style) for attempt in attempts]
     return sorted(filled, key=lambda one: -one.log_likelihood)[: config.num_pieces]

@@ -17,9 +17,10 @@ from jaxtyping import Bool, Float, Int
 
 from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
+from ostinato.sample.blocks import WIDTHS
 from ostinato.sample.controls import Controls, told_key
 from ostinato.sample.schedule import Schedule
-from ostinato.sample.step import WIDTHS, prepare_network, start_states, write_chunk
+from ostinato.sample.step import prepare_network, start_states, write_chunk
 
 STEPS = 8
 """Steps between looks at whether all particles wait."""

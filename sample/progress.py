@@ -18,13 +18,21 @@ INTERVAL_S = 5.0
 class Progress:
     """How far one call is. The clock starts at the first share: compiling, which comes before it, is no measure."""
 
-    def __init__(self, what: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._what, self._clock = what, clock
+    def __init__(
+        self,
+        what: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        watch: Callable[[float], None] = lambda share: None,
+    ) -> None:
+        """Makes one that says `what` is being done, and calls `watch` with each share."""
+        self._what, self._clock, self._watch = what, clock, watch
         self._begin: tuple[float, float] | None = None
         self._last_told = 0.0
 
     def tell(self, share: float) -> None:
         """Logs a line if the last one was long ago; `share` of the work is done."""
+        self._watch(share)
         now = self._clock()
         if self._begin is None:
             self._begin, self._last_told = (now, share), now

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.sample.diversity import choose_unlike
@@ -13,6 +16,16 @@ from ostinato.sample.infill import fill, harmonise
 from ostinato.sample.primers import load_primers, read_piece
 from ostinato.sample.rank import make_score, new_music
 from ostinato.train.checkpoint import LoadedRun
+
+
+class Watch:
+    """Sees how the work goes; to be derived from."""
+
+    def rows(self, numbers: list[int], rows: Int[np.ndarray, "p t f"]) -> None:
+        """Takes the numbers of pieces and the next rows of each, as `generate` shows them."""
+
+    def share(self, share: float) -> None:
+        """Takes the share of what stands around given notes that is written: no row is settled before the end."""
 
 
 def check_inputs(config: SampleConfig, inputs: Mapping[str, Any]) -> None:
@@ -29,7 +42,12 @@ def check_inputs(config: SampleConfig, inputs: Mapping[str, Any]) -> None:
 
 
 def make_pieces(
-    run: LoadedRun, config: SampleConfig, inputs: Mapping[str, str], *, num_pieces: int | None = None
+    run: LoadedRun,
+    config: SampleConfig,
+    inputs: Mapping[str, str],
+    *,
+    num_pieces: int | None = None,
+    watch: Watch | None = None,
 ) -> list[Generated]:
     """Returns the pieces that the options ask for, or only the first few of them.
 
@@ -38,18 +56,21 @@ def make_pieces(
         config: all options.
         inputs: files by the name of their option: at most one of `primer`, `harmonise` and `fill`; and `judge`.
         num_pieces: how many are needed. Primers are drawn for all, and filled bars are the best of all.
+        watch: sees how the work goes. What it raises ends it.
 
     Raises:
         UserError: the file cannot be read, or the model cannot write what is asked for.
     """
     needed = dataclasses.replace(config, num_pieces=num_pieces or config.num_pieces)
     network = run.model, run.params, run.codec
+    watch = watch or Watch()
     if "harmonise" in inputs:
-        return harmonise(*network, needed, read_piece(Path(inputs["harmonise"])))
+        return harmonise(*network, needed, read_piece(Path(inputs["harmonise"])), watch=watch.share)
     if "fill" in inputs:
-        return fill(*network, config, read_piece(Path(inputs["fill"])))
+        return fill(*network, config, read_piece(Path(inputs["fill"])), watch=watch.share)
     primers = load_primers(inputs.get("primer", ""), run.codec, config)
     score = make_score(run, config.best_by, Path(inputs["judge"]) if "judge" in inputs else None)
     if not config.diverse:
-        return generate(*network, needed, primers, score=score)
-    return choose_unlike(generate_candidates(*network, needed, primers), score, lambda one: new_music(one, run.codec))
+        return generate(*network, needed, primers, score=score, watch=watch.rows)
+    candidates = generate_candidates(*network, needed, primers, watch=watch.rows)
+    return choose_unlike(candidates, score, lambda one: new_music(one, run.codec))

@@ -1,7 +1,7 @@
 """One compiled function writes CHUNK rows of many pieces at once: network, constraints, draw.
 
 Equal seeds give equal pieces, whatever the number of pieces and devices: every piece draws from its own key, and pieces
-are computed in blocks of one of the WIDTHS. Blocks are spread over the devices.
+are computed in blocks of one of the WIDTHS of `blocks`. Blocks are spread over the devices.
 Letters: k blocks, b sequences of a block, t steps of a chunk, f fields, v values.
 """
 
@@ -14,15 +14,14 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ostinato.model.backend import platform
 from ostinato.model.copy_gate import Sources
 from ostinato.model.network import Carry, MusicModel, Tables, initial_carry
-from ostinato.music.codec import Codec, Moment
+from ostinato.music.codec import FOREVER, Codec, Moment
 from ostinato.sample import clock as clocks
-from ostinato.sample.choose import SamplingParams, choose, log_sum_exp
+from ostinato.sample.choose import choose, log_sum_exp
 from ostinato.sample.clock import Clock
 from ostinato.sample.constraints import Constraints, Event
-from ostinato.sample.controls import Controls, make_constraints, with_key
+from ostinato.sample.controls import Controls, make_constraints, sampling_params, with_key
 from ostinato.sample.copies import (
     AlignmentState,
     Copies,
@@ -33,19 +32,10 @@ from ostinato.sample.copies import (
     copies_after,
     start_alignment,
 )
-from ostinato.sample.ending import closing_values, end_bias, holds, is_final, is_last_bar, take_of
+from ostinato.sample.draws import draw
+from ostinato.sample.ending import HELD, closes_at, closing_values, end_bias, holds, is_final, is_last_bar, take_of
 from ostinato.sample.form import ask
 from ostinato.sample.schedule import Schedule, has_come, next_due
-
-WIDTHS = (2, 4, 8, 16, 32)
-"""How many sequences may be computed together; what is left of a block is filled up.
-
-A matrix product over other numbers of rows is rounded differently: XLA:CPU has one way for a single row, one for 2 to
-32 of them (the same bits in each row) and another for more. A test compares the music of all widths.
-"""
-
-CHUNK = 128
-"""Steps between looks at whether all pieces have ended."""
 
 
 class Network(NamedTuple):
@@ -72,6 +62,8 @@ class State(NamedTuple):
     """What each remembers, by its name in `make_constraints`."""
     take: Float[Array, " b"]
     """Which take of its ending this is, from 0 to less than 1."""
+    closes_at: Int[Array, " b"]
+    """Bars after which a piece without a length is over; FOREVER as long as it may go on."""
     alignment: AlignmentState | None
     """What was heard before `row`; for a network with a copy gate, and where a form is asked for."""
 
@@ -97,15 +89,6 @@ def prepare_network(model: MusicModel, params: Any) -> Network:
     return Network(params, cast("Tables | None", model.apply({"params": params}, method=MusicModel.precompute)))
 
 
-def choose_width(num_sequences: int) -> int:
-    """Returns how many sequences a block should have for so many on one device.
-
-    Accelerators choose how to multiply by the number of rows, and have rows to spare: there it is always the same.
-    """
-    fitting = (width for width in WIDTHS if width >= num_sequences)
-    return next(fitting, WIDTHS[-1]) if platform() == "cpu" else WIDTHS[-1]
-
-
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def start_states(model: MusicModel, codec: Codec, num_blocks: int, width: int, controls: Controls) -> State:
     """Returns the state of all blocks of `width` sequences after START, with a leading axis k."""
@@ -120,7 +103,8 @@ def start_states(model: MusicModel, codec: Codec, num_blocks: int, width: int, c
         clock=clocks.start_clock(codec.grammar.grid, width),
         num_given=zeros,
         constraints={name: constraint.start(width) for name, constraint in constraints.items()},
-        take=jnp.zeros((width,)),
+        take=jnp.where(controls.may_end, HELD, jnp.zeros((width,))),
+        closes_at=zeros + FOREVER,
         alignment=start_alignment(width) if model.config.copy or controls.form is not None else None,
     )
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], num_blocks, axis=0), state)
@@ -227,11 +211,16 @@ def write_row(
 
     # What limits the row.
     due = None if schedule is None else next_due(schedule, state.num_given, state.clock.now)
-    steps_left_b = clocks.steps_left(state.clock, controls.length)
+    closes_at_b = state.closes_at
+    if schedule is None:
+        nearing_b = closes_at(closes_at_b, state.num_notes, controls.num_notes, state.clock)
+        closes_at_b = jnp.where(controls.ends & controls.may_end, nearing_b, closes_at_b)
+    length = controls.length._replace(bars=jnp.minimum(controls.length.bars, closes_at_b))
+    steps_left_b = clocks.steps_left(state.clock, length)
     note_counts, (eos_field, eos_value) = jnp.asarray(codec.grammar.note_counts, jnp.int32), codec.eos
-    is_last_bar_b = is_last_bar(controls.ends, controls.length, state.clock)
+    is_last_bar_b = is_last_bar(controls.ends, length, state.clock)
     is_final_b = is_final(is_last_bar_b, state.take, note_counts[state.row[:, eos_field]] > 0)
-    uniform_bf = take_of(uniform_bf, state.take, controls.ends, controls.length, state.clock)
+    uniform_bf = take_of(uniform_bf, state.take, controls.ends, length, state.clock)
     may_end_b = controls.may_end | is_last_bar_b
     if schedule is not None:
         may_end_b = may_end_b & (state.num_given >= schedule.length)
@@ -253,7 +242,7 @@ def write_row(
         logits_bv = cast("Array", model.apply({"params": params}, part_bs, row, field, method=MusicModel.field_logits))
         total_b = log_sum_exp(logits_bv)
         allowed_bv, biased_bv = jnp.ones(logits_bv.shape, bool), logits_bv
-        how = _sampling_params(controls, field, len(row))
+        how = sampling_params(controls, field, len(row))
         for name, constraint in constraints.items():
             mask_bv = constraint.mask(memory[name], moment, row, field)
             bias_bv = constraint.bias(memory[name], row, field)
@@ -261,7 +250,7 @@ def write_row(
             biased_bv = biased_bv if bias_bv is None else biased_bv + bias_bv
             how = constraint.params(memory[name], how)
         allowed_bv = closing_values(
-            codec.grammar, memory["grammar"], row, field, allowed_bv, has_chord_b, controls.length, state.clock
+            codec.grammar, memory["grammar"], row, field, allowed_bv, has_chord_b, length, state.clock
         )
         if field in towards_end:
             biased_bv = biased_bv + towards_end[field]
@@ -284,8 +273,8 @@ def write_row(
 
     # Where the piece is over the row becomes END.
     drawn = codec.grammar.elapsed(jnp, row)
-    goes_on = drawn.time_shift + drawn.rest > 0
-    is_over = state.done | (((drawn.time_shift >= steps_left_b) | (is_final_b & goes_on)) & ~is_given_b)
+    is_past = (drawn.time_shift >= steps_left_b) | (is_final_b & (drawn.time_shift + drawn.rest > 0))
+    is_over = state.done | (is_past & ~is_given_b)
     row = jnp.where(is_over[:, None], jnp.asarray([codec.end], jnp.int32), row)
     new_notes = note_counts[row[:, eos_field]]
     num_notes = state.num_notes + jnp.where(is_given_b, 0, new_notes)
@@ -307,6 +296,7 @@ def write_row(
         clock=clocks.advance(state.clock, codec.grammar.elapsed(jnp, row), is_given_b),
         num_given=num_given,
         take=state.take,
+        closes_at=closes_at_b,
         constraints={name: constraint.advance(memory[name], event) for name, constraint in constraints.items()},
         alignment=alignment,
     )
@@ -323,20 +313,6 @@ def write_row(
         )
     log_mass = None if log_mass is None else jnp.where(is_over, 0.0, log_mass)
     return new, Written(row, jnp.where(is_over, 0.0, log_prob), log_mass, done, is_held)
-
-
-def draw(codec: Codec, keys: Key[Array, " b"], steps: Int[Array, " t"]) -> Float[Array, "t b f"]:
-    """Returns what decides the fields of each sequence at each step since it began, uniform in [0, 1)."""
-
-    def of_row(key: Key[Array, ""], step: Int[Array, ""]) -> Float[Array, " f"]:
-        return jax.random.uniform(jax.random.fold_in(key, step), (len(codec.fields),))
-
-    return jax.vmap(jax.vmap(of_row, (0, None)), (None, 0))(keys, steps)
-
-
-def _sampling_params(controls: Controls, field: int, width: int) -> SamplingParams:
-    asked = controls.temperature[field], controls.top_k, controls.top_p, controls.min_p
-    return SamplingParams(*(jnp.broadcast_to(value, (width,)) for value in (*asked, controls.repeat_strength)))
 
 
 def _nothing_written(codec: Codec, is_given_tb: Bool[Array, "t b"], has_schedule: bool) -> Written:
@@ -356,6 +332,7 @@ def _next_piece(codec: Codec, constraints: Constraints, state: State) -> State:
         num_notes=zeros,
         done=zeros > 0,
         clock=clocks.start_clock(codec.grammar.grid, width),
+        closes_at=zeros + FOREVER,
         constraints={name: one.restart(state.constraints[name], width) for name, one in constraints.items()},
         alignment=None if state.alignment is None else start_alignment(width),
     )

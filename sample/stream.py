@@ -23,12 +23,14 @@ from ostinato.model.network import MusicModel
 from ostinato.music.codec import Codec
 from ostinato.music.midi_bytes import TEMPO, track_bytes
 from ostinato.music.piece import DEFAULT_TEMPO_US
+from ostinato.sample.blocks import CHUNK, WIDTHS
 from ostinato.sample.controls import controls_for
-from ostinato.sample.generate import after_primers, given_chunks, piece_keys
+from ostinato.sample.draws import piece_keys
+from ostinato.sample.generate import after_primers, given_chunks
 from ostinato.sample.output.growing_midi import GrowingMidi
 from ostinato.sample.output.midi_events import Event, MidiEvents
 from ostinato.sample.primers import Primer
-from ostinato.sample.step import CHUNK, WIDTHS, Written, prepare_network, start_states, write_chunk
+from ostinato.sample.step import Written, prepare_network, start_states, write_chunk
 
 PORT = "port:"
 """A target that begins so is a MIDI port; nothing more is the first one there is."""

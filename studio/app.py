@@ -2,21 +2,26 @@
 
     /                       the page; its files are in /static
     /api/model              GET: what the model knows, what may be asked for, and whether it is ready
-    /api/pieces             GET: the history. POST {"options": {…}, "primer": null or {"name", "sha256"}}: generates a
-                            piece; the answer is lines of JSON, one for each event, while it is generated
+    /api/pieces             GET: the history. POST {"options": {…}, "take": null or a number, and at most one of
+                            "primer", "harmonise" and "fill": {"name", "sha256"}}: generates pieces; the answer is lines
+                            of JSON, one for each event, while they are generated
     /api/pieces/ID          GET: a piece with its notes. DELETE
-    /api/uploads?name=NAME  POST: the bytes of a MIDI file or score to continue
-    /files/ID.mid           the piece; .wav, .flac, .musicxml and .svg (a page) are made when they are asked for
+    /api/edits              POST {"piece": ID or "upload": {"name", "sha256"}, "notes": […]}: a piece with other notes
+    /api/played             POST {"tempo", "meter", "notes": […]}: what was played on the page, as an upload
+    /api/uploads?name=NAME  POST: the bytes of a MIDI file or score to continue, to fill or to add parts to
+    /files/ID.mid           the piece; .wav, .flac, .ogg, .musicxml and .svg (a page) are made when they are asked for
 
 What is wrong with a request is said in {"message": "…"}, one line for the musician.
 """
 
 import asyncio
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -32,11 +37,14 @@ from ostinato.listen.web.guard import Guard, check_origin, receiving
 from ostinato.listen.web.hosts import HostCheck, is_loopback
 from ostinato.listen.web.screens import POLICY
 from ostinato.listen.web.serving import Static, check_prefix
+from ostinato.music import midi
 from ostinato.music.sheet.libraries import missing
-from ostinato.sample.controls import controls_for
 from ostinato.studio import compose, pages
-from ostinato.studio.options import describe_model, parse_options
+from ostinato.studio.edits import parse_edited, parse_played
+from ostinato.studio.options import describe_model
 from ostinato.studio.pieces import Pieces
+from ostinato.studio.request import parse_request
+from ostinato.studio.roll import roll_of
 from ostinato.studio.sounds import SUFFIXES, Sounds
 from ostinato.studio.uploads import MAX_BYTES, Uploads
 from ostinato.studio.worker import BusyError, Job, Worker
@@ -48,7 +56,7 @@ HEARTBEAT_S = 1.0
 
 _GONE = "this piece is not there any more"
 _MEDIA_TYPES = {
-    "mid": "audio/midi", "wav": "audio/wav", "flac": "audio/flac",
+    "mid": "audio/midi", "wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg",
     "musicxml": "application/vnd.recordare.musicxml+xml", "svg": "image/svg+xml",
 }  # fmt: skip
 _logger = logging.getLogger(__name__)
@@ -61,7 +69,7 @@ class Studio:
         self, run: LoadedRun, source: str | Path, folder: Path, soundfont: Path | None, *, is_one_of_many: bool = False
     ) -> None:
         """Takes a model, what names it, where pieces are kept, and whether a page offers others too."""
-        self._config, self._codec = run.config.model, run.codec
+        self._run = run
         self._pieces = Pieces(folder)
         self._uploads = Uploads(folder / "uploads", run.codec)
         self._sounds = Sounds(folder / "sounds", soundfont)
@@ -84,6 +92,8 @@ class Studio:
             Route("/api/pieces", self.generate, methods=["POST"]),
             Route("/api/pieces/{name}", self.piece),
             Route("/api/pieces/{name}", self.delete, methods=["DELETE"]),
+            Route("/api/edits", self.edit, methods=["POST"]),
+            Route("/api/played", self.play, methods=["POST"]),
             Route("/api/uploads", self.upload, methods=["POST"]),
             Route("/files/{name}", self.file),
         ]
@@ -129,24 +139,27 @@ class Studio:
         """Generates a piece; what happens comes line by line."""
         async with receiving(request, ("application/json",), MAX_OPTIONS_BYTES) as ours:
             body = await ours.body()
-        try:
-            asked = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"the request is not JSON: {error}") from error
-        if not isinstance(asked, dict) or asked.keys() - {"options", "primer"}:
-            raise UserError("the request must be an object of JSON with options and primer, and nothing else")
-        config = parse_options(asked.get("options", {}))
-        primer = None if asked.get("primer") is None else self._uploads.find(asked["primer"])
-        await run_in_threadpool(
-            controls_for, self._config, config, self._codec
-        )  # refuses what this model cannot be asked for
-        await run_in_threadpool(compose.read_primer, primer, self._codec, config)
-        job = Job(config, primer)
+        asked = parse_request(body, self._uploads.find)
+        await run_in_threadpool(compose.check_request, self._run, asked)
+        job = Job(asked)
         try:
             self.worker.submit(job)
         except BusyError:
             raise HTTPException(503, "many pieces are in line already; try again in a minute") from None
         return StreamingResponse(self._events(job), media_type="application/x-ndjson")
+
+    async def edit(self, request: Request) -> Response:
+        """Saves a piece whose notes were edited as a piece of its own."""
+        async with receiving(request, ("application/json",), MAX_BYTES) as ours:
+            body = await ours.body()
+        return JSONResponse(await run_in_threadpool(self._edit, body), 201)
+
+    async def play(self, request: Request) -> Response:
+        """Takes notes that were played on the page, to continue them."""
+        async with receiving(request, ("application/json",), MAX_BYTES) as ours:
+            body = await ours.body()
+        data = midi.write(await run_in_threadpool(parse_played, body))
+        return JSONResponse(await run_in_threadpool(self._uploads.save, "played.mid", data), 201)
 
     async def file(self, request: Request) -> Response:
         """A piece as MIDI, sound or score."""
@@ -154,12 +167,19 @@ class Studio:
         path = await run_in_threadpool(self._pieces.midi_path, name)
         if path is None or suffix not in _MEDIA_TYPES:
             raise HTTPException(404, _GONE)
+        title = await run_in_threadpool(self._pieces.title, name)
         if suffix in SUFFIXES:
             path = await self._sounds.find(path, suffix)
         elif suffix in pages.SUFFIXES:
             path = await run_in_threadpool(self._pages.find, path, suffix)
         headers = {"cache-control": "private, max-age=3600"}  # what has this name never changes
-        return FileResponse(path, media_type=_MEDIA_TYPES[suffix], filename=f"ostinato-{path.name}", headers=headers)
+        return FileResponse(path, media_type=_MEDIA_TYPES[suffix], filename=f"{title}.{suffix}", headers=headers)
+
+    def _edit(self, body: bytes) -> dict[str, Any]:
+        piece, source = parse_edited(body, self._run.codec, self._pieces.midi_path, self._uploads.find)
+        name = self._pieces.title(source.stem) if self._pieces.midi_path(source.stem) == source else source.name
+        sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+        return {**self._pieces.save_edited(piece, name, sha256), "roll": roll_of(piece)}
 
     async def _events(self, job: Job) -> AsyncIterator[bytes]:
         """Yields a line for each event; whoever stops reading withdraws the job."""

@@ -1,7 +1,7 @@
-"""Generates one piece, exactly as `ostinato sample` does, and sends what has come on the way.
+"""Generates pieces, exactly as `ostinato sample` does, and sends what has come on the way.
 
-It goes through the functions of the command: primers, `generate`, origin, MIDI. So the same seed and options give the
-same bytes, and `ostinato sample --again` makes the piece again.
+It goes through the functions of the command: `make_pieces`, origin, MIDI. So the same seed and options give the
+same bytes, and `ostinato sample --again` makes each piece again.
 """
 
 from collections import Counter
@@ -12,17 +12,23 @@ from jaxtyping import Int
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
+from ostinato.music.bars import bar_lines, ticks_of_bars
 from ostinato.music.codec import Codec
 from ostinato.pretrained.models import where_found
+from ostinato.sample.controls import controls_for
 from ostinato.sample.finished import finished_piece
 from ostinato.sample.generate import generate
 from ostinato.sample.output.provenance import describe_origin
-from ostinato.sample.primers import Primer, load_primers
-from ostinato.sample.rank import make_score
+from ostinato.sample.primers import load_primers, read_piece
+from ostinato.sample.request import Watch, make_pieces
 from ostinato.studio.pieces import Pieces
+from ostinato.studio.request import Request
 from ostinato.studio.roll import note_rows, roll_of, timing_of
 from ostinato.studio.worker import CancelledError, Job
 from ostinato.train.checkpoint import LoadedRun
+
+MAX_AROUND = 4000
+"""Notes that music is written around; each is weighed by all attempts."""
 
 
 def warm_up(run: LoadedRun) -> None:
@@ -30,61 +36,96 @@ def warm_up(run: LoadedRun) -> None:
     generate(run.model, run.params, run.codec, SampleConfig(num_pieces=1, num_notes=1))
 
 
-def read_primer(path: Path | None, codec: Codec, config: SampleConfig) -> list[Primer]:
-    """Returns what the piece begins with, as `load_primers`.
+def check_request(run: LoadedRun, request: Request) -> None:
+    """Refuses what this model cannot be asked for.
 
     Raises:
-        UserError: the file has not the bars that are wanted; the message names the file, not where it is kept.
+        UserError: an option does not fit the model, or the file has not the bars that are wanted; the message names the
+            file, not where it is kept.
     """
-    try:
-        return load_primers(str(path or ""), codec, config)
-    except ValueError as error:
-        message = str(error).replace(str(path), path.name if path else "").partition("; see --primer")[0]
-        raise UserError(message) from error
+    config = request.config
+    controls_for(run.config.model, config, run.codec)
+    for name, path in request.inputs.items():
+        if name == "primer":
+            _check_primer(path, run.codec, config)
+            continue
+        if name not in run.codec.grammar.controls:
+            raise UserError(f"only a model with the score codec can write around given notes, not {run.codec.name}")
+        piece = run.codec.quantise(read_piece(path))
+        if piece.num_notes > MAX_AROUND:
+            raise UserError(f"{path.name}: {piece.num_notes:,} notes; music is written around at most {MAX_AROUND:,}")
+        if name == "fill":
+            first, number = config.fill_bars
+            last = first + number - 1
+            if last > len(bar_lines(piece)) - 1:
+                raise UserError(f"{path.name}: there are no bars {first} to {last} in {len(bar_lines(piece)) - 1}")
+            if not (piece.notes.onset >= ticks_of_bars(piece, first, number)[1]).any():
+                raise UserError(f"{path.name}: no note follows bar {last}; continue the piece instead")
 
 
 def compose(run: LoadedRun, source: str | Path, pieces: Pieces, job: Job) -> None:
-    """Generates a piece and saves it; sends `notes` as they come, and at last the piece that is `done`.
+    """Generates pieces and saves them; sends `notes` or `share` as they come, and at last the `pieces` that are `done`.
 
     Raises:
         UserError: the options do not fit the model, or no note came.
         CancelledError: the job was cancelled in the meantime.
     """
-    primers = read_primer(job.primer, run.codec, job.config)
-    score = make_score(run, job.config.best_by)
-    watch = _Growing(run.codec, job).add
-    (generated,) = generate(run.model, run.params, run.codec, job.config, primers, score=score, watch=watch)
-    piece = finished_piece(generated, run.codec, job.config)
-    if not piece.num_notes:
+    config, inputs = job.request.config, job.request.inputs
+    wanted, paths = job.request.wanted, {name: str(path) for name, path in inputs.items()}
+    made = make_pieces(run, config, paths, num_pieces=wanted[-1] + 1, watch=_Growing(run.codec, job))
+    done, found = [], where_found(source, inputs)
+    for number in wanted[: len(made)]:
+        piece = finished_piece(made[number], run.codec, config)
+        if piece.num_notes:
+            origin = describe_origin(run, config, inputs, piece=number)
+            done.append({**pieces.save(made[number], piece, origin, found), "roll": roll_of(piece)})
+    if not done:
         raise UserError("the model wrote no note in the length that was asked for; ask for more")
-    inputs = {} if job.primer is None else {"primer": job.primer}
-    origin = describe_origin(run, job.config, inputs, piece=0)
-    note = pieces.save(generated, piece, origin, where_found(source, inputs))
-    job.send("done", piece={**note, "roll": roll_of(piece)})
+    job.send("done", pieces=done)
 
 
-class _Growing:
-    """A piece that is being generated."""
+def _check_primer(path: Path, codec: Codec, config: SampleConfig) -> None:
+    try:
+        load_primers(str(path), codec, config)
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), path.name).partition("; see --primer")[0]) from error
+
+
+class _Growing(Watch):
+    """Pieces that are being generated."""
 
     def __init__(self, codec: Codec, job: Job) -> None:
         self._codec, self._job = codec, job
-        self._rows = np.array([codec.start], np.int64)
-        self._sent: Counter[tuple[int, ...]] = Counter()
-        self._is_over = False
+        self._rows = {number: np.array([codec.start], np.int64) for number in job.request.wanted}
+        self._sent: dict[int, Counter[tuple[int, ...]]] = {number: Counter() for number in self._rows}
+        self._over: set[int] = set()
 
-    def add(self, rows: Int[np.ndarray, "p t f"]) -> None:
-        """Takes the next rows; the first piece is the one, the others fill up its block."""
+    def share(self, share: float) -> None:
+        """Sends how much is written."""
+        self._check()
+        self._job.send("share", share=round(share, 3))
+
+    def rows(self, numbers: list[int], rows: Int[np.ndarray, "p t f"]) -> None:
+        """Sends the new notes of each piece."""
+        self._check()
+        for number, of_piece in zip(numbers, rows, strict=True):
+            if number in self._rows and number not in self._over:
+                self._grow(number, of_piece)
+
+    def _check(self) -> None:
         if self._job.cancelled.is_set():
             raise CancelledError
-        if self._is_over:
-            return
+
+    def _grow(self, number: int, rows: Int[np.ndarray, "t f"]) -> None:
         field, value = self._codec.eos
-        ends = np.flatnonzero(rows[0, :, field] == value)
-        self._is_over = bool(len(ends))
-        self._rows = np.concatenate([self._rows, rows[0, : ends[0] if len(ends) else None]])
-        piece = self._codec.decode(self._rows)
+        ends = np.flatnonzero(rows[:, field] == value)
+        if len(ends):
+            self._over.add(number)
+        self._rows[number] = np.concatenate([self._rows[number], rows[: ends[0] if len(ends) else None]])
+        piece = self._codec.decode(self._rows[number])
         if piece.num_notes:
             # A later row may put a note between earlier ones: what is new is what has not been sent.
             now = Counter(map(tuple, note_rows(piece)))
-            self._job.send("notes", notes=sorted((now - self._sent).elements()), **timing_of(piece))
-            self._sent = now
+            new = sorted((now - self._sent[number]).elements())
+            self._job.send("notes", take=number, notes=new, **timing_of(piece))
+            self._sent[number] = now

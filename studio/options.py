@@ -1,4 +1,4 @@
-"""What the page asks for, as JSON from outside, becomes a `SampleConfig` of one piece, or one line that says why not.
+"""What the page asks for, as JSON from outside, becomes a `SampleConfig` of a few takes, or one line that says why not.
 
 Names, types and meaning are those of `SampleConfig`, and so are the messages. What the studio adds are bounds: they
 keep one request from holding the model for an hour, and numbers inside what the compiled function can count with.
@@ -24,8 +24,12 @@ from ostinato.train.music_heard import music_heard
 MAX_WORDS, MAX_CHARACTERS = 130, 200
 """Names in a list (all instruments there are), and characters of a name."""
 
+MAX_TAKES = 4
+"""That are generated side by side."""
+
 RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "seed": (int, 0, 2**31 - 1),
+    "num_pieces": (int, 1, MAX_TAKES),
     "num_bars": (int, 0, 256),
     "num_notes": (int, 0, 8192),
     "num_seconds": (float, 0, 1200),
@@ -39,28 +43,31 @@ RANGES: dict[str, tuple[type[int] | type[float], float, float]] = {
     "repeat_strength": (float, -100, 100),
     "density": (float, 0, 1000),
     "loop_guard": (int, 0, 1000),
+    "particles": (int, 1, 64),
     "primer_start": (int, 1, 100_000),
     "primer_bars": (int, 0, 100_000),
 }
 """The numbers that may be asked for, lowest and highest. What the library refuses (a tempo of 300) it says itself."""
 _TEXTS = ("style", "meter", "key", "form")
-OFFERED = (*RANGES, *_TEXTS, "instruments", "pitch_range", "field_temperature")
+_NAMES = ("instruments", "melody")
+OFFERED = (*RANGES, *_TEXTS, *_NAMES, "pitch_range", "field_temperature", "fill_bars")
 
 
 def parse_options(given: object) -> SampleConfig:
-    """Returns the configuration of one piece: an object of JSON with options by their names in `SampleConfig`.
+    """Returns the configuration of one piece or a few: an object of JSON, options by their names in `SampleConfig`.
 
     Raises:
         UserError: something is no option of the studio, of the wrong type, or out of bounds; in one line.
     """
     if not isinstance(given, Mapping):
         raise UserError(f"options must be an object of JSON, not {_shown(given)}")
-    return SampleConfig(num_pieces=1, **{name: _parse(name, value) for name, value in given.items()})
+    options = {name: _parse(name, value) for name, value in given.items()}
+    return SampleConfig(**{"num_pieces": 1, **options})
 
 
 def describe_model(run: LoadedRun, source: str | Path, folder: Path) -> dict[str, Any]:
     """Returns what the page shows and offers: names, defaults and bounds."""
-    defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
+    defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)} | {"num_pieces": 1}
     return {
         "name": str(source) if is_name(source) else Path(source).resolve().name,
         "step": run.step,
@@ -90,8 +97,10 @@ def _parse(name: str, value: object) -> Any:
         return _number(name, value, *RANGES[name])
     if name in _TEXTS:
         return _text(name, value)
-    if name == "instruments":
+    if name in _NAMES:
         return tuple(_text(name, word) for word in _list(name, value, MAX_WORDS))
+    if name == "fill_bars":
+        return tuple(_number("fill_bars", bar, *RANGES["primer_start"]) for bar in _list(name, value, 2, least=2))
     if name == "pitch_range":
         return tuple(_text(name, pitch) for pitch in _list(name, value, 2, least=2))
     if name == "field_temperature":

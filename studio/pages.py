@@ -7,7 +7,7 @@ from ostinato.beam_pipelines.isolation import Killed, Limits, shared_pool
 from ostinato.configs.errors import UserError
 from ostinato.data.atomic import write_atomically
 from ostinato.music.sheet.libraries import check_libraries
-from ostinato.sample.output.provenance import read_recipe
+from ostinato.sample.output.provenance import read_origin
 from ostinato.sample.output.sheet import score_and_page
 
 SUFFIXES = ("musicxml", "svg")
@@ -29,7 +29,7 @@ class Pages:
         if path.is_file():
             return path
         check_libraries()
-        make = functools.partial(score_and_page, origin=read_recipe(midi_file).origin)
+        make = functools.partial(score_and_page, origin=read_origin(midi_file))
         (made,) = shared_pool(1, Limits()).imap(make, [midi_file.read_bytes()])
         if not isinstance(made, tuple) or isinstance(made, Killed):
             raise UserError(f"the score cannot be written: {made.detail if isinstance(made, Killed) else made}")

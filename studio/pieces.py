@@ -8,19 +8,24 @@ import hashlib
 import json
 import logging
 import re
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
-from ostinato.configs.documents import read_document
+from ostinato.configs.documents import Count, read_document
 from ostinato.configs.errors import UserError
 from ostinato.data.atomic import write_atomically
 from ostinato.music import midi
+from ostinato.music.bars import bar_lines
+from ostinato.music.keys import heard_key, key_name
 from ostinato.music.piece import Piece
 from ostinato.sample.generate import Generated
-from ostinato.sample.output.provenance import default_options, provenance_json
+from ostinato.sample.output.provenance import default_options, describe_edited, origin_text, provenance_json
+from ostinato.sample.output.sheet import signature_of, title_of
 from ostinato.sample.output.write import midi_bytes
+from ostinato.studio.request import INPUTS
 from ostinato.studio.roll import roll_of, summary_of
 
 SHOWN = 300
@@ -38,6 +43,10 @@ class Note(TypedDict):
     sha256: str
     made: str
     options: dict[str, Any]
+    """Those that are not as by default; of an edited piece none."""
+    number: NotRequired[Count]
+    """By which it is called, Take 3; pieces of version 0.1 have none."""
+    key: NotRequired[str]
 
 
 class Pieces:
@@ -45,40 +54,68 @@ class Pieces:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._one_at_a_time = threading.Lock()
 
     def save(
         self, generated: Generated, piece: Piece, origin: Mapping[str, Any], found: Mapping[str, str]
     ) -> dict[str, Any]:
         """Saves a piece and returns what the page shows of it; the same piece, note for note, is saved once."""
         data = midi_bytes(piece, generated, origin)
-        sha256 = hashlib.sha256(data).hexdigest()
-        for earlier in self.newest():
-            if earlier["sha256"] == sha256:
-                return {**earlier, "is_new": False}
-        now = datetime.now(UTC)
-        name = f"{now:%Y%m%d-%H%M%S}-{sha256[:8]}"
+        key = signature_of(piece, origin)
         note = {
-            "id": name,
-            "made": now.isoformat(timespec="seconds"),
-            "sha256": sha256,
             "seed": origin["seed"],
+            "take": origin["piece"],
             "options": changed_options(origin),
-            "primer": origin["inputs"].get("primer"),
+            **{name: origin["inputs"].get(name) for name in INPUTS},
             "primer_ticks": generated.primer_end,
             "ended": generated.ended,
             "loops": generated.num_loops,
+            "key": key_name(key) if key else "",
             **summary_of(piece),
         }
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._folder / f"{name}.mid", data)
-        write_atomically(self._folder / f"{name}.json", provenance_json(origin, found, data))
-        write_atomically(self._folder / f"{name}{_NOTE}", (json.dumps(note, indent=1) + "\n").encode())
+        return self._keep(data, provenance_json(origin, found, data), note)
+
+    def save_edited(self, piece: Piece, name: str, sha256: str) -> dict[str, Any]:
+        """Saves a piece that was edited by hand, and returns what the page shows of it.
+
+        Args:
+            piece: on the grid of the model's codec.
+            name: of the piece or file that it was made from.
+            sha256: of that one's MIDI file.
+        """
+        origin, key = describe_edited(name, sha256), heard_key(piece)
+        data = midi.write(
+            piece, text=origin_text(origin), key=key, title=title_of(piece, origin),
+            end_tick=int(bar_lines(piece)[-1]),
+        )  # fmt: skip
+        about = {"options": {}, "edited": origin["edited"], "key": key_name(key) if key else "", **summary_of(piece)}
+        return self._keep(data, provenance_json(origin, {}, data), about)
+
+    def _keep(self, data: bytes, recipe: bytes, about: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes the three files of a piece, unless it is there."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        with self._one_at_a_time:
+            earlier = self.newest()
+            for note in earlier:
+                if note["sha256"] == sha256:
+                    return {**note, "is_new": False}
+            now = datetime.now(UTC)
+            name = f"{now:%Y%m%d-%H%M%S}-{sha256[:8]}"
+            number = 1 + max((note.get("number", 0) for note in earlier), default=0)
+            known = {"id": name, "made": now.isoformat(timespec="seconds"), "sha256": sha256, "number": number}
+            note = {**known, **about}
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._folder / f"{name}.mid", data)
+            write_atomically(self._folder / f"{name}.json", recipe)
+            write_atomically(self._folder / f"{name}{_NOTE}", (json.dumps(note, indent=1) + "\n").encode())
         return {**note, "is_new": True}
 
     def newest(self) -> list[dict[str, Any]]:
         """Returns what the page shows of each piece, the newest first."""
         names = sorted((path.name.removesuffix(_NOTE) for path in self._folder.glob(f"*{_NOTE}")), reverse=True)
-        return [note for name in names[:SHOWN] if _ID.fullmatch(name) and (note := self._note(name))]
+        notes = [note for name in names[:SHOWN] if _ID.fullmatch(name) and (note := self._note(name))]
+        # Takes are made within a second.
+        return sorted(notes, key=lambda note: (note.get("number", 0), note["id"]), reverse=True)
 
     def find(self, name: str) -> dict[str, Any] | None:
         """Returns what the page shows of a piece, with its notes; None where there is none."""
@@ -90,6 +127,12 @@ class Pieces:
         """Returns the MIDI file of a piece, None where there is none."""
         path = self._folder / f"{name}.mid"
         return path if _ID.fullmatch(name) and path.is_file() else None
+
+    def title(self, name: str) -> str:
+        """Returns how a piece is called, Take 3, D minor; one of version 0.1 by its id."""
+        note = self._note(name) or {}
+        parts = [f"Take {note['number']}", note.get("key", "")] if "number" in note else [f"ostinato-{name}"]
+        return ", ".join(filter(None, parts))
 
     def delete(self, name: str) -> bool:
         """Deletes a piece, and returns whether there was one."""

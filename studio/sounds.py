@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from ostinato.configs.errors import UserError
 
-SUFFIXES = ("wav", "flac")
+SUFFIXES = ("wav", "flac", "ogg")
 CACHE_FILES = 24
 """Files of sound that stay on disk; any other is rendered again."""
 

@@ -9,21 +9,18 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ostinato.configs.errors import UserError
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.music import midi, notation
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES, MidiReason
 from ostinato.music.piece import Piece
+from ostinato.studio.edits import check_size
 from ostinato.studio.roll import roll_of, summary_of
 from ostinato.studio.scores import to_midi
 
 MAX_BYTES = 2_000_000
 """Of a file; a symphony has some hundred thousand."""
-MAX_NOTES, MAX_QUARTERS = 50_000, 20_000
-"""A few hours. Far-off events would make rows of rests without number."""
 MAX_FILES, MAX_NAME = 500, 80
 """Files that are kept, a gigabyte at most; characters of a name."""
 
@@ -85,19 +82,14 @@ class Uploads:
             piece = midi.read(data)
         except midi.MidiError as error:
             raise UserError(f"{name} {_IN_WORDS[error.reason]}: {error.detail}") from error
-        quarters = int(np.max(np.r_[piece.end_tick, piece.tempos.tick, piece.meters.tick])) / piece.ticks_per_quarter
-        if piece.num_notes > MAX_NOTES or quarters > MAX_QUARTERS:
-            raise UserError(
-                f"{name}: {piece.num_notes:,} notes in {quarters:,.0f} quarter notes; "
-                f"at most {MAX_NOTES:,} in {MAX_QUARTERS:,} can be continued"
-            )
+        check_size(piece, name)
         return self._codec.quantise(piece)
 
 
 def safe_name(name: str) -> str:
     """Returns a name that every file system takes, as near to the given one as can be."""
     name = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
-    name = re.sub(r"[^\w .,()+-]", "_", name).strip(" .")
+    name = re.sub(r"[^\w .,()+#-]", "_", name).strip(" .")
     stem, dot, suffix = name.rpartition(".")
     if not dot or f".{suffix.lower()}" not in MIDI_SUFFIXES:
         stem, suffix = name, "mid"

@@ -9,10 +9,9 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
-from ostinato.configs.schema import SampleConfig
+from ostinato.studio.request import Request
 
 MAX_WAITING = 16
 """Requests in line, beside the one that is generated."""
@@ -29,10 +28,10 @@ class CancelledError(Exception):
 
 
 class Job:
-    """A request for one piece. To be made in the event loop that reads `events`."""
+    """A request in line. To be made in the event loop that reads `events`."""
 
-    def __init__(self, config: SampleConfig, primer: Path | None) -> None:
-        self.config, self.primer = config, primer
+    def __init__(self, request: Request) -> None:
+        self.request = request
         self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.cancelled = threading.Event()
         self._loop = asyncio.get_running_loop()

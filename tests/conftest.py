@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Before anything imports jax: it reads them once.
+from tests.xla import flags
+
+# Before anything imports jax: it reads them once. The test of runs that users have on their disks starts its command
+# without them.
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags(4)}".strip()
 
 import jax
 import pytest
@@ -28,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
         jax.config.update("jax_compilation_cache_dir", str(cache.mkdir(f"jax{worker}")))
         if worker:
             os.environ["XDG_CACHE_HOME"] = str(cache.mkdir(f"home{worker}"))  # of the commands that tests run
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 CHROMIUM = (

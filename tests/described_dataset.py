@@ -2,7 +2,8 @@
 
 import json
 
-from ostinato.data.records import Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Record
 from ostinato.data.statistics import Statistics, total
 from ostinato.music.score_codec import ScoreCodec
 from tests.midi_files import tune

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from ostinato.beam_pipelines.inputs.errors import READ_REASONS
 from ostinato.beam_pipelines.inputs.sources import find_units, read_unit
 from ostinato.beam_pipelines.parse import Parsed, ToParse, Unusable, parse_input
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.data import records, tfrecord
 from ostinato.music.midi import MIDI_REASONS
 from ostinato.music.notation_error import NOTATION_REASONS

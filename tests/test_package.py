@@ -5,12 +5,18 @@ import importlib.metadata
 import inspect
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import cloudpickle
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import ostinato
 from ostinato.configs.errors import ExitCode
+
+ROOT = Path(__file__).parents[1]
 
 
 def run(*words):
@@ -57,3 +63,24 @@ def test_the_version_is_told_without_any_library():
     version = importlib.metadata.version
     assert done.stdout == f"ostinato {version('ostinato')}, Python {sys.version.split()[0]}, JAX {version('jax')}\n"
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def pins(*names):
+    lines = [line.split("#")[0].strip() for name in names for line in (ROOT / name).read_text().splitlines()]
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines if line)}
+
+
+def test_the_locks_hold_a_version_of_all_that_pyproject_asks_for():
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, groups = asked["project"], asked["dependency-groups"]
+    extras = [project["optional-dependencies"][name] for name in ("demo", "notation", "7z", "hub", "listen")]
+    assert groups["dev"][0] == {"include-group": "docs"}
+    for texts, locks in (
+        (sum(extras, project["dependencies"]), ["requirements.lock"]),
+        ([*groups["docs"], *groups["dev"][1:]], ["requirements.lock", "requirements-dev.lock"]),
+    ):
+        locked = pins(*locks)
+        for requirement in map(Requirement, texts):
+            version = locked.get(canonicalize_name(requirement.name))
+            assert version, f"{requirement} is in none of {locks}"
+            assert requirement.specifier.contains(version), f"{requirement} is {version} in {locks}"

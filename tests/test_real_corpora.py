@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ostinato.beam_pipelines.prepare import prepare
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.music import midi
 from ostinato.music.notes_codec import UNKNOWN, NotesCodec, choose_vocabulary, count_events
 from ostinato.music.piece import DRUMS

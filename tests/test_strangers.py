@@ -58,6 +58,7 @@ from ostinato.train.lock import holder, is_locked, run_lock
 from ostinato.train.model_folder import read_model
 from ostinato.train.run_metadata import config_from_json
 from ostinato.train.runs import show, summarise_run, training_seconds
+from ostinato.train.trackers import trackers_of
 from tests.midi_files import tune
 from tests.pretrained.test_card import _report
 from tests.test_compatibility import EXPECTED, FIXTURES
@@ -156,6 +157,7 @@ READERS = (
     Reader("run-score/checkpoints/6/metrics/metrics", _run),
     Reader("run-score/metrics.jsonl", _metrics, "lines"),
     Reader("run-score/events.jsonl", lambda root: training_seconds(root / "run-score"), "lines"),
+    Reader("run-score/trackers.json", lambda root: trackers_of(root / "run-score")),
     Reader("run-score/run.lock", lambda root: holder(root / "run-score")),
     Reader("model/config.json", lambda root: (read_config(root / "model"), read_model(root / "model"))),
     Reader("export/parameters.safetensors", _export, "safetensors"),
@@ -199,6 +201,7 @@ def root(tmp_path_factory) -> Path:
     (root / "new.partial/work/progress").mkdir(parents=True)
     progress = dataclasses.asdict(Progress(total=9, left_s=2.5, reading=["a.tar"], inputs=4))
     (root / "new.partial/work/progress/job.json").write_text(json.dumps(progress))
+    (root / "run-score/trackers.json").write_text('{"mlflow": "0123"}')
     (root / "run-score/run.lock").write_text('{"pid": 1, "host": "here"}')
     shutil.copytree(BOX / "drums", root / "model")
     options = dataclasses.asdict(SampleConfig())

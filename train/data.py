@@ -8,20 +8,18 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Generator, Iterator
+from typing import Protocol, runtime_checkable
 
 import grain
-import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Integer
+from jaxtyping import Int, Integer
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig
 from ostinato.data.records import RecordSource, TFRecordSource
-from ostinato.music.alignment import Alignment
-from ostinato.music.codec import Codec
 from ostinato.train.augmentation import NO_CHANGE, Change, changed, draw_changes, largest_change, mishear, with_key
+from ostinato.train.batch import Batch, Rows, batch_of, end_rows, joined, padded
 from ostinato.train.token_stream import Part, TokenStream, make_stream
 
 CACHE_BYTES = 256 * 2**20
@@ -31,31 +29,6 @@ _ENTRY_BYTES = 512
 
 MAX_THREADS = 4
 BATCHES_AHEAD = 8
-
-
-class Batch(NamedTuple):
-    """Teacher forcing: at each step the network sees `inputs` and is scored on `targets`, the row that follows."""
-
-    inputs: Int[Array | np.ndarray, "b t _"]
-    """The f fields of a row; in training of a network that is told keys one more, see `with_key`."""
-    targets: Int[Array | np.ndarray, "b t f"]
-    starts: Bool[Array | np.ndarray, "b t"]
-    """True where the memory is reset before the step: at the first row of a piece, and where reading starts again."""
-    weights: Float[Array | np.ndarray, "b t"]
-    """0 where the target is the START row of the next piece, or padding; 1 elsewhere."""
-    alignment: Alignment | None = None
-    """What was heard some bars before each input, for a network with a copy gate; uint8 but for `rate`."""
-
-
-class _Rows(NamedTuple):
-    """Some rows of a piece: as they are, and as the network hears them."""
-
-    steps: Integer[np.ndarray, "n f"]
-    heard: Integer[np.ndarray, "n f"]
-    alignment: Alignment | None
-
-    def cut(self, begin: int, end: int | None) -> "_Rows":
-        return jax.tree.map(lambda column: column[begin:end], self)
 
 
 @runtime_checkable  # for the check of types in tests
@@ -149,12 +122,12 @@ class StreamBatches:
                 parts.append(whole.cut(begin, begin + length))
                 first[i, filled] = begin == 0
                 filled += length
-            rows.append(_joined(parts))
+            rows.append(joined(parts))
         starts = first[:, :-1].copy()
         if chunk == 0:
             starts[:, 0] = True
-        rows = rows or [_end_rows(self._codec, t + 1, copy=self._copy, tell_keys=self._tell_keys)]
-        return _batch(rows, starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
+        rows = rows or [end_rows(self._codec, t + 1, copy=self._copy, tell_keys=self._tell_keys)]
+        return batch_of(rows, starts, np.where(first[:, 1:], 0, 1).astype(np.float32))
 
     def pieces(self, k: int) -> list[int]:
         chunk, stream = k % self.steps_per_epoch, self._stream_of(k // self.steps_per_epoch)
@@ -203,7 +176,7 @@ class WindowBatches:
         for row in self._rows:
             whole = self._pieces(int(pieces[row]), Change(*changes[row].tolist()), (self._seed, k, row))
             excerpts.append(whole.cut(int(begins[row]), None))
-        return _padded(
+        return padded(
             excerpts, self._config.sequence_length, self._codec, reset=True, copy=self._copy, tell_keys=self._tell_keys
         )
 
@@ -237,7 +210,7 @@ def evaluation_batches(
         wholes = [read(int(indices[row])) if row < len(indices) else None for row in range(b)[rows]]
         for begin in range(0, int(lengths[indices].max()) - 1, t):
             excerpts = [None if whole is None else whole.cut(begin, begin + t + 1) for whole in wholes]
-            yield _padded(excerpts, t, source.codec, reset=begin == 0, copy=copy)
+            yield padded(excerpts, t, source.codec, reset=begin == 0, copy=copy)
 
 
 def prefetch(batches: TrainingBatches, *, first_step: int) -> Generator[Batch]:
@@ -275,11 +248,11 @@ class _Pieces:
             self._is_read[pieces] = True
         self._source.read_ahead(pieces)
 
-    def __call__(self, piece: int, change: Change, draw: tuple[int, ...]) -> _Rows:
+    def __call__(self, piece: int, change: Change, draw: tuple[int, ...]) -> Rows:
         """Returns a whole piece; `draw` seeds what is misheard."""
         if not self._rate and not self._copy and not self._tell_keys:
             steps = self._changed(piece, change)
-            return _Rows(steps, steps, None)
+            return Rows(steps, steps, None)
         return self._heard(piece, change, draw if self._rate else ())
 
     def _read_changed(self, piece: int, change: Change) -> Integer[np.ndarray, "n f"]:
@@ -288,71 +261,20 @@ class _Pieces:
         whole = self._changed(piece, NO_CHANGE)
         return changed(self._source.codec, whole, change, mark_transposed=self._mark_transposed)
 
-    def _hear(self, piece: int, change: Change, draw: tuple[int, ...]) -> _Rows:
+    def _hear(self, piece: int, change: Change, draw: tuple[int, ...]) -> Rows:
         steps, codec = self._changed(piece, change), self._source.codec
         heard, misheard = steps, None
         if self._rate:
             heard, misheard = mishear(np.random.default_rng(draw), codec, steps, self._rate)
         if self._tell_keys:
             heard = with_key(heard, codec.keys_of(steps, quarters=self._key_quarters) if change.tells_key else 0)
-        return _Rows(steps, heard, codec.align(steps, misheard) if self._copy else None)
+        return Rows(steps, heard, codec.align(steps, misheard) if self._copy else None)
 
 
-def _read_rows(source: RecordSource, piece: int, *, copy: bool) -> _Rows:
+def _read_rows(source: RecordSource, piece: int, *, copy: bool) -> Rows:
     steps = source[piece].steps
-    return _Rows(steps, steps, source.codec.align(steps) if copy else None)
+    return Rows(steps, steps, source.codec.align(steps) if copy else None)
 
 
 def _steps_per_epoch(lengths: Int[np.ndarray, " p"], config: DataConfig) -> int:
     return max(1, int(lengths.sum()) // (config.batch_size * config.sequence_length))
-
-
-def _padded(
-    excerpts: Sequence[_Rows | None],
-    sequence_length: int,
-    codec: Codec,
-    *,
-    reset: bool,
-    copy: bool,
-    tell_keys: bool = False,
-) -> Batch:
-    """Returns the first sequence_length steps of each excerpt; what is missing is END rows of weight 0.
-
-    `reset` says whether the memory is reset before the first step.
-    """
-    t = sequence_length
-    weights = np.zeros((len(excerpts), t), np.float32)
-    padding, rows = _end_rows(codec, t + 1, copy=copy, tell_keys=tell_keys), []
-    for row, excerpt in enumerate(excerpts):
-        part = padding if excerpt is None or not len(excerpt.steps) else _joined([excerpt.cut(0, t + 1), padding])
-        rows.append(part.cut(0, t + 1))
-        if excerpt is not None:
-            weights[row, : max(0, min(len(excerpt.steps), t + 1) - 1)] = 1.0
-    starts = np.zeros((len(excerpts), t), bool)
-    starts[:, 0] = reset
-    return _batch(rows or [padding], starts, weights)
-
-
-@functools.lru_cache(maxsize=8)  # it is asked for with every batch
-def _end_rows(codec: Codec, count: int, *, copy: bool, tell_keys: bool) -> _Rows:
-    end = np.tile(np.array(codec.end, codec.dtype), (count, 1))
-    return _Rows(end, with_key(end, 0) if tell_keys else end, codec.align(end) if copy else None)
-
-
-def _joined(parts: Sequence[_Rows]) -> _Rows:
-    return parts[0] if len(parts) == 1 else jax.tree.map(lambda *columns: np.concatenate(columns), *parts)
-
-
-def _batch(rows: Sequence[_Rows], starts: Bool[np.ndarray, "b t"], weights: Float[np.ndarray, "b t"]) -> Batch:
-    """Returns a batch of rows of t + 1 steps: each of the first t sees what it is, and predicts the next.
-
-    At least one row is given, even where the batch has none.
-    """
-    steps, heard, alignment = jax.tree.map(lambda *columns: np.stack(columns)[: len(starts)], *rows)
-    return Batch(
-        inputs=heard[:, :-1].astype(np.int32),
-        targets=steps[:, 1:].astype(np.int32),
-        starts=starts,
-        weights=weights,
-        alignment=jax.tree.map(lambda column: column[:, :-1], alignment),
-    )

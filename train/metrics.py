@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ostinato.configs import documents
 from ostinato.configs.errors import UserError, file_errors
 from ostinato.data import tfrecord
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 
 logger = logging.getLogger(__name__)
 

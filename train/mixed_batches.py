@@ -10,7 +10,8 @@ import numpy as np
 from ostinato.configs.schema import DataConfig
 from ostinato.data.mixture import Mixture
 from ostinato.data.records import TFRecordSource
-from ostinato.train.data import Batch, TrainingBatches, training_batches
+from ostinato.train.batch import Batch
+from ostinato.train.data import TrainingBatches, training_batches
 
 
 def mixed_batches(

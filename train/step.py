@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from ostinato.configs.errors import UserError
 from ostinato.model.network import Carry, MusicModel, init_params, initial_carry
-from ostinato.train.data import Batch
+from ostinato.train.batch import Batch
 from ostinato.train.loss import Steps, Totals, head_loss
 
 Params = Any

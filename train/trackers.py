@@ -12,18 +12,18 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 
 from ostinato.configs.documents import read_document
 from ostinato.configs.errors import UserError
+from ostinato.configs.run_file import TrackerName
 from ostinato.data.atomic import write_atomically
 from ostinato.train.metrics import RunTracker, Split, Tracker
 
 logger = logging.getLogger(__name__)
 
-TrackerName = Literal["wandb", "mlflow"]
 NAMES = "trackers.json"
 PROJECT = "ostinato"
 
@@ -52,6 +52,15 @@ def open_trackers(
     except BaseException:
         ours.close()
         raise
+
+
+def trackers_of(workdir: Path) -> list[TrackerName]:
+    """Returns the trackers that have heard of a run, in the order in which they were named.
+
+    Raises:
+        UserError: the file that remembers them is damaged, or names another.
+    """
+    return [*_known(workdir)]
 
 
 class WandbTracker(Tracker):
@@ -110,7 +119,7 @@ class MlflowTracker(Tracker):
         self._client.set_terminated(self.run_id)
 
 
-_KINDS: dict[str, type[WandbTracker] | type[MlflowTracker]] = {"wandb": WandbTracker, "mlflow": MlflowTracker}
+_KINDS: dict[TrackerName, type[WandbTracker] | type[MlflowTracker]] = {"wandb": WandbTracker, "mlflow": MlflowTracker}
 
 
 class _Together(Tracker):
@@ -139,17 +148,22 @@ class _Together(Tracker):
                 logger.warning("--track %s: it fails (%s) and hears no more of this run", name, error)
 
 
-def _open(name: str, workdir: Path, settings: Mapping[str, Any]) -> Tracker:
+def _open(name: TrackerName, workdir: Path, settings: Mapping[str, Any]) -> Tracker:
     """Opens a tracker, and remembers what the run is called there."""
-    file = workdir / NAMES
-    known = read_document(file, dict[str, str]) if file.is_file() else {}
+    known = _known(workdir)
     try:
         tracker = _KINDS[name](workdir, settings, known.get(name))
     except Exception as error:  # whatever a server or its library raises
         raise UserError(f"--track {name}: cannot be opened ({error})") from error
     if known.get(name) != tracker.run_id:
-        write_atomically(file, json.dumps({**known, name: tracker.run_id}).encode())
+        write_atomically(workdir / NAMES, json.dumps({**known, name: tracker.run_id}).encode())
     return tracker
+
+
+def _known(workdir: Path) -> dict[TrackerName, str]:
+    """Returns what the run is called by each tracker that has heard of it."""
+    file = workdir / NAMES
+    return read_document(file, dict[TrackerName, str]) if file.is_file() else {}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

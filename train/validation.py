@@ -12,7 +12,8 @@ from ostinato.configs.schema import DataConfig
 from ostinato.data.mixture import Mixture
 from ostinato.data.records import TFRecordSource
 from ostinato.model.network import MusicModel
-from ostinato.train.data import Batch, evaluation_batches
+from ostinato.train.batch import Batch
+from ostinato.train.data import evaluation_batches
 from ostinato.train.hosts.watchdog import Watchdog
 from ostinato.train.step import Params, Totals, evaluate, make_eval_step, means, rows_of_this_host
 

@@ -20,7 +20,7 @@ from ostinato.configs.schema import CellName
 from ostinato.model.backend import planned_for
 from ostinato.model.kernels import Kernel, possible_kernels
 from ostinato.model.network import MusicModel
-from ostinato.train.data import Batch
+from ostinato.train.batch import Batch
 from ostinato.train.step import make_state_init, make_train_step, place, state_shardings
 
 TOLERANCES = {"float32": (1e-5, 2e-4), "tf32": (2e-3, 2e-2), "bf16": (1e-2, 8e-2)}

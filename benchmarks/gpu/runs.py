@@ -24,7 +24,8 @@ import numpy as np
 
 from ostinato.benchmarks.gpu.context import Context, Shape
 from ostinato.benchmarks.gpu.speed import Way, train_config
-from ostinato.data.records import Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Record
 from ostinato.music.piece import Meters, Notes, Piece, Tempos
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.train.runs import show

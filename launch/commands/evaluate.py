@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import tyro
 
+from ostinato.configs.checks import check_bounds
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import MAX_SEED, check_bounds
+from ostinato.configs.schema import MAX_SEED
 from ostinato.launch.arguments import check_beam_options
 from ostinato.launch.commands.show import print_table, say, starting
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.launch.arguments import check_beam_options
 from ostinato.launch.commands.show import say, show_manifest, starting
 

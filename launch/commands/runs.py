@@ -115,20 +115,22 @@ class RunsConfig:
         from ostinato.configs.run_file import run_file_text
         from ostinato.train.run_metadata import config_from_json
         from ostinato.train.runs import show
+        from ostinato.train.trackers import trackers_of
 
         state = show(self.workdir)
-        origins = {
+        found = {
             "dataset": [f"{one['path']}:{one['share']}" for one in (state["mixture"] or {"datasets": ()})["datasets"]]
             or (state["dataset"] or {}).get("path"),
             "init_from": (state["init_from"] or {}).get("workdir"),
             "old_dataset": (state["old_dataset"] or {}).get("path"),
+            "track": trackers_of(self.workdir),
         }
         comment = (
             f"{self.workdir.resolve().name}, made by ostinato {state['versions']['ostinato']}: {state['step']} steps"
         )
-        paths = {name: path for name, path in origins.items() if path}
+        options = {name: value for name, value in found.items() if value}
         print(
-            run_file_text(config_from_json(state["config"], where=f"{self.workdir}: config"), paths, comment=comment),
+            run_file_text(config_from_json(state["config"], where=f"{self.workdir}: config"), options, comment=comment),
             end="",
         )
 

@@ -146,7 +146,7 @@ class Sample:
         from ostinato.pretrained.again import find_again
         from ostinato.pretrained.models import where_found
         from ostinato.sample.finished import finished_piece
-        from ostinato.sample.output import provenance
+        from ostinato.sample.output import again, provenance
         from ostinato.sample.output.write import midi_bytes
         from ostinato.sample.request import make_pieces
 
@@ -157,13 +157,13 @@ class Sample:
         recipe = provenance.read_recipe(self.again)
         number, origin = recipe.piece, recipe.origin
         config = provenance.config_of(recipe)
-        inputs = provenance.find_inputs(recipe, self._inputs())
+        inputs = again.find_inputs(recipe, self._inputs())
         workdir = find_again(recipe, self._source())
         cache_compilations()
-        run = provenance.load_run(recipe, workdir)
+        run = again.load_run(recipe, workdir)
         # Of the pieces of that call only this one is needed, but the primers were drawn for all of them.
         piece = make_pieces(run, config, inputs, num_pieces=number + 1)[number]
-        provenance.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), piece, origin))
+        again.check_bytes(recipe, midi_bytes(finished_piece(piece, run.codec, config), piece, origin))
         output = self.output or self.again.parent / "again"
         found = where_found(self._source() or recipe.found.get("model") or workdir, inputs)
         return _Made({number: piece}, run.codec, output, {number: origin}, found, config)

@@ -9,13 +9,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from ostinato.configs.errors import ExitCode, StoppedError
 from ostinato.configs.presets import PRESETS
-from ostinato.configs.run_file import read_run_file
+from ostinato.configs.run_file import TrackerName, read_run_file
 from ostinato.configs.schema import TrainConfig
 from ostinato.launch.commands.show import say, starting
 
@@ -58,7 +58,7 @@ class Train:
     """Music that is not to be forgotten: --data.old-share of each batch is read from here."""
     profile: str = ""
     """Steps, such as 100-105, of which a JAX trace is written to the folder profile/ of the run."""
-    track: tuple[Literal["wandb", "mlflow"], ...] = ()
+    track: tuple[TrackerName, ...] = ()
     """Trackers that hear the numbers of the run beside metrics.jsonl and TensorBoard (extras `wandb` and `mlflow`)."""
     run_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
     """A TOML file that has these options and those of the preset, such as `ostinato runs config RUN` writes. Instead of
@@ -80,8 +80,8 @@ class Train:
         file = read_run_file(Path(given[-1]))
         config: Any = Annotated[TrainConfig, tyro.conf.arg(name="")]
         fields: list[tuple[str, Any, Any]] = [("config", config, dataclasses.field(default=file.config))]
-        for name, path in file.paths.items():
-            fields.append((name, cls.__annotations__[name], dataclasses.field(default=path)))
+        for name, value in file.options.items():
+            fields.append((name, cls.__annotations__[name], dataclasses.field(default=value)))
         return dataclasses.make_dataclass("Train", fields, bases=(cls,), frozen=True, kw_only=True)
 
     def run(self) -> None:

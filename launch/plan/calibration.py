@@ -19,7 +19,7 @@ from ostinato.launch.plan.costs import Matmul, Program, read_jaxpr
 from ostinato.launch.plan.machines import cache_bytes, usable_cores
 from ostinato.launch.plan.roofline import Speeds
 from ostinato.launch.plan.step import Traced, trace_step
-from ostinato.train.data import Batch
+from ostinato.train.batch import Batch
 from ostinato.train.step import TrainState, place, state_shardings
 
 _LARGE = 2048

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import CodecConfig, TrainConfig
+from ostinato.configs.preparation import CodecConfig
+from ostinato.configs.schema import TrainConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.plan.machines import Target, find_target, usable_cores
 from ostinato.launch.plan.report import Music

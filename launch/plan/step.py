@@ -22,7 +22,7 @@ from ostinato.model.backend import planned_for
 from ostinato.model.copy_gate import no_alignment
 from ostinato.model.kernels import Kernel
 from ostinato.model.network import MusicModel, count_params
-from ostinato.train.data import Batch
+from ostinato.train.batch import Batch
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import TrainState, TrainStep, make_state_init, make_train_step, split_rows, state_shardings
 

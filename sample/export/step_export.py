@@ -31,10 +31,11 @@ from jax import export
 from safetensors.numpy import save
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.model.torch_layout import from_torch_layout, to_torch_layout
 from ostinato.sample.controls import controls_for
-from ostinato.sample.step import Network, draw, start_states, write_row
+from ostinato.sample.draws import draw
+from ostinato.sample.step import Network, start_states, write_row
 from ostinato.train.checkpoint import LoadedRun
 
 STEP, BEGIN = "step.stablehlo", "start.safetensors"

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, Int16
 from numpy.typing import ArrayLike
 
 from ostinato.configs.errors import UserError
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.music import midi
 from ostinato.music.piece import DEFAULT_TEMPO_US, Piece, Tempos
 from ostinato.sample.output.ogg import with_serial_number

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from ostinato.data.records import write_atomically
+from ostinato.data.atomic import write_atomically
 from ostinato.music.bars import bar_lines
 from ostinato.music.midi_write import instrument_name
 from ostinato.music.piece import Piece

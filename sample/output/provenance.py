@@ -5,7 +5,6 @@ checkpoint, seed and options give the same bytes in every folder; and as a JSON 
 the run and the other inputs were found, and has the SHA-256 of the MIDI file.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -24,8 +23,7 @@ from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
 from ostinato.music.notation import KINDS
 from ostinato.sample.controls import comes_to_end, default_repeat_strength, default_top_p, tells_key
-from ostinato.train.checkpoint import Checkpoints, LoadedRun, load_params, look
-from ostinato.train.folders import CheckpointError, is_model_folder
+from ostinato.train.checkpoint import LoadedRun
 
 SPEED_OPTIONS = ("batch_size",)
 """Options that do not change the music; they are not written down."""
@@ -67,6 +65,12 @@ class RecipeFile(TypedDict):
     inputs: dict[str, Input]
     found: NotRequired[dict[str, str]]
     midi_sha256: NotRequired[str]
+
+
+class _EditedFile(TypedDict):
+    generator: str
+    version: str
+    edited: Input
 
 
 class Recipe(NamedTuple):
@@ -163,21 +167,37 @@ def provenance_json(origin: Mapping[str, Any], found: Mapping[str, str], midi_by
     return (json.dumps(document, indent=1) + "\n").encode()
 
 
+def describe_edited(name: str, sha256: str) -> dict[str, Any]:
+    """Returns what the MIDI file of a piece says that was edited by hand: from which other."""
+    return {
+        "generator": _KIND,
+        "version": package_version("ostinato"),
+        "edited": {"name": name, "sha256": sha256},
+    }
+
+
+def read_origin(path: Path) -> dict[str, Any]:
+    """Returns what a file says about itself: as `describe_origin` or, with `edited`, as `describe_edited` gives it.
+
+    Raises:
+        ProvenanceError: it says neither.
+    """
+    found, _ = _read(path)
+    if "edited" not in found:
+        return read_recipe(path).origin
+    return dict(check_document(found, _EditedFile, where=path, error=ProvenanceError))
+
+
 def read_recipe(path: Path) -> Recipe:
     """Returns how a piece was made, from its MIDI file or the JSON file beside it.
 
     Raises:
         ProvenanceError: the file does not say.
     """
-    if not path.is_file():
-        raise ProvenanceError(f"{path}: no such file; --again takes a MIDI file that ostinato wrote, or its .json")
-    data = read_bounded(path, error=ProvenanceError, folder=ANYWHERE)
-    is_midi = path.suffix.lower() in MIDI_SUFFIXES
-    try:
-        text = _first_text(data) if is_midi else data
-        found = parse_document(text, dict[str, Any], where="its text", error=ProvenanceError, is_python=True)
-    except UserError as error:
-        raise ProvenanceError(f"{path}: says nothing about how it was made ({error})") from error
+    found, data = _read(path)
+    if found.get("generator") == _KIND and "edited" in found:
+        name = check_document(found, _EditedFile, where=path, error=ProvenanceError)["edited"]["name"]
+        raise ProvenanceError(f"{path}: was edited by hand, from {name}; --again makes only what a model generated")
     if found.get("generator") != _KIND or not set(_PARTS) <= set(found):
         raise ProvenanceError(
             f"{path}: does not say how it was made; --again takes a MIDI file of 'ostinato sample', or its .json"
@@ -185,7 +205,7 @@ def read_recipe(path: Path) -> Recipe:
     document = check_document(found, RecipeFile, where=path, error=ProvenanceError)
     origin = {name: found[name] for name in (_PARTS[0], "layout", *_PARTS[1:]) if name in found}
     origin["options"] = _in_order(origin["options"])
-    if not is_midi:
+    if path.suffix.lower() not in MIDI_SUFFIXES:
         return Recipe(path, origin, document.get("found", {}), document.get("midi_sha256", ""))
     places: dict[str, str] = {}
     beside = path.with_suffix(".json")
@@ -193,6 +213,18 @@ def read_recipe(path: Path) -> Recipe:
         other = read_recipe(beside)
         places = other.found if other.origin == origin else {}
     return Recipe(path, origin, places, hashlib.sha256(data).hexdigest())
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Returns the JSON in a MIDI file, or of the file beside it, and the bytes of the file."""
+    if not path.is_file():
+        raise ProvenanceError(f"{path}: no such file; --again takes a MIDI file that ostinato wrote, or its .json")
+    data = read_bounded(path, error=ProvenanceError, folder=ANYWHERE)
+    try:
+        text = _first_text(data) if path.suffix.lower() in MIDI_SUFFIXES else data
+        return parse_document(text, dict[str, Any], where="its text", error=ProvenanceError, is_python=True), data
+    except UserError as error:
+        raise ProvenanceError(f"{path}: says nothing about how it was made ({error})") from error
 
 
 def config_of(recipe: Recipe) -> SampleConfig:
@@ -214,100 +246,6 @@ def config_of(recipe: Recipe) -> SampleConfig:
             f"{recipe.source}: was made by ostinato {recipe.origin['version']}, this is {version}, which has other "
             f"options ({error})"
         ) from error
-
-
-def load_run(recipe: Recipe, workdir: Path) -> LoadedRun:
-    """Returns the model that made the piece, from whichever checkpoint of the run still holds its parameters.
-
-    Raises:
-        ProvenanceError: none does; with the steps of those that there are.
-        CheckpointError: there is no checkpoint at all, or the one with the parameters is damaged.
-    """
-    wanted, step = recipe.origin["params_sha256"], recipe.origin["step"]
-    if is_model_folder(workdir):
-        run = load_params(workdir)
-        if run.params_sha256 != wanted:
-            raise ProvenanceError(
-                f"{recipe.source}: was made with the parameters {wanted[:16]}, but the model in {workdir} has "
-                f"{run.params_sha256[:16]}; name the right one with --model or --workdir"
-            )
-        return run
-
-    def read(checkpoints: Checkpoints) -> LoadedRun:
-        found: dict[int, str] = {}
-        for number in checkpoints.steps:
-            with contextlib.suppress(CheckpointError):  # a damaged one may not be needed
-                found[number] = checkpoints.describe(number)["params_sha256"]
-        same = [number for number, sha256 in found.items() if sha256 == wanted]
-        if not same:
-            steps = ", ".join(f"{number} ({sha256[:16]})" for number, sha256 in found.items())
-            raise ProvenanceError(
-                f"{recipe.source}: was made with the parameters {wanted[:16]} of step {step}, but {workdir} has only "
-                f"those of step {steps}; name the right run with --workdir"
-            )
-        return checkpoints.load(step if step in same else same[-1])
-
-    return look(workdir, read)
-
-
-def find_inputs(recipe: Recipe, given: Mapping[str, str | Path]) -> dict[str, str]:
-    """Returns where the inputs of a piece are: where the user says, or where they were when it was made.
-
-    Raises:
-        ProvenanceError: one is missing, or another than it was; or one is given that had no part in it.
-    """
-    paths: dict[str, str] = {}
-    given = {name: str(path) for name, path in given.items() if str(path)}
-    unknown = sorted(given.keys() - recipe.origin["inputs"].keys())
-    if unknown:
-        raise ProvenanceError(f"{recipe.source}: was made without --{unknown[0]}; leave it out")
-    for name, wanted in recipe.origin["inputs"].items():
-        path = given.get(name) or recipe.found.get(name, "")
-        if not path or not Path(path).exists():
-            where = f"it is no longer at {path}" if path else "nothing says where it is"
-            raise ProvenanceError(
-                f"{recipe.source}: was made with --{name} {wanted['name']}, and {where}; name it with --{name}"
-            )
-        has = describe_input(path)["sha256"]
-        if has != wanted["sha256"]:
-            raise ProvenanceError(
-                f"{recipe.source}: was made with --{name} {wanted['name']} of SHA-256 {wanted['sha256'][:16]}, but "
-                f"{path} has {has[:16]}; name the right one with --{name}"
-            )
-        paths[name] = path
-    return paths
-
-
-def find_workdir(recipe: Recipe, given: Path | None) -> Path:
-    """Returns the run that the piece was made with: the given one, or where it was when it was made.
-
-    Raises:
-        ProvenanceError: nothing says where it is, or it is gone.
-    """
-    path = given or Path(recipe.found.get("workdir", ""))
-    if not given and not recipe.found.get("workdir"):
-        raise ProvenanceError(f"{recipe.source}: does not say where its model is; name the run with --workdir")
-    if not path.is_dir():
-        raise ProvenanceError(f"{recipe.source}: its model is not at {path}; name the run with --workdir")
-    return path
-
-
-def check_bytes(recipe: Recipe, midi_bytes: bytes) -> None:
-    """Refuses a piece that did not come out as it was.
-
-    Raises:
-        ProvenanceError: with what may be the reason.
-    """
-    if not recipe.midi_sha256 or hashlib.sha256(midi_bytes).hexdigest() == recipe.midi_sha256:
-        return
-    version = package_version("ostinato")
-    if recipe.origin["version"] != version:
-        reason = f"it was made by ostinato {recipe.origin['version']}, this is {version}"
-    elif recipe.source.suffix.lower() in MIDI_SUFFIXES:
-        reason = "the file was changed since, or made on another kind of processor or with another version of JAX"
-    else:
-        reason = "it was made on another kind of processor or with another version of JAX"
-    raise ProvenanceError(f"{recipe.source}: was made again, but not to the same bytes: {reason}")
 
 
 def _first_text(data: bytes) -> bytes:

@@ -15,12 +15,14 @@ from ostinato.sample.parse import parse_key
 
 def signature_of(piece: Piece, origin: Mapping[str, Any]) -> Key | None:
     """Returns the key of a piece: that which was asked for, or else that which is heard."""
-    asked = origin["options"].get("key", "")
+    asked = origin.get("options", {}).get("key", "")
     return (parse_key(asked).key if asked else None) or heard_key(piece)
 
 
 def title_of(piece: Piece, origin: Mapping[str, Any]) -> str:
-    """Returns the title of a piece: Piece 0 of seed 5, D minor."""
+    """Returns the title of a piece: Piece 0 of seed 5, D minor; Take 3, D minor, edited."""
+    if "edited" in origin:
+        return f"{origin['edited']['name']}, edited"
     key = signature_of(piece, origin)
     return f"Piece {origin['piece']} of seed {origin['seed']}" + (f", {key_name(key)}" if key else "")
 

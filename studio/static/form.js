@@ -3,14 +3,16 @@
 const byId = id => document.getElementById(id);
 const NUMBERS = { tempo: "tempo", density: "density", "top-p": "top_p", "top-k": "top_k", "min-p": "min_p", "repeat-strength": "repeat_strength" };
 const RELATED = { rhythm: "rhythm", pitch: "pitch" };
+const ENOUGH_TEMPO = 100; // at which is played where none is asked for
 const FEW = 12; // instruments shown at first
+const OF_THE_PIECE = ["num_bars", "num_seconds", "num_notes", "form", "tempo", "meter", "primer_start", "primer_bars"];
 
 export class Form {
   constructor(form, { onChange }) {
     this.form = form;
     this.onChange = onChange;
     this.primer = null;
-    byId("tonic").addEventListener("change", () => this.update());
+    byId("key").addEventListener("change", () => this.update());
     byId("unit").addEventListener("change", () => this.update());
     byId("temperature").addEventListener("input", () => this.update());
     for (const id of ["first-bar", "last-bar"]) byId(id).addEventListener("input", () => this.onChange());
@@ -27,9 +29,9 @@ export class Form {
   /** Fills in what the model knows. */
   offer(model) {
     this.model = model;
-    for (const style of model.styles) byId("style").append(new Option(style, style));
-    byId("style-field").hidden = !model.styles.length;
-    for (const mode of model.modes) byId("mode").append(new Option(mode.replaceAll("-", " "), mode));
+    byId("styles").append(choice("style", "", "any", true), ...model.styles.map(style => choice("style", style, style)));
+    byId("styles").hidden = !model.styles.length;
+    byId("modes").append(...model.modes.map((mode, i) => choice("mode", mode, mode.replaceAll("-", " "), !i)));
     for (const part of document.querySelectorAll(".score")) part.hidden = model.codec !== "score";
     const known = model.known_instruments;
     for (const name of known.slice(0, FEW)) this.tick(name, false);
@@ -49,12 +51,9 @@ export class Form {
   tick(name, checked = true) {
     let box = [...byId("instrument-list").querySelectorAll("input")].find(input => input.value === name);
     if (!box) {
-      const label = document.createElement("label");
-      label.className = "check";
-      box = document.createElement("input");
+      const label = choice("instrument", name, name);
+      box = label.querySelector("input");
       box.type = "checkbox";
-      box.value = name;
-      label.append(box, ` ${name}`);
       byId("instrument-list").append(label);
     }
     box.checked = checked;
@@ -62,7 +61,7 @@ export class Form {
   }
 
   update() {
-    byId("mode").disabled = !byId("tonic").value;
+    byId("modes").hidden = !this.picked("tonic");
     byId("length").disabled = !byId("unit").value;
     byId("temperature-value").textContent = Number(byId("temperature").value).toFixed(2);
     this.onChange();
@@ -95,8 +94,8 @@ export class Form {
     const form = this.model.codec === "score" ? byId("form").value.trim() : "";
     if (form) options.form = form; // it says how long the piece is
     else if (unit) options[unit] = number(byId("length"), "Length");
-    if (byId("style").value) options.style = byId("style").value;
-    if (byId("tonic").value) options.key = `${byId("tonic").value} ${byId("mode").value}`;
+    if (this.picked("style")) options.style = this.picked("style");
+    if (this.picked("tonic")) options.key = `${this.picked("tonic")} ${this.picked("mode")}`;
     if (this.model.codec === "score") {
       if (byId("meter").value) options.meter = byId("meter").value;
       const names = [...byId("instrument-list").querySelectorAll("input:checked")].map(input => input.value);
@@ -112,6 +111,7 @@ export class Form {
     const low = byId("low").value.trim(), high = byId("high").value.trim();
     if (low || high) options.pitch_range = [low || "0", high || "127"];
     if (!byId("loop-guard").checked) options.loop_guard = 0;
+    if (this.picked("takes") !== "1") options.num_pieces = Number(this.picked("takes"));
     let primer = null;
     if (this.primer) {
       const [first, last] = this.primerBars;
@@ -121,6 +121,38 @@ export class Form {
       primer = { name: this.primer.name, sha256: this.primer.sha256 };
     }
     return { options, primer };
+  }
+
+  /** Which of a few buttons is chosen. */
+  picked(name) {
+    return this.form.querySelector(`[name=${name}]:checked`).value;
+  }
+
+  /** Chooses one of a few buttons; none where it is not there, such as a style that this model has not. */
+  pick(name, value) {
+    const found = [...this.form.querySelectorAll(`[name=${name}]`)].find(input => input.value === String(value));
+    if (found) found.checked = true;
+  }
+
+  freeMeter() {
+    byId("meter").value = "";
+  }
+
+  /** With what a beginning is played on a keyboard. */
+  toPlay(model) {
+    const first = this.form.querySelector("#instrument-list input:checked")?.value ?? model.known_instruments[0];
+    return {
+      tempo: Number(byId("tempo").value) || ENOUGH_TEMPO,
+      meter: byId("meter").value || "4/4",
+      program: Math.max(0, model.instruments.indexOf(first)),
+    };
+  }
+
+  /** What is asked of music around given notes: they have their length, their tempo and their meter. */
+  readAround() {
+    const { options } = this.read();
+    for (const name of OF_THE_PIECE) delete options[name];
+    return options;
   }
 
   get seed() {
@@ -134,11 +166,12 @@ export class Form {
     byId("unit").value = unit;
     if (unit) byId("length").value = options[unit];
     byId("form").value = options.form || "";
+    this.pick("takes", options.num_pieces ?? 1);
     byId("meter").value = options.meter || "";
-    byId("style").value = options.style || "";
+    this.pick("style", options.style || "");
     const [tonic, ...mode] = (options.key || "").split(" ");
-    byId("tonic").value = tonic;
-    byId("mode").value = mode.join(" ") || "major";
+    this.pick("tonic", tonic);
+    this.pick("mode", mode.join(" ") || "major");
     byId("temperature").value = options.temperature ?? 1;
     byId("key-bias").value = options.key_bias ?? 0;
     for (const [id, name] of Object.entries(NUMBERS)) byId(id).value = options[name] ?? "";
@@ -157,6 +190,15 @@ export class Form {
     byId("last-bar").value = (options.primer_start ?? 1) + (options.primer_bars ?? 1) - 1;
     this.onChange();
   }
+}
+
+/** A radio button, drawn as a button. */
+function choice(name, value, text, checked = false) {
+  const label = document.createElement("label"), input = document.createElement("input"), span = document.createElement("span");
+  Object.assign(input, { type: "radio", name, value, defaultChecked: checked, checked });
+  span.textContent = text;
+  label.append(input, span);
+  return label;
 }
 
 function number(input, name) {

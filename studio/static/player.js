@@ -1,5 +1,8 @@
 // Plays a piece at once with a small synthesizer of our own, while it is still being generated if need be, and goes over to
 // the sound that the server has rendered, at a bar line, when that is ready. Both follow the seconds of the MIDI file.
+// Parts that are muted or have a volume of their own are mixed here, by the synthesizer: what is rendered is one sound.
+
+import { sound } from "./synth.js";
 
 const AHEAD_S = 0.6; // notes are handed to the synthesizer this early
 const FADE_S = 0.08;
@@ -26,6 +29,8 @@ export class Player {
     this.next = 0;
     this.isRendered = false;
     this.failed = false;
+    this.loop = null; // [first second, last second] that is played again and again
+    this.mix = new Map(); // loudness by program, 1 where there is none
     this.audio.removeAttribute("src");
     this.audio.load();
   }
@@ -48,6 +53,42 @@ export class Player {
     this.audio.preload = "auto";
     this.audio.src = url;
     this.audio.load();
+  }
+
+  /** Takes the loudness of parts, from 0 to 1, by program. */
+  setMix(mix) {
+    this.mix = mix;
+    for (const [program, channel] of this.channels || []) {
+      channel.gain.setTargetAtTime(mix.get(program) ?? 1, this.context.currentTime, 0.02);
+    }
+    if (this.state === "playing" && this.rendered && !this.isFlat) this.play(this.now);
+    this.onChange();
+  }
+
+  /** Whether all parts are as loud as they were made. */
+  get isFlat() {
+    return [...this.mix.values()].every(loudness => loudness === 1);
+  }
+
+  /** Takes the ticks between which music is played again and again; null plays to the end. */
+  setLoop(ticks) {
+    this.loop = ticks && ticks.map(tick => this.secondOf(tick));
+    if (this.state === "playing") this.play(this.now);
+  }
+
+  /** What was rendered is no longer what is to be heard. */
+  dropSound() {
+    this.isRendered = false;
+    if (this.state === "playing" && this.rendered) this.pause();
+    this.audio.removeAttribute("src");
+    this.audio.load();
+  }
+
+  /** Returns the context, sounding; to be called by a press of a button or a key. */
+  readyContext() {
+    this.context ||= new AudioContext();
+    this.context.resume();
+    return this.context;
   }
 
   get length() { return this.timing.seconds; }
@@ -75,14 +116,14 @@ export class Player {
 
   async play(from = this.at || 0) {
     if (this.isWhole && from >= this.length - 0.05) from = 0;
+    if (this.loop && (from < this.loop[0] || from >= this.loop[1] - 0.02)) from = this.loop[0];
     this.silence();
     this.at = from;
-    // The context is made by a press of a button: before that browsers keep it silent.
-    this.context ||= new AudioContext();
+    this.context ||= new AudioContext(); // by a press of a button: before that browsers keep it silent
     this.state = "playing";
     this.onChange();
     const token = (this.token = {});
-    if (this.isRendered) {
+    if (this.isRendered && this.isFlat) {
       this.audio.currentTime = from;
       this.audio.volume = 1;
       try {
@@ -109,7 +150,9 @@ export class Player {
     const limiter = this.context.createDynamicsCompressor();
     this.master.connect(limiter).connect(this.context.destination);
     this.output = limiter;
+    this.channels = new Map();
     this.begin = from;
+    this.lap = 0; // laps of the loop that are handed over before they are heard
     this.began = this.context.currentTime + 0.06;
     this.handedTo = from - 0.001;
     this.next = firstAfter(this.notes, this.handedTo);
@@ -148,7 +191,7 @@ export class Player {
       const { master, output, context } = this;
       master.gain.setTargetAtTime(0, context.currentTime, 0.015);
       setTimeout(() => output.disconnect(), 150);
-      this.master = null;
+      this.master = this.channels = null;
     }
     this.rendered = false;
   }
@@ -158,6 +201,7 @@ export class Player {
     const token = this.token;
     const tick = () => {
       if (token !== this.token || this.state !== "playing") return;
+      if (this.loop) this.turn();
       if (!this.rendered) this.hand();
       if (!this.rendered && this.isWhole && this.now > this.length + 0.4) this.stop();
     };
@@ -165,6 +209,7 @@ export class Player {
     tick();
     const draw = () => {
       if (token !== this.token || this.state !== "playing") return;
+      if (this.loop) this.turn();
       this.onChange();
       this.frame = requestAnimationFrame(draw);
     };
@@ -172,20 +217,60 @@ export class Player {
     this.frame = requestAnimationFrame(draw);
   }
 
+  /** Goes back to the beginning of the loop at its end. */
+  turn() {
+    const [begin, end] = this.loop;
+    if (this.now < end) return;
+    if (this.rendered) {
+      this.audio.currentTime = begin;
+      return;
+    }
+    this.began += end - begin;
+    this.lap = Math.max(0, this.lap - 1);
+  }
+
   /** Hands the notes of the next moment to the synthesizer, or changes over at the next bar line. */
   hand() {
     const until = this.now + AHEAD_S;
-    if (this.isRendered && !this.changing) {
+    if (this.loop) {
+      this.handLoop(until);
+      return;
+    }
+    if (this.isRendered && this.isFlat && !this.changing) {
       const bar = this.timing.bars.map(tick => this.secondOf(tick)).find(second => second > this.now + 0.25);
       if (bar !== undefined && bar < until && bar < this.length) this.changeOver(bar);
     }
     while (this.next < this.notes.length && this.notes[this.next][0] < until) {
-      const [second, seconds, pitch, velocity, program] = this.notes[this.next++];
-      if (this.changing && second >= this.changing - 0.005) continue;
-      const when = this.began + second - this.begin;
-      sound(this.context, this.master, Math.max(when, this.context.currentTime), seconds, pitch, velocity, program);
+      const note = this.notes[this.next++];
+      if (!this.changing || note[0] < this.changing - 0.005) this.sound(note, 0);
     }
     this.handedTo = Math.max(this.handedTo, until - 1e-6);
+  }
+
+  /** Hands over the notes of a loop, those of the next lap before this one has ended: so that there is no gap. */
+  handLoop(until) {
+    const [begin, end] = this.loop, length = end - begin;
+    while (length > 0.05) {
+      const limit = Math.min(until - this.lap * length, end);
+      while (this.next < this.notes.length && this.notes[this.next][0] < limit) {
+        const [second, seconds, ...rest] = this.notes[this.next++];
+        this.sound([second, Math.min(seconds, end - second), ...rest], this.lap * length);
+      }
+      if (until - this.lap * length < end) break;
+      this.lap++;
+      this.next = firstAfter(this.notes, begin - 1e-6);
+    }
+  }
+
+  sound([second, seconds, pitch, velocity, program], later) {
+    if (!this.channels.has(program)) {
+      const channel = this.context.createGain();
+      channel.gain.value = this.mix.get(program) ?? 1;
+      channel.connect(this.master);
+      this.channels.set(program, channel);
+    }
+    const when = Math.max(this.began + second - this.begin + later, this.context.currentTime);
+    sound(this.context, this.channels.get(program), when, seconds, pitch, velocity, program);
   }
 
   changeOver(bar) {
@@ -220,76 +305,4 @@ function firstAfter(notes, second) {
     if (notes[middle][0] > second) high = middle; else low = middle + 1;
   }
   return low;
-}
-
-// Which of a few kinds of sound a General MIDI program gets: by how its tone begins and dies away.
-function kindOf(program) {
-  if (program === 128) return "drum";
-  if (program < 16 || (program >= 24 && program < 40) || (program >= 104 && program < 120) || program === 46) return "struck";
-  if (program < 24) return "organ";
-  return "sustained";
-}
-
-const WAVES = { struck: "triangle", organ: "sine", sustained: "sawtooth" };
-
-function sound(context, output, when, seconds, pitch, velocity, program) {
-  const kind = kindOf(program), loud = (velocity / 127) ** 1.5;
-  const gain = context.createGain();
-  gain.connect(output);
-  if (kind === "drum") return drum(context, gain, when, pitch, loud);
-  const frequency = 440 * 2 ** ((pitch - 69) / 12);
-  const filter = context.createBiquadFilter();
-  filter.type = "lowpass";
-  filter.frequency.setValueAtTime(Math.min(9000, frequency * (kind === "sustained" ? 3.5 : 6) * (0.6 + loud)), when);
-  filter.connect(gain);
-  const voices = [[1, 1], kind === "organ" ? [2, 0.4] : [1.003, 0.5]].map(([ratio, share]) => {
-    const voice = context.createOscillator(), level = context.createGain();
-    voice.type = WAVES[kind];
-    voice.frequency.value = frequency * ratio;
-    level.gain.value = share;
-    voice.connect(level).connect(filter);
-    voice.start(when);
-    return voice;
-  });
-  const peak = 0.22 * loud * (kind === "sustained" ? 0.6 : 1), attack = kind === "sustained" ? 0.045 : 0.006;
-  const end = when + Math.max(seconds, attack + 0.02);
-  gain.gain.setValueAtTime(0, when);
-  gain.gain.linearRampToValueAtTime(peak, when + attack);
-  gain.gain.setTargetAtTime(kind === "struck" ? peak * 0.08 : peak * 0.75, when + attack, kind === "struck" ? 0.5 : 0.2);
-  gain.gain.setTargetAtTime(0, end, kind === "struck" ? 0.09 : 0.06);
-  voices.forEach(voice => voice.stop(end + 0.5));
-  voices[0].onended = () => gain.disconnect();
-  return undefined;
-}
-
-let noise;
-
-function drum(context, gain, when, pitch, loud) {
-  const isLow = pitch < 37 || pitch === 41 || pitch === 43, isBright = pitch >= 42 && pitch !== 43 && pitch !== 45 && pitch !== 47;
-  const last = isLow ? 0.25 : pitch === 49 || pitch === 57 || pitch === 46 ? 0.6 : isBright ? 0.07 : 0.18;
-  gain.gain.setValueAtTime(0.5 * loud, when);
-  gain.gain.exponentialRampToValueAtTime(0.001, when + last);
-  let source;
-  if (isLow) {
-    source = context.createOscillator();
-    source.frequency.setValueAtTime(130, when);
-    source.frequency.exponentialRampToValueAtTime(45, when + 0.12);
-    source.connect(gain);
-  } else {
-    if (!noise || noise.sampleRate !== context.sampleRate) {
-      noise = context.createBuffer(1, context.sampleRate, context.sampleRate);
-      const samples = noise.getChannelData(0);
-      for (let i = 0; i < samples.length; i++) samples[i] = 2 * Math.random() - 1;
-    }
-    const filter = context.createBiquadFilter();
-    filter.type = "highpass";
-    filter.frequency.value = isBright ? 6500 : 1200;
-    source = context.createBufferSource();
-    source.buffer = noise;
-    source.connect(filter).connect(gain);
-  }
-  source.start(when);
-  source.stop(when + last);
-  source.onended = () => gain.disconnect();
-  return undefined;
 }

@@ -8,10 +8,16 @@ const REVEAL_MS = 450; // new notes come in one after the other, however fast th
 const FLASH_MS = 500;
 const GUTTER = 30; // pixels at the left, where the octaves are named
 const TOP = 18; // pixels at the top, where the bars are numbered
+const MAX_ZOOM = 40;
 
 export class Roll {
-  constructor(canvas) {
+  constructor(canvas, { isSmall = false } = {}) {
     this.canvas = canvas;
+    this.gutter = isSmall ? 0 : GUTTER;
+    this.top = isSmall ? 0 : TOP;
+    this.quiet = new Set(); // programs that are not heard
+    this.held = null; // the note that is edited
+    this.zoom = 1; // how many times as wide as the canvas the whole piece is
     this.reduced = matchMedia("(prefers-reduced-motion: reduce)");
     this.dark = matchMedia("(prefers-color-scheme: dark)");
     this.clear();
@@ -25,9 +31,12 @@ export class Roll {
     this.end = 0;
     this.perQuarter = 24;
     this.primerTicks = 0;
-    this.selection = null; // [first tick, last tick] that is taken of an uploaded piece
+    this.selection = null; // [first tick, last tick] of the bars that are chosen
     this.programs = [];
     this.cursor = null;
+    this.held = null;
+    this.quiet.clear();
+    this.zoom = 1;
     this.left = 0;
     this.low = 48;
     this.high = 84;
@@ -54,10 +63,22 @@ export class Roll {
     this.animate();
   }
 
+  /** Takes notes that were edited; while one is dragged the roll keeps its range of pitches. */
+  setNotes(notes, held, { isMeasured }) {
+    this.notes = notes.map(note => ({ note, at: 0 }));
+    this.held = held;
+    if (isMeasured && notes.length) this.measurePitches();
+    this.draw();
+  }
+
   measure(timing) {
     this.bars = timing.bars;
     this.perQuarter = timing.ticks_per_quarter;
     this.end = timing.bars[timing.bars.length - 1];
+    this.measurePitches();
+  }
+
+  measurePitches() {
     const pitches = this.notes.map(({ note }) => note[2]);
     const low = Math.min(...pitches.slice(0, 20000)) - 3, high = Math.max(...pitches.slice(0, 20000)) + 3;
     const missing = Math.max(0, 24 - (high - low));
@@ -86,20 +107,36 @@ export class Roll {
     this.frame = requestAnimationFrame(step);
   }
 
-  /** Pixels of a tick: the whole piece where bars stay readable, else a window that follows. */
+  /** Pixels of a tick: the whole piece fits, and a few bars of one that has just begun do not fill it. */
   get scale() {
-    const { width } = this;
-    const least = 14 * (width < 600 ? 0.8 : 1); // pixels of a quarter note
-    return Math.max(width / Math.max(this.end, 1), least / this.perQuarter);
+    return (this.zoom * this.width) / Math.max(this.end, 16 * this.perQuarter);
   }
 
   /** Pixels that the music has. */
   get width() {
-    return Math.max(1, this.canvas.clientWidth - GUTTER);
+    return Math.max(1, this.canvas.clientWidth - this.gutter);
   }
 
   tickAt(clientX) {
-    return (clientX - this.canvas.getBoundingClientRect().left - GUTTER) / this.scale + this.left;
+    return (clientX - this.canvas.getBoundingClientRect().left - this.gutter) / this.scale + this.left;
+  }
+
+  pitchAt(clientY) {
+    return this.high - Math.floor((clientY - this.canvas.getBoundingClientRect().top - this.top) / this.row);
+  }
+
+  /** Pixels of a semitone. */
+  get row() {
+    return (this.canvas.clientHeight - this.top) / (this.high - this.low + 1);
+  }
+
+  /** Shows less of the piece, or more, around a tick that stays where it is. */
+  zoomBy(factor, tick = this.cursor ?? this.left + this.width / this.scale / 2) {
+    const place = (tick - this.left) * this.scale;
+    this.zoom = Math.max(1, Math.min(this.zoom * factor, MAX_ZOOM));
+    this.left = tick - place / this.scale;
+    this.scroll(0);
+    this.draw();
   }
 
   follow(tick, keepInView) {
@@ -109,6 +146,14 @@ export class Roll {
       if (tick < this.left || tick > this.left + 0.92 * inView) this.left = tick - 0.08 * inView;
       this.left = Math.max(0, Math.min(this.left, this.end - inView));
     }
+    this.draw();
+  }
+
+  /** Moves the window to where a tick is seen. */
+  reveal(tick) {
+    const inView = this.width / this.scale;
+    if (tick < this.left || tick > this.left + 0.95 * inView) this.left = tick - 0.2 * inView;
+    this.scroll(0);
     this.draw();
   }
 
@@ -138,9 +183,8 @@ export class Roll {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     if (!this.notes.length) return; // a blank sheet
-    const scale = this.scale, top = TOP;
-    const row = (height - top) / (this.high - this.low + 1);
-    const x = tick => GUTTER + (tick - this.left) * scale, y = pitch => top + (this.high - pitch) * row;
+    const { scale, top, row, gutter } = this;
+    const x = tick => gutter + (tick - this.left) * scale, y = pitch => top + (this.high - pitch) * row;
 
     context.fillStyle = ink("--key");
     for (let pitch = this.low; pitch <= this.high; pitch++)
@@ -161,28 +205,29 @@ export class Roll {
     let lastLabel = -100;
     this.bars.forEach((tick, bar) => {
       const at = Math.round(x(tick)) + 0.5;
-      if (at < GUTTER - 1 || at > width + 1) return;
+      if (at < gutter - 1 || at > width + 1) return;
       context.beginPath();
       context.moveTo(at, top);
       context.lineTo(at, height);
       context.stroke();
-      if (bar < this.bars.length - 1 && at - lastLabel > 34 && at + 10 < width) {
+      if (top && bar < this.bars.length - 1 && at - lastLabel > 34 && at + 10 < width) {
         context.fillStyle = ink("--soft");
         context.fillText(String(bar + 1), at + 3, top / 2 + 1);
         lastLabel = at;
       }
     });
     const now = performance.now();
-    for (const { note: [onset, ticks, pitch, velocity, program], at } of this.notes) {
+    for (const { note, at } of this.notes) {
       if (at > now) continue;
+      const [onset, ticks, pitch, velocity, program] = note;
       const left = x(onset), wide = Math.max(1.5, ticks * scale - 1);
       if (left > width || left + wide < 0) continue;
       const playing = this.cursor !== null && this.cursor >= onset && this.cursor < onset + ticks;
       const fresh = at ? Math.max(0, 1 - (now - at) / FLASH_MS) : 0;
       const isTaken = !this.selection || (onset >= this.selection[0] && onset < this.selection[1]);
-      context.globalAlpha = (0.5 + (0.5 * velocity) / 127) * (isTaken ? 1 : 0.3);
+      context.globalAlpha = (0.5 + (0.5 * velocity) / 127) * (isTaken && !this.quiet.has(program) ? 1 : 0.3);
       context.fillStyle = this.colour(program);
-      const tall = Math.max(2, row - 1), grow = playing || fresh ? Math.min(1.5, row / 4) : 0;
+      const tall = Math.max(top ? 2 : 1, row - 1), grow = playing || fresh ? Math.min(1.5, row / 4) : 0;
       context.beginPath();
       context.roundRect(left, y(pitch) + 0.5 - grow, wide, tall + 2 * grow, Math.min(3, tall / 2));
       context.fill();
@@ -192,14 +237,19 @@ export class Roll {
         context.fill();
       }
       context.globalAlpha = 1;
+      if (note === this.held) {
+        context.strokeStyle = ink("--flash");
+        context.lineWidth = 2;
+        context.strokeRect(left - 1, y(pitch) - 0.5, wide + 2, tall + 2);
+      }
     }
     // What has gone out at the left is covered by the names of the octaves.
     context.fillStyle = ink("--raised");
-    context.fillRect(0, 0, GUTTER - 1, height);
+    context.fillRect(0, 0, gutter - 1, height);
     context.fillStyle = ink("--soft");
     for (let pitch = this.low; pitch <= this.high; pitch++)
-      if (pitch % 12 === 0) context.fillText(`C${pitch / 12 - 1}`, 7, y(pitch) + row / 2);
-    if (this.cursor !== null && x(this.cursor) >= GUTTER) {
+      if (gutter && pitch % 12 === 0) context.fillText(`C${pitch / 12 - 1}`, 7, y(pitch) + row / 2);
+    if (this.cursor !== null && x(this.cursor) >= gutter) {
       context.strokeStyle = ink("--cursor");
       context.lineWidth = 2;
       context.beginPath();

@@ -10,7 +10,7 @@ from ostinato.beam_pipelines import scan
 from ostinato.beam_pipelines.base import BaseError, removal
 from ostinato.beam_pipelines.inputs import files
 from ostinato.beam_pipelines.prepare import PrepareError, prepare
-from ostinato.configs.schema import CodecConfig, PrepareConfig
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
 from ostinato.data.records import Dataset
 from tests.midi_files import write_parts, write_tunes
 from tests.prepare_process import content

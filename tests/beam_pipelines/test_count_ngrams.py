@@ -7,8 +7,9 @@ from ostinato.beam_pipelines import count_ngrams as module
 from ostinato.beam_pipelines.count_ngrams import count_ngrams
 from ostinato.beam_pipelines.runners import BeamOptionsError
 from ostinato.data import ngrams
+from ostinato.data.dataset_writer import write_dataset
 from ostinato.data.ngram_files import in_memory, open_counts
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.music.score_codec import ScoreCodec
 from tests.midi_files import tune
 

@@ -13,7 +13,7 @@ import pytest
 
 from ostinato.beam_pipelines.parse import parse
 from ostinato.beam_pipelines.spool import encode_prints
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.data.records import Dataset, DatasetError
 from ostinato.music import midi
 from tests.midi_files import tune, write_tunes

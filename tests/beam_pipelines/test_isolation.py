@@ -19,7 +19,7 @@ from ostinato.beam_pipelines.isolation import (
     Limits,
 )
 from ostinato.beam_pipelines.parse import Parsed, Unusable, parse
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.music.midi import MIDI_REASONS
 from tests.hostile import KINDS, hostile_files
 from tests.misbehaviour import do, fail_at_three, leak, poison_then_abort, process_id

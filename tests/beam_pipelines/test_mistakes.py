@@ -11,7 +11,7 @@ from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.prepare import PrepareError, run_job
 from ostinato.beam_pipelines.runners import reason_of_cluster
 from ostinato.beam_pipelines.work import begin
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.cli import main
 from tests.midi_files import write_tunes

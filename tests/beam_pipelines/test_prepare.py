@@ -14,7 +14,7 @@ from ostinato.beam_pipelines.inputs.sources import SourceError
 from ostinato.beam_pipelines.output import LISTS, OutputError, open_output
 from ostinato.beam_pipelines.prepare import prepare
 from ostinato.beam_pipelines.runners import BeamOptionsError, complete_beam_args
-from ostinato.configs.schema import CodecConfig, PrepareConfig
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
 from ostinato.data.records import Dataset
 from ostinato.music import midi
 from ostinato.music.piece import make_piece

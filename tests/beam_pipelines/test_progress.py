@@ -18,7 +18,7 @@ from ostinato.beam_pipelines.pipeline import SUMMARY, build
 from ostinato.beam_pipelines.prepare import prepare
 from ostinato.beam_pipelines.progress import Progress, StatusError, read_status, watched
 from ostinato.beam_pipelines.runners import open_pipeline
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from tests.midi_files import write_tunes
 
 CONFIG = PrepareConfig(min_notes=16)

@@ -28,7 +28,7 @@ from ostinato.beam_pipelines.text import (
     share_text,
 )
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import CodecConfig, PrepareConfig
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
 from ostinato.data.records import DatasetError
 from ostinato.data.statistics import Statistics
 from ostinato.launch.arguments import parse

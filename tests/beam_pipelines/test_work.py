@@ -12,7 +12,7 @@ from ostinato.beam_pipelines.inputs.units import Unit
 from ostinato.beam_pipelines.output import OutputError, clean, open_output
 from ostinato.beam_pipelines.prepare import prepare
 from ostinato.beam_pipelines.work import number_units
-from ostinato.configs.schema import CodecConfig, PrepareConfig
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
 from ostinato.music import midi
 from tests.midi_files import tune, write_tunes
 from tests.prepare_process import content

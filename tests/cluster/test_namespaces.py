@@ -12,6 +12,7 @@ from tests.cluster.namespaces import cut_cable, two_hosts
 from tests.cluster.servers import Servers
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset
 from tests.train.hosts.test_distributed import leaves
+from tests.xla import flags
 
 pytestmark = pytest.mark.cluster
 
@@ -34,7 +35,7 @@ def start_training(servers: Servers, name: str, num_devices: int, *arguments: ob
     """Starts `ostinato train`, on the host of that name or on this one."""
     inside = ["ip", "netns", "exec", name, "unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
     command = [sys.executable, "-m", "ostinato.launch.cli", "train", *arguments, *TINY]
-    environ = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}"}
+    environ = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags(num_devices)}
     servers.start(name, [*(inside if host else []), *command], environ)
 
 

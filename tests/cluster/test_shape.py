@@ -7,7 +7,7 @@ from apache_beam.transforms.userstate import is_stateful_dofn
 
 from ostinato.beam_pipelines.job import Job
 from ostinato.beam_pipelines.pipeline import build
-from ostinato.configs.schema import CodecConfig, PrepareConfig
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
 from tests.midi_files import write_tunes
 
 PRIMITIVES = (beam.Create, beam.Reshuffle, beam.ParDo, beam.GroupByKey)

@@ -12,6 +12,7 @@ from ostinato.train.runs import show
 from tests.cluster.servers import servers_in
 from tests.cluster.slurm import Slurm
 from tests.train.conftest import TRAIN_LENGTHS, make_dataset
+from tests.xla import QUICK_TO_COMPILE
 
 pytestmark = pytest.mark.cluster
 
@@ -91,7 +92,7 @@ def submit(
     """
     options = ("--parsable", "--nodes=2", "--cpus-per-task=1", f"--output={folder}/{name}.log", f"--chdir={folder}")
     path = f"{programs or Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
-    environ = {"PATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "MAX_REQUEUES": str(max_requeues)}
+    environ = {"PATH": path, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICK_TO_COMPILE, "MAX_REQUEUES": str(max_requeues)}
     submitted = slurm.run("sbatch", *options, str(SCRIPT), *map(str, arguments), environ=environ)
     assert submitted.returncode == 0, submitted.stderr
     return submitted.stdout.strip()

@@ -4,16 +4,9 @@ import json
 import jax
 import pytest
 
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
 from ostinato.configs.presets import PRESETS
-from ostinato.configs.schema import (
-    CodecConfig,
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    PrepareConfig,
-    SampleConfig,
-    TrainConfig,
-)
+from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, SampleConfig, TrainConfig
 from ostinato.model.network import MusicModel, count_params, init_params
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.train.run_metadata import config_from_json

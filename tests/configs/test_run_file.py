@@ -17,10 +17,11 @@ from ostinato.configs.schema import ModelConfig, TrainConfig
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_comes_back_as_it_was(tmp_path, preset):
     config = PRESETS[preset]().train
-    text = run_file_text(config, {"dataset": "data/mine", "init_from": "runs/0"}, comment="a run")
+    options = {"dataset": "data/mine", "init_from": "runs/0", "track": ["mlflow", "wandb"]}
+    text = run_file_text(config, options, comment="a run")
     (tmp_path / "run.toml").write_text(text)
     assert read_run_file(tmp_path / "run.toml") == (
-        {"dataset": ("data/mine",), "init_from": Path("runs/0")},
+        {"dataset": ("data/mine",), "init_from": Path("runs/0"), "track": ("mlflow", "wandb")},
         config,
     )
     assert text.startswith('# a run\ndataset = "data/mine"\n')
@@ -29,7 +30,7 @@ def test_every_preset_comes_back_as_it_was(tmp_path, preset):
 def test_several_datasets_come_back_with_their_shares(tmp_path):
     words = ("data/a:0.7", "s3://bucket/b:0.3")
     (tmp_path / "run.toml").write_text(run_file_text(TrainConfig(), {"dataset": words}, comment="a run"))
-    assert read_run_file(tmp_path / "run.toml").paths == {"dataset": words}
+    assert read_run_file(tmp_path / "run.toml").options == {"dataset": words}
 
 
 @given(
@@ -66,6 +67,7 @@ def test_what_is_not_named_is_as_the_preset_says(tmp_path):
         ("[model]\ncopy = 1", "model.copy must be true or false, not 1"),
         ("dataset = 5", "dataset must be a list, not 5"),
         ("workdir = 5", "workdir must be a path, not 5"),
+        ("track = ['wandb', 'aim']", "track 'aim' must be one of wandb, mlflow"),
         ("preset = 'debg'", "preset 'debg' (perhaps debug) must be one of chorales, debug, paper, lakh"),
         ("preset = 5", "preset 5 must be one of chorales, debug, paper, lakh"),
         ("num_epochs = 0", "num_epochs 0 must be at least 1"),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import ModelConfig, PrepareConfig, SampleConfig, TrainConfig
+from ostinato.configs.preparation import PrepareConfig
+from ostinato.configs.schema import ModelConfig, SampleConfig, TrainConfig
 from ostinato.configs.values import UnknownOptionError, similar, with_values
 from ostinato.launch.commands.evaluate import Evaluate
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from ostinato.data.dataset_writer import write_dataset
 from ostinato.data.mixture import Mixture, MixtureError, Part, mixture_of, open_mixture
-from ostinato.data.records import Dataset, DatasetError, Record, write_dataset
+from ostinato.data.records import Dataset, DatasetError, Record
 from ostinato.music.score_codec import ScoreCodec
 
 

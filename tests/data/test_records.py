@@ -6,8 +6,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from ostinato.data import tfrecord
+from ostinato.data.dataset_writer import write_dataset
 from ostinato.data.record_index import read_index
-from ostinato.data.records import Dataset, DatasetError, Record, decode_record, encode_record, write_dataset
+from ostinato.data.records import Dataset, DatasetError, Record, decode_record, encode_record
 from ostinato.music.piece import make_piece
 from ostinato.music.score_codec import ScoreCodec
 

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from ostinato.beam_pipelines.prepare import prepare
-from ostinato.configs.schema import CodecConfig, DataConfig, PrepareConfig
+from ostinato.configs.preparation import CodecConfig, PrepareConfig
+from ostinato.configs.schema import DataConfig
 from ostinato.data import remote_records, store
+from ostinato.data.dataset_writer import write_dataset
 from ostinato.data.mixture import open_mixture
-from ostinato.data.records import Dataset, DatasetError, Record, write_dataset
+from ostinato.data.records import Dataset, DatasetError, Record
 from ostinato.data.store import Range, Store, url_of
 from ostinato.launch.commands.inspect import Inspect
 from ostinato.music.score_codec import ScoreCodec

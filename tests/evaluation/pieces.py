@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.data.dataset_writer import write_dataset
 from ostinato.data.ngram_files import NgramCounts, in_memory
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.evaluation.measure import EvaluationConfig
 from ostinato.evaluation.memorization.index import CopyIndex
 from ostinato.evaluation.report import evaluate_run

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.evaluation.likelihood import score_network, split_stats
 from ostinato.evaluation.tables import transfer_rows
 from ostinato.evaluation.transfer import measure_transfer

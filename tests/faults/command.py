@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.power import CHANGES, path_of, take_images
+from tests.xla import flags
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 240.0
@@ -92,8 +93,7 @@ class Forker:
         """Starts it; outputs and compiled functions go to the folder."""
         self._folder = folder
         self._count = 0
-        environ = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-        environ |= {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(folder / "cache")}
+        environ = os.environ | {"JAX_PLATFORMS": "cpu", "XDG_CACHE_HOME": str(folder / "cache"), "XLA_FLAGS": flags(1)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.command"],
             cwd=ROOT,
@@ -194,7 +194,6 @@ def _become(question: dict) -> None:
     if question["host"]:
         _move_to(question["host"])
     os.environ.update(question["environ"])
-    os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=1")
     if "OSTINATO_READS" in os.environ:
         runpy.run_path(str(READS / "sitecustomize.py"))
         os.environ["PYTHONPATH"] = str(READS)

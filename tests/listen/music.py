@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from ostinato.data.dataset_writer import write_dataset
 from ostinato.data.ngram_files import NgramCounts, in_memory
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.records import Dataset, Record
 from tests.midi_files import tune
 from tests.sample.runs import untrained, write_run
 from tests.sample.tiny_models import SCORE

@@ -278,6 +278,8 @@ HOSTILE = {
         "truncated",
         midi_file(track((0, program_change(5)), (200, on(60)), (9, off(60)))).partition(b"\x48\x90")[0],
     ),
+    "ends before its first track": ("truncated", ONE_NOTE[:18]),
+    "ends within the header of its second track": ("truncated", midi_file(track((0, tempo(9))), track(*NOTE))[:-18]),
     "no tracks": ("no_notes", midi_file()),
     "only a tempo": ("no_notes", midi_file(track((0, tempo(9))))),
     "only ends of notes": ("no_notes", midi_file(track((0, off(60)), (0, on(60, 0))))),

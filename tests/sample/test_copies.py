@@ -14,7 +14,7 @@ from ostinato.sample import clock as clocks
 from ostinato.sample import copies
 from ostinato.sample.copies import advance_alignment, alignment_of, start_alignment
 from ostinato.sample.primers import Primer
-from ostinato.train.data import Batch
+from ostinato.train.batch import Batch
 from ostinato.train.loss import Steps, head_loss
 from tests.midi_files import returning_tune
 from tests.sample.tiny_models import CONFIG, SCORE, assert_legal, write

@@ -109,6 +109,25 @@ def test_what_is_held_is_a_long_consonant_chord(takes):
     assert closed() > 0.6
 
 
+def test_a_piece_without_a_length_closes_before_it_has_all_notes(model):
+    """END is out of reach, so that nothing but the limit ends it."""
+    never = leaning(model, output_bias_1={END: -60.0}, output_bias_3={11: 7.0})
+    options = {**OPTIONS, "num_bars": 0, "max_notes": 200}
+    cut = write(never, **{**options, "ending": False})
+    pieces = write(never, **options)
+    assert_legal(pieces)
+    assert not any(piece.ended for piece in [*cut, *pieces])
+    cut, pieces = ([SCORE.decode(piece.steps) for piece in of] for of in (cut, pieces))
+    assert {piece.num_notes for piece in cut} == {200}
+    held = [piece for piece in pieces if piece.num_notes < 200]
+    assert len(held) > 12
+    for piece, other in zip(pieces, cut, strict=True):
+        assert piece.num_notes >= 100
+        np.testing.assert_array_equal(piece.notes.onset[:20], other.notes.onset[:20])
+    assert np.mean([ends_on_chord(piece) for piece in cut]) < 0.3
+    assert np.mean([ends_on_chord(piece) for piece in held]) > 0.6
+
+
 def test_the_odds_of_end_are_raised_by_as_much_in_rows_of_several_fields(model):
     """Of P(time shift 0) times P(END | time shift 0), and of nothing else."""
     network, params = model

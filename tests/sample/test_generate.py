@@ -13,9 +13,9 @@ from ostinato.configs.schema import ModelConfig, SampleConfig
 from ostinato.model.network import MusicModel, init_params, initial_carry, nll
 from ostinato.music import midi
 from ostinato.music.score_rows import END, REST, START
+from ostinato.sample.blocks import WIDTHS
 from ostinato.sample.generate import generate
 from ostinato.sample.primers import Primer
-from ostinato.sample.step import WIDTHS
 from tests.midi_files import tune
 from tests.sample.tiny_models import NETWORKS, NOTES, SCORE, tiny_model
 

@@ -33,17 +33,22 @@ def open_studio(workdir: Path, **options: Any) -> TestClient:
     return TestClient(app, base_url=ADDRESS)
 
 
-def write(client: TestClient, options: dict[str, Any], primer: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Asks for a piece and returns all events."""
-    answer = client.post("/api/pieces", json={"options": options, "primer": primer}).raise_for_status()
+def write(
+    client: TestClient, options: dict[str, Any], primer: dict[str, Any] | None = None, **asked: Any
+) -> list[dict[str, Any]]:
+    """Asks for pieces and returns all events."""
+    answer = client.post("/api/pieces", json={"options": options, "primer": primer, **asked}).raise_for_status()
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-def written(client: TestClient, options: dict[str, Any], primer: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Asks for a piece and returns it."""
-    last = write(client, options, primer)[-1]
+def written(
+    client: TestClient, options: dict[str, Any], primer: dict[str, Any] | None = None, **asked: Any
+) -> dict[str, Any]:
+    """Asks for one piece and returns it."""
+    last = write(client, options, primer, **asked)[-1]
     assert last["event"] == "done", last
-    return last["piece"]
+    (piece,) = last["pieces"]
+    return piece
 
 
 def upload(client: TestClient, data: bytes, name: str = "tune.mid"):

@@ -56,7 +56,10 @@ def test_a_piece_is_to_the_byte_what_the_command_line_writes(client, workdir, tm
     ours = client.get(f"/files/{piece['id']}.mid")
     options = ["--num-notes", 24, "--temperature", 1.1, "--key", "D minor", "--tempo", 90, "--meter", "3/4"]
     assert ours.content == _sampled(workdir, tmp_path, *options, "--seed", 5)
-    assert ours.headers["content-disposition"] == f'attachment; filename="ostinato-{piece["id"]}.mid"'
+    assert (
+        ours.headers["content-disposition"]
+        == f"attachment; filename*=utf-8''Take%20{piece['number']}%2C%20D%20minor.mid"
+    )
     assert piece["notes"] == 24
 
 
@@ -74,11 +77,70 @@ def test_a_piece_goes_on_from_an_uploaded_file_and_sample_again_makes_it_anew(cl
     assert (tmp_path / "again/piece-000.mid").read_bytes() == file.read_bytes()
 
 
+def test_takes_are_to_the_byte_what_the_command_line_writes_and_one_can_be_had_again(client, workdir, tmp_path):
+    events = write(client, {"num_notes": 12, "seed": 8, "num_pieces": 3})
+    takes = events[-1]["pieces"]
+    assert {event["take"] for event in events if event["event"] == "notes"} == {0, 1, 2}
+    assert [take["take"] for take in takes] == [0, 1, 2]
+    assert np.diff([take["number"] for take in takes]).tolist() == [1, 1]
+    _sampled(workdir, tmp_path, "--num-notes", 12, "--seed", 8, "--num-pieces", 3)
+    for number, take in enumerate(takes):
+        ours = client.get(f"/files/{take['id']}.mid").content
+        assert ours == (tmp_path / f"piece-{number:03d}.mid").read_bytes()
+    client.delete(f"/api/pieces/{takes[2]['id']}").raise_for_status()
+    again = written(client, {"num_notes": 12, "seed": 8, "num_pieces": 3}, take=2)
+    assert (again["sha256"], again["is_new"]) == (takes[2]["sha256"], True)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "given"),
+    [
+        ("fill", {"fill_bars": [3, 2]}, ["--fill-bars", 3, 2]),
+        ("harmonise", {"melody": ["Acoustic Bass"], "instruments": ["Flute"]},
+         ["--melody", "Acoustic Bass", "--instruments", "Flute"]),
+    ],
+)  # fmt: skip
+@pytest.mark.slow
+def test_music_around_given_notes_is_what_the_command_line_writes_and_can_be_made_again(
+    client, workdir, tmp_path, name, options, given
+):
+    taken = upload(client, tune_bytes()).json()
+    file = {"name": taken["name"], "sha256": taken["sha256"]}
+    events = write(client, {**options, "particles": 8, "seed": 4}, **{name: file})
+    (piece,) = events[-1]["pieces"]
+    shares = [event["share"] for event in events if event["event"] == "share"]
+    assert len(shares) > 1
+    assert shares == sorted(shares)
+    assert piece[name] == file
+    (tmp_path / "tune.mid").write_bytes(tune_bytes())
+    command = [f"--{name}", tmp_path / "tune.mid", *given, "--particles", 8, "--seed", 4]
+    assert client.get(f"/files/{piece['id']}.mid").content == _sampled(workdir, tmp_path / "a", *command)
+    kept = workdir / "studio" / f"{piece['id']}.mid"
+    assert main(["sample", "--again", str(kept), "--output", str(tmp_path / "again"), "--no-audio"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"options": {"fill_bars": [90, 2]}, "fill": True}, "tune.mid: there are no bars 90 to 91 in "),
+        ({"options": {"fill_bars": [1, 10]}, "fill": True}, "tune.mid: no note follows bar 10; continue the piece"),
+        ({"fill": True, "harmonise": True}, "harmonise and fill exclude each other"),
+        ({"take": 1}, "take 1 is not from 0 to 0"),
+        ({"judge": "x"}, "the request has 'judge'; it takes options, take and one of primer, harmonise, fill"),
+    ],
+)
+def test_what_cannot_be_written_around_is_refused_in_one_line(client, asked, message):
+    taken = upload(client, tune_bytes()).json()
+    file = {"name": taken["name"], "sha256": taken["sha256"]}
+    answer = client.post("/api/pieces", json={name: file if one is True else one for name, one in asked.items()})
+    assert (answer.status_code, answer.json()["message"][: len(message)]) == (422, message)
+
+
 def test_notes_come_while_they_are_written_and_each_comes_once(client):
     events = write(client, {"num_notes": 300, "seed": 3})
     parts = [event["notes"] for event in events if event["event"] == "notes"]
     assert len(parts) > 1
-    assert sorted(note for part in parts for note in part) == sorted(events[-1]["piece"]["roll"]["notes"])
+    assert sorted(note for part in parts for note in part) == sorted(events[-1]["pieces"][0]["roll"]["notes"])
     assert next(event["event"] for event in events if event["event"] != "waiting") == "writing"
 
 
@@ -139,7 +201,9 @@ def test_sound_is_rendered_when_it_is_asked_for(client):
         ({"temperature": float("inf")}, "temperature must be a number, not inf"),
         ({"seed": 2**40}, "is not from 0 to"),
         ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
-        ({"num_pieces": 8}, "'num_pieces' is not one of the options"),
+        ({"num_pieces": 8}, "num_pieces 8 is not from 1 to 4"),
+        ({"best_of": 2}, "'best_of' is not one of the options"),
+        ({"fill_bars": [0, 1]}, "fill_bars 0 is not from 1 to"),
         ({"field_temperature": [["lyrics", 1]]}, "field 'lyrics' has no temperature"),
     ],
 )

@@ -91,6 +91,10 @@ def _write(page, *, notes=24, seed=None):
     page.locator("#after:not([hidden])").wait_for()
 
 
+def _pick(page, name, value):
+    page.locator(f'[name={name}][value="{value}"]').check()
+
+
 def _position(page):
     return float(page.locator("#position").input_value())
 
@@ -116,7 +120,7 @@ def test_a_piece_is_written_drawn_played_and_taken_home(workdir, studio, picture
     with studio(**options) as page:
         held = []
         page.route("**/*.flac", lambda route: held.append(route))  # the full sound is late: the simple one plays first
-        page.locator("#tonic").select_option("D")
+        _pick(page, "tonic", "D")
         page.locator("#tempo").fill("240")
         _write(page, notes=100)
         _until(page, f"({INK})() > 100")
@@ -168,7 +172,7 @@ def test_the_roll_grows_and_plays_while_the_piece_is_being_generated(server, stu
         finally:
             process.send_signal(signal.SIGCONT)
         _until(page, "fetch('api/model').then(answer => answer.json()).then(model => model.num_open === 0)")
-        pieces = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"]
+        pieces = _pieces(page)
         assert not any(piece["notes"] == 8192 for piece in pieces)  # nobody waited: it was not written to its end
 
 
@@ -180,46 +184,227 @@ def test_a_piece_goes_on_from_a_file(studio, pictures):
         page.locator("#primer-name", has_text="tune.mid").wait_for()
         assert page.get_by_role("alert").is_hidden()
         page.get_by_label("Take bars").fill("2")
-        page.get_by_label("to", exact=True).first.fill("3")
+        page.locator("#last-bar").fill("3")
         page.screenshot(path=pictures / "studio-upload.png")
         _write(page, notes=12)
         assert "begins withtune.mid" in (page.locator("#recipe").text_content() or "")
-        piece = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
+        piece = _pieces(page)[0]
         assert (piece["options"]["primer_start"], piece["options"]["primer_bars"]) == (2, 2)
         assert "meter" not in piece["options"]  # the file has its own
         page.get_by_role("button", name="Continue this piece").click()
-        page.locator("#primer-name", has_text="ostinato-").wait_for()
-        assert page.get_by_label("to", exact=True).first.input_value() == str(piece["bars"])
+        page.locator("#primer-name", has_text=re.compile(r"Take \d+.*\.mid")).wait_for()
+        assert page.locator("#last-bar").input_value() == str(piece["bars"])
 
 
 def test_an_earlier_piece_comes_back_with_its_wishes_and_its_seed(studio, pictures):
     with studio(**DESKTOP) as page:
-        page.locator("#tonic").select_option("E")
-        page.locator("#mode").select_option("dorian")
+        _pick(page, "tonic", "E")
+        _pick(page, "mode", "dorian")
         page.get_by_label("Flute").count() or page.locator("#add-instrument").select_option("Flute")
         page.locator("#meter").select_option("3/4")
         _write(page, notes=20, seed=1234)
-        first = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
+        first = _pieces(page)[0]
     with studio(**PHONE) as page:  # another device
-        page.locator("#pieces .open", has_text="seed 1234").tap()
-        page.locator("#piece-title", has_text="seed 1234").wait_for()
-        _until(page, "document.getElementById('mode').value === 'dorian'")
-        wishes = [page.locator(f"#{name}").input_value() for name in ("tonic", "mode", "meter", "length", "unit")]
-        assert wishes == ["E", "dorian", "3/4", "20", "num_notes"]
+        title = f"Take {first['number']}, {first['key']}"
+        page.locator("#pieces .open", has_text=title).tap()
+        page.locator("#piece-title", has_text=title).wait_for()
+        _until(page, "document.querySelector('[name=mode]:checked').value === 'dorian'")
+        wishes = [page.locator(f"#{name}").input_value() for name in ("meter", "length", "unit")]
+        assert wishes == ["3/4", "20", "num_notes"]
+        assert page.locator("[name=tonic][value=E]").is_checked()
         assert page.get_by_label("Flute").is_checked()
         page.get_by_role("button", name="Again, same seed").click()
         page.locator("#status", has_text="the same piece, note for note").wait_for()
         assert page.evaluate("document.activeElement.id") == "write"  # the button that was pressed was hidden meanwhile
         page.get_by_role("button", name="Again, new seed").click()
         page.locator("#status", has_text="Generated: 20 notes").wait_for()
-        newest = page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"][0]
+        newest = _pieces(page)[0]
         assert newest["options"] == first["options"]
         assert newest["sha256"] != first["sha256"]
         page.screenshot(path=pictures / "studio-history.png", full_page=True)
         page.on("dialog", lambda dialog: dialog.accept())
-        page.get_by_role("button", name=re.compile("^Delete .*seed 1234$")).click()
+        page.get_by_role("button", name=f"Delete {title}").click()
         page.locator("#status", has_text="Deleted.").wait_for()
-        assert not page.locator("#pieces .open", has_text="seed 1234").count()
+        assert not page.locator("#pieces .open", has_text=title).count()
+
+
+def _pieces(page):
+    return page.evaluate("fetch('api/pieces').then(answer => answer.json())")["pieces"]
+
+
+def _begin_with(page, *, notes=48):
+    tune = {"name": "tune.mid", "mimeType": "audio/midi", "buffer": tune_bytes()}
+    page.locator("#file").set_input_files(tune)
+    page.locator("#primer-name", has_text="tune.mid").wait_for()
+
+
+def _draw_over(page, first, last):
+    """Draws over the roll with the mouse, between two places from 0 to 1."""
+    page.locator("#roll").scroll_into_view_if_needed()
+    box = page.locator("#roll").bounding_box()
+    x, y = (lambda place: box["x"] + 30 + place * (box["width"] - 30)), box["y"] + box["height"] / 2
+    page.mouse.move(x(first), y)
+    page.mouse.down()
+    page.mouse.move(x(last), y, steps=4)
+    page.mouse.up()
+
+
+def test_several_takes_are_heard_side_by_side_and_the_best_is_kept(studio, pictures):
+    with studio(**DESKTOP) as page:
+        before = len(_pieces(page))
+        _pick(page, "takes", 3)
+        _write(page, notes=30)
+        page.locator("#status", has_text="3 takes").wait_for()
+        cards = page.locator("#take-list li")
+        assert cards.count() == 3
+        page.screenshot(path=pictures / "studio-takes.png", full_page=True)
+        cards.nth(1).get_by_role("button", name=re.compile("^Hear Take")).click()
+        _until(page, "document.getElementById('play').textContent === 'Pause'")
+        title = cards.nth(1).locator("strong").inner_text()
+        assert page.locator("#piece-title").inner_text() == title
+        kept = _pieces(page)[1]
+        cards.nth(1).get_by_role("button", name=re.compile("^Keep only Take")).click()
+        page.locator("#status", has_text="the others are deleted").wait_for()
+        assert page.locator("#takes").is_hidden()
+        assert (len(_pieces(page)), _pieces(page)[0]["id"]) == (before + 1, kept["id"])
+        page.get_by_role("button", name="Again, same seed").click()
+        page.locator("#status", has_text="the same piece, note for note").wait_for()
+
+
+def test_bars_that_are_drawn_over_are_generated_anew_and_the_others_stay(workdir, studio, pictures, tmp_path):
+    with studio(**DESKTOP) as page:
+        _begin_with(page)
+        _draw_over(page, 0.25, 0.45)
+        chosen = [int(page.locator(f"#{name}").input_value()) for name in ("from-bar", "to-bar")]
+        assert chosen[0] > 1
+        assert [page.locator(f"#{name}").input_value() for name in ("first-bar", "last-bar")] == list(map(str, chosen))
+        page.screenshot(path=pictures / "studio-bars.png", full_page=True)
+        page.get_by_role("button", name=re.compile(r"^Generate bars? .* anew$")).click()
+        page.locator("#after:not([hidden])").wait_for()
+        assert "tune.mid" in page.locator("#recipe").text_content()
+        piece = _pieces(page)[0]
+        assert piece["options"]["fill_bars"] == [chosen[0], chosen[1] - chosen[0] + 1]
+        file = _downloaded(page, "Download MIDI", tmp_path)
+        again = [
+            "sample",
+            "--again",
+            str(workdir / "studio" / f"{piece['id']}.mid"),
+            "--output",
+            str(tmp_path / "again"),
+        ]
+        assert main([*again, "--no-audio"]) == 0
+        assert (tmp_path / "again/piece-000.mid").read_bytes() == file.read_bytes()
+
+
+def test_other_parts_are_added_to_those_that_are_heard_alone(studio):
+    with studio(refused=0, **DESKTOP) as page:
+        _begin_with(page)
+        page.get_by_role("button", name="Solo Acoustic Bass").click()
+        page.locator("#add-instrument").select_option("Flute")
+        page.get_by_role("button", name="Add the other parts").click()
+        page.locator("#after:not([hidden])").wait_for()
+        piece = _pieces(page)[0]
+        assert piece["harmonise"]["name"] == "tune.mid"
+        assert (piece["options"]["melody"], piece["options"]["instruments"]) == (["Acoustic Bass"], ["Flute"])
+        assert set(piece["instruments"]) <= {"Acoustic Bass", "Flute"}
+
+
+def test_parts_are_muted_and_bars_are_looped(studio):
+    with studio(**DESKTOP) as page:
+        _begin_with(page)
+        page.get_by_role("button", name="Mute Acoustic Bass").click()
+        assert page.locator("[aria-label='Mute Acoustic Bass']").get_attribute("aria-pressed") == "true"
+        page.get_by_label("Volume of Acoustic Grand Piano").fill("0.5")
+        page.locator("#from-bar").fill("2")
+        page.locator("#to-bar").fill("2")
+        page.get_by_label("Loop").check()
+        page.get_by_role("button", name="Play", exact=True).click()
+        # A bar of the tune takes two seconds: after three of them it would be over.
+        _until(page, "window.contexts[0].currentTime > 3")
+        assert 1.9 < _position(page) < 4.1
+        assert page.get_by_role("button", name="Pause").is_visible()
+        page.get_by_role("button", name="Zoom in").click()
+        page.get_by_role("button", name="Whole piece").click()
+
+
+@pytest.mark.parametrize("by", ["keyboard", "mouse"])
+def test_notes_are_moved_and_the_edited_piece_is_a_piece_of_its_own(workdir, studio, pictures, by, capfd):
+    with studio(**DESKTOP) as page:
+        _write(page, notes=20)
+        first = _pieces(page)[0]
+        read = "id => fetch(`api/pieces/${id}`).then(answer => answer.json())"
+        notes = page.evaluate(read, first["id"])["roll"]["notes"]
+        page.get_by_role("button", name="Edit notes").click()
+        page.keyboard.press("ArrowRight")
+        if by == "keyboard":
+            for key in ("ArrowUp", "ArrowUp", "Delete", "Control+z", "Control+z", "Control+z", "Control+y"):
+                page.keyboard.press(key)
+            wanted = 1  # one semitone up
+        else:
+            place = page.evaluate(
+                """([onset, , pitch]) => {
+                  const canvas = document.getElementById("roll"), box = canvas.getBoundingClientRect();
+                  return [box.left, box.top, box.width, box.height];
+                }""",
+                notes[0],
+            )
+            assert place
+            page.keyboard.press("ArrowDown")
+            wanted = -1
+        page.screenshot(path=pictures / f"studio-edit-{by}.png")
+        page.get_by_role("button", name="Save as a new piece").click()
+        page.locator("#status", has_text="stays as it is").wait_for()
+        edited = _pieces(page)[0]
+        assert edited["edited"]["sha256"] == first["sha256"]
+        now = page.evaluate(read, edited["id"])["roll"]["notes"]
+        changed = [(a, b) for a, b in zip(sorted(notes), sorted(now), strict=True) if a != b]
+        assert sum(b[2] - a[2] for a, b in changed) == wanted
+        page.get_by_role("button", name="Continue this piece").click()
+        page.locator("#primer-name", has_text="Take").wait_for()
+    assert main(["sample", "--again", str(workdir / "studio" / f"{edited['id']}.mid"), "--no-audio"]) == 2
+    assert f"was edited by hand, from Take {first['number']}" in capfd.readouterr().err
+
+
+def test_what_is_played_on_the_keyboard_begins_a_piece(studio, pictures):
+    with studio(**DESKTOP) as page:
+        page.locator("#tempo").fill("240")
+        page.locator("#keys summary").click()
+        page.get_by_role("button", name="Record").click()
+        page.locator("#piano [data-pitch='60']").focus()
+        _until(page, "window.contexts[0].currentTime > 1.2")  # a bar of four quarters at 240 is counted in
+        for key in "adg":
+            page.keyboard.down(key)
+            page.wait_for_timeout(120)
+            page.keyboard.up(key)
+        page.screenshot(path=pictures / "studio-keyboard.png")
+        page.get_by_role("button", name="Done").click()
+        page.locator("#primer-name", has_text="played.mid").wait_for()
+        assert "3 notes" in page.locator("#primer-summary").inner_text()
+        _write(page, notes=8)
+        assert _pieces(page)[0]["primer"]["name"] == "played.mid"
+
+
+def test_the_example_is_there_to_begin_with(studio):
+    with studio(**DESKTOP) as page:
+        page.get_by_role("button", name="Try an example melody").click()
+        page.locator("#primer-name", has_text="Ode to Joy.abc.mid").wait_for()
+        assert "16 bars, 62 notes" in page.locator("#primer-summary").inner_text()
+
+
+@pytest.mark.parametrize(("name", "options"), [("wide", DESKTOP), ("phone", PHONE)])
+def test_nothing_on_the_page_keeps_anybody_out(studio, pictures, name, options):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    with studio(**options) as page:
+        _pick(page, "takes", 2)
+        _pick(page, "tonic", "D")
+        _write(page, notes=12)
+        page.locator("#status", has_text="2 takes").wait_for()
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        page.get_by_role("button", name="Edit notes").click()
+        page.screenshot(path=pictures / f"studio-all-{name}.png", full_page=True)
+        found = axe.Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
+        assert not page.evaluate(WIDER)
 
 
 FOCUSED = """() => {
@@ -272,4 +457,4 @@ def test_all_that_can_be_used_has_a_name(studio):
               || one.textContent.trim() && !one.matches("select"))).map(one => one.outerHTML)"""
         )
         assert nameless == []
-        assert midi.read(page.request.get(page.locator("#midi").evaluate("one => one.href")).body()).num_notes == 4
+        assert midi.read(page.request.get(page.locator("#mid").evaluate("one => one.href")).body()).num_notes == 4

@@ -8,15 +8,16 @@ import pytest
 from ostinato.configs.schema import SampleConfig
 from ostinato.studio.compose import compose
 from ostinato.studio.pieces import Pieces
+from ostinato.studio.request import Request
 from ostinato.studio.worker import MAX_WAITING, BusyError, CancelledError, Job, Worker
 from tests.studio.studios import tiny_model
 
-LONG = SampleConfig(num_pieces=1, num_notes=8192)
+LONG = Request(SampleConfig(num_pieces=1, num_notes=8192), {})
 
 
 def test_a_piece_that_nobody_waits_for_stops_at_the_next_rows(tmp_path):
     async def use():
-        job = Job(LONG, None)
+        job = Job(LONG)
         job.send = lambda event, **_: (sent.append(event), job.cancelled.set())
         with pytest.raises(CancelledError):
             compose(tiny_model(), tmp_path, Pieces(tmp_path), job)
@@ -55,7 +56,7 @@ async def _last(job):
 
 def test_pieces_are_generated_one_after_the_other_and_who_waits_knows_the_place():
     async def use(worker, may_end, begun):
-        jobs = [Job(LONG, None) for _ in range(3)]
+        jobs = [Job(LONG) for _ in range(3)]
         for job in jobs:
             worker.submit(job)
         assert (await asyncio.wait_for(jobs[0].events.get(), 60))["event"] == "writing"
@@ -71,13 +72,13 @@ def test_pieces_are_generated_one_after_the_other_and_who_waits_knows_the_place(
 
 def test_a_long_line_is_refused_instead_of_growing():
     async def use(worker, may_end, begun):
-        first = Job(LONG, None)
+        first = Job(LONG)
         worker.submit(first)
         assert (await asyncio.wait_for(first.events.get(), 60))["event"] == "writing"
         for _ in range(MAX_WAITING):
-            worker.submit(Job(LONG, None))
+            worker.submit(Job(LONG))
         with pytest.raises(BusyError):
-            worker.submit(Job(LONG, None))
+            worker.submit(Job(LONG))
 
     _serve(use)
 
@@ -85,13 +86,13 @@ def test_a_long_line_is_refused_instead_of_growing():
 def test_a_mistake_of_the_studio_is_logged_and_the_next_piece_is_generated(caplog):
     async def use():
         def generate(job):
-            if job.config.seed == 0:
+            if job.request.config.seed == 0:
                 raise RuntimeError("lost a wheel")
             job.send("done")
 
         worker = Worker(lambda: None, generate)
         worker.start()
-        jobs = [Job(SampleConfig(seed=seed), None) for seed in (0, 1)]
+        jobs = [Job(Request(SampleConfig(seed=seed), {})) for seed in (0, 1)]
         for job in jobs:
             worker.submit(job)
         assert [await _last(job) for job in jobs] == ["failed", "done"]

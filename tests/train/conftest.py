@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.music.notes_codec import END, NUM_SPECIAL, START, NoteEvent, NotesCodec
 
 TRAIN_LENGTHS = (3, 40, 9, 25, 2, 61, 17, 33, 30, 50)

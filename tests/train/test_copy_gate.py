@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.train.checkpoint import load_params
 from ostinato.train.loop import train

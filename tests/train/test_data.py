@@ -9,7 +9,8 @@ import pytest
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import DataConfig
-from ostinato.data.records import Dataset, DatasetError, Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset, DatasetError, Record
 from ostinato.music.notes_codec import END, START
 from ostinato.music.piece import DRUMS, make_piece
 from ostinato.music.score_codec import ScoreCodec
@@ -17,7 +18,8 @@ from ostinato.music.score_rows import END as END_ROW
 from ostinato.music.score_rows import START as START_ROW
 from ostinato.music.score_rows import TEMPO
 from ostinato.train import data
-from ostinato.train.data import Batch, evaluation_batches, prefetch, training_batches
+from ostinato.train.batch import Batch
+from ostinato.train.data import evaluation_batches, prefetch, training_batches
 from tests.train.conftest import TRAIN_LENGTHS, VALIDATION_LENGTHS, make_dataset
 
 ORDERS = pytest.mark.parametrize("order", ["streams", "windows"])

@@ -12,6 +12,7 @@ import pytest
 from ostinato.train.checkpoint import load_params
 from ostinato.train.devices import divide_batch, idle_devices, parts_for
 from tests.train.conftest import read_metrics
+from tests.xla import flags
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_an_mlstm_learns_on_eight_devices_what_it_learns_on_one(dataset, tmp_pat
     losses, params = [], []
     for count in (1, 8):
         workdir = tmp_path / str(count)
-        environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"}
+        environment = {**os.environ, "XLA_FLAGS": flags(count)}
         ran = subprocess.run([*command, "--workdir", str(workdir)], env=environment, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
         losses.append([line["loss"] for line in read_metrics(workdir, "train")])

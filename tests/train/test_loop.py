@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ostinato.configs.errors import ExitCode, UserError
-from ostinato.data.records import Dataset, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset
 from ostinato.train.checkpoint import load_params
 from ostinato.train.loop import train
 from ostinato.train.profiling import steps_to_profile

@@ -2,14 +2,17 @@
 
 import json
 import logging
+import shutil
 import sys
 
 import pytest
 
 from ostinato.configs.errors import ExitCode, UserError
+from ostinato.configs.run_file import read_run_file
 from ostinato.launch.cli import main
 from ostinato.train.metrics import FILE, RunTracker, Tracker, read_lines
 from ostinato.train.trackers import NAMES, _flat, _Together, open_trackers
+from tests.test_compatibility import FIXTURES
 
 SETTINGS = {"seed": 3, "model": {"cell": "lstm"}}
 
@@ -63,6 +66,21 @@ def test_one_that_fails_is_left_out_and_the_files_are_whole(tmp_path, caplog):
         tracker.close()
     assert caplog.messages == ["--track mlflow: it fails (no route to host) and hears no more of this run"]
     assert [line["step"] for line in read_lines(tmp_path / FILE)] == [1, 2]
+
+
+def test_the_file_of_a_run_holds_its_trackers_and_options_override_them(tmp_path, capsys, monkeypatch):
+    shutil.unpack_archive(FIXTURES / "run-score.zip", tmp_path / "run")
+    (tmp_path / "run" / NAMES).write_text('{"mlflow": "0123"}')
+    assert main(["runs", "config", str(tmp_path / "run")]) == ExitCode.FINISHED
+    file = tmp_path / "run.toml"
+    file.write_text(capsys.readouterr().out)
+    assert read_run_file(file).options["track"] == ("mlflow",)
+    again = ["train", "--config", str(file), "--workdir", str(tmp_path / "again")]
+    for name in ("mlflow", "wandb"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for words, name in (([], "mlflow"), (["--track", "wandb"], "wandb")):
+        assert main([*again, *words]) == ExitCode.USAGE
+        assert f"--track {name} needs" in capsys.readouterr().err
 
 
 def test_settings_have_dotted_names():

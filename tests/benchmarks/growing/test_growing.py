@@ -9,7 +9,7 @@ from ostinato.benchmarks.growing import measure
 from ostinato.benchmarks.growing.archives import TRUTH, generate
 from ostinato.benchmarks.growing.bars import load_bars
 from ostinato.benchmarks.growing.compose import DAMAGES, VERSIONS, compose
-from ostinato.configs.schema import PrepareConfig
+from ostinato.configs.preparation import PrepareConfig
 from ostinato.music import midi
 from tests.midi_files import tune
 

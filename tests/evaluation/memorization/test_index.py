@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.evaluation.memorization.index import NO_COPY, CopyIndex, open_index
 from ostinato.music.piece import make_piece
 from ostinato.music.score_codec import ScoreCodec

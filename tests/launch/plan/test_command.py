@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from ostinato.configs.presets import PRESETS
-from ostinato.data.records import Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Record
 from ostinato.launch.cli import main
 from ostinato.launch.plan.command import music_of, plan
 from ostinato.launch.plan.costs import Loop, Matmul, Operation, Program

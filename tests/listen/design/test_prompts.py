@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from ostinato.configs.listen import StudyConfig
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.listen.design.prompts import draw_prompts, first_seconds, human_split
 from ostinato.listen.design.study import StudyError
 from tests.listen.music import tunes_dataset

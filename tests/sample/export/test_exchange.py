@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from ostinato.configs.schema import ModelConfig
-from ostinato.data.records import Dataset, Record, write_dataset
+from ostinato.data.dataset_writer import write_dataset
+from ostinato.data.records import Dataset, Record
 from ostinato.model.network import initial_carry
 from ostinato.model.torch_layout import to_torch_layout
 from ostinato.sample.export.exchange import PARAMETERS, ExchangeError, import_run, read_parameters, write_parameters

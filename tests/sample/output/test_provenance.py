@@ -6,7 +6,8 @@ import jax
 import pytest
 
 from ostinato.configs.schema import SampleConfig
-from ostinato.sample.output.provenance import ProvenanceError, Recipe, config_of, describe_origin, load_run
+from ostinato.sample.output.again import load_run
+from ostinato.sample.output.provenance import ProvenanceError, Recipe, config_of, describe_origin
 from ostinato.train.checkpoint import Checkpoints, load_params
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import make_state_init
