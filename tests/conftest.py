@@ -1,7 +1,9 @@
 """Every test sees four CPU devices, strict dtype promotion and no rank promotion; some see a browser."""
 
 import contextlib
+import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ from tests.chromium import find_browser
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Else each process of a session would compile Ostinato for itself, and each worker the tests.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -32,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
         if worker:
             os.environ["XDG_CACHE_HOME"] = str(cache.mkdir(f"home{worker}"))  # of the commands that tests run
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays; looking through it for garbage again and again takes a twelfth of the time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 CHROMIUM = (

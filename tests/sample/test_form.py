@@ -2,24 +2,18 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 
 from ostinato.configs.errors import UserError
 from ostinato.evaluation.metrics.form import bars_of
-from ostinato.model.network import MusicModel, init_params
 from ostinato.music.alignment import LAGS
 from ostinato.sample.form import parse_form
 from ostinato.sample.primers import Primer
 from tests.midi_files import returning_tune
 from tests.sample.tiny_models import CONFIG, NOTES, SCORE, assert_legal, leaning, tiny_model, write
 
-
-def with_gate():
-    config = dataclasses.replace(CONFIG, norm="pre", copy=True)
-    network = MusicModel(config=config, field_sizes=tuple(field.size for field in SCORE.fields))
-    return network, init_params(network, jax.random.key(1))
+WITH_GATE = dataclasses.replace(CONFIG, norm="pre", copy=True)
 
 
 def written(model, form, **options):
@@ -37,9 +31,9 @@ def bars_with_the_last(piece):
     return bars_of(dataclasses.replace(piece, notes=end))
 
 
-@pytest.mark.parametrize("model", [tiny_model(SCORE), with_gate()], ids=["plain", "copy"])
-def test_the_bars_that_are_asked_to_return_do(model):
-    for piece in written(model, "A4A4B4A4"):
+@pytest.mark.parametrize("network", [CONFIG, WITH_GATE], ids=["plain", "copy"])
+def test_the_bars_that_are_asked_to_return_do(network):
+    for piece in written(tiny_model(SCORE, network), "A4A4B4A4"):
         bars = bars_with_the_last(piece)
         assert len(bars) == 16
         returned = [bars[number] == bars[number % 4] for number in (4, 5, 6, 7, 12, 13, 14, 15)]
@@ -61,7 +55,7 @@ def test_a_varied_return_keeps_the_notes_on_quarters():
 
 
 def test_a_new_section_copies_nothing_from_those_before_it():
-    network, params = with_gate()
+    network, params = tiny_model(SCORE, WITH_GATE)
     bias = params["gate"]["output_bias"].at[1 + LAGS.index(4)].add(60.0)
     always = network, {**params, "gate": {**params["gate"], "output_bias": bias}}
     for piece in written(always, "A4B4", loop_guard=0):

@@ -156,8 +156,8 @@ def test_a_fixed_split_of_a_piece_that_is_left_out_decides_too_and_only_kept_pie
 
 
 def test_no_wanted_split_is_empty_when_there_are_pieces_enough():
-    for count in range(3, 12):
-        for seed in range(10):
+    for count in range(3, 12, 2):
+        for seed in range(4):
             splits = splits_of(_assign(_pieces(count), seed=seed))
             assert set(splits.values()) == {"train", "validation", "test"}
     for seed in range(10):
