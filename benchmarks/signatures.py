@@ -12,6 +12,7 @@ sounds than the nearest one; `but C` does so only where it is not C major.
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ def signatures(path: Path) -> list[Key]:
     """Returns the keys that a MIDI file names, in order of time."""
     from symusic import Score
 
-    found = sorted(Score(path).key_signatures, key=lambda one: one.time)
+    score: Any = Score(path)
+    found = sorted(score.key_signatures, key=lambda one: one.time)
     return [Key((7 * one.key + 9 * one.tonality) % 12, bool(one.tonality)) for one in found]
 
 

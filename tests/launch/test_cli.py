@@ -82,6 +82,7 @@ def test_every_command_says_something_before_it_imports_what_takes_seconds(tmp_p
         ["runs", "list", here], ["runs", "show", here], ["runs", "plot", here], ["runs", "config", here],
         ["listen", "create", "--real", here, "--out", here],
         ["listen", "results", here],
+        ["demo", "--output", here],
     ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, check=True
