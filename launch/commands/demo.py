@@ -12,7 +12,7 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.launch.commands.evaluate import Evaluate
 from ostinato.launch.commands.prepare import Prepare
 from ostinato.launch.commands.sample import Sample
-from ostinato.launch.commands.show import print_table, say
+from ostinato.launch.commands.show import print_table, say, starting
 from ostinato.launch.commands.train import Train
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class Demo:
 
     def run(self) -> None:
         """Runs each stage that is not done yet, in folders of `output`, and prints where everything is."""
+        config = PRESETS[self.preset]()
+        options = {name: getattr(self, name) for name in ("num_pieces", "num_notes", "temperature", "seed")}
+        sampling = SampleConfig(**options)  # a wrong one is told before all that takes time
+        starting("prepare, train, sample and evaluate in %s; what is done there is not done again", self.output)
         from rich.console import Console
 
         from ostinato.evaluation.tables import score_rows
@@ -58,9 +62,6 @@ class Demo:
         from ostinato.train.runs import show
 
         console = Console()
-        config = PRESETS[self.preset]()
-        options = {name: getattr(self, name) for name in ("num_pieces", "num_notes", "temperature", "seed")}
-        sampling = SampleConfig(**options)  # a wrong one is told before all that takes time
         midi, dataset, run, music, report = (
             self.output / name for name in ("midi", "dataset", "run", "music", "report")
         )

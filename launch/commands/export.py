@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import tyro
 
 from ostinato.configs.errors import UserError
-from ostinato.launch.commands.show import say
+from ostinato.launch.commands.show import say, starting
 
 if TYPE_CHECKING:
     from ostinato.train.checkpoint import LoadedRun
@@ -45,6 +45,7 @@ class Export:
             UserError: options do not go together, an input is missing or speaks of another model, or the folder or the
                 Hub cannot be written to.
         """
+        starting("reading %s and writing %s", self.workdir, self.output)
         from ostinato.launch.cache import load_run
         from ostinato.pretrained.models import HUB
 

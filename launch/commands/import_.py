@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from ostinato.launch.commands.show import say
+from ostinato.launch.commands.show import say, starting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class Import:
 
     def run(self) -> None:
         """Writes the run."""
+        starting("reading %s", self.file)
         from ostinato.pretrained.find import find_source
         from ostinato.sample.export.exchange import PARAMETERS, import_run
         from ostinato.train.folders import is_model_folder

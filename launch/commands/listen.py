@@ -8,7 +8,7 @@ import tyro
 
 from ostinato.configs.errors import Lines, UserError, file_errors
 from ostinato.configs.listen import ServeConfig, StudyConfig
-from ostinato.launch.commands.show import print_table, say
+from ostinato.launch.commands.show import print_table, say, starting
 
 _Study = tyro.conf.Positional[Path]
 
@@ -30,6 +30,7 @@ class ListenCreate:
 
     def run(self) -> None:
         """Builds the study and says what it holds."""
+        starting("building a study in %s: each model composes, then all is made sound; minutes", self.out)
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -113,6 +114,7 @@ class ListenResults:
         Raises:
             UserError: nobody has answered, or an answer file is damaged and nothing else is there.
         """
+        starting("reading the answers of %s", self.study)
         from ostinato.launch.extras import needs_extra
         from ostinato.listen.analysis import report
         from ostinato.listen.analysis.answer_files import read_answer_files

@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 
 from ostinato.configs.errors import UserError
-from ostinato.launch.commands.show import print_table, say
+from ostinato.launch.commands.show import print_table, say, starting
 
 PLOT = "curves.png"
 HEIGHT_ROWS = 16
@@ -30,6 +30,7 @@ class RunsShow:
 
     def run(self) -> None:
         """Prints its state."""
+        starting("reading %s", self.workdir)
         from ostinato.train.runs import show
 
         state = show(self.workdir)
@@ -50,6 +51,7 @@ class RunsList:
 
     def run(self) -> None:
         """Prints one line for each run."""
+        starting("looking for runs in %s", self.folder)
         from ostinato.train.runs import summarise_run
 
         cells = [
@@ -78,6 +80,7 @@ class RunsPlot:
 
     def run(self) -> None:
         """Draws the validation loss of each run, or the training loss where that has a single point."""
+        starting("looking for runs in %s", self.folder)
         from ostinato.launch.curves import curve_in_text, write_curves
         from ostinato.train.metrics import FILE, read_lines
 
@@ -112,6 +115,7 @@ class RunsConfig:
 
     def run(self) -> None:
         """Prints it."""
+        starting("reading %s", self.workdir)
         from ostinato.configs.run_file import run_file_text
         from ostinato.train.run_metadata import config_from_json
         from ostinato.train.runs import show

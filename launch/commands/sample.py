@@ -119,16 +119,17 @@ class Sample:
 
     def _compose(self) -> "_Made":
         """Returns new pieces of a baseline that knows a dataset."""
-        from ostinato.data.records import Dataset
-        from ostinato.data.store import url_of
-        from ostinato.evaluation.baselines.compose import compose, describe_composer
-        from ostinato.launch.cache import counts_of
-
         if not self.model or self.workdir or self.again or self._inputs():
             raise UserError("--model and --dataset go together, with --output, and not with --workdir or its options")
         if self.dataset is None or self.output is None:
             raise UserError(f"--model {self.model} needs --dataset, from which it learns, and --output")
+        from ostinato.data.store import url_of
+
         starting("%s learns from %s", self.model, url_of(self.dataset) or self.dataset)
+        from ostinato.data.records import Dataset
+        from ostinato.evaluation.baselines.compose import compose, describe_composer
+        from ostinato.launch.cache import counts_of
+
         dataset = Dataset.open(self.dataset)
         pieces = dict(enumerate(compose(self.model, dataset, self.config, counts=lambda: counts_of(dataset))))
         origins = {number: describe_composer(self.model, dataset, self.config, piece=number) for number in pieces}
@@ -142,6 +143,8 @@ class Sample:
             ProvenanceError: the file does not say how, the model or an input is missing or another, or the bytes
                 differ.
         """
+        assert self.again is not None
+        starting("making the piece of %s again", self.again)
         from ostinato.launch.cache import cache_compilations
         from ostinato.pretrained.again import find_again
         from ostinato.pretrained.models import where_found
@@ -150,8 +153,6 @@ class Sample:
         from ostinato.sample.output.write import midi_bytes
         from ostinato.sample.request import make_pieces
 
-        assert self.again is not None
-        starting("making the piece of %s again", self.again)
         if self.config != SampleConfig():
             raise UserError("--again takes the options of the music from its file; leave the others out")
         recipe = provenance.read_recipe(self.again)
@@ -170,10 +171,6 @@ class Sample:
 
     def _play(self) -> None:
         """Plays piece after piece to a file, a pipe or a port until nobody wants more."""
-        from ostinato.launch.cache import load_run
-        from ostinato.sample.primers import load_primers
-        from ostinato.sample.stream import endless_rows, open_sink, play
-
         source = self._source()
         others = (
             self.output,
@@ -190,6 +187,10 @@ class Sample:
                 "--dataset, --harmonise, --fill, --judge, --without-primer"
             )
         starting("loading %s", source)
+        from ostinato.launch.cache import load_run
+        from ostinato.sample.primers import load_primers
+        from ostinato.sample.stream import endless_rows, open_sink, play
+
         run = load_run(source, self.checkpoint)
         primers = load_primers(self.primer, run.codec, self.config)
         rows = endless_rows(run.model, run.params, run.codec, self.config, primers[0] if primers else None)

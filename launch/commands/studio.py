@@ -9,7 +9,7 @@ import tyro
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.studio import StudioConfig
-from ostinato.launch.commands.show import say
+from ostinato.launch.commands.show import say, starting
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -30,6 +30,7 @@ class Studio:
         Raises:
             UserError: what it needs is not installed, there is no model, or address or folder cannot be used.
         """
+        starting("opening the studio of %s", "all models" if self.workdir is None else self.workdir)
         from ostinato.data.atomic import make_folder
         from ostinato.launch.extras import needs_extra
 

@@ -49,6 +49,49 @@ def test_help_opens_without_the_stages():
         assert "usage: ostinato" in result.stdout
 
 
+def test_every_command_says_something_before_it_imports_what_takes_seconds(tmp_path):
+    code = (
+        "import io, json, sys\n"
+        "from ostinato.launch.cli import main\n"
+        "class Stop(BaseException): pass\n"
+        "class Stops:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name in ('jax', 'apache_beam', 'scipy', 'matplotlib'): raise Stop\n"
+        "sys.meta_path.insert(0, Stops())\n"
+        "said = {}\n"
+        "sys.stderr = heard = io.StringIO()\n"
+        "for words in json.loads(sys.argv[1]):\n"
+        "    heard.seek(0), heard.truncate()\n"
+        "    try: main(words)\n"
+        "    except Stop: said[' '.join(words[:2])] = heard.getvalue()\n"
+        "print(json.dumps(said))\n"
+    )
+    here = str(tmp_path)
+    commands = [
+        ["train", "--dataset", here, "--workdir", here, "debug"],
+        ["sample", "--workdir", here, "--output", here],
+        ["sample", "--model", "chorales", "--stream", f"{here}/a.mid"],
+        ["sample", "--again", here],
+        ["sample", "--dataset", here, "--model", "rules", "--output", here],
+        ["evaluate", "--workdir", here, "--dataset", here, "--output", here],
+        ["prepare", "--midi", here, "--output", here],
+        ["plan", "--on", "cpu", "debug"],
+        ["studio", "chorales"],
+        ["export", "chorales", here],
+        ["import", "chorales", here],
+        ["runs", "list", here], ["runs", "show", here], ["runs", "plot", here], ["runs", "config", here],
+        ["listen", "create", "--real", here, "--out", here],
+        ["listen", "results", here],
+        ["demo", "--output", here],
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands)], capture_output=True, text=True, check=True
+    )
+    said = json.loads(done.stdout)
+    assert set(said) == {" ".join(words[:2]) for words in commands}, done.stderr
+    assert not [words for words, heard in said.items() if not heard]
+
+
 @pytest.mark.parametrize(
     "words",
     [
