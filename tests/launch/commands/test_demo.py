@@ -23,6 +23,7 @@ def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, monke
     arguments = ["demo", "--preset", "debug", "--output", str(tmp_path / "demo"), "--midi", str(tmp_path / "midi")]
     assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == ExitCode.FINISHED
     shown = capsys.readouterr().out
+    assert shown.splitlines()[-1].split() == ["Studio", "ostinato", "studio", str(tmp_path / "demo/run")]
     for made in ("music/index.html", "report/report.html"):
         assert str(tmp_path / "demo" / made).replace("\n", "") in shown.replace("\n", "")
         assert (tmp_path / "demo" / made).is_file()
