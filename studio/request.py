@@ -49,7 +49,8 @@ def parse_request(body: bytes, find_upload: Callable[[object], Path]) -> Request
     asked = parse_document(body, _Asked, where="the request", is_python=True)
     if others := asked.keys() - {"options", "take", *INPUTS}:
         raise UserError(f"the request has {min(others)!r}; it takes options, take and one of {', '.join(INPUTS)}")
-    given = {name: asked[name] for name in INPUTS if asked.get(name) is not None}
+    values = dict(asked)
+    given = {name: values[name] for name in INPUTS if values.get(name) is not None}
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} exclude each other; give one of them")
     config, take = parse_options(asked.get("options", {})), asked.get("take")
