@@ -13,6 +13,8 @@ class StudioConfig:
     """The address to listen on: this machine only, or 0.0.0.0 for all who reach it. There is no password."""
     port: int = 8001
     """0 takes any that is free."""
+    show: bool = False
+    """Open the page in the browser."""
     prefix: str = ""
     """The path below which a reverse proxy shows the page, such as /studio."""
     public_host: tuple[str, ...] = ()

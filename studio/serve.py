@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def serve(app: ASGIApp, config: StudioConfig, *, what: str, announce: Callable[[
     def announce_port(port: int) -> None:
         host, path = config.host, f"{config.prefix.rstrip('/')}/"
         shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
-        announce(f"http://{shown}:{port}{path} is the studio of {what}; Ctrl-C ends it")
+        address = f"http://{shown}:{port}{path}"
+        announce(f"{address} is the studio of {what}; Ctrl-C ends it")
+        if config.show and not webbrowser.open(address):
+            announce("no browser can be started here; open the page by hand")
         if not is_loopback(host):
             announce("whoever reaches this machine can use it, hear the pieces and delete them: there is no password")
 

@@ -1,7 +1,10 @@
 """`ostinato demo`: from nothing to music, through every stage, each as its own command runs it."""
 
+import importlib.util
 import json
+import os
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from ostinato.configs.errors import UserError
 from ostinato.configs.presets import PRESETS
 from ostinato.configs.schema import SampleConfig
+from ostinato.configs.studio import StudioConfig
 from ostinato.launch.commands.evaluate import Evaluate
 from ostinato.launch.commands.prepare import Prepare
 from ostinato.launch.commands.sample import Sample
@@ -31,7 +35,7 @@ _NUM_SAMPLES = 16
 class Demo:
     """Runs everything on real music: prepare, train, sample and evaluate; starts where an earlier demo stopped.
 
-    Before that, a trained model in the box plays, if there is one.
+    Before that, a trained model in the box plays, if there is one; at the end the studio opens, if there is a display.
     """
 
     output: Path = Path("demo")
@@ -91,7 +95,11 @@ class Demo:
         print_table(f"On held-out music ({figures['held_out']} split)", *score_rows(figures, figures["held_out"]))
         say(f"{'Music':12} {music / 'index.html'}")
         say(f"{'Report':12} {report / 'report.html'}")
-        say(f"{'Play with it':12} ostinato studio {shlex.quote(str(run))}")
+        say(f"{'Studio':12} ostinato studio {shlex.quote(str(run))}")
+        if _is_watched():
+            from ostinato.launch.commands.studio import Studio
+
+            Studio(workdir=run, config=StudioConfig(port=0, show=True)).run()
 
     def _play_boxed_model(self, output: Path, console: "Console") -> None:
         """Writes pieces of a trained model, to be heard while another one is trained."""
@@ -107,6 +115,12 @@ class Demo:
             console.rule(f"A trained model in the box: {model.name}")
             Sample(model=model.name, output=output, config=config).run()
         say(f"Hear it while yours is trained: {output / 'index.html'}")
+
+
+def _is_watched() -> bool:
+    """Tells whether somebody is at a terminal with a display, and what the studio needs is installed."""
+    has_display = sys.platform in ("darwin", "win32") or bool({"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ))
+    return has_display and sys.stdout.isatty() and importlib.util.find_spec("uvicorn") is not None
 
 
 def _is_trained(run: Path) -> bool:

@@ -219,7 +219,7 @@ def test_wishes_that_cannot_be_are_answered_by_the_librarys_own_line(client, opt
     ("data", "message"),
     [
         (b"", "song.mid is not a MIDI file: begins with b''"),
-        (b"MThd\0\0\0\6\0\1\0\1\0\x60", "song.mid is cut short: the header says that there are tracks"),
+        (b"MThd\0\0\0\6\0\1\0\1\0\x60", "song.mid is cut short: the file ends after 0 of 1 tracks"),
         (b"PK\3\4 no music", "song.mid is not a MIDI file"),
     ],
 )

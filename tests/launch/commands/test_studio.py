@@ -1,7 +1,11 @@
 """The flags of `ostinato studio`: mistakes are one line."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -23,6 +27,26 @@ def test_a_port_that_is_taken_is_named(workdir, refused):
         port = other.getsockname()[1]
         assert f"cannot listen on 127.0.0.1, port {port}" in refused("studio", workdir, "--port", port)
     assert "cannot listen on 127.0.0.1, port 70000" in refused("studio", workdir, "--port", 70000)
+
+
+@pytest.mark.slow
+def test_the_page_is_opened_in_the_browser(workdir, tmp_path):
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-m", "ostinato.launch.cli", "studio", str(workdir), "--port", "0", "--show"]
+    environment = {**os.environ, "BROWSER": f"{browser} %s"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[0]
+        try:
+            deadline_s = time.monotonic() + 60
+            while not (tmp_path / "opened").is_file() or not (tmp_path / "opened").read_text():
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert (tmp_path / "opened").read_text().strip() == address
 
 
 def test_a_prefix_that_is_no_path_is_named(workdir, refused):
