@@ -46,7 +46,7 @@ from ostinato.pretrained.card import _understood, read_report
 from ostinato.pretrained.facts import read_facts
 from ostinato.pretrained.models import BOX
 from ostinato.sample.export.exchange import read_parameters
-from ostinato.sample.output.provenance import config_of, origin_text, read_recipe
+from ostinato.sample.output.provenance import config_of, describe_edited, origin_text, read_origin, read_recipe
 from ostinato.sample.output.write import _earlier_files
 from ostinato.studio.pieces import Pieces
 from ostinato.train.checkpoint import load_params
@@ -164,6 +164,7 @@ READERS = (
     Reader("judge.safetensors", lambda root: read_judge(root / "judge.safetensors"), "safetensors"),
     Reader("piece.json", lambda root: config_of(read_recipe(root / "piece.json"))),
     Reader("other.mid", lambda root: config_of(read_recipe(root / "other.mid")), "midi"),
+    Reader("edited.mid", lambda root: read_origin(root / "edited.mid"), "midi"),
     Reader("samples/pieces.json", lambda root: _earlier_files(root / "samples")),
     Reader("report.json", _card),
     Reader("results.json", lambda root: read_listening(root)),
@@ -211,6 +212,7 @@ def root(tmp_path_factory) -> Path:
     }  # fmt: skip
     (root / "piece.json").write_text(json.dumps({**origin, "found": {"workdir": "run"}, "midi_sha256": ""}))
     (root / "other.mid").write_bytes(midi.write(tune(0), text=origin_text(origin)))
+    (root / "edited.mid").write_bytes(midi.write(tune(0), text=origin_text(describe_edited("Take 1", "0" * 64))))
     write_judge(TrainedJudge(init_judge(JUDGE, jax.random.key(0)), 16, 0), root / "judge.safetensors")
     (root / "samples").mkdir()
     (root / "samples/pieces.json").write_text(json.dumps({"pieces": [{"file": "a.mid"}]}))
@@ -257,7 +259,7 @@ def _document(path: Path, kind: str) -> Any:
     if kind == "lines":
         return [json.loads(line) for line in path.read_text().splitlines()]
     if kind == "midi":
-        return json.loads(origin_text(read_recipe(path).origin))
+        return read_origin(path)
     if kind == "safetensors":
         from safetensors import safe_open
 
