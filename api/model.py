@@ -99,7 +99,7 @@ class Model:
 
     @takes_options(SampleConfig, leave_out=(*_OF_PRIMERS, *_OF_HARMONY, "num_notes", "num_bars", "num_seconds"))
     def fill(self, given: MusicSource, bars: tuple[int, int], **options: Any) -> Pieces:
-        """Returns a piece with some bars written anew, several times, the best first.
+        """Returns a piece with some bars generated again, several times, the best first.
 
         Args:
             given: as for `harmonise`.

@@ -133,7 +133,7 @@ def fill(
     *,
     watch: Callable[[float], None] = lambda share: None,
 ) -> list[Generated]:
-    """Returns the piece with some bars written anew: the `config.num_pieces` attempts, best first, of many.
+    """Returns the piece with some bars generated again: the `config.num_pieces` attempts, best first, of many.
 
     The best is that after which the model finds the next `config.look_ahead_bars` bars likeliest, or, if they are
     empty, the first notes behind them.

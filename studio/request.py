@@ -10,7 +10,7 @@ from ostinato.configs.schema import SampleConfig
 from ostinato.studio.options import parse_options
 
 INPUTS = ("primer", "harmonise", "fill")
-"""What a file may be: the beginning, the notes that stay, the piece of which some bars are generated anew."""
+"""What a file may be: the beginning, the notes that stay, the piece of which some bars are generated again."""
 
 
 class _Asked(TypedDict):

@@ -112,7 +112,7 @@ export class Composer {
     return piece ? upload(`${titleOf(piece)}.mid`, await fileOf(`files/${piece.id}.mid`)) : this.form.primer;
   }
 
-  /** Generates the chosen bars anew; where no note follows them, the piece is continued from the bar before. */
+  /** Generates the chosen bars again; where no note follows them, the piece is continued from the bar before. */
   async fill() {
     if (this.writing) return;
     const { chosen, ticks } = this.bars, isLast = !this.stage.notes.some(([onset]) => onset >= ticks[1]);

@@ -27,7 +27,7 @@ export function controlsOf(piece) {
   if (piece.edited) return [`edited by hand, from ${piece.edited.name}`];
   const options = piece.options, controls = [];
   if (piece.primer) controls.push(`after ${piece.primer.name}, ${barsOf(options.primer_start ?? 1, options.primer_bars ?? 1)}`);
-  if (piece.fill) controls.push(`${barsOf(...options.fill_bars ?? [1, 1])} of ${piece.fill.name} written anew`);
+  if (piece.fill) controls.push(`${barsOf(...options.fill_bars ?? [1, 1])} of ${piece.fill.name} generated again`);
   if (piece.harmonise) controls.push(`other parts to ${(options.melody || []).join(", ") || "all"} of ${piece.harmonise.name}`);
   if (options.style) controls.push(options.style);
   if (options.num_bars) controls.push(`${options.num_bars} bars`);

@@ -142,7 +142,7 @@ export class Stage {
     const { piece, model } = this, rows = [["model", `${model.name}, step ${model.step}`]];
     if (piece.edited) rows.push(["edited by hand, from", piece.edited.name]);
     else rows.push(["seed", piece.seed]);
-    for (const [name, words] of [["primer", "begins with"], ["fill", "bars anew in"], ["harmonise", "other parts to"]])
+    for (const [name, words] of [["primer", "begins with"], ["fill", "bars again in"], ["harmonise", "other parts to"]])
       if (piece[name]) rows.push([words, piece[name].name]);
     for (const [name, value] of Object.entries(piece.options)) rows.push([name.replaceAll("_", " "), [value].flat(2).join(" ")]);
     if (piece.loops) rows.push(["loops broken", piece.loops]);

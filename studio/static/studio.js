@@ -191,13 +191,13 @@ function save(edited) {
 /** Something else is on the stage. */
 function showMusic() {
   if (editor.isOn) editor.quit();
-  bars.choose(stage.piece?.options.fill_bars ?? null); // to hear them, or have them anew once more
+  bars.choose(stage.piece?.options.fill_bars ?? null); // to hear them, or have them once more
 }
 
 /** What can be done with the bars that are chosen. */
 function showChoice(chosen) {
   byId("fill").disabled = !chosen || composer.isBusy;
-  byId("fill").textContent = chosen ? `Generate ${barsOf(...chosen)} anew` : "Generate these bars anew";
+  byId("fill").textContent = chosen ? `Generate ${barsOf(...chosen)} again` : "Generate these bars again";
   if (chosen && form.primer?.roll && !stage.piece) form.setPrimerBars({ primer_start: chosen[0], primer_bars: chosen[1] });
 }
 

@@ -279,7 +279,7 @@ def test_bars_that_are_drawn_over_are_generated_anew_and_the_others_stay(workdir
         assert chosen[0] > 1
         assert [page.locator(f"#{name}").input_value() for name in ("first-bar", "last-bar")] == list(map(str, chosen))
         page.screenshot(path=pictures / "studio-bars.png", full_page=True)
-        page.get_by_role("button", name=re.compile(r"^Generate bars? .* anew$")).click()
+        page.get_by_role("button", name=re.compile(r"^Generate bars? .* again$")).click()
         page.locator("#after:not([hidden])").wait_for()
         assert "tune.mid" in page.locator("#recipe").text_content()
         piece = _pieces(page)[0]
