@@ -1,7 +1,7 @@
 """The pictures of the pages, taken of the real pages in a real browser.
 
     ostinato demo                                        # makes the gallery and the report that are shown
-    python -m ostinato.docs.pictures --demo demo         # in a checkout, with the extra dev and Chromium; writes docs/
+    python -m ostinato.docs.pictures --demo demo         # in a checkout, with the group dev and Chromium; writes docs/
 
 The studio is a real one, with a model in the box: it generates a piece while its frames are taken, and plays it.
 """
@@ -78,7 +78,6 @@ def film_studio(model: str) -> list[Image.Image]:
         page.locator("#status", has_text=re.compile("Ready")).wait_for()
         page.locator("[name=tonic][value=D]").check()
         page.locator("#seed").evaluate("one => { one.value = 1 }")
-        page.evaluate("scrollTo(0, 0)")
         frames += _take(page, until="true") * BLANK_FRAMES
         page.get_by_role("button", name="Generate", exact=True).click()
         frames += _take(page, until="document.getElementById('stage').getAttribute('aria-busy') !== 'true'")
@@ -90,6 +89,7 @@ def film_studio(model: str) -> list[Image.Image]:
 def _take(page: Any, *, until: str = "false") -> list[Image.Image]:
     """Returns frames until something is so, one at least and MAX_FRAMES at most."""
     frames = []
+    page.evaluate("scrollTo(0, 0)")  # a click on what stands below has scrolled to it
     while len(frames) < MAX_FRAMES and not (frames and page.evaluate(until)):
         shot = Image.open(io.BytesIO(page.screenshot()))
         frames.append(
