@@ -89,7 +89,7 @@ def test_pieces_of_a_model_are_kept_beside_it_in_the_cache_and_made_again(opened
     _, client = opened
     client.base_url = f"{ADDRESS}/models/loud"
     answer = client.post("/api/pieces", json={"options": {"num_notes": 8, "seed": 1}}).raise_for_status()
-    piece = json.loads(answer.text.splitlines()[-1])["piece"]
+    (piece,) = json.loads(answer.text.splitlines()[-1])["pieces"]
     (folder,) = (tmp_path / "cache/studio").glob("loud-*")
     file = folder / f"{piece['id']}.mid"
     assert json.loads(file.with_suffix(".json").read_text())["found"] == {"model": "loud"}
