@@ -98,7 +98,7 @@ def harmony_attempts(
     Raises:
         UserError: as `harmonise` does.
     """
-    _check(codec, config)
+    check_around(codec, config)
     given = _melody(codec.quantise(given), config)
     programs = {int(program) for program in np.unique(given.notes.program)}
     controls = make_controls(config, codec, tell_key=model.config.key_condition)
@@ -149,14 +149,12 @@ def fill(
     Raises:
         UserError: the codec is another one, the piece has no such bars, or nothing follows them.
     """
-    _check(codec, config)
+    check_around(codec, config)
     first_bar, num_bars = config.fill_bars
     piece = codec.quantise(piece)
-    start, end = ticks_of_bars(piece, first_bar, num_bars)
+    start, end = find_hole(piece, config)
     in_hole = (piece.notes.onset >= start) & (piece.notes.onset < end)
     around = _chosen(piece, ~in_hole)
-    if not (around.notes.onset >= end).any():
-        raise UserError(f"no note follows bar {first_bar + num_bars - 1}; continue the piece with --primer instead")
     style = style_number(config.style, codec)
     rows = _given_rows(codec, around, style)
     controls = make_controls(config, codec, tell_key=model.config.key_condition)
@@ -269,7 +267,25 @@ def _chosen(piece: Piece, which: Bool[np.ndarray, " n"]) -> Piece:
     return Piece(notes, piece.tempos, piece.meters, piece.ticks_per_quarter)
 
 
-def _check(codec: Codec, config: SampleConfig) -> None:
+def find_hole(piece: Piece, config: SampleConfig) -> tuple[int, int]:
+    """Returns where the bars begin and end that are to be filled, in ticks.
+
+    Raises:
+        UserError: the piece has no such bars, or nothing follows them.
+    """
+    first_bar, num_bars = config.fill_bars
+    start, end = ticks_of_bars(piece, first_bar, num_bars)
+    if not (piece.notes.onset >= end).any():
+        raise UserError(f"no note follows bar {first_bar + num_bars - 1}; continue the piece instead (--primer)")
+    return start, end
+
+
+def check_around(codec: Codec, config: SampleConfig) -> None:
+    """Refuses music around given notes with a form, or by a codec that cannot.
+
+    Raises:
+        UserError: it is so.
+    """
     if config.form:
         raise UserError(f"--form {config.form} is for new music; what stands around given notes has their form")
     if not {"harmonise", "fill"} <= codec.grammar.controls:

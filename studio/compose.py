@@ -12,12 +12,12 @@ from jaxtyping import Int
 
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
-from ostinato.music.bars import bar_lines, ticks_of_bars
 from ostinato.music.codec import Codec
 from ostinato.pretrained.models import where_found
 from ostinato.sample.controls import controls_for
 from ostinato.sample.finished import finished_piece
 from ostinato.sample.generate import generate
+from ostinato.sample.infill import check_around, find_hole
 from ostinato.sample.output.provenance import describe_origin
 from ostinato.sample.primers import load_primers, read_piece
 from ostinato.sample.request import Watch, make_pieces
@@ -49,18 +49,15 @@ def check_request(run: LoadedRun, request: Request) -> None:
         if name == "primer":
             _check_primer(path, run.codec, config)
             continue
-        if name not in run.codec.grammar.controls:
-            raise UserError(f"only a model with the score codec can write around given notes, not {run.codec.name}")
+        check_around(run.codec, config)
         piece = run.codec.quantise(read_piece(path))
         if piece.num_notes > MAX_AROUND:
             raise UserError(f"{path.name}: {piece.num_notes:,} notes; music is written around at most {MAX_AROUND:,}")
         if name == "fill":
-            first, number = config.fill_bars
-            last = first + number - 1
-            if last > len(bar_lines(piece)) - 1:
-                raise UserError(f"{path.name}: there are no bars {first} to {last} in {len(bar_lines(piece)) - 1}")
-            if not (piece.notes.onset >= ticks_of_bars(piece, first, number)[1]).any():
-                raise UserError(f"{path.name}: no note follows bar {last}; continue the piece instead")
+            try:
+                find_hole(piece, config)
+            except UserError as error:
+                raise UserError(f"{path.name}: {str(error).removesuffix(' (--primer)')}") from error
 
 
 def compose(run: LoadedRun, source: str | Path, pieces: Pieces, job: Job) -> None:
