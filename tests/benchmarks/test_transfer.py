@@ -125,5 +125,5 @@ def test_the_benchmark_runs_and_does_nothing_twice(datasets, tmp_path):
     assert len(written) == 2
     run(tmp_path, new, old, effort, seeds=[1])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/outcome.json")} == written
-    with pytest.raises(ValueError, match="was trained with other settings"):
+    with pytest.raises(ValueError, match="was made with other settings"):
         run(tmp_path, new, old, effort._replace(pretrain_steps=8), seeds=[1])

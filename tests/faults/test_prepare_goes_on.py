@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from ostinato.data.records import Dataset, DatasetError
 from ostinato.music import midi
 from tests.faults.command import INPUTS_PER_UNIT
 from tests.midi_files import tune, write_tunes
@@ -81,6 +82,7 @@ def test_a_prepare_that_is_killed_before_any_change_to_its_folder_reads_one_unit
         noted = {"OSTINATO_READS": str(notes)}
         first = forker.run(*command(tunes, output), die_at=(str(output), number, signal.SIGKILL), **noted)
         assert first.code() == -signal.SIGKILL, first.said
+        _assert_what_opens_is_whole(output.parent, undisturbed)
         if not output.exists() or (output / "work/job.json").exists():  # else at most an empty folder is left
             second = forker.run(*command(tunes, output), **noted)
             assert second.code() == 0, (number, second.said)
@@ -91,6 +93,15 @@ def test_a_prepare_that_is_killed_before_any_change_to_its_folder_reads_one_unit
         assert content(output) == undisturbed, number
         assert os.listdir(output.parent) == ["music"]
         shutil.rmtree(output.parent)
+
+
+def _assert_what_opens_is_whole(folder, undisturbed):
+    for manifest in folder.rglob("manifest.json"):
+        try:
+            Dataset.open(manifest.parent)
+        except DatasetError:
+            continue
+        assert {name: data for name, data in content(manifest.parent).items() if name in undisturbed} == undisturbed
 
 
 def _moments(total, count):

@@ -101,7 +101,8 @@ def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(folde
     assert page_text.count("<audio ") == page_text.count("<img ") == 12
     assert "http://" not in page_text.replace("http://www.w3.org/", "")
     num_plots = page_text.count("<figure>")
-    assert num_plots == 7 + 12, "likelihood, overlap, two of n-grams, two along the run, loss; form of each piece"
+    # Likelihood, two of structure, overlap, two of n-grams, two along the run, loss; form of each piece.
+    assert num_plots == 9 + 12
     with open_browser() as browser:
         for width, dark in ((1200, False), (380, True)):
             with open_file(browser, tmp_path / "report.html", width=width, dark=dark) as page:
