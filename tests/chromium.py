@@ -12,9 +12,12 @@ import pytest
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio", "--hide-scrollbars",
-    "--autoplay-policy=no-user-gesture-required",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio",
 )  # fmt: skip
+ABORTED = ("net::ERR_ABORTED", "NS_BINDING_ABORTED")
+"""What browsers say of a request that the page no longer needs."""
+IN_BOTH_BROWSERS = pytest.mark.parametrize("browser", ["chromium", "firefox"], indirect=True)
+"""Of a test that looks at its pages by the fixture `browser`, or by others that use it."""
 
 
 def find_browser() -> str | None:
@@ -45,7 +48,7 @@ def open_file(browser: Any, path: Path, *, width: int, dark: bool) -> Iterator[A
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda line: errors.append(line.text) if line.type in ("error", "warning") else None)
     # A player breaks off what it does not need of a sound.
-    page.on("requestfailed", lambda one: None if one.failure == "net::ERR_ABORTED" else errors.append(one.url))
+    page.on("requestfailed", lambda one: None if one.failure in ABORTED else errors.append(one.url))
     page.on("request", lambda one: None if one.url.startswith(("file:", "data:")) else errors.append(one.url))
     page.goto(path.absolute().as_uri())
     yield page

@@ -18,7 +18,8 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags(4)}".strip(
 import jax
 import pytest
 
-from tests.chromium import find_browser
+from tests.chromium import ABORTED, open_browser
+from tests.firefox import open_firefox
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,29 +46,15 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-CHROMIUM = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--mute-audio",
-)  # fmt: skip
-
-
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Playwright's Chromium, and the options that start the one that is installed."""
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium; or name one in OSTINATO_CHROMIUM)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium, {"executable_path": executable, "args": CHROMIUM}
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: tuple[Any, dict[str, Any]]) -> Iterator[Any]:
-    driver, options = chromium
-    browser = driver.launch(**options)
-    yield browser
-    browser.close()
+def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium, or what a test says that has IN_BOTH_BROWSERS of tests/chromium.py; with Playwright's functions."""
+    if getattr(request, "param", "chromium") == "firefox":
+        opened = open_firefox(tmp_path_factory.mktemp("firefox"))
+    else:
+        opened = open_browser()
+    with opened as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +74,14 @@ def visit(browser: Any) -> Any:
     """
 
     @contextlib.contextmanager
-    def opened(address: str, *, refused: int = 0, ignored: str = "\0", **options: Any) -> Iterator[Any]:
+    def opened(address: str, *, refused: int = 0, ignored: str | tuple[str, ...] = (), **options: Any) -> Iterator[Any]:
         context = browser.new_context(**options)
         page, wrong = context.new_page(), []
         page.on("console", lambda line: wrong.append(line.text) if line.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda sent: None if sent.url.startswith((address, "blob:")) else wrong.append(sent.url))
         # A page that is left asks no longer for its clips or its icon.
-        page.on("requestfailed", lambda sent: None if sent.failure == "net::ERR_ABORTED" else wrong.append(sent.url))
+        page.on("requestfailed", lambda sent: None if sent.failure in ABORTED else wrong.append(sent.url))
         yield page
         refusals = [line for line in wrong if "the server responded with a status of 422" in line]
         assert len(refusals) == refused

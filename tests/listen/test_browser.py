@@ -7,6 +7,7 @@ import pytest
 from ostinato.listen.analysis.answer_files import read_answer_files
 from ostinato.listen.web.answers import Answers
 from ostinato.listen.web.pages import write_static
+from tests.chromium import ARGUMENTS, find_browser
 from tests.listen.studies import make_study
 from tests.listen.visitors import running_server
 
@@ -152,15 +153,15 @@ def test_a_whole_session_from_consent_to_thanks(visit, address, study, pictures,
     assert all(900 <= ms < 20_000 for answer in said.answers.values() for ms in answer.played_ms)
 
 
-def test_whoever_closes_the_browser_comes_back_to_the_same_task(chromium, address, tmp_path):
-    driver, options = chromium
-    context = driver.launch_persistent_context(tmp_path, **options)
+def test_whoever_closes_the_browser_comes_back_to_the_same_task(browser, address, tmp_path):
+    options = {"executable_path": find_browser(), "args": ARGUMENTS}
+    context = browser.browser_type.launch_persistent_context(tmp_path, **options)
     page = context.pages[0]
     _begin(page, address)
     _continue(page)
     sources = page.locator("source").evaluate_all("all => all.map(one => one.src)")
     context.close()
-    context = driver.launch_persistent_context(tmp_path, **options)
+    context = browser.browser_type.launch_persistent_context(tmp_path, **options)
     page = context.pages[0]
     page.goto(address)
     page.get_by_text("2 of 6").wait_for()

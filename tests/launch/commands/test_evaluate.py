@@ -9,7 +9,7 @@ import pytest
 
 from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
-from tests.chromium import open_browser, open_file
+from tests.chromium import IN_BOTH_BROWSERS, open_file
 from tests.evaluation.pieces import CODEC, tunes, write_pieces
 from tests.sample.runs import untrained, write_run
 
@@ -92,7 +92,8 @@ _LOOK = """
 
 
 @pytest.mark.slow
-def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(folder, tmp_path):
+@IN_BOTH_BROWSERS
+def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(browser, folder, tmp_path):
     _write_run(folder / "two", seed=2)
     options = ["--num-samples", "4", "--by-checkpoint", "--runs", str(folder / "two")]
     assert _evaluate(folder, tmp_path, *options) == ExitCode.FINISHED
@@ -103,10 +104,9 @@ def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(folde
     num_plots = page_text.count("<figure>")
     # Likelihood, two of structure, overlap, two of n-grams, two along the run, loss; form of each piece.
     assert num_plots == 9 + 12
-    with open_browser() as browser:
-        for width, dark in ((1200, False), (380, True)):
-            with open_file(browser, tmp_path / "report.html", width=width, dark=dark) as page:
-                assert page.evaluate(_LOOK) == [True] * (1 + 12 + 12 + num_plots + 1)
+    for width, dark in ((1200, False), (380, True)):
+        with open_file(browser, tmp_path / "report.html", width=width, dark=dark) as page:
+            assert page.evaluate(_LOOK) == [True] * (1 + 12 + 12 + num_plots + 1)
 
 
 def test_flags_that_do_not_go_with_a_baseline_are_named(refused, folder, tmp_path):

@@ -19,7 +19,7 @@ from ostinato.music import midi, notation
 from ostinato.music.bars import bar_lines
 from ostinato.music.sheet import libraries
 from ostinato.music.sheet.rounding import on_grid, rounded
-from tests.chromium import open_browser, open_file
+from tests.chromium import IN_BOTH_BROWSERS, open_file
 from tests.midi_files import write_tunes
 from tests.sample.runs import untrained, write_run
 
@@ -237,14 +237,14 @@ _LOOK = """
 
 
 @pytest.mark.slow
+@IN_BOTH_BROWSERS
 @pytest.mark.parametrize("audio_format", ["wav", "flac", "ogg"])
-def test_a_real_browser_shows_and_plays_every_piece_from_disk(folder, tmp_path, audio_format):
+def test_a_real_browser_shows_and_plays_every_piece_from_disk(browser, folder, tmp_path, audio_format):
     base = ["--workdir", folder / "run", "--output", tmp_path / "music", "--num-notes", "24", "--num-pieces", "2"]
     assert _sample(*base, audio=("--audio-format", audio_format)) == ExitCode.FINISHED
-    with open_browser() as browser:
-        for width, dark in ((1200, False), (380, True)):
-            with open_file(browser, tmp_path / "music/index.html", width=width, dark=dark) as page:
-                assert page.evaluate(_LOOK) == [True] * 6
+    for width, dark in ((1200, False), (380, True)):
+        with open_file(browser, tmp_path / "music/index.html", width=width, dark=dark) as page:
+            assert page.evaluate(_LOOK) == [True] * 6
     assert midi.read((tmp_path / "music/piece-000.mid").read_bytes()).num_notes == 24
 
 
