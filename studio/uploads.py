@@ -75,7 +75,8 @@ class Uploads:
             path = self._folder / sha256 / name
             if path.is_file():
                 return path
-        raise UserError("the MIDI file to continue is not here any more; choose it once more")
+            raise UserError(f"{name}, which this piece needs, is no longer among the uploads; choose it once more")
+        raise UserError("the request names no upload; choose it once more")
 
     def _read(self, name: str, data: bytes) -> Piece:
         try:

@@ -111,7 +111,7 @@ function open(id) {
       }
       form.update();
     });
-    say(found.edited ? "Press Play, or go on from it." : "Its controls are set again; press Play, or change them and generate another.");
+    say(found.edited ? "Press Play, or continue it." : "Its controls are set again; press Play, or change them and generate another.");
     byId("stage").scrollIntoView({ block: "start" });
   });
 }

@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato.beam_pipelines.isolation import Limits
+from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
 from ostinato.music import midi
+from ostinato.sample.output.provenance import read_recipe
 from ostinato.studio import scores
 from tests.studio.studios import make_run, open_studio, tune_bytes, upload, write, written
 
@@ -316,6 +318,25 @@ def test_names_of_uploads_stay_in_their_folder(client, workdir, name, kept):
 def test_a_primer_that_was_not_uploaded_is_refused(client, primer):
     answer = client.post("/api/pieces", json={"options": {}, "primer": primer})
     assert (answer.status_code, "choose it once more" in answer.text) == (422, True)
+
+
+def test_an_upload_that_was_deleted_is_named_and_its_piece_stays_readable(client, workdir, tmp_path, capsys):
+    taken = upload(client, tune_bytes(), "gone.mid").json()
+    file = {"name": taken["name"], "sha256": taken["sha256"]}
+    asked = {"num_notes": 4, "seed": 3, "primer_bars": 1}
+    piece = written(client, asked, file)
+    path = workdir / "studio/uploads" / taken["sha256"] / "gone.mid"
+    path.unlink()
+    answer = client.post("/api/pieces", json={"options": asked, "primer": file})
+    said = "gone.mid, which this piece needs, is no longer among the uploads; choose it once more"
+    assert (answer.status_code, answer.json()["message"]) == (422, said)
+    assert client.get(f"/api/pieces/{piece['id']}").json()["primer"] == file
+    kept = workdir / "studio" / f"{piece['id']}.mid"
+    assert read_recipe(kept).origin["inputs"]["primer"] == file
+    assert main(["sample", "--again", str(kept), "--output", str(tmp_path), "--no-audio"]) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert f"was made with --primer gone.mid, and it is no longer at {path}; name it with --primer" in said
+    assert not list(tmp_path.glob("*.mid"))
 
 
 @pytest.mark.parametrize(
