@@ -94,8 +94,8 @@ _LOOK = """
 @pytest.mark.slow
 @IN_BOTH_BROWSERS
 def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(browser, folder, tmp_path):
-    _write_run(folder / "two", seed=2)
-    options = ["--num-samples", "4", "--by-checkpoint", "--runs", str(folder / "two")]
+    _write_run(tmp_path / "two", seed=2)
+    options = ["--num-samples", "4", "--by-checkpoint", "--runs", str(tmp_path / "two")]
     assert _evaluate(folder, tmp_path, *options) == ExitCode.FINISHED
     page_text = (tmp_path / "report.html").read_text()
     # Three pairs of the run, and one each of the other run, the chain and the rules.
