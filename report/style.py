@@ -3,15 +3,16 @@
 PAGE_STYLE = """
 :root {
   color-scheme: light dark;
-  --paper: #fbfaf7; --ink: #23262b; --soft: #646a73; --line: #d9d6cd; --panel: #f3f1ea;
-  --accent: #2f6f8f; --second: #b98a3c; --third: #a4574a;
-  --serif: Charter, "Iowan Old Style", "Palatino Linotype", Palatino, Georgia, serif;
+  --paper: #fbfaf7; --ink: #23262b; --soft: #5c626b; --line: #dcd9d0; --panel: #f4f2eb;
+  --accent: #2b6885; --second: #b98a3c; --third: #a4574a;
+  --serif: Charter, "Bitstream Charter", "Iowan Old Style", "Palatino Linotype", Palatino, "Source Serif 4", Georgia,
+    serif;
   --sans: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
 }
 @media (prefers-color-scheme: dark) {
   :root {
-    --paper: #17191c; --ink: #dcdfe3; --soft: #969da8; --line: #393e45; --panel: #1f2226;
-    --accent: #6fb1cf; --second: #d2ab66; --third: #d08a7c;
+    --paper: #17191c; --ink: #e0e3e7; --soft: #a3aab5; --line: #31363c; --panel: #1e2125;
+    --accent: #7cbad6; --second: #d2ab66; --third: #d08a7c;
   }
 }
 * { box-sizing: border-box }

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-# Okabe and Ito's colours, which people with colour blindness can tell apart, without the yellow that white swallows.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#5b5f97", "#7a8450")
+# Those of studio/static/roll.js on light paper: Okabe and Ito's, which people with colour blindness can tell apart.
+COLOURS = ("#0072b2", "#c4530a", "#00855f", "#a8518a", "#2c87bd", "#9a6b00", "#5b5f97", "#66713b")
 
 
 class Roll(NamedTuple):
@@ -118,7 +118,7 @@ def paint_piano_roll(
         )  # fmt: skip
 
     programs, of_note = np.unique(notes.program, return_inverse=True)
-    palette = to_rgba_array(_COLOURS)[np.arange(len(programs)) % len(_COLOURS)]
+    palette = to_rgba_array(COLOURS)[np.arange(len(programs)) % len(COLOURS)]
     colour = palette[of_note]
     colour[:, 3] = 0.4 + 0.6 * np.clip(notes.velocity, 0, 127) / 127
     left, right = notes.onset / tpq, (notes.onset + notes.duration) / tpq
@@ -135,7 +135,7 @@ def paint_piano_roll(
         axes.set_title(title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
     mean_pitch = np.bincount(of_note, weights=notes.pitch) / np.bincount(of_note)
     return [
-        Patch(color=_COLOURS[i % len(_COLOURS)], label=instrument_name(int(programs[i])))
+        Patch(color=COLOURS[i % len(COLOURS)], label=instrument_name(int(programs[i])))
         for i in np.argsort(-mean_pitch, kind="stable")
     ]
 
