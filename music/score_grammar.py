@@ -164,7 +164,7 @@ class ScoreGrammar(NamedTuple):
         return xp.where(is_taken[:, None], xp.arange(values.shape[1])[None, :] == due.row[:, field, None], values)
 
     def final_chord(self, xp: ModuleType, state: ScoreState, row: Any, field: int, begin: Any) -> Any:
-        """Only notes: before the chord such as do not sound into it, in it long ones, consonant with what sounds.
+        """Before the chord what does not last into it, in it long notes, consonant with what sounds.
 
         Of drums those that close, which is all there is to a final chord where only they play.
         """
@@ -174,7 +174,9 @@ class ScoreGrammar(NamedTuple):
             note_may_come = (value > 0) | xp.any(state.now_free, axis=1, keepdims=True)
             return note_may_come & ((value <= begin[:, None]) | (begin <= 0)[:, None])
         if field == 1:
-            return xp.broadcast_to(xp.arange(NUM_INSTRUMENTS)[None, :] != REST, (len(row), NUM_INSTRUMENTS))
+            # Without rests a model that waits in a long chord could only add to it.
+            may_wait = xp.where(is_free[:, 0], begin >= _LENGTHS[FIRST_REST], state.previous[:, 1] < START)
+            return (xp.arange(NUM_INSTRUMENTS)[None, :] != REST) | may_wait[:, None]
         if field == 2:
             ends = state.ends.reshape(len(row), _NUM_PROGRAMS, 128)[:, :DRUMS]
             is_heard = xp.any(ends > (state.now + shift)[:, None, None], axis=1)
@@ -182,7 +184,8 @@ class ScoreGrammar(NamedTuple):
             return is_free | closing
         if field == 3:
             length = xp.asarray(_LENGTHS)[None, :]
-            return xp.where(is_free, length <= (begin - shift)[:, None], length >= _HELD)
+            is_other = (row[:, 1] >= START)[:, None] & ((row[:, 1] != REST)[:, None] | ~is_free)
+            return is_other | xp.where(is_free, length <= (begin - shift)[:, None], length >= _HELD)
         return None
 
     def may_rest(self, xp: ModuleType, state: ScoreState, position: Any, bar_length: Any) -> Any:

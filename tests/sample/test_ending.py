@@ -7,7 +7,7 @@ import pytest
 from ostinato.music.bars import bar_lines
 from ostinato.music.cadence import closes, ends_on_chord
 from ostinato.music.piece import make_piece
-from ostinato.music.score_rows import END, REST
+from ostinato.music.score_rows import END, REST, TEMPO
 from ostinato.sample import ending
 from ostinato.sample.clock import Length, start_clock
 from ostinato.sample.generate import Generated, closing
@@ -108,6 +108,22 @@ def test_what_is_held_is_a_long_consonant_chord(takes):
 
     assert closed(final_chord=False) < 0.2
     assert closed() > 0.6
+
+
+@pytest.mark.parametrize(
+    ("begin", "may_wait"),
+    [(96, True), (12, False), (0, True)],  # enough room for a rest; too little; the chord has begun, and may be over
+)
+def test_near_the_end_a_model_may_wait_rather_than_add_to_a_chord(begin, may_wait):
+    piece = make_piece(onset=[0], duration=[24], pitch=[60], velocity=[80], program=[0], ticks_per_quarter=24)
+    grammar, steps = SCORE.grammar, SCORE.encode(piece)
+    state = grammar.start(np, 1)
+    for row in steps[1:-1]:  # from STYLE to the note
+        state = grammar.advance(np, state, row[None].astype(np.int32))
+    row, begins = np.zeros((1, 5), np.int32), np.array([begin])
+    assert grammar.final_chord(np, state, row, 1, begins)[0, REST] == may_wait
+    row[0, 1] = TEMPO
+    assert grammar.final_chord(np, state, row, 3, begins).all()
 
 
 def test_a_piece_without_a_length_closes_before_it_has_all_notes(model):
