@@ -17,7 +17,7 @@ import numpy as np
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.cache import load_run
-from ostinato.music.cadence import ends_on_chord
+from ostinato.music.cadence import closes
 from ostinato.music.keys import Key, key_of_number, key_value
 from ostinato.music.piece import DRUMS, Piece
 from ostinato.sample.generate import generate
@@ -65,20 +65,22 @@ def _keys(run: LoadedRun, real: Sequence[np.ndarray], num_pieces: int) -> None:
 
 
 def _endings(run: LoadedRun, real: Sequence[np.ndarray], num_pieces: int, lengths: Sequence[int]) -> None:
-    """Prints how many pieces end by themselves or on a chord: without a length, and with each of some bars."""
-    closing = [ends_on_chord(run.codec.decode(steps)) for steps in real]
+    """Prints how many pieces end by themselves or close: without a length, and with each of some bars."""
+    closing = [closes(run.codec.decode(steps)) for steps in real]
     if closing:
-        print(f"real pieces that end on a long consonant chord: {_share(closing)}")
+        print(
+            f"real pieces that close, on a long consonant chord or, of drums alone, on a final hit: {_share(closing)}"
+        )
     for bars in (0, *lengths):
         for ending in (True, False):
             config = SampleConfig(num_pieces=num_pieces, num_bars=bars, ending=ending, seed=5)
             pieces = generate(run.model, run.params, run.codec, config)
             num_notes = [run.codec.count_notes(piece.steps).sum() for piece in pieces]
-            closing = np.array([ends_on_chord(run.codec.decode(piece.steps)) for piece in pieces])
+            closing = np.array([closes(run.codec.decode(piece.steps)) for piece in pieces])
             ended = np.array([piece.ended for piece in pieces])
             what = (f"{bars} bars" if bars else "no length asked for") + ("" if ending else ", cut")
             print(
-                f"{what}: ended by the model {_share(ended)}, on such a chord {_share(closing)}, "
+                f"{what}: ended by the model {_share(ended)}, closing {_share(closing)}, "
                 f"one or the other {_share(ended | closing)}",
                 *([] if bars else [f", with all notes {_share(np.array(num_notes) >= config.max_notes)}"]),
                 sep="",

@@ -158,6 +158,17 @@ class Grammar(Protocol):
         """
         ...
 
+    def may_rest(self, xp: ModuleType, state: Any, position: Any, bar_length: Any) -> Bool[Any, " b"]:
+        """Returns where a piece that is to come to an end may do so after the last row.
+
+        Args:
+            xp: numpy or jax.numpy.
+            state: after that row.
+            position: [b] steps since the last bar line.
+            bar_length: [b] steps.
+        """
+        ...
+
     def advance(self, xp: ModuleType, state: Any, row: Any) -> Any:
         """Returns the state after a legal row `Int32[b, f]`."""
         ...

@@ -215,6 +215,11 @@ class NotesGrammar(NamedTuple):
         """Returns None: a row may be a whole chord, and how long it sounds is not said."""
         del xp, state, row, field, begin
 
+    def may_rest(self, xp: ModuleType, state: Any, position: Any, bar_length: Any) -> Any:
+        """Anywhere: its notes are no drums."""
+        del state, bar_length
+        return xp.ones_like(position, bool)
+
     def advance(self, xp: ModuleType, state: Any, row: Any) -> Any:
         """Returns the state after a row [b, 1]."""
         del xp, state

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ostinato.music.cadence import consonant_with
+from ostinato.music.cadence import FINAL_DRUMS, consonant_with
 from ostinato.music.codec import ANY_MOMENT, FOREVER, Due, Elapsed, Moment, Request
 from ostinato.music.piece import DRUMS
 from ostinato.music.score_limits import NO_LIMITS, ScoreLimits, limits_of
@@ -48,7 +48,7 @@ _SHIFTS_AFTER = np.where(_LENGTHS < EXACT_DURATION, 1, GRID).astype(np.int32)
 
 
 class ScoreState(NamedTuple):
-    """What the grammar remembers of each sequence, all int32 but for the last."""
+    """What the grammar remembers of each sequence, all int32 but for the last two."""
 
     position: Any
     """[b] rows so far, counted up to the end of the header."""
@@ -66,6 +66,8 @@ class ScoreState(NamedTuple):
     """[b, programs] when the first wanted note of each program falls silent; _NEVER where none is wanted."""
     now_free: Any
     """[b, programs] which have a wanted note that may come after the last row at its time: chords are in order."""
+    only_drums: Any
+    """[b] bool: no other note yet."""
 
 
 class ScoreGrammar(NamedTuple):
@@ -101,6 +103,7 @@ class ScoreGrammar(NamedTuple):
             ends=xp.zeros((batch_size, _NUM_PROGRAMS * 128), xp.int32),
             first_free=first_free,
             now_free=first_free <= 0,
+            only_drums=zeros == 0,
         )
 
     def elapsed(self, xp: ModuleType, row: Any) -> Elapsed:
@@ -147,6 +150,7 @@ class ScoreGrammar(NamedTuple):
             ends=ends,
             first_free=first_free,
             now_free=xp.where((instrument >= START)[:, None], now_free, in_chord),
+            only_drums=state.only_drums & (instrument >= DRUMS),
         )
 
     def allowed(self, xp: ModuleType, state: ScoreState, row: Any, field: int, moment: Moment = ANY_MOMENT) -> Any:
@@ -160,22 +164,34 @@ class ScoreGrammar(NamedTuple):
         return xp.where(is_taken[:, None], xp.arange(values.shape[1])[None, :] == due.row[:, field, None], values)
 
     def final_chord(self, xp: ModuleType, state: ScoreState, row: Any, field: int, begin: Any) -> Any:
-        """Only notes: before the chord such as do not sound into it, in it long ones, consonant with what sounds."""
+        """Before the chord what does not last into it, in it long notes, consonant with what sounds.
+
+        Of drums those that close, which is all there is to a final chord where only they play.
+        """
         shift, is_free = row[:, 0], (row[:, 0] < begin)[:, None]
         if field == 0:
             value = xp.arange(NUM_SHIFTS)[None, :]
             note_may_come = (value > 0) | xp.any(state.now_free, axis=1, keepdims=True)
             return note_may_come & ((value <= begin[:, None]) | (begin <= 0)[:, None])
         if field == 1:
-            return xp.broadcast_to(xp.arange(NUM_INSTRUMENTS)[None, :] != REST, (len(row), NUM_INSTRUMENTS))
+            # Without rests a model that waits in a long chord could only add to it.
+            may_wait = xp.where(is_free[:, 0], begin >= _LENGTHS[FIRST_REST], state.previous[:, 1] < START)
+            return (xp.arange(NUM_INSTRUMENTS)[None, :] != REST) | may_wait[:, None]
         if field == 2:
             ends = state.ends.reshape(len(row), _NUM_PROGRAMS, 128)[:, :DRUMS]
             is_heard = xp.any(ends > (state.now + shift)[:, None, None], axis=1)
-            return is_free | consonant_with(xp, is_heard) | (row[:, 1] >= DRUMS)[:, None]
+            closing = xp.where((row[:, 1] >= DRUMS)[:, None], FINAL_DRUMS[None, :], consonant_with(xp, is_heard))
+            return is_free | closing
         if field == 3:
             length = xp.asarray(_LENGTHS)[None, :]
-            return xp.where(is_free, length <= (begin - shift)[:, None], length >= _HELD)
+            is_other = (row[:, 1] >= START)[:, None] & ((row[:, 1] != REST)[:, None] | ~is_free)
+            return is_other | xp.where(is_free, length <= (begin - shift)[:, None], length >= _HELD)
         return None
+
+    def may_rest(self, xp: ModuleType, state: ScoreState, position: Any, bar_length: Any) -> Any:
+        """Drums alone rest on the first beat of a bar, and with its last quarter: most grooves are whole bars."""
+        is_on_first_beat = position <= GRID // 6
+        return xp.logical_not(state.only_drums) | is_on_first_beat | (position >= bar_length - GRID)
 
     def _time_shifts(self, xp: ModuleType, state: ScoreState, row: Any, moment: Moment) -> Any:
         """In the header and after END only 0; after a REST only what is left of the gap it stands for."""

@@ -5,7 +5,8 @@ gives after a final chord is enough then, what it gives elsewhere is not. A mode
 half of the takes of the last bars hold what sounds first in the last of them, nothing begins after it. That is a chord
 of a triad on the bar line, as far as the piece allows one (`--final-chord`). Of all takes one that closes on a long
 consonant chord is kept, among these one that the model ended, among these that whose END was the most probable. A piece
-that finds no end is cut, as one for which no end is asked for.
+that finds no end is cut, as one for which no end is asked for. Drums alone close on a bass drum or a crash instead of a
+chord, and END may come only with a whole bar or on its first beat (`Grammar.may_rest`).
 
 A piece without a length, which the model ends where it likes, gets a last bar as it nears the most notes that it may
 have: the next but one, while there is still room for some bars. It has one take, which holds what begins there.

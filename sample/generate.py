@@ -20,7 +20,7 @@ from more_itertools import chunked
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel
-from ostinato.music.cadence import ends_on_chord
+from ostinato.music.cadence import closes
 from ostinato.music.codec import FOREVER, Codec
 from ostinato.music.keys import Key as MusicalKey
 from ostinato.music.keys import key_margin
@@ -157,7 +157,7 @@ def clearness(codec: Codec, piece: Generated) -> float:
 
 def closing(codec: Codec, piece: Generated) -> tuple[bool, bool, float]:
     """Returns how well a take of an ending closes; of two the greater is better."""
-    return ends_on_chord(codec.decode(piece.steps)), piece.ended, float(piece.log_probs[-1])
+    return closes(codec.decode(piece.steps)), piece.ended, float(piece.log_probs[-1])
 
 
 class _Sequences(NamedTuple):

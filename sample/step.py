@@ -221,8 +221,11 @@ def write_row(
     is_last_bar_b = is_last_bar(controls.ends, length, state.clock)
     is_final_b = is_final(is_last_bar_b, state.take, note_counts[state.row[:, eos_field]] > 0)
     uniform_bf = take_of(uniform_bf, state.take, controls.ends, length, state.clock)
-    may_end_b = controls.may_end | is_last_bar_b
-    if schedule is not None:
+    may_end_b, clock = controls.may_end | is_last_bar_b, state.clock
+    if schedule is None:
+        can_rest_b = codec.grammar.may_rest(jnp, memory["grammar"], clock.bar_position, clock.bar_length)
+        may_end_b = may_end_b & (can_rest_b | ~controls.ends)
+    else:
         may_end_b = may_end_b & (state.num_given >= schedule.length)
     free_from_b = (state.clock.begin if schedule is None else schedule.free_from) - state.clock.now
     if controls.form is not None and alignment is not None:

@@ -41,7 +41,7 @@ from ostinato.train.step import (
     rows_of_this_host,
     state_shardings,
 )
-from ostinato.train.throughput import Throughput, device_memory, notes_per_row
+from ostinato.train.throughput import Throughput, TimeLeft, device_memory, notes_per_row
 from ostinato.train.trackers import TrackerName, open_trackers
 from ostinato.train.transfer import describe_origin, load_origin
 from ostinato.train.validation import open_validation
@@ -162,6 +162,7 @@ def train(
         # --- 6. What people see. ---
         field_names = tuple(field.name for field in codec.fields)
         throughput = Throughput(config.data, notes_per_row(sources, shares))
+        time_left = TimeLeft(num_steps, evaluate_every, validates=validate is not None)
         trace = stack.enter_context(closing(Profile(workdir, profile)))
         view = stack.enter_context(closing(ProgressView(num_steps, first_step=progress.step)))
 
@@ -204,7 +205,8 @@ def train(
 
             # --- 10. The loss before anything is learnt, to measure the gain against. ---
             if validate and step == 0:  # an imported run has a checkpoint of step 0
-                values = validate(state.params, step)
+                with time_left.validating():
+                    values = validate(state.params, step)
                 tracker.write(0, "validation", values)
                 view.tell(0, f"validation loss {values['loss']:.4f}")
                 progress = progress._replace(initial_loss=values["loss"])
@@ -269,12 +271,14 @@ def train(
                         }
                         tracker.write(step, "train", values)
                         text = "loss {loss:.4f}, {steps_per_s:.1f} steps/s, {notes_per_s:,.0f} notes/s"
-                        view.tell(step, text.format(**values))
+                        time_left.steps_took(1 / values["steps_per_s"])
+                        view.tell(step, text.format(**values), left=time_left.text(step))
 
                     # The validation.
                     validation_loss = None
                     if validate and evaluation_due:
-                        values = validate(state.params, step)
+                        with time_left.validating():
+                            values = validate(state.params, step)
                         validation_loss = values["loss"]
                         if not math.isfinite(validation_loss):
                             raise UnstableError(f"step {step}: the validation loss is {validation_loss}")

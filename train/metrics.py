@@ -198,10 +198,11 @@ class ProgressView:
     def advance(self, step: int) -> None:
         self._bar.update(self._task, completed=step)
 
-    def tell(self, step: int, text: str) -> None:
+    def tell(self, step: int, text: str, *, left: str = "") -> None:
+        """Shows what is new after a step; `left` only in the log, for the bar knows how long the rest takes."""
         self._bar.update(self._task, completed=step, text=text)
         if self._bar.disable and jax.process_index() == 0:
-            logger.info("step %d of %d: %s", step, self._num_steps, text)
+            logger.info("step %d of %d: %s%s", step, self._num_steps, text, left)
 
     def warn(self, text: str) -> None:
         if jax.process_index() == 0:  # all hosts see the same

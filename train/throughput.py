@@ -1,8 +1,9 @@
-"""How fast a run is, and how much memory it takes."""
+"""How fast a run is, how long the rest of it takes, and how much memory it needs."""
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from statistics import median
 
 import jax
 
@@ -40,6 +41,51 @@ class Throughput:
             "notes_per_s": steps_per_s * self._rows_per_step * self._notes_per_row,
             "input_wait_s": self._input_wait_s / max(1, steps),
         }
+
+
+class TimeLeft:
+    """How long the rest of a run takes by the clock: steps and validations that are left, each as long as the median.
+
+    What is done first is left out, the first steps and the first validation, for they hold the time of compiling. With
+    early stopping a run may be over before.
+    """
+
+    def __init__(self, num_steps: int, evaluate_every: int, *, validates: bool) -> None:
+        """Takes the steps of the whole run, and those between validations, where there are any."""
+        self._num_steps, self._evaluate_every, self._validates = num_steps, evaluate_every, validates
+        self._step_s: list[float] = []
+        self._validation_s: list[float] = []
+
+    def steps_took(self, seconds: float) -> None:
+        """Hears how long each of some steps took."""
+        self._step_s.append(seconds)
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Measures how long the body takes to validate."""
+        begin_s = time.perf_counter()
+        yield
+        self._validation_s.append(time.perf_counter() - begin_s)
+
+    def seconds(self, step: int) -> float | None:
+        """Returns how long it is to the end of the run, after a step; None as long as it is not known."""
+        of_steps, of_validations = self._step_s[1:], self._validation_s[1:]
+        num_validations = -(-self._num_steps // self._evaluate_every) - step // self._evaluate_every
+        if not self._validates:
+            num_validations = 0
+        if not of_steps or (num_validations and not self._validation_s):
+            return None
+        of_validations = of_validations or self._validation_s or [0.0]
+        return (self._num_steps - step) * median(of_steps) + num_validations * median(of_validations)
+
+    def text(self, step: int) -> str:
+        """Returns `, about 5 min left` after a step; nothing where it is not known, or nothing is left."""
+        seconds = self.seconds(step)
+        if not seconds:
+            return ""
+        hours, minutes = seconds / 3600, seconds / 60
+        left = f"{hours:.1f} h" if hours >= 1.5 else f"{minutes:.0f} min" if minutes >= 1.5 else f"{seconds:.0f} s"
+        return f", about {left} left"
 
 
 def notes_per_row(sources: Sequence[TFRecordSource], rows: Sequence[int]) -> float:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ostinato.music.cadence import consonant_with, ends_on_chord
+from ostinato.music.cadence import closes, consonant_with, ends_on_chord
 from ostinato.music.piece import DRUMS, make_piece
 
 
@@ -32,6 +32,21 @@ def test_a_long_consonant_chord_ends_a_piece(last, ends):
 def test_what_is_no_piece_does_not_end():
     assert not ends_on_chord(rows((0, 12, 60)))
     assert not ends_on_chord(rows((0, 12, 60, DRUMS), (12, 12, 60, DRUMS), (24, 48, 60, DRUMS)))
+
+
+@pytest.mark.parametrize(
+    ("last", "ends"),
+    [
+        ([(96, 1, 36, DRUMS)], True),
+        ([(94, 1, 38, DRUMS), (95, 1, 49, DRUMS)], True),  # a flam before the bar line
+        ([(96, 1, 38, DRUMS), (96, 1, 42, DRUMS)], False),  # neither bass drum nor crash
+        ([(96, 1, 36, DRUMS), (102, 1, 36, DRUMS)], False),  # in the middle of the bar
+        ([(84, 12, 43), (96, 24, 48)], True),  # with another instrument a chord counts
+        ([(96, 1, 36, DRUMS), (96, 1, 61)], False),
+    ],
+)
+def test_drums_alone_close_with_a_bass_drum_or_crash_on_a_bar_line(last, ends):
+    assert closes(rows(*((12 * i, 1, 42, DRUMS) for i in range(7)), *last)) == ends
 
 
 @pytest.mark.parametrize(

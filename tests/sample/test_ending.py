@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ostinato.music.cadence import ends_on_chord
+from ostinato.music.bars import bar_lines
+from ostinato.music.cadence import closes, ends_on_chord
 from ostinato.music.piece import make_piece
-from ostinato.music.score_rows import END
+from ostinato.music.score_rows import END, REST, TEMPO
 from ostinato.sample import ending
 from ostinato.sample.clock import Length, start_clock
 from ostinato.sample.generate import Generated, closing
@@ -109,6 +110,22 @@ def test_what_is_held_is_a_long_consonant_chord(takes):
     assert closed() > 0.6
 
 
+@pytest.mark.parametrize(
+    ("begin", "may_wait"),
+    [(96, True), (12, False), (0, True)],  # enough room for a rest; too little; the chord has begun, and may be over
+)
+def test_near_the_end_a_model_may_wait_rather_than_add_to_a_chord(begin, may_wait):
+    piece = make_piece(onset=[0], duration=[24], pitch=[60], velocity=[80], program=[0], ticks_per_quarter=24)
+    grammar, steps = SCORE.grammar, SCORE.encode(piece)
+    state = grammar.start(np, 1)
+    for row in steps[1:-1]:  # from STYLE to the note
+        state = grammar.advance(np, state, row[None].astype(np.int32))
+    row, begins = np.zeros((1, 5), np.int32), np.array([begin])
+    assert grammar.final_chord(np, state, row, 1, begins)[0, REST] == may_wait
+    row[0, 1] = TEMPO
+    assert grammar.final_chord(np, state, row, 3, begins).all()
+
+
 def test_a_piece_without_a_length_closes_before_it_has_all_notes(model):
     """END is out of reach, so that nothing but the limit ends it."""
     never = leaning(model, output_bias_1={END: -60.0}, output_bias_3={11: 7.0})
@@ -126,6 +143,35 @@ def test_a_piece_without_a_length_closes_before_it_has_all_notes(model):
         np.testing.assert_array_equal(piece.notes.onset[:20], other.notes.onset[:20])
     assert np.mean([ends_on_chord(piece) for piece in cut]) < 0.3
     assert np.mean([ends_on_chord(piece) for piece in held]) > 0.6
+
+
+DRUMS_ALONE = {**OPTIONS, "instruments": ("Drums",)}
+
+
+def test_of_drums_alone_the_takes_that_hold_close_with_a_hit(model):
+    never = leaning(model, output_bias_1={END: -60.0, REST: -60.0})
+    pieces = write(never, **DRUMS_ALONE)
+    assert_legal(pieces)
+    assert np.mean([closes(SCORE.decode(piece.steps)) for piece in pieces]) > 0.9
+
+
+def test_drums_alone_end_by_themselves_in_whole_bars(model):
+    """Where END may come anywhere it comes there in some pieces, too."""
+
+    def share(ending):
+        options = {**DRUMS_ALONE, "num_bars": 0, "max_notes": 200, "ending": ending}
+        ended = [piece for piece in write(leaning(model, output_bias_1={END: 2.0}), **options) if piece.ended]
+        assert len(ended) > 8
+        return np.mean([are_whole(SCORE.decode(piece.steps)) for piece in ended])
+
+    assert share(ending=True) == 1
+    assert share(ending=False) < 0.8
+
+
+def are_whole(piece):
+    """The last note begins on the first beat of a bar or in its last quarter."""
+    last, lines = piece.notes.onset[-1], bar_lines(piece, until=piece.notes.onset[-1] + 1)
+    return min(last - lines[lines <= last]) <= 4 or min(lines[lines > last] - last) <= 24
 
 
 def test_the_odds_of_end_are_raised_by_as_much_in_rows_of_several_fields(model):
