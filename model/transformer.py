@@ -82,9 +82,9 @@ def transformer_block(
                     values.reshape(*values.shape[:2], num_heads, -1), is_seen_bts)  # fmt: skip
     a: Array = multiply(precision, found.reshape(x_tbd.shape), params.out)
     inner: Array = multiply(precision, rms_norm(x_tbd + a, params.norm), params.up)
-    y: Array = a + multiply(precision, jax.nn.gelu(inner), params.down)
+    outer: Array = multiply(precision, jax.nn.gelu(inner), params.down)
     is_there_sb = (piece_sb[length:] == piece_tb[-1:]).astype(jnp.float32)
-    return y, (*(jnp.swapaxes(each[length:], 0, 1) for each in (keys, values)), is_there_sb.T)
+    return a + outer, (*(jnp.swapaxes(each[length:], 0, 1) for each in (keys, values)), is_there_sb.T)
 
 
 def _rotated(x_sbd: Array, places: np.ndarray, num_heads: int) -> Float[Array, "s b n k"]:
