@@ -14,6 +14,9 @@ from ostinato.configs.errors import UserError
 CellName = Literal["lstm", "gru", "rnn", "mlstm", "transformer"]
 Precision = Literal["float32", "bf16"]
 
+COPY_LAGS = (1, 2, 4, 8, 16, 32)
+"""The bars back that a copy gate knows of."""
+
 MAX_SEED = 2**63 - 1
 """The largest that `jax.random.key` takes."""
 
@@ -47,8 +50,10 @@ class ModelConfig:
     """pre: a residual stream, of which each layer reads what is normalised (RMS) and to which it adds its output.
     none: layers as `residual` says."""
     copy: bool = False
-    """A gate that may copy, field by field, what was heard 1, 2, 4, 8, 16 or 32 bars before: music that comes back.
+    """A gate that may copy, field by field, what was heard some bars before (copy_lags): music that comes back.
     Only for datasets of the score codec."""
+    copy_lags: tuple[int, ...] = COPY_LAGS
+    """How many bars back the gate may copy from: some of 1, 2, 4, 8, 16 and 32."""
     key_condition: bool = False
     """With each event of half of the training pieces the network hears their key, which is found by their pitches; then
     --key can be asked of it. Only for datasets of the score codec."""
@@ -67,6 +72,8 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_bounds(self, "embedding_size hidden_size num_layers num_heads memory_size head_size", 1)
+        if not self.copy_lags or not set(self.copy_lags) <= set(COPY_LAGS):
+            raise UserError(f"copy_lags {self.copy_lags} must be one or more of {COPY_LAGS}")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout {self.dropout} must be at least 0 and below 1")
         if self.cell in ("mlstm", "transformer"):

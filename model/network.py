@@ -279,7 +279,8 @@ def make_head(model: MusicModel) -> FieldHead:
 
 def make_gate(model: MusicModel) -> CopyGate:
     """Returns the copy gate alone; its parameters are those named `gate`."""
-    return CopyGate(len(model.field_sizes), model.config.hidden_size, model.config.precision)
+    config = model.config
+    return CopyGate(len(model.field_sizes), config.hidden_size, config.precision, config.copy_lags)
 
 
 def choose_parts(config: ModelConfig, length: int, num_rows: int) -> int:
