@@ -11,8 +11,11 @@ from typing import Literal
 from ostinato.configs.checks import check_bounds, check_positive
 from ostinato.configs.errors import UserError
 
-CellName = Literal["lstm", "gru", "rnn", "mlstm"]
+CellName = Literal["lstm", "gru", "rnn", "mlstm", "transformer"]
 Precision = Literal["float32", "bf16"]
+
+COPY_LAGS = (1, 2, 4, 8, 16, 32)
+"""The bars back that a copy gate knows of."""
 
 MAX_SEED = 2**63 - 1
 """The largest that `jax.random.key` takes."""
@@ -23,8 +26,9 @@ class ModelConfig:
     """The shape of the network. The size of each field comes from the dataset's codec."""
 
     cell: CellName = "lstm"
-    """The recurrent cell: lstm, gru, a plain (tanh) rnn, or mlstm, the matrix memory of xLSTM, which trains in parallel
-    over time. It pays on accelerators, and needs norm pre."""
+    """The recurrent cell: lstm, gru, a plain (tanh) rnn; mlstm, the matrix memory of xLSTM, which trains in parallel
+    over time and pays on accelerators; or transformer, attention to the last memory_size events, to compare with. The
+    last two need norm pre."""
     inputs: Literal["embedding", "normalized"] = "embedding"
     """embedding: each field of a note is looked up in a table. normalized: each field is a number from 0 to 1, as in
     the paper."""
@@ -35,7 +39,10 @@ class ModelConfig:
     num_layers: int = 2
     """Recurrent layers, one on top of the other."""
     num_heads: int = 4
-    """mlstm only: heads of a layer, which divide hidden_size. A state has 2 hidden_size^2 / num_heads numbers."""
+    """mlstm and transformer only: heads of a layer, which divide hidden_size. A state of an mlstm has
+    2 hidden_size^2 / num_heads numbers."""
+    memory_size: int = 512
+    """transformer only: how many events attention reaches back."""
     residual: bool = True
     """From the second layer on, a layer's output is added to its input, so that deep networks learn as fast as shallow
     ones. False is the plain stack of the paper."""
@@ -43,8 +50,10 @@ class ModelConfig:
     """pre: a residual stream, of which each layer reads what is normalised (RMS) and to which it adds its output.
     none: layers as `residual` says."""
     copy: bool = False
-    """A gate that may copy, field by field, what was heard 1, 2, 4, 8, 16 or 32 bars before: music that comes back.
+    """A gate that may copy, field by field, what was heard some bars before (copy_lags): music that comes back.
     Only for datasets of the score codec."""
+    copy_lags: tuple[int, ...] = COPY_LAGS
+    """How many bars back the gate may copy from: some of 1, 2, 4, 8, 16 and 32."""
     key_condition: bool = False
     """With each event of half of the training pieces the network hears their key, which is found by their pitches; then
     --key can be asked of it. Only for datasets of the score codec."""
@@ -62,15 +71,32 @@ class ModelConfig:
     up-projection with never."""
 
     def __post_init__(self) -> None:
-        check_bounds(self, "embedding_size hidden_size num_layers num_heads head_size", 1)
+        check_bounds(self, "embedding_size hidden_size num_layers num_heads memory_size head_size", 1)
+        if not self.copy_lags or not set(self.copy_lags) <= set(COPY_LAGS):
+            raise UserError(f"copy_lags {self.copy_lags} must be one or more of {COPY_LAGS}")
         if not 0.0 <= self.dropout < 1.0:
             raise UserError(f"dropout {self.dropout} must be at least 0 and below 1")
-        if self.cell == "mlstm" and self.norm != "pre":
-            raise UserError(f"cell mlstm is a block that adds to a residual stream: it needs norm pre, not {self.norm}")
-        if self.cell == "mlstm" and self.hidden_size % self.num_heads:
-            raise UserError(f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}")
+        if self.cell in ("mlstm", "transformer"):
+            self._check_block()
         if self.key_condition and self.inputs != "embedding":
             raise UserError("key_condition needs inputs embedding: a key is no number from 0 to 1")
+
+    def _check_block(self) -> None:
+        if self.norm != "pre":
+            raise UserError(
+                f"cell {self.cell} is a block that adds to a residual stream: it needs norm pre, not {self.norm}"
+            )
+        if self.hidden_size % self.num_heads:
+            raise UserError(f"num_heads {self.num_heads} must divide hidden_size {self.hidden_size}")
+        if self.cell == "mlstm":
+            return
+        if self.hidden_size // self.num_heads % 2:
+            raise UserError(f"a head of a transformer has an even size, not {self.hidden_size // self.num_heads}")
+        if self.inputs != "embedding" or self.embedding_size != self.hidden_size:
+            raise UserError(
+                "cell transformer adds to what it reads: it needs inputs embedding, and embedding_size "
+                f"{self.embedding_size} the same as hidden_size {self.hidden_size}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,8 @@ class CopyGate(nn.Module):
     num_fields: int
     hidden_size: int
     precision: Precision = "float32"
+    lags: tuple[int, ...] = LAGS
+    """Those that are used; the parameters are for all."""
 
     def setup(self) -> None:
         lecun, small = nn.initializers.lecun_normal(), nn.initializers.normal(0.1)
@@ -64,16 +66,20 @@ class CopyGate(nn.Module):
 
     def __call__(self, features: Float[Array, "*n h"], alignment: Alignment) -> Sources:
         """Returns where the next row may come from, from the network's features and what was heard some bars ago."""
-        rate = alignment.rate.reshape(*alignment.rate.shape[:-3], -1)
+        is_used = jnp.array([lag in self.lags for lag in LAGS])
+        heard = jnp.broadcast_to(is_used[:, None, None], alignment.rate.shape)
+        rate = jnp.where(heard, alignment.rate, 0).reshape(*alignment.rate.shape[:-3], -1)
         from_rate: Array = multiply(self.precision, rate, self.rate_kernel)
         x = project(self.precision, features, self.kernel, self.bias) + from_rate
-        for lag, kind in itertools.product(range(len(LAGS)), range(NUM_KINDS)):
+        for lag, kind in itertools.product(map(LAGS.index, self.lags), range(NUM_KINDS)):
             x = x + jnp.take(self.run[lag, kind], alignment.run[..., lag, kind], axis=0, mode="clip")
         x = x + jnp.take(self.bar, alignment.bar, axis=0, mode="clip")
         x = x + jnp.take(self.position, alignment.position, axis=0, mode="clip")
         x = nn.gelu(x)
         logits = project(self.precision, x, self.output, self.output_bias)
-        is_there = jnp.concatenate([jnp.ones_like(alignment.valid[..., :1]), alignment.valid], axis=-1)
+        is_there = jnp.concatenate(
+            [jnp.ones_like(alignment.valid[..., :1]), alignment.valid & heard[..., 0, 0]], axis=-1
+        )
         logits = jnp.where(is_there, logits, _NEVER)
         peak = jnp.max(logits, axis=-1, keepdims=True)
         log_weights = logits - peak - jnp.log(sum_columns(jnp.exp(logits - peak)))[..., None]

@@ -7,11 +7,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jaxtyping import Float, Key
+from jaxtyping import Bool, Float, Key
 
 from ostinato.configs.schema import CellName, ModelConfig, Precision
 from ostinato.model.mlstm import EXPAND, TAPS, MLSTMParams, joined, mlstm_step
 from ostinato.model.recurrent import CELLS, LayerParams, State, multiply, recurrent_step
+from ostinato.model.transformer import TransformerParams, transformer_block
 
 
 class RecurrentLayer(nn.Module):
@@ -90,6 +91,51 @@ class MLSTMLayer(nn.Module):
     def step(self, gates_bg: Float[Array, "b g"], state: State) -> tuple[Float[Array, "b o"], State]:
         """Returns what the layer adds to the residual stream and its state after one step, from what `gates` gives."""
         return mlstm_step(gates_bg, joined(self.params), state, self.config.precision)
+
+
+class TransformerLayer(nn.Module):
+    """Owns the parameters of one transformer block."""
+
+    config: ModelConfig
+
+    def setup(self) -> None:
+        width, lecun = self.config.hidden_size, nn.initializers.lecun_normal()
+        small = nn.initializers.variance_scaling(1 / self.config.num_layers, "fan_in", "truncated_normal")
+        self.params = TransformerParams(
+            kernel=self.param("kernel", lecun, (width, 3 * width)),
+            out=self.param("out", small, (width, width)),
+            norm=self.param("norm", nn.initializers.ones_init(), (width,)),
+            up=self.param("up", lecun, (width, 4 * width)),
+            down=self.param("down", small, (4 * width, width)),
+        )
+
+    def gates(self, x: Float[Array, "*n d"]) -> Float[Array, "*n g"]:
+        """Returns the input, and behind it queries, keys and values."""
+        qkv: Array = multiply(self.config.precision, x, self.params.kernel)
+        return jnp.concatenate([x, qkv], axis=-1)
+
+    def run(
+        self, gates_tbg: Float[Array, "t b g"], starts_tb: Bool[Array, "t b"], state: State
+    ) -> tuple[Float[Array, "t b o"], State]:
+        """Returns what the block adds to the residual stream at every step, and its state after the last."""
+        x, qkv = jnp.split(gates_tbg, [self.config.hidden_size], axis=-1)
+        config = self.config
+        return transformer_block(x, qkv, self.params, starts_tb, state, config.num_heads, config.precision)
+
+    def step(self, gates_bg: Float[Array, "b g"], state: State) -> tuple[Float[Array, "b o"], State]:
+        """Returns what `run` does, for one step."""
+        y, state = self.run(gates_bg[None], jnp.zeros((1, len(gates_bg)), bool), state)
+        return y[0], state
+
+
+def make_layer(config: ModelConfig, input_size: int) -> RecurrentLayer | MLSTMLayer | TransformerLayer:
+    """Returns a layer of the network's cell."""
+    if config.cell == "mlstm":
+        return MLSTMLayer(config, input_size)
+    if config.cell == "transformer":
+        return TransformerLayer(config)
+    forget_bias = 1.0 if config.norm == "pre" else 0.0
+    return RecurrentLayer(config.cell, input_size, config.hidden_size, config.precision, forget_bias)
 
 
 def dropout(keys: Key[Array, " b"], x: Float[Array, "t b h"], rate: float) -> Float[Array, "t b h"]:

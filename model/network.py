@@ -7,6 +7,7 @@ Parameters (float32):
     embedding_<i>        [v_i, e]                       config.inputs "embedding" only
     layers_<k>           as in model/recurrent.py       kernel, recurrent_kernel, bias, for gru recurrent_bias
                          or in model/mlstm.py           config.cell "mlstm" only
+                         or in model/transformer.py     config.cell "transformer" only
     projection           [e, h]                         config.norm "pre" only: the residual stream begins with it
     norm_<k>, norm_out   [d], [h]                       likewise: scales of what layer k and the head read
     head/kernel, bias    [h, f * s], [f * s]            block j belongs to field j
@@ -40,15 +41,16 @@ from ostinato.model.backend import memory_bytes, platform
 from ostinato.model.copy_gate import CopyGate, Sources, no_alignment
 from ostinato.model.field_head import FieldHead, embedding_init, sum_rows
 from ostinato.model.kernels import Kernel, kernel_by_rule
-from ostinato.model.layers import MLSTMLayer, RecurrentLayer, dropout
+from ostinato.model.layers import MLSTMLayer, TransformerLayer, dropout, make_layer
 from ostinato.model.mlstm import mlstm_layer, zero_state
 from ostinato.model.norms import inverse_rms, rms_norm
 from ostinato.model.recurrent import CELLS, State, in_parts, multiply, recurrent_scan
+from ostinato.model.transformer import empty_memory
 from ostinato.music.alignment import Alignment
 from ostinato.music.keys import NUM_KEY_VALUES
 
 Carry = tuple[State, ...]
-"""One state per layer, each array [b, h] float32; of an mLSTM those of model/mlstm.py."""
+"""One state per layer, each array [b, h] float32; of an mLSTM or a transformer those of its module."""
 
 Tables = tuple[Float[Array, "v g"], ...]
 """Of each field, its embeddings times the first layer's kernel."""
@@ -77,13 +79,7 @@ class MusicModel(nn.Module):
                 for i, size in enumerate(self.input_sizes)
             ]
         sizes = [input_size, *[config.hidden_size] * (config.num_layers - 1)]
-        forget_bias = 1.0 if config.norm == "pre" else 0.0
-        self.layers = [
-            MLSTMLayer(config, size)
-            if config.cell == "mlstm"
-            else RecurrentLayer(config.cell, size, config.hidden_size, config.precision, forget_bias)
-            for size in sizes
-        ]
+        self.layers = [make_layer(config, size) for size in sizes]
         if config.norm == "pre":
             ones, hidden = nn.initializers.ones_init(), config.hidden_size
             self.projection = self.param("projection", nn.initializers.lecun_normal(), (input_size, hidden))
@@ -226,6 +222,8 @@ class MusicModel(nn.Module):
         if isinstance(layer, MLSTMLayer):
             keep = config.recompute == "never"
             return mlstm_layer(x, layer.params, starts_tb, state, config.precision, keep_projection=keep)
+        if isinstance(layer, TransformerLayer):
+            return layer.run(layer.gates(x), starts_tb, state)
         is_rows = number == 0 and config.norm == "none"
         params = layer.params  # asked for here, so that flax does not set the layer up inside of `in_parts`
         kernel = self.kernel or kernel_by_rule(config, *starts_tb.shape)
@@ -281,7 +279,8 @@ def make_head(model: MusicModel) -> FieldHead:
 
 def make_gate(model: MusicModel) -> CopyGate:
     """Returns the copy gate alone; its parameters are those named `gate`."""
-    return CopyGate(len(model.field_sizes), model.config.hidden_size, model.config.precision)
+    config = model.config
+    return CopyGate(len(model.field_sizes), config.hidden_size, config.precision, config.copy_lags)
 
 
 def choose_parts(config: ModelConfig, length: int, num_rows: int) -> int:
@@ -303,6 +302,8 @@ def initial_carry(config: ModelConfig, batch_size: int) -> Carry:
     """Returns the carry before the first step: zeros."""
     if config.cell == "mlstm":
         return (zero_state(config, batch_size),) * config.num_layers
+    if config.cell == "transformer":
+        return (empty_memory(config, batch_size),) * config.num_layers
     state = tuple(jnp.zeros((batch_size, config.hidden_size)) for _ in range(CELLS[config.cell].num_states))
     return (state,) * config.num_layers
 

@@ -5,6 +5,9 @@
                                                       nn.LSTM, nn.GRU or nn.RNN of one layer; from the second one on its
                                                       output is added to its input where config.residual says so
     layers.<k>.<name>                                 an mLSTM as in model/convert.py (config.cell "mlstm" only)
+    layers.<k>.in_proj_weight [3 h, h], out_proj.weight, norm.weight, linear1.weight, linear2.weight
+                                                      a block as in model/transformer.py (config.cell "transformer"
+                                                      only), as nn.TransformerEncoderLayer names its parts
     projection.weight                   [h, e]        nn.Linear without bias (config.norm "pre" only): where the
                                                       residual stream begins
     norms.<k>.weight, norm_out.weight   [e or h], [h] nn.RMSNorm (eps 1e-5): what layer k and the head read
@@ -16,7 +19,7 @@
 Axes: v values of a field, e embedding, h hidden, f fields, s head.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -27,6 +30,26 @@ from ostinato.configs.schema import ModelConfig
 from ostinato.model.convert import from_torch, mlstm_from_torch, mlstm_to_torch, to_torch
 from ostinato.model.mlstm import MLSTMParams
 from ostinato.model.recurrent import LayerParams
+
+_TRANSFORMER = {
+    "kernel": "in_proj_weight",
+    "out": "out_proj.weight",
+    "norm": "norm.weight",
+    "up": "linear1.weight",
+    "down": "linear2.weight",
+}
+
+_BLOCKS: dict[str, tuple[Callable[[Any], dict[str, Array]], Callable[[Mapping[str, ArrayLike]], dict[str, Array]]]] = {
+    "mlstm": (
+        lambda params: mlstm_to_torch(MLSTMParams(**params)),
+        lambda weights: mlstm_from_torch(weights)._asdict(),
+    ),
+    "transformer": (
+        lambda params: {theirs: params[ours].T for ours, theirs in _TRANSFORMER.items()},
+        lambda weights: {ours: jnp.asarray(weights[theirs]).T for ours, theirs in _TRANSFORMER.items()},
+    ),
+}
+"""Of cells that are no cells of torch.nn: to its names and layouts and back."""
 
 
 def to_torch_layout(params: Mapping[str, Any], config: ModelConfig) -> dict[str, Array]:
@@ -42,8 +65,9 @@ def to_torch_layout(params: Mapping[str, Any], config: ModelConfig) -> dict[str,
     if config.copy:
         tensors |= {f"gate.{name}": value for name, value in params["gate"].items()}
     for k in range(config.num_layers):
-        if config.cell == "mlstm":
-            layer = mlstm_to_torch(MLSTMParams(**params[f"layers_{k}"]))
+        if config.cell in _BLOCKS:
+            to_names, _ = _BLOCKS[config.cell]
+            layer = to_names(params[f"layers_{k}"])
             tensors |= {f"layers.{k}.{name}": value for name, value in layer.items()}
             continue
         for name, value in to_torch(LayerParams(**params[f"layers_{k}"])).items():
@@ -94,10 +118,11 @@ def from_torch_layout(tensors: Mapping[str, ArrayLike], config: ModelConfig) -> 
 
 
 def _layer(tensors: Mapping[str, ArrayLike], config: ModelConfig, k: int) -> dict[str, Array]:
-    if config.cell == "mlstm":
+    if config.cell in _BLOCKS:
         prefix = f"layers.{k}."
         of_layer = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        return mlstm_from_torch(of_layer)._asdict()
+        _, from_names = _BLOCKS[config.cell]
+        return from_names(of_layer)
     weights = {
         name: jnp.asarray(tensors[f"layers.{k}.{name}_l0"]) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     }

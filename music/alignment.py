@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer
 
+from ostinato.configs.schema import COPY_LAGS
 from ostinato.music.bars import bar_length as bar_length_of
 from ostinato.music.score_rows import DURATIONS, GRID, METER, NUM_SHIFTS, REST, START
 
-LAGS = (1, 2, 4, 8, 16, 32)
+LAGS = COPY_LAGS
 """Bars."""
 
 MEMORY = 2048

@@ -130,10 +130,17 @@ def config_from_json(values: dict[str, Any], *, where: str = "the configuration"
     """
     parts = {"model": ModelConfig, "data": DataConfig, "optimizer": OptimizerConfig}
     try:
-        return TrainConfig(**{name: parts[name](**value) if name in parts else value for name, value in values.items()})
+        return TrainConfig(
+            **{name: parts[name](**_with_tuples(value)) if name in parts else value for name, value in values.items()}
+        )
     except TypeError as error:
         problem = ascii(str(error))[1:-1][:200]
         raise CheckpointError(f"{where}: was written by another version of ostinato ({problem})") from error
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Returns values with the tuples of which JSON made lists."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def as_then(config: TrainConfig, saved: dict[str, Any]) -> TrainConfig:

@@ -66,7 +66,11 @@ def test_an_unknown_name_is_a_type_error_with_the_nearest_name(config, values, s
         (TrainConfig(), {"num_steps": True}, "num_steps must be a whole number, not True"),
         (TrainConfig(), {"model": {"dropout": "0.1"}}, "model.dropout must be a number, not '0.1'"),
         (TrainConfig(), {"model": {"copy": 1}}, "model.copy must be true or false, not 1"),
-        (TrainConfig(), {"model": {"cell": "lst"}}, "model.cell 'lst' must be one of lstm, gru, rnn, mlstm"),
+        (
+            TrainConfig(),
+            {"model": {"cell": "lst"}},
+            "model.cell 'lst' must be one of lstm, gru, rnn, mlstm, transformer",
+        ),
         (TrainConfig(), {"model": 3}, "model must be a table of options, not 3"),
         (SampleConfig(), {"key": 3}, "key must be text, not 3"),
         (SampleConfig(), {"top_p": "x"}, "top_p must be a number, not 'x'"),

@@ -70,7 +70,7 @@ def refused(arguments):
         ([*TRAIN, "debug", "--num-steps"], "--num-steps needs a value;"),
         (
             [*TRAIN, "debug", "--model.cell", "lst"],
-            "--model.cell 'lst' must be one of lstm, gru, rnn, mlstm; see 'ostinato train debug --help'",
+            "--model.cell 'lst' must be one of lstm, gru, rnn, mlstm, transformer; see 'ostinato train debug --help'",
         ),
         (["bench", "frob", "--data", "a"], "benchmark 'frob' must be one of rolls; see 'ostinato bench --help'"),
         # what is missing

@@ -29,7 +29,8 @@ CONFIG = ModelConfig(embedding_size=4, hidden_size=8, num_layers=2, head_size=6,
 
 def config_of(cell, **changes):
     """The configuration with another cell; a block that adds to a residual stream brings that with it."""
-    return replace(CONFIG, cell=cell, norm="pre" if cell == "mlstm" else CONFIG.norm, **changes)
+    needed = {"mlstm": {"norm": "pre"}, "transformer": {"norm": "pre", "embedding_size": 8, "memory_size": 4}}
+    return replace(CONFIG, cell=cell, **needed.get(cell, {}), **changes)
 
 
 class Setup:
@@ -94,6 +95,7 @@ def test_all_biases_start_at_zero_and_recurrent_blocks_are_orthogonal(setup):
         ("gru", "normalized"),
         ("mlstm", "embedding"),
         ("mlstm", "normalized"),
+        ("transformer", "embedding"),
     ],
 )
 def test_sampling_step_by_step_gives_the_logits_of_teacher_forcing(cell, inputs, setup):
@@ -261,7 +263,7 @@ def test_multiplied_tables_on_a_cpu_give_the_values_and_gradients_of_looking_up_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cell", ["lstm", "gru", "mlstm"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "mlstm", "transformer"])
 def test_four_devices_give_the_loss_and_gradients_of_one(cell, setup):
     setup = setup if cell == "lstm" else Setup(config_of(cell))
     mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])

@@ -41,6 +41,7 @@ def _change(folder, **values):
         NETWORK,
         dataclasses.replace(NETWORK, cell="gru", norm="pre", copy=True),
         dataclasses.replace(NETWORK, cell="mlstm", norm="pre", copy=True),
+        dataclasses.replace(NETWORK, cell="transformer", norm="pre", embedding_size=NETWORK.hidden_size),
     ],
 )
 def test_float32_comes_back_to_the_bit(tmp_path, network):
