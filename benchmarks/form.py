@@ -1,4 +1,4 @@
-"""The table of docs/form.md: likelihood and form of trained runs beside real music, from a report of `evaluate`.
+"""The form table of docs/quality.md: likelihood and form of runs beside real music, from a report of `evaluate`.
 
     ostinato train --dataset DATASET --workdir runs/new chorales
     ostinato train --dataset DATASET --workdir runs/old chorales --model.norm none --model.no-copy --data.misheard 0

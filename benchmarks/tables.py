@@ -45,6 +45,22 @@ def growing() -> Table:
     return Table(*sizes.table_of(json.loads((RESULTS / "growing.json").read_text())))
 
 
+def growing_flink() -> Table:
+    """The same on Flink."""
+    return Table(*sizes.table_of(json.loads((RESULTS / "growing_flink.json").read_text())))
+
+
+def cells() -> Table:
+    """NLL of the LSTM and the mLSTM at equal parameters and steps, one figure for each seed."""
+    titles = {"nottingham": "Nottingham"}
+    rows = []
+    for corpus, found in json.loads((RESULTS / "cells.json").read_text()).items():
+        nats = [", ".join(run["nats per note"] for name, run in found["runs"].items() if name.startswith(f"{cell}-"))
+                for cell in ("lstm", "mlstm")]  # fmt: skip
+        rows.append([titles.get(corpus, corpus), *nats, f"{found['mlstm is worse by nats a note']:.3f}"])
+    return Table(["nats a note, test split", "LSTM", "mLSTM", "mLSTM is worse by"], rows)
+
+
 def performances() -> Table:
     """How many performances of one work are found, the corpora with the most first."""
     found = json.loads((RESULTS / "performances.json").read_text())["recall"]
@@ -89,7 +105,9 @@ def transfer() -> Table:
 
 
 TABLES: dict[str, Callable[[], Table]] = {
+    "cells": cells,
     "growing": growing,
+    "growing_flink": growing_flink,
     "performances": performances,
     "rolls": rolls,
     "transfer": transfer,

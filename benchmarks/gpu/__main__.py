@@ -3,11 +3,11 @@
     python -m ostinato.benchmarks.gpu --output FOLDER [--budget-s 480] [--smoke] [--music SECONDS --recipe NAME]
 
 Each stage is a process of its own with a time of its own; what goes wrong in one costs that one. What is found is
-written at once, a line of JSON each, to FOLDER/results.jsonl, and FOLDER/report.md is made anew after every stage.
+written at once, a line of JSON each, to FOLDER/results.jsonl, and FOLDER/report.md is made again after every stage.
 FOLDER/log.txt has what the processes said. It needs no network, and no installed package: in a plain checkout say
 `PYTHONPATH=.types python -m ostinato.benchmarks.gpu`. Where torch is missing, its column stays empty.
 
-`--smoke` runs all of it on tiny networks, also on a CPU. docs/performance.md has the command for a lent machine.
+`--smoke` runs all of it on tiny networks, also on a CPU. docs/gpu.md has the command for a lent machine.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""docs/reliability.md lists every injected fault with the test that shows what is promised."""
+"""docs/reliability.md lists every injected fault with the test that shows what is promised; docs/resume.md helps."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ def test_the_table_names_each_test_of_this_folder_once():
 
 
 def test_the_page_knows_every_setting_that_may_change_and_every_exit_code():
-    page = (ROOT / "docs/reliability.md").read_text()
+    page = (ROOT / "docs/resume.md").read_text()
     for name in ("skip_limit", "rollbacks", "rollback_factor", "peer_timeout_s", "keep_checkpoints", "MAY_CHANGE"):
         assert f"`{name}`" in page
     for code in (0, 2, 75, 76, 77, 130):
