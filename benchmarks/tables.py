@@ -61,6 +61,28 @@ def cells() -> Table:
     return Table(["nats a note, test split", "LSTM", "mLSTM", "mLSTM is worse by"], rows)
 
 
+_FORM = (
+    "nats per note", "Fréchet", "repetition at 8 quarters", "repetition at 16 quarters", "repetition at 32 quarters",
+    "distinct bars", "block coherence", "repetition density", "pitch-class transition", "pieces that loop",
+    "CPU s of training",
+)  # fmt: skip
+
+
+def networks(corpus: str, titles: dict[str, str]) -> Table:
+    """Likelihood and form of networks at equal steps on one corpus, one figure for each seed."""
+    found = json.loads((RESULTS / "networks.json").read_text())[corpus]
+    runs, real = found["runs"], found["real music"]
+    rows = [
+        [
+            figure,
+            *(", ".join(run[figure] for name, run in runs.items() if name.startswith(f"{key}-")) for key in titles),
+            real[figure],
+        ]
+        for figure in _FORM
+    ]
+    return Table([f"{found['steps']:,} steps", *titles.values(), "real music with itself"], rows)
+
+
 def performances() -> Table:
     """How many performances of one work are found, the corpora with the most first."""
     found = json.loads((RESULTS / "performances.json").read_text())["recall"]
@@ -106,6 +128,12 @@ def transfer() -> Table:
 
 TABLES: dict[str, Callable[[], Table]] = {
     "cells": cells,
+    "networks/nottingham": lambda: networks(
+        "nottingham",
+        {"lstm": "LSTM with the gate", "two-lags": "gate of two lags", "no-gate": "LSTM", "transformer": "transformer"},
+    ),
+    "networks/jsfakes": lambda: networks("jsfakes", {"lstm": "with the gate", "no-gate": "without"}),
+    "networks/pop909": lambda: networks("pop909", {"lstm": "with the gate", "no-gate": "without"}),
     "growing": growing,
     "growing_flink": growing_flink,
     "performances": performances,
