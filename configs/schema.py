@@ -165,12 +165,43 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdversaryConfig:
+    """Sequence GAN training of a trained run, with --init-from RUN.
+
+    A judge hears, event by event, whether real music goes on or the network has written on by itself, and the network
+    learns from what the judge takes for real. A copy gate does not write; the key that a network is told stays. The
+    latest checkpoint is the result, not that of the lowest validation loss.
+    """
+
+    weight: float = 0.0
+    """Weight of what the judge says; 0 trains without it."""
+    likelihood_weight: float = 1.0
+    """Weight of the likelihood of real music, which keeps the network from writing only what the judge likes best."""
+    window: int = 32
+    """Events that the network writes on in each row of a batch; what is before them is real. Fewer than
+    --data.sequence-length."""
+    discount: float = 0.9
+    """What an event is worth by the rewards after it: each counts this much less than the one before."""
+    judge_size: int = 64
+    """Units of the judge's recurrent layer, and width of its embeddings."""
+    judge_learning_rate: float = 1e-3
+    """Of the judge; it is constant."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self, "weight likelihood_weight", 0)
+        check_bounds(self, "discount", 0, 1)
+        check_bounds(self, "window judge_size", 1)
+        check_positive(self, "judge_learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A training run."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     num_epochs: int = 50
     """Passes over the training split, unless num_steps says otherwise or early stopping ends the run."""
     num_steps: int = 0
@@ -219,6 +250,11 @@ class TrainConfig:
         if self.data.batch_size % self.accumulate:
             raise UserError(
                 f"batch_size {self.data.batch_size} cannot be split into accumulate {self.accumulate} parts"
+            )
+        if self.adversary.weight and self.adversary.window >= self.data.sequence_length:
+            raise UserError(
+                f"adversary.window {self.adversary.window} must be less than sequence_length "
+                f"{self.data.sequence_length}: real music comes before it"
             )
 
 

@@ -141,7 +141,7 @@ def _settings(recipe: TrainConfig) -> list[str]:
     return found
 
 
-_PARTS = ("model", "data", "optimizer")
+_PARTS = ("model", "data", "optimizer", "adversary")
 
 
 def _measured(config: Mapping[str, Any], report: dict[str, Any]) -> Measured:

@@ -12,10 +12,12 @@ import jax
 import numpy as np
 import optax
 
+from ostinato.configs.errors import UserError
 from ostinato.configs.schema import TrainConfig
 from ostinato.data.atomic import make_folder
 from ostinato.data.mixture import Mixture, mixture_of
 from ostinato.data.records import Dataset
+from ostinato.train.adversary import make_adversary, told_by_adversary
 from ostinato.train.checkpoint import Checkpoints, make_model
 from ostinato.train.data import prefetch
 from ostinato.train.devices import divide_batch
@@ -136,6 +138,11 @@ def train(
         elif init_from is not None:
             origin = load_origin(init_from, config, codec)
             run["init_from"], first_params = describe_origin(origin, init_from), origin.params
+        elif config.adversary.weight:
+            raise UserError(
+                f"{workdir}: adversary.weight {config.adversary.weight:g} is for a network that is trained already; "
+                "add --init-from RUN, or set --adversary.weight 0"
+            )
 
         # --- 3. The devices; each host reads only its rows of a batch. ---
         batch_size = config.data.batch_size
@@ -157,7 +164,8 @@ def train(
         model = make_model(config.model, codec, as_kernel(run["kernel"]))
         params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
         validate = open_validation(mixture, config.data, model, mesh, watchdog)
-        norm = jax.jit(optax.tree.norm)
+        adversary, norm = make_adversary(config, model, codec.eos), jax.jit(optax.tree.norm)
+        patience = 0 if adversary else config.patience  # less likelihood is what it costs
 
         # --- 6. What people see. ---
         field_names = tuple(field.name for field in codec.fields)
@@ -174,9 +182,10 @@ def train(
             )
             optimizer = make_optimizer(optimizer_config, num_steps, only=(run["init_from"] or {}).get("added", ()))
             learning_rate = jax.jit(learning_rate_schedule(optimizer_config, num_steps))
-            train_step = make_train_step(
-                model, optimizer, mesh, dropout_key, accumulate=accumulate, head_steps=config.head_steps
-            )
+            if adversary is not None:
+                optimizer = adversary.with_judge(optimizer, params_key)
+            parts = {"accumulate": accumulate, "head_steps": config.head_steps}
+            train_step = make_train_step(model, optimizer, mesh, dropout_key, **parts, adversary=adversary)
 
             # --- 8. The state: from the latest checkpoint, or from the seed. Parameters are born where they live. ---
             init = make_state_init(model, optimizer, batch_size)
@@ -217,7 +226,7 @@ def train(
             stopping = False
             throughput.restart(step)
             try:
-                while step < num_steps and not progress.exhausted(config.patience) and not stopping:
+                while step < num_steps and not progress.exhausted(patience) and not stopping:
                     # The batch.
                     watchdog.set_activity("input", f"batch {step} of the training data")
                     with throughput.waiting_for_input():
@@ -262,6 +271,7 @@ def train(
                     if log_due:
                         values = {
                             **means(metrics.totals, field_names),
+                            **told_by_adversary(metrics.told),
                             "grad_norm": float(metrics.grad_norm),
                             "param_norm": param_norm,
                             "learning_rate": float(np.asarray(learning_rate(max(0, step - progress.skipped - 1)))),
@@ -283,17 +293,17 @@ def train(
                         if not math.isfinite(validation_loss):
                             raise UnstableError(f"step {step}: the validation loss is {validation_loss}")
                         tracker.write(step, "validation", values)
-                        progress = progress.evaluated(step, validation_loss)
+                        progress = progress.evaluated(step, validation_loss, is_best=adversary is not None)
                         view.tell(step, f"validation loss {validation_loss:.4f} (best {progress.best_loss:.4f})")
 
                     # The checkpoint. After a skipped step it is not known yet whether the parameters are any good,
                     # unless they were measured.
-                    progress = progress._replace(step=step, finished=is_last or progress.exhausted(config.patience))
+                    progress = progress._replace(step=step, finished=is_last or progress.exhausted(patience))
                     wanted = save_due or stopping or progress.finished or progress.best_step == step
                     if wanted and (progress.skipped_in_row == 0 or validation_loss is not None or is_last):
                         watchdog.set_activity("checkpoint", f"the checkpoint of step {step}")
                         run_now = {**run, "progress": progress._asdict()}
-                        checkpoints.save(state, run_now, validation_loss=validation_loss)
+                        checkpoints.save(state, run_now, validation_loss=None if adversary else validation_loss)
                     watchdog.set_activity("input", f"batch {step} of the training data")
                     throughput.restart(step)  # so that the rates are those of training alone
                 break
@@ -307,7 +317,7 @@ def train(
     return Result(
         step=progress.step,
         num_steps=num_steps,
-        finished=progress.step >= num_steps or progress.exhausted(config.patience),
+        finished=progress.step >= num_steps or progress.exhausted(patience),
         initial_loss=progress.initial_loss,
         last_loss=progress.last_loss,
         best_step=progress.best_step,

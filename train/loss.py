@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from ostinato.model.backend import platform
 from ostinato.model.copy_gate import Sources, mixed
-from ostinato.model.network import MusicModel, chosen_logit, make_gate, make_head, nll
+from ostinato.model.network import Carry, MusicModel, chosen_logit, make_gate, make_head, nll
 from ostinato.music.alignment import Alignment
+from ostinato.train.batch import Batch
 
 _CACHED_ROWS = 512
 
@@ -83,6 +84,29 @@ def head_loss(model: MusicModel, params: Any, steps: Steps, head_steps: int = 0)
     if num_steps < length and length % num_steps == 0:
         return _chunked_loss(model, length // num_steps, params, *steps)
     return _loss(model, params, *steps)
+
+
+def batch_loss(
+    model: MusicModel,
+    params: Any,
+    batch: Batch,
+    carry: Carry,
+    dropout_keys: Key[Array, " b"] | None,
+    head_steps: int,
+) -> tuple[Float[Array, ""], Totals, Carry]:
+    """Returns the loss in nats, summed over the steps, the totals and the carry after the last step.
+
+    With keys, one for each row, activations are dropped.
+    """
+    outputs: Any = model.apply(
+        {"params": params}, batch.inputs, batch.starts, carry, dropout_keys, method=MusicModel.features_by_time
+    )
+    features_tbh, carry = outputs
+    targets, weights, alignment = jax.tree.map(
+        lambda column: jnp.swapaxes(column, 0, 1), (batch.targets, batch.weights, batch.alignment)
+    )
+    loss, totals = head_loss(model, params, Steps(features_tbh, targets, weights, alignment), head_steps)
+    return loss, totals, carry
 
 
 def choose_steps(length: int, batch_size: int) -> int:

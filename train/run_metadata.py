@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from ostinato.configs.errors import Lines
-from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.configs.schema import AdversaryConfig, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.configs.versions import package_version
 from ostinato.data.mixture import Mixture, mixture_of, named
 from ostinato.data.records import Dataset
@@ -51,9 +51,12 @@ class Progress(NamedTuple):
     learning_rate_factor: float = 1.0
     """What the learning rate of the configuration is multiplied by, since the run was rolled back."""
 
-    def evaluated(self, step: int, loss: float) -> "Progress":
-        """Returns the progress after a measurement. Of equal losses the later one is the best."""
-        better = self.best_loss is None or loss < self.best_loss
+    def evaluated(self, step: int, loss: float, *, is_best: bool = False) -> "Progress":
+        """Returns the progress after a measurement. Of equal losses the later one is the best.
+
+        `is_best`: the run is not measured by its loss, so that the latest is the best.
+        """
+        better = is_best or self.best_loss is None or loss < self.best_loss
         is_best = better or loss == self.best_loss
         return self._replace(
             last_loss=loss,
@@ -128,7 +131,7 @@ def config_from_json(values: dict[str, Any], *, where: str = "the configuration"
     Raises:
         CheckpointError: it has a field that this version does not know.
     """
-    parts = {"model": ModelConfig, "data": DataConfig, "optimizer": OptimizerConfig}
+    parts = {"model": ModelConfig, "data": DataConfig, "optimizer": OptimizerConfig, "adversary": AdversaryConfig}
     try:
         return TrainConfig(
             **{name: parts[name](**_with_tuples(value)) if name in parts else value for name, value in values.items()}

@@ -5,7 +5,7 @@ Axes: b batch, t time step, f field, v values of a field.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from ostinato.configs.errors import UserError
 from ostinato.model.network import Carry, MusicModel, init_params, initial_carry
+from ostinato.train.adversary import Adversary, AdversaryState, Told
 from ostinato.train.batch import Batch
-from ostinato.train.loss import Steps, Totals, head_loss
+from ostinato.train.loss import Totals, batch_loss
 
 Params = Any
 """A nested dictionary of arrays, as flax makes it."""
@@ -41,6 +42,8 @@ class StepMetrics(NamedTuple):
     totals: Totals
     grad_norm: Float[Array, ""]
     """Before clipping."""
+    told: Told | None = None
+    """By an adversary."""
 
 
 _EVERYWHERE, _ROWS = PartitionSpec(), PartitionSpec("data")
@@ -127,25 +130,26 @@ def make_train_step(
     *,
     accumulate: int = 1,
     head_steps: int = 0,
+    adversary: Adversary | None = None,
 ) -> TrainStep:
     """Returns the jitted step `(state, batch) -> (state, metrics)`. The state that goes in is donated.
 
     The loss is the sum over the fields of the cross-entropy of each, in nats, as the mean over real steps. Dropout in
     row r at step s draws from `fold_in(fold_in(dropout_key, s), r)`, on whichever device the row is. `accumulate` and
-    `head_steps` are explained in TrainConfig.
+    `head_steps` are explained in TrainConfig. With an adversary `optimizer` is what its `with_judge` returns.
     """
 
     def loss_of_part(
         params: Params, part: Batch, carry: Carry, dropout_keys: Key[Array, " b"], weight: Float[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[Totals, Carry]]:
-        loss, totals, carry = _apply(model, params, part, carry, dropout_keys, head_steps)
+        loss, totals, carry = batch_loss(model, params, part, carry, dropout_keys, head_steps)
         return loss / weight, (totals, carry)
 
     def gradients_of_rows(
-        params: Params, batch: Batch, carry: Carry, key: PRNGKeyArray
-    ) -> tuple[Params, Float[Array, ""], Totals, Carry]:
+        params: Params, judge: Params, batch: Batch, carry: Carry, key: PRNGKeyArray
+    ) -> tuple[Any, Float[Array, ""], Totals, Told | None, Carry]:
         """What each device computes from its rows; of the sums over all rows, all devices get the whole."""
-        num_rows = len(batch.weights)
+        before, num_rows = carry, len(batch.weights)
         if num_rows % accumulate:
             raise UserError(
                 f"batch_size {num_rows * mesh.size} cannot be split into {accumulate} parts over {mesh.size} devices"
@@ -169,23 +173,29 @@ def make_train_step(
             gradients, (losses, (totals, carry)) = jax.lax.scan(add_part, zeros, parts)
             loss, totals = jax.tree.map(lambda x: jnp.sum(x, axis=0), (losses, totals))
             carry = jax.tree.map(lambda x: x.reshape(num_rows, *x.shape[2:]), carry)
-        return *jax.lax.psum((gradients, loss, totals), "data"), carry
+        told = None
+        if adversary is not None:
+            by_judge, of_judge, told = adversary.gradients(params, judge, batch, before, dropout_keys)
+            share = adversary.likelihood_weight
+            gradients = jax.tree.map(lambda a, b: share * a + b, gradients, by_judge), of_judge
+        return *jax.lax.psum((gradients, loss, totals, told), "data"), carry
 
     compute_gradients = jax.shard_map(
         gradients_of_rows,
         mesh=mesh,
-        in_specs=(_EVERYWHERE, _ROWS, _ROWS, _EVERYWHERE),
-        out_specs=(_EVERYWHERE, _EVERYWHERE, _EVERYWHERE, _ROWS),
+        in_specs=(_EVERYWHERE, _EVERYWHERE, _ROWS, _ROWS, _EVERYWHERE),
+        out_specs=(_EVERYWHERE, _EVERYWHERE, _EVERYWHERE, _EVERYWHERE, _ROWS),
         check_vma=False,  # else each device's gradients would be summed over the devices in every chunk of the loss
     )
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         key = jax.random.fold_in(dropout_key, state.step)
-        gradients, loss, totals, carry = compute_gradients(state.params, batch, state.carry, key)
+        judge = None if adversary is None else cast(AdversaryState, state.opt_state).judge
+        gradients, loss, totals, told, carry = compute_gradients(state.params, judge, batch, state.carry, key)
         with jax.numpy_dtype_promotion("standard"):  # Adam's bias correction is a Python float to the power of an int32
             updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics = StepMetrics(loss=loss, totals=totals, grad_norm=optax.tree.norm(gradients))
+        metrics = StepMetrics(loss=loss, totals=totals, grad_norm=optax.tree.norm(gradients), told=told)
         # A step whose loss or gradient is not a number changes nothing but the number of the step.
         finite = jnp.isfinite(loss) & jnp.isfinite(metrics.grad_norm)
         changed = jax.tree.map(lambda new, old: jnp.where(finite, new, old), (params, opt_state, carry), state[1:])
@@ -203,7 +213,7 @@ def make_eval_step(model: MusicModel, mesh: Mesh) -> EvalStep:
     """Returns the jitted step `(params, carry, batch) -> (carry, totals)`, without dropout."""
 
     def totals_of_rows(params: Params, carry: Carry, batch: Batch) -> tuple[Carry, Totals]:
-        _, totals, carry = _apply(model, params, batch, carry, None, 0)
+        _, totals, carry = batch_loss(model, params, batch, carry, None, 0)
         return carry, jax.lax.psum(totals, "data")
 
     eval_step = jax.shard_map(
@@ -218,26 +228,6 @@ def make_eval_step(model: MusicModel, mesh: Mesh) -> EvalStep:
         in_shardings=(replicated(mesh), split_rows(mesh), split_rows(mesh)),
         out_shardings=(split_rows(mesh), replicated(mesh)),
     )
-
-
-def _apply(
-    model: MusicModel,
-    params: Params,
-    batch: Batch,
-    carry: Carry,
-    dropout_keys: Key[Array, " b"] | None,
-    head_steps: int,
-) -> tuple[Float[Array, ""], Totals, Carry]:
-    """Returns the loss in nats, summed over the steps, the totals and the carry."""
-    outputs: Any = model.apply(
-        {"params": params}, batch.inputs, batch.starts, carry, dropout_keys, method=MusicModel.features_by_time
-    )
-    features_tbh, carry = outputs
-    targets, weights, alignment = jax.tree.map(
-        lambda column: jnp.swapaxes(column, 0, 1), (batch.targets, batch.weights, batch.alignment)
-    )
-    loss, totals = head_loss(model, params, Steps(features_tbh, targets, weights, alignment), head_steps)
-    return loss, totals, carry
 
 
 def evaluate(

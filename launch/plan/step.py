@@ -22,6 +22,7 @@ from ostinato.model.backend import planned_for
 from ostinato.model.copy_gate import no_alignment
 from ostinato.model.kernels import Kernel
 from ostinato.model.network import MusicModel, count_params
+from ostinato.train.adversary import make_adversary
 from ostinato.train.batch import Batch
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import TrainState, TrainStep, make_state_init, make_train_step, split_rows, state_shardings
@@ -101,10 +102,12 @@ def trace_step(
     model = MusicModel(config.model, field_sizes, kernel)
     optimizer = make_optimizer(config.optimizer, config.num_steps or NUM_STEPS)
     params_key, dropout_key = jax.random.split(jax.random.key(config.seed))
+    adversary = make_adversary(config, model, (0, 0))  # whatever ends a piece
+    if adversary is not None:
+        optimizer = adversary.with_judge(optimizer, params_key)
     init = make_state_init(model, optimizer, batch_size)
-    step = make_train_step(
-        model, optimizer, mesh, dropout_key, accumulate=config.accumulate, head_steps=config.head_steps
-    )
+    parts = {"accumulate": config.accumulate, "head_steps": config.head_steps}
+    step = make_train_step(model, optimizer, mesh, dropout_key, **parts, adversary=adversary)
     b, t, f = batch_size, config.data.sequence_length, len(field_sizes)
     columns = ((b, t, f), jnp.int32), ((b, t, f), jnp.int32), ((b, t), jnp.bool_), ((b, t), jnp.float32)
     alignment = jax.eval_shape(lambda: no_alignment(b, t, f)) if config.model.copy else None

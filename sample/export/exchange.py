@@ -4,6 +4,7 @@ The file holds float32 arrays named and laid out as in `model.torch_layout`, and
 JSON description: the configuration of the network, the codec, and the fingerprint of the parameters.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from safetensors.numpy import save
 
 from ostinato.configs.documents import ANYWHERE, check_document, parse_document, read_bounded
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import TrainConfig
+from ostinato.configs.schema import AdversaryConfig, TrainConfig
 from ostinato.configs.versions import package_version
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import carry_numbers, init_params, initial_carry
@@ -120,7 +121,7 @@ def import_run(path: Path, workdir: Path) -> int:
     """Makes a run out of an exported model, with one checkpoint of step 0; returns the number of its parameters.
 
     It can be sampled, and `ostinato train` goes on from it, on any dataset with the same codec: the first one becomes
-    that of the run. The optimizer starts anew.
+    that of the run. The optimizer starts anew, without the judge of an adversary.
 
     Raises:
         ExchangeError: as `read_parameters` does, or there is a run in the folder already.
@@ -141,7 +142,7 @@ def import_run(path: Path, workdir: Path) -> int:
     )
     description = {
         "format": CHECKPOINT_FORMAT,
-        "config": exported.description["config"],
+        "config": {**exported.description["config"], "adversary": dataclasses.asdict(AdversaryConfig())},
         "codec": exported.description["codec"],
         "dataset": {"path": "", "fingerprint": ""},  # the first dataset that it is trained on
         "versions": {package: package_version(package) for package in PACKAGES},
