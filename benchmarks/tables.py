@@ -128,12 +128,12 @@ def transfer() -> Table:
 
 TABLES: dict[str, Callable[[], Table]] = {
     "cells": cells,
-    "networks/nottingham": lambda: networks(
+    "networks_nottingham": lambda: networks(
         "nottingham",
         {"lstm": "LSTM with the gate", "two-lags": "gate of two lags", "no-gate": "LSTM", "transformer": "transformer"},
     ),
-    "networks/jsfakes": lambda: networks("jsfakes", {"lstm": "with the gate", "no-gate": "without"}),
-    "networks/pop909": lambda: networks("pop909", {"lstm": "with the gate", "no-gate": "without"}),
+    "networks_jsfakes": lambda: networks("jsfakes", {"lstm": "with the gate", "no-gate": "without"}),
+    "networks_pop909": lambda: networks("pop909", {"lstm": "with the gate", "no-gate": "without"}),
     "growing": growing,
     "growing_flink": growing_flink,
     "performances": performances,

@@ -25,7 +25,8 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 
-from ostinato.configs.schema import AdversaryConfig, TrainConfig
+from ostinato.configs.adversary import AdversaryConfig
+from ostinato.configs.schema import TrainConfig
 from ostinato.model.judge import Judge, init_judge
 from ostinato.model.network import Carry, MusicModel
 from ostinato.train.batch import Batch

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import jax
 
+from ostinato.configs.adversary import AdversaryConfig
 from ostinato.configs.errors import Lines
-from ostinato.configs.schema import AdversaryConfig, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
 from ostinato.configs.versions import package_version
 from ostinato.data.mixture import Mixture, mixture_of, named
 from ostinato.data.records import Dataset
