@@ -9,7 +9,7 @@ from ostinato.configs.checks import check_bounds, check_positive
 class AdversaryConfig:
     """Sequence GAN training of a trained run, with --init-from RUN.
 
-    A judge hears, event by event, whether real music goes on or the network has written on by itself, and the network
+    A judge says, event by event, whether it hears real music or what the network continues it with, and the network
     learns from what the judge takes for real. A copy gate does not write; the key that a network is told stays. The
     latest checkpoint is the result, not that of the lowest validation loss.
     """
@@ -19,10 +19,10 @@ class AdversaryConfig:
     likelihood_weight: float = 1.0
     """Weight of the likelihood of real music, which keeps the network from writing only what the judge likes best."""
     window: int = 32
-    """Events that the network writes on in each row of a batch; what is before them is real. Fewer than
+    """Events that the network continues each row of a batch with; what is before them is real. Fewer than
     --data.sequence-length."""
     discount: float = 0.9
-    """What an event is worth by the rewards after it: each counts this much less than the one before."""
+    """What an event is worth by the rewards after it: each counts this share of the one before."""
     judge_size: int = 64
     """Units of the judge's recurrent layer, and width of its embeddings."""
     judge_learning_rate: float = 1e-3

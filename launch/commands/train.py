@@ -151,9 +151,10 @@ class Train:
         if result.best_loss is None:
             losses = "no validation split, so the latest checkpoint is the best"
         else:
+            which = "the latest, which counts" if self.config.adversary.weight else "the best"
             losses = (
                 f"validation loss {result.initial_loss:.4f} at the start, "
-                f"{result.best_loss:.4f} at step {result.best_step}, the best"
+                f"{result.best_loss:.4f} at step {result.best_step}, {which}"
             )
         if result.step < result.num_steps:
             say(f"{self.workdir}: {stopped_early(result, self.config.patience)}")

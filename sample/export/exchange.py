@@ -15,9 +15,10 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from ostinato.configs.adversary import AdversaryConfig
 from ostinato.configs.documents import ANYWHERE, check_document, parse_document, read_bounded
 from ostinato.configs.errors import UserError
-from ostinato.configs.schema import AdversaryConfig, TrainConfig
+from ostinato.configs.schema import TrainConfig
 from ostinato.configs.versions import package_version
 from ostinato.data.atomic import make_folder, write_atomically
 from ostinato.model.network import carry_numbers, init_params, initial_carry

@@ -14,7 +14,7 @@ from ostinato.train.loop import train
 from ostinato.train.runs import show
 from ostinato.train.schedule import make_optimizer
 from ostinato.train.step import make_mesh, make_state_init
-from tests.train.conftest import after, read_metrics, replace
+from tests.train.conftest import MLSTM, after, read_metrics, replace
 
 CHANGES = {"weight": 0.5, "window": 4, "judge_size": 8}
 
@@ -120,9 +120,11 @@ def test_the_judge_learns_what_is_real_and_the_network_what_a_judge_rewards(conf
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("order", ["streams", "windows"])
-def test_four_devices_play_as_one_does(config, dataset, order):
-    config = replace(config, data={"order": order})
+@pytest.mark.parametrize(
+    ("order", "network"), [("streams", {}), ("streams", MLSTM), ("windows", {"inputs": "normalized"})]
+)
+def test_four_devices_play_as_one_does(config, dataset, order, network):
+    config = replace(config, data={"order": order}, model=network)
     batch = training_batches(dataset.source("train"), config.data, seed=0)[3]
     found = []
     for num_devices in (4, 1):
