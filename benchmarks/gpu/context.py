@@ -49,6 +49,10 @@ class Context(NamedTuple):
         return [one for one in read(self.output) if one["kind"] == kind]
 
 
+COMPARED_WITH = "transformer"
+"""A cell that other benchmarks compare with; it is not measured here."""
+
+
 def model_config(precision: str, **values: Any) -> ModelConfig:
     """Returns a network as it is measured: a plain stack, without dropout, as torch.nn.LSTM is one."""
     norm = "pre" if values.get("cell") == "mlstm" else "none"  # an mLSTM is a block of a residual stream

@@ -17,7 +17,16 @@ from typing import Any, NamedTuple, get_args
 import jax
 import numpy as np
 
-from ostinato.benchmarks.gpu.context import FIELD_SIZES, PRECISIONS, Context, Shape, matmuls, model_config, short
+from ostinato.benchmarks.gpu.context import (
+    COMPARED_WITH,
+    FIELD_SIZES,
+    PRECISIONS,
+    Context,
+    Shape,
+    matmuls,
+    model_config,
+    short,
+)
 from ostinato.benchmarks.processes import find_python
 from ostinato.benchmarks.turns import Variant, Worker, started
 from ostinato.configs.schema import CellName, DataConfig, OptimizerConfig, TrainConfig
@@ -184,7 +193,7 @@ def _ways(context: Context, shape: Shape) -> list[Way]:
         ways += [Way("lstm", kernel, precision) for kernel in (*cudnn, *(scans if precision != "float32" else ()))]
         if gpu and precision == "bf16":
             ways.append(Way("lstm", Kernel("scan", unroll=1), precision, graphs=True))
-        others = [cell for cell in get_args(CellName) if cell not in ("lstm", "gru", "rnn")]
+        others = [cell for cell in get_args(CellName) if cell not in ("lstm", "gru", "rnn", COMPARED_WITH)]
         ways += [Way(cell, None, precision) for cell in others]
     if shape == SHAPES[0]:
         ways.append(Way("gru", None, "bf16"))
