@@ -189,11 +189,15 @@ class Piece:
         return path
 
     def _repr_html_(self) -> str:
-        """Returns what a notebook shows; it asks for nothing elsewhere."""
+        """Returns what a notebook shows: roll and player, the picture where no script runs. Nothing is fetched."""
+        from ostinato.sample.output.roll import page_roll
+
         with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
             picture, sound = (_as_data(self.save(Path(folder, name))) for name in ("roll.png", "sound.ogg"))
         title = f"{self.name}: {self.num_notes} notes, {self.seconds:.0f} s"
-        return render(Path(__file__).parent / "templates", "piece.html", title=title, picture=picture, sound=sound)
+        roll = page_roll(self._music, primer_ticks=self._primer_end_tick)
+        templates = Path(__file__).parent / "templates"
+        return render(templates, "piece.html", title=title, picture=picture, sound=sound, roll=roll)
 
 
 class Pieces(list[Piece]):

@@ -12,7 +12,7 @@ from ostinato.evaluation.samples import Music
 from ostinato.music.piece import Meters, Notes, Piece, Tempos
 from ostinato.sample.output.audio import write_audio
 from ostinato.sample.output.piano_roll import draw_piano_roll
-from ostinato.sample.output.write import roll_times
+from ostinato.sample.output.roll import page_roll
 
 LONGEST_S = 16.0
 """Of each piece so much is shown."""
@@ -42,15 +42,13 @@ class Example(NamedTuple):
         piece = beginning(self.piece, LONGEST_S)
         with tempfile.TemporaryDirectory(prefix="ostinato-") as folder:
             picture, sound = Path(folder, "roll.png"), Path(folder, "sound.ogg")
-            roll = draw_piano_roll(piece, picture, bar_scores=self.bar_scores)
+            draw_piano_roll(piece, picture, bar_scores=self.bar_scores)
             if with_audio:
                 write_audio(piece, sound)
             return {
                 "label": f"Piano roll of {self.title}: {piece.num_notes} notes, {piece.duration_s:.0f} seconds",
                 "picture": _data("image/png", picture),
-                "width": roll.width,
-                "height": roll.height,
-                "times": roll_times(piece, roll)["times"],
+                "roll": page_roll(piece, bar_scores=self.bar_scores),
                 "sound": _data("audio/ogg", sound) if with_audio else "",
                 "sound_label": self.title,
             }

@@ -57,6 +57,7 @@ figure { margin: 0; max-width: 33rem }
 figure svg { display: block; width: 100%; height: auto; overflow: visible }
 figure svg text { font-family: var(--sans) !important }
 figcaption { font-size: .88rem }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
 details { border-bottom: 1px solid var(--line); padding: .45rem 0 }
 summary { cursor: pointer }
 summary b { font-variant-numeric: tabular-nums; font-weight: 600 }

@@ -1,7 +1,8 @@
 """The one Jinja2 environment of every page that Ostinato writes; whatever is not Markup is escaped in it.
 
 A room keeps its templates in a folder `templates` of its own and extends `base.html` here, which has the style sheet.
-`macros.html` has what pages are made of: tables, figures, players.
+`macros.html` has what pages are made of: tables, figures, players. What the studio loads, too, is in
+`static`.
 """
 
 import functools
@@ -14,7 +15,10 @@ from markupsafe import Markup
 from ostinato.report.style import PAGE_STYLE
 from ostinato.report.text import printable
 
-_SHARED = Path(__file__).parent / "templates"
+SHARED_STATIC = ("ostinato.report", "static")
+"""Scripts that pages include and the studio serves, as Starlette names a folder of a package."""
+
+_HERE = Path(__file__).parent
 _LONGEST_TEXT = 160
 
 
@@ -22,7 +26,7 @@ _LONGEST_TEXT = 160
 def environment(folder: Path) -> Environment:
     """Returns the environment whose templates are in a folder, and beside them those that all pages share."""
     made = Environment(
-        loader=FileSystemLoader([folder, _SHARED]),
+        loader=FileSystemLoader([folder, _HERE / "templates", _HERE / "static"]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_printable,

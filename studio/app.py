@@ -39,12 +39,13 @@ from ostinato.listen.web.screens import POLICY
 from ostinato.listen.web.serving import Static, check_prefix
 from ostinato.music import midi
 from ostinato.music.sheet.libraries import missing
+from ostinato.report.templates import SHARED_STATIC
+from ostinato.sample.output.roll import roll_of
 from ostinato.studio import compose, pages
 from ostinato.studio.edits import parse_edited, parse_played
 from ostinato.studio.options import describe_model
 from ostinato.studio.pieces import Pieces
 from ostinato.studio.request import parse_request
-from ostinato.studio.roll import roll_of
 from ostinato.studio.sounds import SUFFIXES, Sounds
 from ostinato.studio.uploads import MAX_BYTES, Uploads
 from ostinato.studio.worker import BusyError, Job, Worker
@@ -74,7 +75,7 @@ class Studio:
         self._uploads = Uploads(folder / "uploads", run.codec)
         self._sounds = Sounds(folder / "sounds", soundfont)
         self._pages = pages.Pages(folder / "scores")
-        self._static = Static(directory=Path(__file__).parent / "static")
+        self._static = Static(directory=Path(__file__).parent / "static", packages=[SHARED_STATIC])
         self._model = {
             **describe_model(run, source, folder),
             "is_one_of_many": is_one_of_many,

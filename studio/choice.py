@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ostinato.configs.studio import StudioConfig
 from ostinato.listen.web.serving import Static
 from ostinato.pretrained.models import Model
-from ostinato.report.templates import render
+from ostinato.report.templates import SHARED_STATIC, render
 from ostinato.studio.app import HANDLERS, Studio, guarded
 from ostinato.studio.options import known_instruments
 
@@ -37,7 +37,7 @@ class _Choice:
         self._open = open_studio
         self._apps: dict[str, tuple[Studio, ASGIApp]] = {}
         self._opening = asyncio.Lock()
-        self._static = Static(directory=_HERE / "static")
+        self._static = Static(directory=_HERE / "static", packages=[SHARED_STATIC])
 
     def routes(self) -> list[Route | Mount]:
         """Returns all that there is."""

@@ -19,11 +19,11 @@ from ostinato.sample.finished import finished_piece
 from ostinato.sample.generate import generate
 from ostinato.sample.infill import check_around, find_hole
 from ostinato.sample.output.provenance import describe_origin
+from ostinato.sample.output.roll import note_rows, roll_of, timing_of
 from ostinato.sample.primers import load_primers, read_piece
 from ostinato.sample.request import Watch, make_pieces
 from ostinato.studio.pieces import Pieces
 from ostinato.studio.request import Request
-from ostinato.studio.roll import note_rows, roll_of, timing_of
 from ostinato.studio.worker import CancelledError, Job
 from ostinato.train.checkpoint import LoadedRun
 

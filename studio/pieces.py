@@ -23,10 +23,10 @@ from ostinato.music.keys import heard_key, key_name
 from ostinato.music.piece import Piece
 from ostinato.sample.generate import Generated
 from ostinato.sample.output.provenance import default_options, describe_edited, origin_text, provenance_json
+from ostinato.sample.output.roll import roll_of, summary_of
 from ostinato.sample.output.sheet import signature_of, title_of
 from ostinato.sample.output.write import midi_bytes
 from ostinato.studio.request import INPUTS
-from ostinato.studio.roll import roll_of, summary_of
 
 SHOWN = 300
 """Pieces in the history of the page. Older ones stay on disk."""

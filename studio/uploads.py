@@ -15,8 +15,8 @@ from ostinato.music import midi, notation
 from ostinato.music.codec import Codec
 from ostinato.music.midi import MIDI_SUFFIXES, MidiReason
 from ostinato.music.piece import Piece
+from ostinato.sample.output.roll import roll_of, summary_of
 from ostinato.studio.edits import check_size
-from ostinato.studio.roll import roll_of, summary_of
 from ostinato.studio.scores import to_midi
 
 MAX_BYTES = 2_000_000

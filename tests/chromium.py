@@ -16,6 +16,16 @@ ARGUMENTS = (
 )  # fmt: skip
 ABORTED = ("net::ERR_ABORTED", "NS_BINDING_ABORTED")
 """What browsers say of a request that the page no longer needs."""
+INK_OF = """canvas => {
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let ink = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    const [red, green, blue] = [data[i], data[i + 1], data[i + 2]];
+    if (Math.max(red, green, blue) - Math.min(red, green, blue) > 60) ink++; // notes have colours
+  }
+  return ink;
+}"""
+"""JavaScript that returns how many pixels of a piano roll belong to notes."""
 IN_BOTH_BROWSERS = pytest.mark.parametrize("browser", ["chromium", "firefox"], indirect=True)
 """Of a test that looks at its pages by the fixture `browser`, or by others that use it."""
 

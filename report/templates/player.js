@@ -1,34 +1,42 @@
-// Plays one piece at a time, and moves a line over its roll; a click on the roll goes to that place.
-for (const article of document.querySelectorAll("article")) {
-  const audio = article.querySelector("audio"), sheet = article.querySelector(".sheet");
-  if (!audio || !sheet) continue;
-  const roll = article.querySelector(".roll"), line = article.querySelector(".line");
-  const times = JSON.parse(sheet.dataset.times);
-  const between = (value, from, to) => {
-    let i = 1;
-    while (i < times.length - 1 && times[i][from] < value) i++;
-    const a = times[i - 1], b = times[i];
-    const share = b[from] > a[from] ? (value - a[from]) / (b[from] - a[from]) : 0;
-    return a[to] + Math.min(Math.max(share, 0), 1) * (b[to] - a[to]);
-  };
+// Draws the roll of each piece in place of its picture, and plays one piece at a time: a cursor goes over its roll, and a
+// click on the roll goes to that place.
+for (const box of document.querySelectorAll(".roll:not(.drawn)")) {
+  const music = JSON.parse(box.dataset.roll), image = box.querySelector("img");
+  const audio = box.nextElementSibling?.matches("audio") ? box.nextElementSibling : null;
+  const canvas = document.createElement("canvas"), parts = document.createElement("p");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", image.alt);
+  parts.className = "parts";
+  box.append(canvas);
+  box.after(parts);
+  box.classList.add("drawn");
+  const roll = new Roll(canvas);
+  roll.show(music);
+  const name = () => parts.replaceChildren(...roll.order.map(program => {
+    const part = document.createElement("span"), mark = document.createElement("i");
+    mark.style.background = roll.colour(program);
+    part.append(mark, music.names[program]);
+    return part;
+  }));
+  name();
+  roll.dark.addEventListener("change", name);
+  if (!audio) continue;
   const show = () => {
-    const x = between(audio.currentTime, 0, 1);
-    line.hidden = false;
-    line.style.left = 100 * x + "%";
-    if (!audio.paused && roll.scrollWidth > roll.clientWidth) {
-      const at = x * sheet.clientWidth;
-      const isSeen = at >= roll.scrollLeft && at <= roll.scrollLeft + .9 * roll.clientWidth;
-      if (!isSeen) roll.scrollLeft = at - .1 * roll.clientWidth;
-    }
+    const tick = tickOf(music.tempos, audio.currentTime), at = roll.placeOf(tick);
+    roll.follow(tick, false);
+    const isSeen = at >= box.scrollLeft && at <= box.scrollLeft + .9 * box.clientWidth;
+    if (!audio.paused && !isSeen) box.scrollLeft = at - .1 * box.clientWidth;
   };
-  const follow = () => { show(); if (!audio.paused) requestAnimationFrame(follow); };
+  const follow = () => {
+    show();
+    if (!audio.paused) requestAnimationFrame(follow);
+  };
   audio.addEventListener("play", () => {
     for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
     follow();
   });
   audio.addEventListener("seeked", show);
-  sheet.addEventListener("click", event => {
-    const x = (event.clientX - sheet.getBoundingClientRect().left) / sheet.clientWidth;
-    audio.currentTime = between(x, 1, 0);
+  canvas.addEventListener("click", event => {
+    audio.currentTime = Math.max(0, secondOf(music.tempos, Math.min(roll.tickAt(event.clientX), roll.end)));
   });
 }

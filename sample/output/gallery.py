@@ -1,10 +1,7 @@
-"""The page beside the pieces: play, look, download, and how each was made. One file of HTML that needs no network.
-
-It is a function of pieces.json alone.
-"""
+"""The page beside the pieces: play, look, download, and how each was made. One file of HTML that needs no network."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,8 @@ from ostinato.sample.output.provenance import default_options
 PAGE = "index.html"
 
 
-def gallery_page(document: Mapping[str, Any]) -> str:
-    """Returns the page of the pieces that `write_pieces` has listed."""
+def gallery_page(document: Mapping[str, Any], rolls: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the page of the pieces that `write_pieces` has listed, with what `page_roll` returned of each."""
     pieces = document["pieces"]
     count = "1 piece" if len(pieces) == 1 else f"{len(pieces):,} pieces"
     seconds, notes = sum(piece["seconds"] for piece in pieces), sum(piece["notes"] for piece in pieces)
@@ -26,10 +23,16 @@ def gallery_page(document: Mapping[str, Any]) -> str:
             f"{found['least']:.2f} (0 is the same, 1 nothing in common)."
         )
     folder = Path(__file__).parent / "templates"
-    return render(folder, "gallery.html", count=count, lead=lead, pieces=[_content(piece) for piece in pieces])
+    return render(
+        folder,
+        "gallery.html",
+        count=count,
+        lead=lead,
+        pieces=[_content(*one) for one in zip(pieces, rolls, strict=True)],
+    )
 
 
-def _content(piece: Mapping[str, Any]) -> dict[str, Any]:
+def _content(piece: Mapping[str, Any], roll: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what the page shows of a piece."""
     files = [(piece["file"], "MIDI"), (piece["picture"], "picture")]
     if "sound" in piece:
@@ -41,7 +44,7 @@ def _content(piece: Mapping[str, Any]) -> dict[str, Any]:
         "number": piece["origin"]["piece"],
         "summary": _summary(piece),
         "picture": piece["picture"],
-        "roll": piece["roll"],
+        "roll": roll,
         "sound": piece.get("sound", ""),
         "score": piece.get("score", ""),
         "files": files,
@@ -85,7 +88,7 @@ def _making(piece: Mapping[str, Any]) -> dict[str, Any]:
 
 _SHOWN = {
     "file", "picture", "sound", "notes", "primer_notes", "seconds", "quarters_per_minute", "meters", "instruments",
-    "origin", "roll", "score", "musicxml",
+    "origin", "score", "musicxml",
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -18,22 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-# Those of studio/static/roll.js on light paper: Okabe and Ito's, which people with colour blindness can tell apart.
+# Those of report/static/roll.js on light paper: Okabe and Ito's, which people with colour blindness can tell apart.
 COLOURS = ("#0072b2", "#c4530a", "#00855f", "#a8518a", "#2c87bd", "#9a6b00", "#5b5f97", "#66713b")
-
-
-class Roll(NamedTuple):
-    """Where the music is in the picture."""
-
-    width: int
-    """Pixels."""
-    height: int
-    left: float
-    """Where tick 0 is, from 0 (the picture's left edge) to 1."""
-    right: float
-    """Where `end_tick` is."""
-    end_tick: int
-    """The last bar line."""
 
 
 def draw_piano_roll(
@@ -43,7 +29,7 @@ def draw_piano_roll(
     title: str = "",
     primer_end_tick: int | None = None,
     bar_scores: Sequence[float] = (),
-) -> Roll:
+) -> None:
     """Writes a PNG with a bar for each note, as `paint_piano_roll` draws it; the instruments are named below.
 
     Bars with a score above 0 are tinted, those above 4 the most.
@@ -62,9 +48,6 @@ def draw_piano_roll(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     write_atomically(path, buffer.getvalue())
-    place = axes.get_position()  # constrained layout has put it there while the picture was drawn
-    width, height = (round(size) for size in figure.get_size_inches() * figure.dpi)
-    return Roll(width, height, round(place.x0, 5), round(place.x1, 5), int(bar_lines(piece)[-1]))
 
 
 def fill_figure(figure: "Figure", piece: Piece, *, title: str = "", primer_end_tick: int | None = None) -> "Axes":

@@ -21,8 +21,9 @@ from ostinato.sample.finished import finished_piece, num_given_notes
 from ostinato.sample.generate import Generated
 from ostinato.sample.output.audio import AudioFormat, write_audio
 from ostinato.sample.output.gallery import PAGE, gallery_page
-from ostinato.sample.output.piano_roll import Roll, draw_piano_roll
+from ostinato.sample.output.piano_roll import draw_piano_roll
 from ostinato.sample.output.provenance import origin_text, provenance_json
+from ostinato.sample.output.roll import page_roll
 from ostinato.sample.output.sheet import musicxml_of, signature_of, title_of
 
 LIST = "pieces.json"
@@ -62,7 +63,7 @@ def write_pieces(
         UserError: a library that scores need is not installed.
     """
     earlier = _earlier_files(output)
-    paths, entries, music = [], [], []
+    paths, entries, rolls, music = [], [], [], []
     with filled_folder(output, last=LIST) as folder:
         for number, generated in pieces.items():
             piece = finished_piece(generated, codec, config)
@@ -73,7 +74,7 @@ def write_pieces(
             primer_end, num_given = generated.primer_end, num_given_notes(generated, codec)
             if config.without_primer:
                 primer_end, num_given = 0, 0
-            roll = draw_piano_roll(piece, path.with_suffix(".png"), title=path.stem, primer_end_tick=primer_end or None)
+            draw_piano_roll(piece, path.with_suffix(".png"), title=path.stem, primer_end_tick=primer_end or None)
             entry = {
                 "file": path.name,
                 "picture": path.with_suffix(".png").name,
@@ -89,11 +90,12 @@ def write_pieces(
                 write_atomically(folder / entry["score"], engrave(musicxml))
             paths.append(output / path.name)
             music.append(piece)
-            entries.append({**entry, "origin": origins[number], "roll": roll_times(piece, roll)})
+            entries.append({**entry, "origin": origins[number]})
+            rolls.append(page_roll(piece, primer_ticks=primer_end))
         document: dict[str, Any] = {"pieces": entries}
         if diversity := describe_set(music):
             document["diversity"] = diversity
-        (folder / PAGE).write_text(gallery_page(document), encoding="utf-8")
+        (folder / PAGE).write_text(gallery_page(document, rolls), encoding="utf-8")
         (folder / LIST).write_text(json.dumps(document, indent=1) + "\n")
         written = {path.name for path in folder.iterdir()}
     for name in earlier - written:
@@ -135,19 +137,6 @@ def _figures(generated: Generated) -> dict[str, Any]:
     values = generated._asdict()
     del values["num_primer_steps"], values["primer_end"], values["ended"]
     return {name: value for name, value in values.items() if isinstance(value, int | float | bool | str)}
-
-
-def roll_times(piece: Piece, roll: Roll) -> dict[str, Any]:
-    """Returns size of the picture, and the pairs (second, place from 0 to 1) between which a line moves evenly over it.
-
-    Time is even between changes of tempo, the picture in ticks.
-    """
-    ticks = np.unique(np.r_[0, piece.tempos.tick[piece.tempos.tick < roll.end_tick], roll.end_tick])
-    place = roll.left + (roll.right - roll.left) * ticks / roll.end_tick
-    times = [
-        [round(second, 3), round(x, 5)] for second, x in zip(piece.seconds(ticks).tolist(), place.tolist(), strict=True)
-    ]
-    return {"width": roll.width, "height": roll.height, "times": times}
 
 
 class _Piece(TypedDict):

@@ -2,6 +2,7 @@
 // the sound that the server has rendered, at a bar line, when that is ready. Both follow the seconds of the MIDI file.
 // Parts that are muted or have a volume of their own are mixed here, by the synthesizer: what is rendered is one sound.
 
+import { secondOf, tickOf } from "./roll.js";
 import { sound } from "./synth.js";
 
 const AHEAD_S = 0.6; // notes are handed to the synthesizer this early
@@ -94,17 +95,11 @@ export class Player {
   get length() { return this.timing.seconds; }
 
   secondOf(tick) {
-    const { tempos } = this.timing;
-    let i = tempos.length - 1;
-    while (i > 0 && tempos[i][0] > tick) i--;
-    return tempos[i][1] + (tick - tempos[i][0]) * tempos[i][2];
+    return secondOf(this.timing.tempos, tick);
   }
 
   tickOf(second) {
-    const { tempos } = this.timing;
-    let i = tempos.length - 1;
-    while (i > 0 && tempos[i][1] > second) i--;
-    return tempos[i][0] + (second - tempos[i][1]) / tempos[i][2];
+    return tickOf(this.timing.tempos, second);
   }
 
   /** Where in the piece we are, in seconds. */

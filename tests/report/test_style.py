@@ -31,6 +31,6 @@ def test_every_page_has_one_palette() -> None:
 
 
 def test_instruments_have_the_same_colours_in_pictures_and_in_the_studio() -> None:
-    light = re.search(r"LIGHT = \[(.*?)\]", (ROOT / "studio/static/roll.js").read_text())
+    light = re.search(r"LIGHT = \[(.*?)\]", (ROOT / "report/static/roll.js").read_text())
     assert light is not None
     assert tuple(re.findall(r"#\w+", light[1])) == piano_roll.COLOURS

@@ -1,9 +1,15 @@
+import html
+import json
 import re
+from pathlib import Path
 
 import pytest
 from jinja2 import UndefinedError
 
+from ostinato.report import templates
 from ostinato.report.templates import environment, render
+
+SHARED = Path(templates.__file__).parent
 
 ROWS = (["name", "count"], [["<a>", "3"], ["b\u202e", "x" * 200]])
 
@@ -43,12 +49,16 @@ def test_a_table_sets_rows_off_and_shortens_long_cells(folder):
     assert "<table" not in render(folder("{{ table(rows) }}"), "page.html", title="", rows=(["a"], []))
 
 
-def test_a_player_draws_times_that_a_script_can_read(folder):
-    body = '{{ player("a roll", "roll.png", 20, 10, [[0, 0.0], [1.5, 1.0]], sound="s.ogg") }}{% include "player.js" %}'
-    page = render(folder(body), "page.html", title="")
-    assert "data-times='[[0, 0.0], [1.5, 1.0]]'" in page
+def test_a_player_holds_its_picture_and_notes_that_a_script_can_read(folder):
+    body = '{{ player("a roll", "roll.png", {"names": {"0": "it\'s <b>"}}, sound="s.ogg") }}'
+    page = render(folder(body + '{% include "player_script.html" %}'), "page.html", title="")
+    (data,) = re.findall("data-roll='(.*?)'", page)
+    assert json.loads(html.unescape(data)) == {"names": {"0": "it's <b>"}}
+    assert '<img src="roll.png" alt="a roll">' in page
     assert 'src="s.ogg" aria-label="a roll"' in page
-    assert "times.length - 1 && times[i][from] < value" in page, "the script is as it was written"
+    script = (SHARED / "static/roll.js").read_text().rstrip()
+    assert f'<script type="module">{script}' in page, "the script is as it was written"
+    assert "import " not in script, "a page of one file loads nothing"
 
 
 def test_numbers_and_details_hold_what_they_are_given(folder):

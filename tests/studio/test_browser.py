@@ -12,7 +12,7 @@ import pytest
 from ostinato.launch.cli import main
 from ostinato.music import midi
 from ostinato.sample.output.provenance import read_recipe
-from tests.chromium import IN_BOTH_BROWSERS
+from tests.chromium import IN_BOTH_BROWSERS, INK_OF
 from tests.studio.studios import make_run, tune_bytes
 
 pytestmark = pytest.mark.slow
@@ -30,16 +30,7 @@ IGNORED = (
     "Canvas2D: Multiple readback",  # the test itself looks at the canvas that often
     "The page's settings blocked an inline style".replace("'", "\u2019"),  # Firefox's driver adds one to take a picture
 )
-INK = """() => {
-  const canvas = document.getElementById("roll");
-  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-  let ink = 0;
-  for (let i = 0; i < data.length; i += 4) {
-    const [red, green, blue] = [data[i], data[i + 1], data[i + 2]];
-    if (Math.max(red, green, blue) - Math.min(red, green, blue) > 60) ink++; // notes have colours
-  }
-  return ink;
-}"""
+INK = f"() => ({INK_OF})(document.getElementById('roll'))"
 WATCH_INK = f"""() => {{
   window.seen = new Set();
   const ink = {INK};
@@ -450,6 +441,7 @@ def test_notes_are_dragged_with_the_mouse_deleted_and_had_back(studio, pictures)
     with studio(viewport={"width": 1600, "height": 860}) as page:
         tune = {"name": "tune.mid", "mimeType": "audio/midi", "buffer": tune_bytes()}
         page.locator("#file").set_input_files(tune)
+        page.locator("#primer-name", has_text="tune.mid").wait_for()
         with page.expect_response("**/api/uploads*") as answered:
             page.locator("#file").set_input_files({**tune, "name": "same.mid"})
         roll = answered.value.json()["roll"]

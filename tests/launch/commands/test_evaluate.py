@@ -9,7 +9,7 @@ import pytest
 
 from ostinato.configs.errors import ExitCode
 from ostinato.launch.cli import main
-from tests.chromium import IN_BOTH_BROWSERS, open_file
+from tests.chromium import IN_BOTH_BROWSERS, INK_OF, open_file
 from tests.evaluation.pieces import CODEC, tunes, write_pieces
 from tests.sample.runs import untrained, write_run
 
@@ -63,12 +63,14 @@ def test_without_samples_the_terminal_shows_one_table_and_the_report_the_command
     assert command in html.unescape((output / "report.html").read_text())
 
 
-_LOOK = """
+_LOOK = (
+    f"const ink = {INK_OF};"
+    + """
 (async () => {
   const found = [document.documentElement.scrollWidth <= innerWidth];
   for (const image of document.images) {
     await image.decode();
-    found.push(image.naturalWidth > 0 && image.naturalWidth == image.getAttribute("width") && image.alt.length > 20);
+    found.push(image.naturalWidth > 0 && image.alt.length > 20);
   }
   for (const audio of document.querySelectorAll("audio")) {
     await new Promise((done, failed) => {
@@ -81,14 +83,17 @@ _LOOK = """
   for (const picture of document.querySelectorAll("figure svg")) {
     found.push(picture.getBoundingClientRect().width > 200 && picture.ariaLabel.length > 20);
   }
-  const audio = document.querySelector("audio"), line = document.querySelector(".line");
+  const audio = document.querySelector("audio"), roll = document.querySelector(".roll canvas");
+  const before = roll.toDataURL();
+  found.push([...document.querySelectorAll(".roll canvas")].every(one => ink(one) > 20));
   await audio.play();
   while (audio.currentTime == 0) await new Promise(done => setTimeout(done, 20));
   audio.pause();
-  found.push(!line.hidden);
+  found.push(roll.toDataURL() !== before); // a cursor stands there
   return found;
 })()
 """
+)
 
 
 @pytest.mark.slow
@@ -106,7 +111,7 @@ def test_a_real_browser_shows_and_plays_the_whole_report_without_a_network(brows
     assert num_plots == 9 + 12
     for width, dark in ((1200, False), (380, True)):
         with open_file(browser, tmp_path / "report.html", width=width, dark=dark) as page:
-            assert page.evaluate(_LOOK) == [True] * (1 + 12 + 12 + num_plots + 1)
+            assert page.evaluate(_LOOK) == [True] * (1 + 12 + 12 + num_plots + 2)
 
 
 def test_flags_that_do_not_go_with_a_baseline_are_named(refused, folder, tmp_path):

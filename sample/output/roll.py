@@ -1,5 +1,6 @@
 """A piece as numbers that a page can draw and play, in JSON: notes, bar lines, and what time it is at each tick."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,19 @@ from ostinato.music.piece import DEFAULT_TEMPO_US, Piece
 def roll_of(piece: Piece) -> dict[str, Any]:
     """Returns all of a piece: `notes` are [onset, length, pitch, velocity, program], in ticks; see `timing_of`."""
     return {"notes": note_rows(piece), **timing_of(piece)}
+
+
+def page_roll(piece: Piece, *, primer_ticks: int = 0, bar_scores: Sequence[float] = ()) -> dict[str, Any]:
+    """Returns what the macro `player` draws: all of a piece, and what is marked on it.
+
+    Args:
+        piece: the music.
+        primer_ticks: where what was given ends.
+        bar_scores: of each bar; those above 0 are tinted, 4 and more the most. There may be more, of a longer piece.
+    """
+    names = {program: instrument_name(program) for program in np.unique(piece.notes.program).tolist()}
+    scores = [round(float(score), 3) for score in bar_scores]
+    return {**roll_of(piece), "primer_ticks": primer_ticks, "scores": scores, "names": names}
 
 
 def note_rows(piece: Piece) -> list[list[int]]:

@@ -1,14 +1,34 @@
-// The piano roll: a canvas that draws a piece as it grows, and follows the cursor.
+// The piano roll of the studio and of pages on disk: a canvas that draws a piece, also as it grows, and follows a cursor.
+// It loads nothing, so that a page can hold it.
 
 const LIGHT = ["#0072b2", "#c4530a", "#00855f", "#a8518a", "#2c87bd", "#9a6b00", "#5b5f97", "#66713b"];
 const DARK = ["#5aa9dc", "#f0884a", "#3fc39a", "#e29cc6", "#8ccbf0", "#e9b949", "#a3a7df", "#b3bf80"];
 // Okabe and Ito's colours, which people with colour blindness can tell apart, made to stand on light and on dark paper.
+const LIGHT_PAPER = {
+  paper: "#fff", key: "#f6f4ee", line: "#dcd9d0", text: "#5c626b", given: "#f3e3b8a0", cursor: "#9b3226", flash: "#23262b", score: "#d62839",
+};
+const DARK_PAPER = {
+  paper: "#23272c", key: "#1a1d20", line: "#31363c", text: "#a3aab5", given: "#4d432599", cursor: "#f0a095", flash: "#fff", score: "#ff5d6c",
+};
 const BLACK_KEYS = [1, 3, 6, 8, 10];
 const REVEAL_MS = 450; // new notes come in one after the other, however fast they were generated
 const FLASH_MS = 500;
 const GUTTER = 30; // pixels at the left, where the octaves are named
 const TOP = 18; // pixels at the top, where the bars are numbered
 const MAX_ZOOM = 40;
+const HIGHEST_SCORE = 4; // a bar with it is tinted the most
+
+/** Returns the second of a tick; `tempos` are [tick, its second, seconds in a tick from there on]. */
+export function secondOf(tempos, tick) {
+  const [at, second, pace] = tempos.findLast(([begin]) => begin <= tick) || tempos[0];
+  return second + (tick - at) * pace;
+}
+
+/** Returns the tick of a second. */
+export function tickOf(tempos, second) {
+  const [tick, at, pace] = tempos.findLast(([, begin]) => begin <= second) || tempos[0];
+  return tick + (second - at) / pace;
+}
 
 export class Roll {
   constructor(canvas, { isSmall = false } = {}) {
@@ -31,6 +51,7 @@ export class Roll {
     this.end = 0;
     this.perQuarter = 24;
     this.primerTicks = 0;
+    this.scores = []; // of each bar, what a judge made of it
     this.selection = null; // [first tick, last tick] of the bars that are chosen
     this.programs = [];
     this.cursor = null;
@@ -55,10 +76,11 @@ export class Roll {
   }
 
   /** Shows a whole piece; notes that are there already stay as they are. */
-  show(roll, { primerTicks = 0 } = {}) {
+  show(roll, { primerTicks = roll.primer_ticks ?? 0 } = {}) {
     const there = new Map(this.notes.map(({ note, at }) => [note.join(), at]));
     this.notes = roll.notes.map(note => ({ note, at: there.get(note.join()) ?? 0 }));
     this.primerTicks = primerTicks;
+    this.scores = roll.scores ?? [];
     this.measure(roll);
     this.animate();
   }
@@ -110,6 +132,11 @@ export class Roll {
   /** Pixels of a tick: the whole piece fits, and a few bars of one that has just begun do not fill it. */
   get scale() {
     return (this.zoom * this.width) / Math.max(this.end, 16 * this.perQuarter);
+  }
+
+  /** Where a tick is, in pixels from the left edge. */
+  placeOf(tick) {
+    return this.gutter + (tick - this.left) * this.scale;
   }
 
   /** Pixels that the music has. */
@@ -179,28 +206,35 @@ export class Roll {
       canvas.height = Math.round(height * ratio);
     }
     const context = canvas.getContext("2d");
-    const style = getComputedStyle(canvas), ink = name => style.getPropertyValue(name).trim();
+    const ink = this.dark.matches ? DARK_PAPER : LIGHT_PAPER;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
+    context.fillStyle = ink.paper;
+    context.fillRect(0, 0, width, height);
     if (!this.notes.length) return; // a blank sheet
     const { scale, top, row, gutter } = this;
-    const x = tick => gutter + (tick - this.left) * scale, y = pitch => top + (this.high - pitch) * row;
+    const x = tick => this.placeOf(tick), y = pitch => top + (this.high - pitch) * row;
 
-    context.fillStyle = ink("--key");
+    context.fillStyle = ink.key;
     for (let pitch = this.low; pitch <= this.high; pitch++)
       if (BLACK_KEYS.includes(((pitch % 12) + 12) % 12)) context.fillRect(0, y(pitch), width, row);
     if (this.primerTicks) {
-      context.fillStyle = ink("--given");
+      context.fillStyle = ink.given;
       context.fillRect(0, top, Math.max(0, x(this.primerTicks)), height - top);
     }
+    this.scores.slice(0, this.bars.length - 1).forEach((score, bar) => {
+      context.globalAlpha = 0.3 * Math.max(0, Math.min(score / HIGHEST_SCORE, 1));
+      context.fillStyle = ink.score;
+      context.fillRect(x(this.bars[bar]), top, (this.bars[bar + 1] - this.bars[bar]) * scale, height - top);
+    });
+    context.globalAlpha = 1;
     if (this.selection) {
-      context.fillStyle = ink("--given");
+      context.fillStyle = ink.given;
       context.fillRect(x(this.selection[0]), top, (this.selection[1] - this.selection[0]) * scale, height - top);
     }
 
     context.font = "11px system-ui, sans-serif";
     context.textBaseline = "middle";
-    context.strokeStyle = ink("--line");
+    context.strokeStyle = ink.line;
     context.lineWidth = 1;
     let lastLabel = -100;
     this.bars.forEach((tick, bar) => {
@@ -211,7 +245,7 @@ export class Roll {
       context.lineTo(at, height);
       context.stroke();
       if (top && bar < this.bars.length - 1 && at - lastLabel > 34 && at + 10 < width) {
-        context.fillStyle = ink("--soft");
+        context.fillStyle = ink.text;
         context.fillText(String(bar + 1), at + 3, top / 2 + 1);
         lastLabel = at;
       }
@@ -233,24 +267,24 @@ export class Roll {
       context.fill();
       if (playing || fresh > 0.05) {
         context.globalAlpha = playing ? 0.55 : 0.7 * fresh;
-        context.fillStyle = ink("--flash");
+        context.fillStyle = ink.flash;
         context.fill();
       }
       context.globalAlpha = 1;
       if (note === this.held) {
-        context.strokeStyle = ink("--flash");
+        context.strokeStyle = ink.flash;
         context.lineWidth = 2;
         context.strokeRect(left - 1, y(pitch) - 0.5, wide + 2, tall + 2);
       }
     }
     // What has gone out at the left is covered by the names of the octaves.
-    context.fillStyle = ink("--raised");
+    context.fillStyle = ink.paper;
     context.fillRect(0, 0, gutter - 1, height);
-    context.fillStyle = ink("--soft");
+    context.fillStyle = ink.text;
     for (let pitch = this.low; pitch <= this.high; pitch++)
       if (gutter && pitch % 12 === 0) context.fillText(`C${pitch / 12 - 1}`, 7, y(pitch) + row / 2);
     if (this.cursor !== null && x(this.cursor) >= gutter) {
-      context.strokeStyle = ink("--cursor");
+      context.strokeStyle = ink.cursor;
       context.lineWidth = 2;
       context.beginPath();
       context.moveTo(x(this.cursor), 0);
