@@ -84,20 +84,6 @@ def test_pitched_notes_stay_in_key_and_range_and_drums_do_not_care(model):
     assert_legal(pieces)
 
 
-def test_pitch_0_which_rests_have_is_played_only_where_it_is_asked_for(model):
-    leaking = leaning(model, output_bias_1={0: 4.0}, output_bias_2={0: 8.0})
-    heard = [
-        {
-            int(pitch)
-            for piece in _pieces(write(leaking, num_pieces=8, num_notes=60, **asked))
-            for pitch in piece.notes.pitch
-        }
-        for asked in ({"instruments": ("0",)}, {"instruments": ("0",), "pitch_range": ("0", "127")})
-    ]
-    assert 0 not in heard[0]
-    assert 0 in heard[1]
-
-
 def test_a_lean_to_a_key_is_weaker_than_a_rule_and_stronger_than_nothing(model):
     def share_outside(**options):
         pieces = _pieces(write(model, num_pieces=8, num_notes=100, instruments=("Flute",), **options))
