@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags(4)}".strip(
 
 import jax
 import pytest
+from jax._src.lru_cache import LRUCache
 
 from tests.chromium import ABORTED, open_browser
 from tests.firefox import open_firefox
@@ -32,12 +34,22 @@ def pytest_configure(config: pytest.Config) -> None:
     # Compiling is what costs: the same program is compiled once, also in the next session (`pytest --cache-clear`).
     cache = getattr(config, "cache", None)  # absent under -p no:cacheprovider
     if cache is not None:
-        # JAX writes what it keeps in place, so two processes of a session may not share a folder.
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir(f"jax{worker}")))
-        if worker:
-            os.environ["XDG_CACHE_HOME"] = str(cache.mkdir(f"home{worker}"))  # of the commands that tests run
+        LRUCache.put = _put
+        jax.config.update("jax_compilation_cache_dir", str(cache.mkdir("jax")))
+        # Else the folder is part of what programs are found by, and each command of a test names one of its own.
+        jax.config.update("jax_persistent_cache_enable_xla_caches", "")
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+            # Of the commands that tests run. JAX writes what it keeps in place: two processes may not share a folder.
+            os.environ["XDG_CACHE_HOME"] = str(cache.mkdir(f"home{worker}"))
+
+
+def _put(cache: LRUCache, key: str, value: bytes) -> None:
+    """Keeps a program under its name when it is whole: the workers of a session share the folder."""
+    path = Path(str(cache.path), f"{key}-cache")
+    beside = path.with_name(f"{key}.{os.getpid()}.{threading.get_ident()}")
+    beside.write_bytes(value)
+    beside.rename(path)
 
 
 def pytest_collection_finish() -> None:

@@ -1,6 +1,7 @@
 """A Dask scheduler with two worker processes."""
 
 import sys
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,7 +12,8 @@ from tests.cluster.servers import Servers, free_ports, servers_in
 from tests.prepare_process import content
 from tests.servers import make_bucket, s3_server
 
-pytest.importorskip("distributed", reason="needs Dask: pip install dask distributed")
+if find_spec("distributed") is None:  # to import it takes a second of each session, also where this is not asked for
+    pytest.skip("needs Dask: pip install dask distributed", allow_module_level=True)
 
 
 class Dask(NamedTuple):

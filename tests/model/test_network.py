@@ -94,7 +94,6 @@ def test_all_biases_start_at_zero_and_recurrent_blocks_are_orthogonal(setup):
         ("gru", "embedding"),
         ("gru", "normalized"),
         ("mlstm", "embedding"),
-        ("mlstm", "normalized"),
         ("transformer", "embedding"),
     ],
 )
@@ -210,10 +209,10 @@ def test_a_residual_layer_adds_its_input_to_its_output(setup):
     arguments = setup.inputs, setup.starts, setup.carry
     plain = MusicModel(replace(CONFIG, residual=False, num_layers=1), SIZES)
     one_layer = {"params": {name: value for name, value in setup.params.items() if name != "layers_1"}}
-    below, _ = plain.apply(one_layer, setup.inputs, setup.starts, setup.carry[:1], method="features")
-    without, _ = setup.model.clone(config=replace(CONFIG, residual=False)).apply(
-        {"params": setup.params}, *arguments, method="features"
-    )
+    features = jax.jit(lambda model, *rest: model.apply(*rest, method="features"), static_argnums=0)
+    below, _ = features(plain, one_layer, setup.inputs, setup.starts, setup.carry[:1])
+    not_residual = setup.model.clone(config=replace(CONFIG, residual=False))
+    without, _ = features(not_residual, {"params": setup.params}, *arguments)
     ours, _ = setup.apply({"params": setup.params}, *arguments, method="features")
     np.testing.assert_allclose(ours, below + without, rtol=1e-5, atol=1e-6)
 
@@ -230,7 +229,7 @@ def test_nll_equals_numpys_in_nats():
     rng = np.random.default_rng(1)
     logits = [rng.normal(scale=5, size=(2, 3, size)).astype(np.float32) for size in SIZES]
     targets = rng.integers(0, SIZES, (2, 3, len(SIZES))).astype(np.int32)
-    ours = nll([jnp.asarray(field) for field in logits], jnp.asarray(targets))
+    ours = jax.jit(nll)([jnp.asarray(field) for field in logits], jnp.asarray(targets))
     for field, values in enumerate(logits):
         exact = values.astype(np.float64)
         probability = np.exp(exact) / np.exp(exact).sum(-1, keepdims=True)
@@ -241,7 +240,7 @@ def test_nll_equals_numpys_in_nats():
 def test_nll_stays_finite_for_extreme_logits_and_its_gradient_is_softmax_minus_one_hot():
     logits = jnp.asarray([[[1e4, -1e4, 0.0]]])
     targets = jnp.asarray([[[1]]], jnp.int32)
-    value, gradient = jax.value_and_grad(lambda x: nll([x], targets).sum())(logits)
+    value, gradient = jax.jit(jax.value_and_grad(lambda x: nll([x], targets).sum()))(logits)
     np.testing.assert_allclose(value, 2e4)
     np.testing.assert_allclose(gradient, [[[1.0, -1.0, 0.0]]], atol=1e-6)
 

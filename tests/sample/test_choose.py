@@ -3,10 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ostinato.sample.choose import SamplingParams, choose
+from ostinato.sample import choose as choosing
+from ostinato.sample.choose import SamplingParams
 
 LOGITS = jnp.log(jnp.array([[0.5, 0.25, 0.15, 0.1]]))
 ALL = jnp.ones((1, 4), bool)
+choose = jax.jit(choosing.choose)
 
 
 def _params(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
@@ -22,8 +24,12 @@ def _params(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
 def _shares(params, *, logits=LOGITS, allowed=ALL):
     """How often each value is chosen over an even grid of uniforms."""
     uniforms = (jnp.arange(4000, dtype=jnp.float32) + 0.5) / 4000
-    pick = jax.jit(lambda u: choose(logits, allowed, u[None], params)[0])
-    return np.bincount(np.asarray(jax.vmap(pick)(uniforms)), minlength=4) / 4000
+    return np.bincount(np.asarray(_choose_each(logits, allowed, uniforms, params)), minlength=4) / 4000
+
+
+@jax.jit
+def _choose_each(logits, allowed, uniforms, params):
+    return jax.vmap(lambda u: choosing.choose(logits, allowed, u[None], params)[0])(uniforms)
 
 
 def test_values_are_chosen_as_often_as_they_are_likely():

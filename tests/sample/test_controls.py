@@ -53,7 +53,8 @@ def test_no_value_of_any_control_compiles_anything_anew(model):
         ):
             assert_legal(write(model, num_pieces=8, **options))
         assert compiled == []
-        write(model, num_pieces=16, num_notes=1)  # two blocks are another shape: the counter can count
+        two_blocks = SampleConfig(num_pieces=16, num_notes=1)
+        generate(*model, SCORE, two_blocks)  # another shape: the counter can count
         assert any("write_chunk" in name for name in compiled)
     finally:
         monitoring.unregister_event_duration_listener(note)
@@ -292,7 +293,8 @@ def test_a_network_that_is_told_a_key_hears_it_and_no_pitch_is_forbidden(model, 
 
 def test_a_piece_that_is_not_clearly_in_its_key_is_written_again_and_the_others_stay(told):
     def written(**options):
-        pieces = generate(*told, SCORE, SampleConfig(num_notes=24, key="D minor", seed=2, **options))
+        config = SampleConfig(num_notes=24, key="D minor", seed=2, batch_size=8, **options)
+        pieces = generate(*told, SCORE, config, devices=jax.devices()[:1])
         return pieces, [clearness(SCORE, piece) for piece in pieces]
 
     once, clear_once = written(num_pieces=8, key_tries=1)
@@ -302,7 +304,7 @@ def test_a_piece_that_is_not_clearly_in_its_key_is_written_again_and_the_others_
         assert (other.candidate == 0) == np.array_equal(one.steps, other.steps)
         assert other.candidate == 0 if before >= CLEAR else after >= before
     assert clear[0] == key_margin(SCORE.decode(more[0].steps), parse_key("D minor").key)
-    fewer, _ = written(num_pieces=5, batch_size=8, key_tries=8)
+    fewer, _ = written(num_pieces=5, key_tries=8)
     assert [piece.steps.tolist() for piece in fewer] == [piece.steps.tolist() for piece in more[:5]]
     best, clear = written(num_pieces=4, best_of=2, key_tries=8)
     assert any(piece.candidate > 1 for piece in best)

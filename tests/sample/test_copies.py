@@ -1,18 +1,21 @@
 """Music that comes back: the copy gate in the sampler says what it says in training, and copies what it should."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ostinato.configs.schema import SampleConfig
 from ostinato.model.network import MusicModel, init_params, initial_carry
 from ostinato.music import alignment, score_rows
 from ostinato.music.alignment import LAGS, RUN_EDGES
 from ostinato.sample import clock as clocks
 from ostinato.sample import copies
 from ostinato.sample.copies import advance_alignment, alignment_of, start_alignment
+from ostinato.sample.generate import generate
 from ostinato.sample.primers import Primer
 from ostinato.train.batch import Batch
 from ostinato.train.loss import Steps, head_loss
@@ -71,10 +74,15 @@ def teacher_forced(model, steps):
         weights=np.ones((1, len(steps) - 1), np.float32),
         alignment=jax.tree.map(lambda column: column[None, :-1], SCORE.align(steps)),
     )
+    return float(nats_of(network, params, batch))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def nats_of(network, params, batch):
     carry = initial_carry(network.config, 1)
     features, _ = network.apply({"params": params}, batch.inputs, batch.starts, carry, method=MusicModel.features)
-    asked = Steps(features, jnp.asarray(batch.targets), jnp.asarray(batch.weights), batch.alignment)
-    return float(head_loss(network, params, asked)[1].nll_f.sum())
+    steps = Steps(features, batch.targets, batch.weights, batch.alignment)
+    return head_loss(network, params, steps)[1].nll_f.sum()
 
 
 def test_the_sampler_gives_a_piece_the_likelihood_that_training_gives_it(model):
@@ -142,9 +150,10 @@ def test_repeat_strength_makes_returns_rare_or_frequent(model):
 
 @pytest.mark.parametrize("batch_size", [3, pytest.param(40, marks=pytest.mark.slow)])
 def test_the_batch_size_does_not_change_the_music(model, batch_size):
-    options = {"num_notes": 60, "temperature": 1.5, "top_p": 0.9}
-    often = gated(model, varied=-1.0, l1=2.0)
-    wanted = write(often, num_pieces=40, batch_size=16, **options)
-    found = write(often, num_pieces=40 if batch_size == 40 else 3, batch_size=batch_size, **options)
-    for one, other in zip(found, wanted, strict=False):
+    often, few = gated(model, varied=-1.0, l1=2.0), 40 if batch_size == 40 else 3
+    config = SampleConfig(num_pieces=few, batch_size=batch_size, num_notes=60, temperature=1.5, top_p=0.9)
+    wanted = write(often, config=config)
+    found = generate(*often, SCORE, config)
+    assert len(found) == len(wanted) == few
+    for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one.steps, other.steps)

@@ -9,10 +9,10 @@ from ostinato.music.bars import bar_lines
 from ostinato.music.piece import make_piece
 from ostinato.music.score_rows import METER, REST, TEMPO
 from ostinato.sample.finished import finished_piece, new_notes
-from ostinato.sample.generate import Generated, generate
+from ostinato.sample.generate import Generated
 from ostinato.sample.primers import load_primers
 from tests.midi_files import tune
-from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model
+from tests.sample.tiny_models import NOTES, SCORE, assert_legal, leaning, tiny_model, write
 
 QUARTER = 24
 
@@ -57,7 +57,7 @@ def test_new_music_begins_with_the_bar_after_the_primer_and_has_all_its_bars(
     (primer,) = load_primers(_file(tmp_path / "a.mid", **file), SCORE, config)
     assert primer.end == quarters * QUARTER
     steady = leaning(model, output_bias_1={METER: -50.0, REST: -50.0})
-    written = generate(*steady, SCORE, config, [primer])
+    written = write(steady, [primer], config)
     new = [new_notes(SCORE.decode(piece.steps), piece, SCORE) for piece in written]
     assert_legal(written)
     assert all(piece.notes.onset.min(initial=primer.end) >= primer.end for piece in new)
@@ -70,7 +70,7 @@ def test_the_model_may_change_meter_and_tempo_only_after_the_primer(model, tmp_p
     restless = leaning(model, output_bias_1={METER: 5.0, TEMPO: 5.0})
     config = SampleConfig(primer_bars=4, num_bars=3)
     (primer,) = load_primers(_file(tmp_path / "a.mid", onsets=range(7)), SCORE, config)
-    written = generate(*restless, SCORE, config, [primer])
+    written = write(restless, [primer], config)
     assert_legal(written)
     changes = [np.r_[piece.meters.tick, piece.tempos.tick] for piece in (SCORE.decode(one.steps) for one in written)]
     assert min(tick[tick > 0].min(initial=9999) for tick in changes) in range(primer.end, 9999)
@@ -79,7 +79,7 @@ def test_the_model_may_change_meter_and_tempo_only_after_the_primer(model, tmp_p
 def test_seconds_are_counted_from_the_end_of_the_primer(model, tmp_path):
     config = SampleConfig(primer_bars=4, num_seconds=4, tempo=120, meter="4/4")
     (primer,) = load_primers(_file(tmp_path / "a.mid", onsets=range(7)), SCORE, config)
-    ends = [SCORE.decode(piece.steps).end_tick for piece in generate(*model, SCORE, config, [primer])]
+    ends = [SCORE.decode(piece.steps).end_tick for piece in write(model, [primer], config)]
     assert primer.end + 4 * QUARTER < max(ends) <= primer.end + 8 * QUARTER
 
 
@@ -89,7 +89,7 @@ def test_bars_of_chords_end_where_they_were_asked_to_end(tmp_path):
     config = SampleConfig(num_pieces=4, batch_size=8, primer_bars=bars, num_bars=2)
     (primer,) = load_primers(str(tmp_path / "a.mid"), NOTES, config)
     assert primer.end == bars * 48
-    for piece in generate(*tiny_model(NOTES), NOTES, config, [primer]):
+    for piece in write(tiny_model(NOTES), [primer], config, codec=NOTES):
         new = new_notes(NOTES.decode(piece.steps), piece, NOTES)
         assert primer.end <= new.notes.onset.min() <= new.notes.onset.max() < primer.end + 2 * 48
 
@@ -97,7 +97,7 @@ def test_bars_of_chords_end_where_they_were_asked_to_end(tmp_path):
 def test_without_the_primer_new_bars_are_the_first_ones(model, tmp_path):
     file = _file(tmp_path / "a.mid", onsets=range(6), meters=[(0, 4, 4), (4, 3, 4)])
     config = SampleConfig(primer_bars=3, num_bars=2, tempo=72.5, without_primer=True)
-    generated, *_ = generate(*model, SCORE, config, load_primers(file, SCORE, config))
+    generated, *_ = write(model, load_primers(file, SCORE, config), config)
     piece, whole = finished_piece(generated, SCORE, config), SCORE.decode(generated.steps)
     new = new_notes(whole, generated, SCORE)
     np.testing.assert_array_equal(piece.notes.onset, new.notes.onset - 10 * QUARTER)
@@ -108,9 +108,8 @@ def test_without_the_primer_new_bars_are_the_first_ones(model, tmp_path):
 
 def test_without_a_primer_of_notes_the_first_bar_is_that_in_which_it_ends(model, tmp_path):
     config = SampleConfig(primer_notes=6, num_notes=5, without_primer=True)
-    generated, *_ = generate(
-        *model, SCORE, config, load_primers(_file(tmp_path / "a.mid", onsets=range(9)), SCORE, config)
-    )
+    primers = load_primers(_file(tmp_path / "a.mid", onsets=range(9)), SCORE, config)
+    generated, *_ = write(model, primers, config)
     piece, whole = finished_piece(generated, SCORE, config), SCORE.decode(generated.steps)
     np.testing.assert_array_equal(piece.notes.onset, whole.notes.onset[6:] - 4 * QUARTER)
 
@@ -125,7 +124,7 @@ def test_nothing_new_leaves_no_notes(model, tmp_path):
 
 def test_the_tempo_is_written_as_it_was_asked_for_and_seconds_are_those_of_it(model):
     config = SampleConfig(num_seconds=6, tempo=72.6)
-    written = generate(*model, SCORE, config)
+    written = write(model, config=config)
     assert {tuple(SCORE.decode(piece.steps).tempos.us_per_quarter) for piece in written} == {(round(60e6 / 73),)}
     pieces = [finished_piece(piece, SCORE, config) for piece in written]
     assert {tuple(piece.tempos.us_per_quarter) for piece in pieces} == {(round(60e6 / 72.6),)}

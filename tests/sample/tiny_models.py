@@ -1,6 +1,8 @@
 """Untrained networks that write anything that is legal; the same shapes in all tests, so that they compile once."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 
 from ostinato.configs.schema import ModelConfig, SampleConfig
 from ostinato.model.network import MusicModel, init_params
+from ostinato.music.codec import Codec
 from ostinato.music.notes_codec import NotesCodec, choose_vocabulary, count_events
 from ostinato.music.score_codec import ScoreCodec
 from ostinato.sample.generate import Generated, generate
+from ostinato.sample.primers import Primer
 from tests.midi_files import tune
 
 CONFIG = ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8, dropout=0.0)
@@ -35,9 +39,21 @@ def leaning(model_and_params, **biases):
     return model, {**params, "head": head}
 
 
-def write(model_and_params, primers=(), *, codec=SCORE, **options) -> list[Generated]:
-    """Pieces of one block on one device, unless the options say otherwise."""
-    return generate(*model_and_params, codec, SampleConfig(**options), primers)
+def write(
+    model_and_params: tuple[MusicModel, Any],
+    primers: Sequence[Primer] = (),
+    config: SampleConfig | None = None,
+    *,
+    codec: Codec = SCORE,
+    **options: Any,
+) -> list[Generated]:
+    """Pieces, all by the same compiled function: in blocks of eight on one device, which changes no music.
+
+    Tests whose subject is the number of pieces, of a batch or of devices call `generate`.
+    """
+    asked = dataclasses.replace(config or SampleConfig(), **options)
+    enough = dataclasses.replace(asked, num_pieces=max(8, asked.num_pieces), batch_size=8)
+    return generate(*model_and_params, codec, enough, primers, devices=jax.devices()[:1])[: asked.num_pieces]
 
 
 def assert_legal(pieces, codec=SCORE):

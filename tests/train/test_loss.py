@@ -92,15 +92,18 @@ def test_the_probabilities_of_all_rows_add_up_to_one():
     weights = jax.nn.log_softmax(jnp.asarray(rng.normal(size=1 + len(LAGS)), jnp.float32))
     candidates = jnp.asarray(rng.integers(0, SIZES, (len(LAGS), 2)))
     alignment = no_alignment(len(rows), 2)._replace(candidates=jnp.tile(candidates[None], (len(rows), 1, 1)))
-    nats = nll([x[None] for x in logits], jnp.asarray(rows)[None])[0]
+    nats = jax.jit(nll)([x[None] for x in logits], jnp.asarray(rows)[None])[0]
     variation = jnp.tile(jnp.asarray([[-1.0, 0.5]]), (len(rows), 1))
-    found = mix(Sources(jnp.tile(weights[None], (len(rows), 1)), variation), nats, jnp.asarray(rows), alignment)
+    found = jax.jit(mix)(
+        Sources(jnp.tile(weights[None], (len(rows), 1)), variation), nats, jnp.asarray(rows), alignment
+    )
     probability = np.exp(-np.asarray(found.nll_f))
     assert probability.prod(1).sum() == pytest.approx(1, abs=1e-5)
     for value in range(SIZES[0]):  # of the second field, given the first
         assert probability[rows[:, 0] == value, 1].sum() == pytest.approx(1, abs=1e-5)
     of_each = shares(jnp.exp(found.log_weights[1]), jax.nn.sigmoid(variation[:, 1]))
-    of_all = np.exp(jax.nn.log_softmax(mixture_logits(logits[1], of_each, alignment.candidates[..., 1])))
+    mixed = jax.jit(mixture_logits)(logits[1], of_each, alignment.candidates[..., 1])
+    of_all = np.exp(jax.nn.log_softmax(mixed))
     np.testing.assert_allclose(of_all[np.arange(len(rows)), rows[:, 1]], probability[:, 1], rtol=1e-4)
 
 
@@ -126,9 +129,10 @@ def test_the_logits_of_all_steps_never_exist_in_chunks():
 
 
 def test_the_loss_is_the_same_without_a_gradient_and_where_the_steps_do_not_divide_the_length(problem):
-    whole = head_loss(*problem, 6)[0]
-    np.testing.assert_allclose(head_loss(*problem, 2)[0], whole, rtol=1e-6)
-    assert float(head_loss(*problem, 4)[0]) == float(whole)
+    loss = jax.jit(head_loss, static_argnums=(0, 3))
+    whole = loss(*problem, 6)[0]
+    np.testing.assert_allclose(loss(*problem, 2)[0], whole, rtol=1e-6)
+    assert float(loss(*problem, 4)[0]) == float(whole)
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,11 @@ CONFIGS = [
 def randomised(run):
     """Every parameter is another number, also where they begin as zeros; some are minus zero."""
     leaves, structure = jax.tree.flatten(run.params)
-    keys = jax.random.split(jax.random.key(7), len(leaves))
-    leaves = [0.3 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
-    params = jax.tree.unflatten(structure, [leaf.at[..., 0].set(-0.0) for leaf in leaves])
+    rng = np.random.default_rng(7)
+    leaves = [rng.normal(scale=0.3, size=leaf.shape).astype(np.float32) for leaf in leaves]
+    for leaf in leaves:
+        leaf[..., 0] = -0.0
+    params = jax.tree.unflatten(structure, list(map(jnp.asarray, leaves)))
     return run._replace(params=params, params_sha256=tree_sha256(params))
 
 
