@@ -51,7 +51,7 @@ def growing_flink() -> Table:
 
 
 def cells() -> Table:
-    """NLL of the LSTM and the mLSTM at equal parameters and steps, one figure for each seed, and the mean."""
+    """NLL of the LSTM and the mLSTM at equal parameters and steps, a figure for each seed, and the mean difference."""
     titles = {"nottingham": "Nottingham"}
     rows = []
     for corpus, found in json.loads((RESULTS / "cells.json").read_text()).items():

@@ -2,14 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 
 from ostinato.benchmarks.gpu.results import append, read
-from ostinato.configs.schema import ModelConfig
+from ostinato.configs.schema import CellName, ModelConfig
 from ostinato.music.score_codec import ScoreCodec
 
+CELLS: tuple[CellName, ...] = tuple(cell for cell in get_args(CellName) if cell != "transformer")
+"""The cells that are measured here; other benchmarks compare with the transformer."""
 PRECISIONS = ("float32", "tf32", "bf16")
 """float32: matmuls in full float32. tf32: what JAX does with float32 on NVIDIA's GPUs. bf16: `--model.precision`."""
 FIELD_SIZES = tuple(field.size for field in ScoreCodec().fields)
@@ -47,10 +49,6 @@ class Context(NamedTuple):
     def read(self, kind: str) -> list[dict[str, Any]]:
         """Returns the lines of a kind that were written so far, by any stage."""
         return [one for one in read(self.output) if one["kind"] == kind]
-
-
-COMPARED_WITH = "transformer"
-"""A cell that other benchmarks compare with; it is not measured here."""
 
 
 def model_config(precision: str, **values: Any) -> ModelConfig:

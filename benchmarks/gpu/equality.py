@@ -8,23 +8,14 @@ XLA's CPU in full float32, in the same process; its own gradients are checked in
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh
 
-from ostinato.benchmarks.gpu.context import (
-    COMPARED_WITH,
-    FIELD_SIZES,
-    PRECISIONS,
-    Context,
-    Shape,
-    matmuls,
-    model_config,
-    short,
-)
+from ostinato.benchmarks.gpu.context import CELLS, FIELD_SIZES, PRECISIONS, Context, Shape, matmuls, model_config, short
 from ostinato.configs.schema import CellName
 from ostinato.model.backend import planned_for
 from ostinato.model.kernels import Kernel, possible_kernels
@@ -53,12 +44,11 @@ def run(context: Context) -> None:
     shape, precisions = Shape(2, 128, 16, 64), PRECISIONS
     if context.smoke:
         shape, precisions = Shape(1, 16, 4, 24), ("bf16",)
-    cells: list[CellName] = [cell for cell in get_args(CellName) if cell != COMPARED_WITH]
     cpu = jax.devices("cpu")[0]
-    with ThreadPoolExecutor(len(cells) + 4) as pool:
-        references = {cell: pool.submit(compute, shape, cell, "float32", None, cpu) for cell in cells}
+    with ThreadPoolExecutor(len(CELLS) + 4) as pool:
+        references = {cell: pool.submit(compute, shape, cell, "float32", None, cpu) for cell in CELLS}
         cases: list[tuple[CellName, Kernel | None, str]] = [
-            (cell, kernel, precision) for cell in cells for kernel, precision in _variants(cell, shape, precisions)
+            (cell, kernel, precision) for cell in CELLS for kernel, precision in _variants(cell, shape, precisions)
         ]
         jobs = {case: pool.submit(compute, shape, case[0], case[2], case[1], jax.devices()[0]) for case in cases}
         for (cell, kernel, precision), job in jobs.items():

@@ -12,21 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ostinato.benchmarks.gpu.context import (
-    COMPARED_WITH,
-    FIELD_SIZES,
-    PRECISIONS,
-    Context,
-    Shape,
-    matmuls,
-    model_config,
-    short,
-)
+from ostinato.benchmarks.gpu.context import CELLS, FIELD_SIZES, PRECISIONS, Context, Shape, matmuls, model_config, short
 from ostinato.benchmarks.processes import find_python
 from ostinato.benchmarks.turns import Variant, Worker, started
 from ostinato.configs.schema import CellName, DataConfig, OptimizerConfig, TrainConfig
@@ -193,7 +184,7 @@ def _ways(context: Context, shape: Shape) -> list[Way]:
         ways += [Way("lstm", kernel, precision) for kernel in (*cudnn, *(scans if precision != "float32" else ()))]
         if gpu and precision == "bf16":
             ways.append(Way("lstm", Kernel("scan", unroll=1), precision, graphs=True))
-        others = [cell for cell in get_args(CellName) if cell not in ("lstm", "gru", "rnn", COMPARED_WITH)]
+        others: list[CellName] = [cell for cell in CELLS if cell not in ("lstm", "gru", "rnn")]
         ways += [Way(cell, None, precision) for cell in others]
     if shape == SHAPES[0]:
         ways.append(Way("gru", None, "bf16"))
