@@ -17,7 +17,7 @@ class AdversaryConfig:
     weight: float = 0.0
     """Weight of what the judge says; 0 trains without it."""
     likelihood_weight: float = 1.0
-    """Weight of the likelihood of real music, which keeps the network from writing only what the judge likes best."""
+    """Weight of the likelihood of real music, which keeps the network from generating only what the judge prefers."""
     window: int = 32
     """Events that the network continues each row of a batch with; what is before them is real. Fewer than
     --data.sequence-length."""

@@ -20,7 +20,7 @@ class StudyConfig:
     clip_seconds: float = 25.0
     """Length of every clip."""
     prompt_seconds: float = 5.0
-    """So much of a held-out piece, in whole bars, begins the clips of all conditions; the human clip is how the piece
+    """This much of a held-out piece, in whole bars, begins the clips of all conditions; the human clip is how the piece
     really continues."""
     prompts: int = 0
     """Held-out pieces whose beginnings are used, beside those of the checks: as many listeners as have enough of them

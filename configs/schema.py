@@ -116,7 +116,7 @@ class DataConfig:
     does a piece that would leave the range of pitches."""
     mark_transposed: bool = False
     """The first event of a training piece tells the network by how many semitones the piece was moved (distribution
-    augmentation, Jun et al. 2020): it learns from all keys and writes in those of the collection."""
+    augmentation, Jun et al. 2020): it learns from all keys and generates in those of the collection."""
     max_tempo_change: int = 0
     """Training pieces are played faster or slower by at most this many per cent, by another in each epoch."""
     max_velocity_change: int = 0
@@ -294,8 +294,8 @@ class SampleConfig:
     """Which sections return, as AABA: each has eight bars, or as many as it says (A16B8A16). Where a letter comes again
     its notes return, after a ' (AA'BA) only those on quarters. It says how long the piece is."""
     loop_guard: int = 4
-    """A pattern that is heard this many times running (for at least 32 notes) heats the temperature until it breaks; 0
-    lets it go on."""
+    """A pattern that is heard this many times running (for at least 32 notes) raises the temperature until it breaks;
+    0 lets it continue."""
     best_of: int = 1
     """Keep the best of this many candidates for each piece."""
     best_by: Literal["likelihood", "statistics", "judge"] = "likelihood"
@@ -308,7 +308,7 @@ class SampleConfig:
     melody: tuple[str, ...] = ()
     """With --harmonise: the instruments of the file that are given; none gives all of them."""
     fill_bars: tuple[int, int] = (1, 1)
-    """With --fill: the first bar that is rewritten, and how many are; 1 is the first bar of the piece."""
+    """With --fill: the first bar that is generated again, and how many are; 1 is the first bar of the piece."""
     look_ahead_bars: int = 2
     """With --fill: bars after the new ones by whose likelihood attempts are compared."""
     particles: int = 32

@@ -86,4 +86,4 @@ def _text(written: str) -> str:
     """Returns a docstring as one paragraph of Markdown."""
     text = " ".join(written.replace("<", "&lt;").replace("*", r"\*").split())
     text = re.sub(r" \(default: (None|'')?\)$", "", text)
-    return re.sub(r"(?<![\w`=-])(--[a-z][\w.-]*(=\w+)?)(?![\w`])", r"`\1`", text)
+    return re.sub(r"(?<![\w`=-])(--[a-z][\w-]*(?:\.\w[\w-]*)*(=\w+)?)(?![\w`])", r"`\1`", text)

@@ -195,7 +195,7 @@ def likelihood(evaluation: Evaluation) -> dict[str, Any]:
     for split in dataset.splits:
         source = dataset.source(split)
         pieces = choose_pieces(len(source), config.max_train_pieces if split == "train" else 0)
-        logger.info("likelihood of %d pieces (%s split)", len(pieces), split)
+        logger.info("likelihood of %d pieces (%s split), by the run and the baselines", len(pieces), split)
         stats = split_stats(source, pieces)
         scores = [
             score_network(run, source, pieces, batch_size=config.batch_size, name=name) for name, run in evaluation.runs

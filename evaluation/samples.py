@@ -87,7 +87,8 @@ def write_all(
     """Returns pieces by each run, then by each of COMPOSERS."""
     written = []
     for name, run in runs:
-        logger.info("%d pieces of up to %d notes by %s", len(request.num_notes), max(request.num_notes), name)
+        number, longest = len(request.num_notes), max(request.num_notes)
+        logger.info("generating %d pieces of up to %d notes by %s; compiling comes first", number, longest, name)
         written.append((name, write_by_run(run, request)))
     logger.info("as many by the baselines")
     return written + write_by_composers(dataset, request, counts=counts)

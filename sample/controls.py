@@ -27,7 +27,7 @@ RHYTHM = ("shift", "duration")
 """The fields that the name 'rhythm' stands for."""
 
 _TOP_P_BESIDE_COPIES, _STRENGTH_OF_COPIES = 0.9, 0.5
-"""Chosen on the validation splits of Nottingham and jsfakes among 0.9, 0.95 and 1, and 0 to 1.5 nats (docs/quality.md).
+"""Chosen on validation splits of Nottingham and jsfakes among 0.9, 0.95 and 1, and 0 to 1.5 nats (docs/controls.md).
 
 What is drawn has slips that real music has not, and each ends a return: half a nat makes up for them.
 """

@@ -1,7 +1,7 @@
 """Writes around what is given: voices to a melody, bars into a hole.
 
 The network reads from left to right and cannot see what comes. What is given is forced where it falls, and many
-attempts are weighed by how likely they make it: see `particles.py`, and docs/controls.md for how far that carries.
+attempts are weighed by how likely they make it: see `particles.py`, and docs/keys.md for how far that carries.
 Letters: n rows, f fields, m given rows.
 """
 

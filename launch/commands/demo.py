@@ -16,7 +16,7 @@ from ostinato.configs.studio import StudioConfig
 from ostinato.launch.commands.evaluate import Evaluate
 from ostinato.launch.commands.prepare import Prepare
 from ostinato.launch.commands.sample import Sample
-from ostinato.launch.commands.show import print_table, say, starting
+from ostinato.launch.commands.show import print_table, say, spinner, starting
 from ostinato.launch.commands.train import Train
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ class Demo:
         if not (dataset / "manifest.json").is_file():
             if not self.midi:
                 console.rule("The Bach chorales as MIDI files")
-                say(f"{midi}: {write_chorales(midi)} four-part chorales")
+                with spinner("reading the scores that music21 carries"):
+                    num_chorales = write_chorales(midi)
+                say(f"{midi}: {num_chorales} four-part chorales")
             console.rule("Prepare")
             Prepare(midi=self.midi or (str(midi),), output=str(dataset), config=config.prepare).run()
         if not _is_trained(run):

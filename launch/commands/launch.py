@@ -14,7 +14,7 @@ from ostinato.configs.errors import UserError
 class Launch:
     """Trains with several processes of this machine: ostinato launch local --processes 2 -- train ...
 
-    The GPUs, or the cores where there are none, are divided among them. When a process dies, all go on from the last
+    The GPUs, or the cores where there are none, are divided among them. When a process dies, all resume from the last
     checkpoint.
     """
 

@@ -42,7 +42,7 @@ class Sample:
     harmonise: str = ""
     """A MIDI file or score whose notes (or those of --melody) are kept; other instruments are generated around them."""
     fill: str = ""
-    """A MIDI file or score of which --fill-bars are rewritten."""
+    """A MIDI file or score of which --fill-bars are generated again."""
     judge: str = ""
     """With --best-by judge: a judge.safetensors that `ostinato evaluate` wrote for this model."""
     stream: str = ""
@@ -75,6 +75,8 @@ class Sample:
             check_libraries()  # before minutes of music
         is_baseline = _is_baseline(self.model) or self.dataset is not None
         made = self._compose() if is_baseline else self._again() if self.again else self._sample()
+        each = ", ".join(["MIDI", *["sound"] * self.audio, *["score"] * self.notation])
+        starting("writing %s and piano roll of each piece", each)
         from ostinato.sample.output.write import write_pieces
 
         paths = write_pieces(
@@ -88,7 +90,6 @@ class Sample:
             soundfont=self.soundfont,
             with_score=self.notation,
         )
-        each = ", ".join(["MIDI", *["sound"] * self.audio, *["score"] * self.notation])
         if self.again:
             say(f"{paths[0]}: the same bytes as {self.again} says")
         elif is_baseline:

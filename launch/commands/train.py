@@ -47,7 +47,7 @@ class Train:
     start_timeout_s: float = 300.0
     """Seconds until a process that does not come is given up."""
     from_step: int = -1
-    """Go on from the checkpoint of this step instead of the latest; later ones are set aside. To be given once."""
+    """Resume from the checkpoint of this step instead of the latest; later ones are set aside. To be given once."""
     accept_dataset: bool = False
     """Resume a run on a dataset that was made from the one it was trained on (`ostinato prepare --from`): larger or
     smaller, with the same codec, and no piece in another split. From here on the order of the data is the new one's."""

@@ -61,6 +61,12 @@ def test_the_readme_is_short():
     assert "make test " in README.read_text()
 
 
+def test_no_page_is_long():
+    lines = {path: path.read_text().splitlines() for path in [*pages(), ROOT / "CONTRIBUTING.md"]}
+    words = {path.name: sum(len(line.split()) for line in text if line[:1] != "|") for path, text in lines.items()}
+    assert {name: number for name, number in words.items() if number >= 1_200} == {}
+
+
 def test_every_table_is_that_of_the_results():
     assert [path.name for path in pages() if current(path.read_text()) != path.read_text()] == []
 
