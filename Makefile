@@ -23,6 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
+	@echo "Installed; '. $(BIN)/activate' puts ostinato on your path"
 
 # What tests and checks need beside it.
 $(DEV_STAMP): $(STAMP) requirements-dev.lock

@@ -32,6 +32,8 @@ FRAME_MS = 120
 MAX_FRAMES = 36
 """While the piece is generated, and while it plays, each."""
 BLANK_FRAMES = 8
+NUM_BARS = 32
+"""Long enough that it is seen to grow."""
 START_S = 120
 
 
@@ -78,6 +80,7 @@ def film_studio(model: str) -> list[Image.Image]:
         page.locator("#status", has_text=re.compile("Ready")).wait_for()
         page.locator("[name=tonic][value=D]").check()
         page.locator("#seed").evaluate("one => { one.value = 1 }")
+        page.locator("#length").fill(str(NUM_BARS))
         frames += _take(page, until="true") * BLANK_FRAMES
         page.get_by_role("button", name="Generate", exact=True).click()
         frames += _take(page, until="document.getElementById('stage').getAttribute('aria-busy') !== 'true'")
@@ -90,6 +93,7 @@ def _take(page: Any, *, until: str = "false") -> list[Image.Image]:
     """Returns frames until something is so, one at least and MAX_FRAMES at most."""
     frames = []
     page.evaluate("scrollTo(0, 0)")  # a click on what stands below has scrolled to it
+    page.mouse.move(0, 0)  # what comes to lie below the pointer looks chosen
     while len(frames) < MAX_FRAMES and not (frames and page.evaluate(until)):
         shot = Image.open(io.BytesIO(page.screenshot()))
         frames.append(

@@ -90,7 +90,6 @@ def write_all(
         number, longest = len(request.num_notes), max(request.num_notes)
         logger.info("generating %d pieces of up to %d notes by %s; compiling comes first", number, longest, name)
         written.append((name, write_by_run(run, request)))
-    logger.info("as many by the baselines")
     return written + write_by_composers(dataset, request, counts=counts)
 
 
@@ -105,11 +104,12 @@ def write_by_composers(
     dataset: Dataset, request: SampleRequest, *, counts: Callable[[], NgramCounts]
 ) -> list[tuple[str, list[Piece]]]:
     """Returns pieces by each of COMPOSERS, which know no temperature."""
-    composed = {name: compose(name, dataset, _config(request), counts=counts) for name in COMPOSERS}
-    return [
-        (name, _cut([dataset.codec.decode(one.steps) for one in written], request.num_notes))
-        for name, written in composed.items()
-    ]
+    composed = []
+    for name in COMPOSERS:
+        logger.info("as many by the baseline %s", name)
+        written = compose(name, dataset, _config(request), counts=counts)
+        composed.append((name, _cut([dataset.codec.decode(one.steps) for one in written], request.num_notes)))
+    return composed
 
 
 def _config(request: SampleRequest) -> SampleConfig:

@@ -91,10 +91,11 @@ class Demo:
         if not _made_before(report / "report.json", made_by):
             console.rule("Evaluate")
             Evaluate(workdir=run, dataset=dataset, output=report, num_samples=_NUM_SAMPLES).run()
+        else:
+            figures = json.loads((report / "report.json").read_text())
+            print_table(f"On held-out music ({figures['held_out']} split)", *score_rows(figures, figures["held_out"]))
 
-        figures = json.loads((report / "report.json").read_text())
         console.rule("Done")
-        print_table(f"On held-out music ({figures['held_out']} split)", *score_rows(figures, figures["held_out"]))
         say(f"{'Music':12} {music / 'index.html'}")
         say(f"{'Report':12} {report / 'report.html'}")
         say(f"{'Studio':12} ostinato studio {shlex.quote(str(run))}")

@@ -29,6 +29,7 @@ def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, monke
         assert (tmp_path / "demo" / made).is_file()
     for predictor in ("lstm", "markov:4", "unigram", "longest match", "uniform"):
         assert predictor in shown
+    assert shown.count("uniform") == 1, "the figures are shown once"
     pieces = json.loads((tmp_path / "demo/music/pieces.json").read_text())["pieces"]
     assert [piece["notes"] for piece in pieces] == [24, 24]
 
@@ -36,6 +37,7 @@ def test_the_demo_goes_from_midi_to_music_and_does_nothing_twice(tmp_path, monke
     time.sleep(0.01)
     assert main([*arguments, "--num-pieces", "2", "--num-notes", "24"]) == ExitCode.FINISHED
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "demo").rglob("*") if path.is_file()} == files
+    assert "uniform" in capsys.readouterr().out
     # Another wish is sampled anew from the same model and replaces what was there.
     for count in (3, 1):
         assert main([*arguments, "--num-pieces", str(count), "--num-notes", "24"]) == ExitCode.FINISHED
