@@ -97,6 +97,11 @@ def _pick(page, name, value):
     page.locator(f'[name={name}][value="{value}"]').check()
 
 
+def _unfold(page):
+    """Opens what a phone folds."""
+    page.evaluate("for (const one of document.querySelectorAll('.fold')) one.open = true")
+
+
 def _position(page):
     return float(page.locator("#position").input_value())
 
@@ -122,6 +127,7 @@ def test_a_piece_is_written_drawn_played_and_taken_home(workdir, studio, picture
     with studio(**options) as page:
         held = []
         page.route("**/*.flac", lambda route: held.append(route))  # the full sound is late: the simple one plays first
+        _unfold(page)
         _pick(page, "tonic", "D")
         _fill(page.locator("#tempo"), "240")
         _write(page, notes=100)
@@ -604,6 +610,7 @@ def test_the_example_is_there_to_begin_with(studio):
 def test_nothing_on_the_page_keeps_anybody_out(studio, pictures, name, options):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     with studio(**options) as page:
+        _unfold(page)
         _pick(page, "takes", 2)
         _pick(page, "tonic", "D")
         _write(page, notes=12)
