@@ -20,7 +20,8 @@ from jaxtyping import Bool, Int
 from ostinato.configs.schema import SampleConfig
 from ostinato.data.records import Dataset
 from ostinato.launch.commands.show import print_table, say
-from ostinato.model.network import initial_carry, nll
+from ostinato.model.field_head import nll
+from ostinato.model.network import initial_carry
 from ostinato.music.bars import bar_lines, ticks_of_bars
 from ostinato.music.codec import Codec
 from ostinato.music.midi_write import instrument_name

@@ -27,16 +27,15 @@ class ModelConfig:
     """The shape of the network. The size of each field comes from the dataset's codec."""
 
     cell: CellName = "lstm"
-    """The recurrent cell: lstm, gru, a plain (tanh) rnn; mlstm, the matrix memory of xLSTM, which trains in parallel
-    over time and pays on accelerators; or transformer, attention to the last memory_size events, to compare with. The
-    last two need norm pre."""
+    """lstm, gru, a plain (tanh) rnn; mlstm, the matrix memory of xLSTM, which trains in parallel over time and pays on
+    accelerators; or transformer, attention to the last memory_size events, to compare with. These two need norm pre."""
     inputs: Literal["embedding", "normalized"] = "embedding"
     """embedding: each field of a note is looked up in a table. normalized: each field is a number from 0 to 1, as in
     the paper."""
     embedding_size: int = 128
     """Width of the embedding of a note."""
     hidden_size: int = 256
-    """Units in each recurrent layer."""
+    """Units in each layer."""
     num_layers: int = 2
     """Recurrent layers, one on top of the other."""
     num_heads: int = 4
@@ -51,13 +50,14 @@ class ModelConfig:
     """pre: a residual stream, of which each layer reads what is normalised (RMS) and to which it adds its output.
     none: layers as `residual` says."""
     copy: bool = False
-    """A gate that may copy, field by field, what was heard some bars before (copy_lags): music that comes back.
-    Only for datasets of the score codec."""
+    """A gate that may copy what was heard some bars before (copy_lags), field by field. Only for the score codec."""
     copy_lags: tuple[int, ...] = COPY_LAGS
     """How many bars back the gate may copy from: some of 1, 2, 4, 8, 16 and 32."""
+    metrical_inputs: bool = False
+    """With each event the network hears its place in the bar, and which bar that is, modulo 32. Needs copy."""
     key_condition: bool = False
-    """With each event of half of the training pieces the network hears their key, which is found by their pitches; then
-    --key can be asked of it. Only for datasets of the score codec."""
+    """With each event of half of the training pieces the network hears their key, found by their pitches; then --key
+    can be asked of it. Only for the score codec."""
     head_size: int = 128
     """Hidden width of the head, for each field."""
     dropout: float = 0.2
@@ -81,6 +81,8 @@ class ModelConfig:
             self._check_block()
         if self.key_condition and self.inputs != "embedding":
             raise UserError("key_condition needs inputs embedding: a key is no number from 0 to 1")
+        if self.metrical_inputs and not (self.copy and self.inputs == "embedding"):
+            raise UserError("metrical_inputs needs copy, and inputs embedding")
 
     def _check_block(self) -> None:
         if self.norm != "pre":
@@ -213,20 +215,18 @@ class TrainConfig:
         check_bounds(self, "seed", 0, MAX_SEED)
         check_positive(self, "rollback_factor peer_timeout_s")
         check_bounds(self, "rollback_factor", 0, 1)
-        if self.optimizer.frozen_layers > self.model.num_layers:
-            raise UserError(
-                f"frozen_layers {self.optimizer.frozen_layers} must be at most the number of layers "
-                f"{self.model.num_layers}"
-            )
-        if self.data.batch_size % self.accumulate:
-            raise UserError(
-                f"batch_size {self.data.batch_size} cannot be split into accumulate {self.accumulate} parts"
-            )
+        frozen, num_layers, size = self.optimizer.frozen_layers, self.model.num_layers, self.data.batch_size
+        if frozen > num_layers:
+            raise UserError(f"frozen_layers {frozen} must be at most the number of layers {num_layers}")
+        if size % self.accumulate:
+            raise UserError(f"batch_size {size} cannot be split into accumulate {self.accumulate} parts")
         if self.adversary.weight and self.adversary.window >= self.data.sequence_length:
             raise UserError(
                 f"adversary.window {self.adversary.window} must be less than sequence_length "
                 f"{self.data.sequence_length}: real music comes before it"
             )
+        if self.adversary.weight and self.model.metrical_inputs:
+            raise UserError("adversary.weight needs model.metrical_inputs off: what it lets write counts no bars")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,8 +283,8 @@ class SampleConfig:
     instruments: tuple[str, ...] = ()
     """The only ones: General MIDI names (Flute), programs from 0 to 127, or drums; none leaves them to the model."""
     pitch_range: tuple[str, str] | None = None
-    """Lowest and highest pitch, but for drums: MIDI note numbers or names such as C4, which is 60. Nothing is 1 to 127
-    for models with a copy gate (--model.copy), 0 to 127 for others."""
+    """Lowest and highest pitch, but for drums: MIDI note numbers or names such as C4, which is 60. Nothing is 0 to 127,
+    but from 1 for models with a copy gate."""
     density: float = 0.0
     """Notes in a bar, of all instruments together; 0 leaves it to the model."""
     repeat_strength: float | None = None

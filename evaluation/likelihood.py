@@ -20,7 +20,8 @@ from ostinato.data.ngrams import Tape, make_tape
 from ostinato.data.records import Dataset, Record, RecordSource, TFRecordSource
 from ostinato.evaluation.scores import PieceScores, SplitStats, expected_hits
 from ostinato.model.copy_gate import mixed
-from ostinato.model.network import Carry, MusicModel, initial_carry, make_gate, make_head, nll
+from ostinato.model.field_head import nll
+from ostinato.model.network import Carry, MusicModel, initial_carry, make_gate, make_head
 from ostinato.music.codec import Codec
 from ostinato.music.codecs import codec_line
 from ostinato.train.batch import Batch
@@ -162,7 +163,8 @@ def _make_step(model: MusicModel, mesh: Mesh) -> Callable[[Any, Carry, Batch], t
 
     def sums_of_rows(params: Any, carry: Carry, batch: Batch) -> tuple[Carry, Array]:
         targets_btf = jnp.asarray(batch.targets)
-        outputs: Any = model.apply({"params": params}, batch.inputs, batch.starts, carry, method=MusicModel.features)
+        heard = model.heard(jnp.asarray(batch.inputs), batch.alignment)
+        outputs: Any = model.apply({"params": params}, heard, batch.starts, carry, method=MusicModel.features)
         features_bth, carry = outputs
         logits: Any = make_head(model).apply({"params": params["head"]}, features_bth, targets_btf)
         nll_btf = nll(logits, targets_btf)

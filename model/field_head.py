@@ -1,4 +1,4 @@
-"""The head of the network: it predicts the fields of a row one after the other.
+"""The head of the network: it predicts the fields of a row one after the other; and how likely that makes a row.
 
 Axes: b batch, t time step, f field, h hidden, s head, v values of a field. The parameters are listed in
 model/network.py.
@@ -7,6 +7,7 @@ model/network.py.
 from collections.abc import Sequence
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int
@@ -71,3 +72,21 @@ def sum_rows(tables: Sequence[Array], values: Int[Array, "*n f"]) -> Float[Array
     """Returns the sum over i of row values[..., i] of table i, [v_i, s], for as many fields as there are tables."""
     rows = [jnp.take(table, values[..., i], axis=0, mode="clip") for i, table in enumerate(tables)]
     return sum(rows[1:], start=rows[0])
+
+
+def nll(logits: list[Float[Array, "b t _"]], targets_btf: Int[Array, "b t f"]) -> Float[Array, "b t f"]:
+    """Returns the cross-entropy of each field in nats: log(sum(exp(logits))) - logits[target]."""
+    return jnp.stack([_field_nll(field, targets_btf[..., j]) for j, field in enumerate(logits)], axis=-1)
+
+
+def _field_nll(logits_btv: Array, targets_bt: Array) -> Array:
+    return jax.nn.logsumexp(logits_btv, axis=-1) - chosen_logit(logits_btv, targets_bt)
+
+
+def chosen_logit(logits_btv: Float[Array, "b t v"], targets_bt: Int[Array, "b t"]) -> Float[Array, "b t"]:
+    """Returns logits_btv[..., target].
+
+    By a comparison, not a gather: its gradient is elementwise, where a gather's is a scatter of single numbers.
+    """
+    chosen = targets_bt[..., None] == jnp.arange(logits_btv.shape[-1], dtype=targets_bt.dtype)[None, None]
+    return jnp.sum(jnp.where(chosen, logits_btv, 0), axis=-1)

@@ -46,7 +46,7 @@ from ostinato.model.mlstm import mlstm_layer, zero_state
 from ostinato.model.norms import inverse_rms, rms_norm
 from ostinato.model.recurrent import CELLS, State, in_parts, multiply, recurrent_scan
 from ostinato.model.transformer import empty_memory
-from ostinato.music.alignment import Alignment
+from ostinato.music.alignment import NUM_BARS, NUM_POSITIONS, Alignment
 from ostinato.music.keys import NUM_KEY_VALUES
 
 Carry = tuple[State, ...]
@@ -66,8 +66,10 @@ class MusicModel(nn.Module):
 
     @property
     def input_sizes(self) -> tuple[int, ...]:
-        """The sizes of the columns that the network hears: the fields, and the key where it is told one."""
-        return (*self.field_sizes, NUM_KEY_VALUES) if self.config.key_condition else self.field_sizes
+        """The sizes of the columns that the network hears: the fields, then the key and the place, where it is told."""
+        key = (NUM_KEY_VALUES,) if self.config.key_condition else ()
+        place = (NUM_POSITIONS, NUM_BARS) if self.config.metrical_inputs else ()
+        return (*self.field_sizes, *key, *place)
 
     def setup(self) -> None:
         config = self.config
@@ -146,6 +148,14 @@ class MusicModel(nn.Module):
             layer_input = x
             states.append(state)
         return rms_norm(x, self.norm_out) if is_normed else x, tuple(states)
+
+    def heard(self, rows: Int[Array, "*n _"], alignment: Alignment | None) -> Int[Array, "*n _"]:
+        """Returns rows, with a key or without, as the network hears them: with their place, where it is told."""
+        if not self.config.metrical_inputs:
+            return rows
+        assert alignment is not None, "there is a copy gate"
+        place = jnp.stack([jnp.asarray(x, rows.dtype) for x in (alignment.position, alignment.bar)], axis=-1)
+        return jnp.concatenate([_widened(rows, len(self.input_sizes) - place.shape[-1]), place], axis=-1)
 
     def sources(self, features: Float[Array, "*n h"], alignment: Alignment) -> Sources:
         """Returns how likely the next row is the network's, or a copy from each lag, and how copies are varied."""
@@ -260,8 +270,7 @@ class MusicModel(nn.Module):
 
     def _with_key(self, values: Int[Array, "*n _"]) -> Int[Array, "*n _"]:
         """Returns rows with a column for the key; where it is not said, it is unknown."""
-        missing = len(self.input_sizes) - values.shape[-1]
-        return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)]) if missing else values
+        return _widened(values, len(self.input_sizes))
 
     def _input(self, values: Int[Array, "*n f"]) -> Float[Array, "*n d"]:
         """Returns the sum of the fields' embeddings, or each field as a number from 0 to 1 (the paper)."""
@@ -269,6 +278,11 @@ class MusicModel(nn.Module):
             largest_f = jnp.maximum(jnp.array(self.field_sizes, jnp.float32) - 1, 1)
             return values.astype(jnp.float32) / jnp.expand_dims(largest_f, tuple(range(values.ndim - 1)))
         return sum_rows(self.embeddings, values)
+
+
+def _widened(values: Int[Array, "*n _"], width: int) -> Int[Array, "*n _"]:
+    missing = width - values.shape[-1]
+    return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)]) if missing else values
 
 
 def make_head(model: MusicModel) -> FieldHead:
@@ -328,21 +342,3 @@ def _init(model: MusicModel, key: Array) -> dict[str, Any]:
 def count_params(params: Any) -> int:
     """Returns the number of scalars in a tree of arrays (or of shapes, from `jax.eval_shape`)."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def nll(logits: list[Float[Array, "b t _"]], targets_btf: Int[Array, "b t f"]) -> Float[Array, "b t f"]:
-    """Returns the cross-entropy of each field in nats: log(sum(exp(logits))) - logits[target]."""
-    return jnp.stack([_field_nll(field, targets_btf[..., j]) for j, field in enumerate(logits)], axis=-1)
-
-
-def _field_nll(logits_btv: Array, targets_bt: Array) -> Array:
-    return jax.nn.logsumexp(logits_btv, axis=-1) - chosen_logit(logits_btv, targets_bt)
-
-
-def chosen_logit(logits_btv: Float[Array, "b t v"], targets_bt: Int[Array, "b t"]) -> Float[Array, "b t"]:
-    """Returns logits_btv[..., target].
-
-    By a comparison, not a gather: its gradient is elementwise, where a gather's is a scatter of single numbers.
-    """
-    chosen = targets_bt[..., None] == jnp.arange(logits_btv.shape[-1], dtype=targets_bt.dtype)[None, None]
-    return jnp.sum(jnp.where(chosen, logits_btv, 0), axis=-1)

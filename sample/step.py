@@ -192,20 +192,20 @@ def write_row(
     `uniform_bf` is what `draw` gives for the step.
     """
     constraints, memory = make_constraints(controls, codec), state.constraints
+    # What may come back.
+    alignment, seen, copies = None, None, None
+    if state.alignment is not None:
+        alignment = advance_alignment(state.alignment, state.row, state.clock)
+        seen = alignment_of(alignment, state.clock)
 
     # The network.
     params, tables = network
-    heard = with_key(state.row, controls)
+    heard = model.heard(with_key(state.row, controls), seen)
     stepped = model.apply({"params": params}, tables, heard, state.carry, method=MusicModel.step)
     features_bh, carry = cast("tuple[Array, Carry]", stepped)
     parts = cast("list[Array]", model.apply({"params": params}, features_bh, method=MusicModel.field_parts))
 
-    # What may come back.
-    alignment, copies = None, None
-    if state.alignment is not None:
-        alignment = advance_alignment(state.alignment, state.row, state.clock)
-    if alignment is not None and model.config.copy:
-        seen = alignment_of(alignment, state.clock)
+    if seen is not None and model.config.copy:
         sources = cast("Sources", model.apply({"params": params}, features_bh, seen, method=MusicModel.sources))
         copies = Copies(jnp.exp(sources.log_weights), jax.nn.sigmoid(sources.variation), jnp.asarray(seen.candidates))
 

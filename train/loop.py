@@ -110,7 +110,10 @@ def train(
     mixture = mixture_of(dataset, old=old_dataset, old_share=config.data.old_share)
     codec, shares = mixture.codec, mixture.rows(config.data.batch_size)
     if not codec.can_align:  # its rows are not notes with a time, so there is nothing to copy from
-        plain = dataclasses.replace(config.model, copy=False), dataclasses.replace(config.data, misheard=0.0)
+        plain = (
+            dataclasses.replace(config.model, copy=False, metrical_inputs=False),
+            dataclasses.replace(config.data, misheard=0.0),
+        )
         config = dataclasses.replace(config, model=plain[0], data=plain[1])
     keep_freed_memory()
     with ExitStack() as stack:

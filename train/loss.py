@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from ostinato.model.backend import platform
 from ostinato.model.copy_gate import Sources, mixed
-from ostinato.model.network import Carry, MusicModel, chosen_logit, make_gate, make_head, nll
+from ostinato.model.field_head import chosen_logit, nll
+from ostinato.model.network import Carry, MusicModel, make_gate, make_head
 from ostinato.music.alignment import Alignment
 from ostinato.train.batch import Batch
 
@@ -98,8 +99,9 @@ def batch_loss(
 
     With keys, one for each row, activations are dropped.
     """
+    heard = model.heard(jnp.asarray(batch.inputs), batch.alignment)
     outputs: Any = model.apply(
-        {"params": params}, batch.inputs, batch.starts, carry, dropout_keys, method=MusicModel.features_by_time
+        {"params": params}, heard, batch.starts, carry, dropout_keys, method=MusicModel.features_by_time
     )
     features_tbh, carry = outputs
     targets, weights, alignment = jax.tree.map(

@@ -18,7 +18,7 @@ from ostinato.sample.copies import advance_alignment, alignment_of, start_alignm
 from ostinato.sample.generate import generate
 from ostinato.sample.primers import Primer
 from ostinato.train.batch import Batch
-from ostinato.train.loss import Steps, head_loss
+from ostinato.train.loss import batch_loss
 from tests.midi_files import returning_tune
 from tests.sample.tiny_models import CONFIG, SCORE, assert_legal, leaning, write
 
@@ -87,13 +87,15 @@ def teacher_forced(model, steps):
 
 @functools.partial(jax.jit, static_argnums=0)
 def nats_of(network, params, batch):
-    carry = initial_carry(network.config, 1)
-    features, _ = network.apply({"params": params}, batch.inputs, batch.starts, carry, method=MusicModel.features)
-    steps = Steps(features, batch.targets, batch.weights, batch.alignment)
-    return head_loss(network, params, steps)[1].nll_f.sum()
+    return batch_loss(network, params, batch, initial_carry(network.config, 1), None, 0)[1].nll_f.sum()
 
 
-def test_the_sampler_gives_a_piece_the_likelihood_that_training_gives_it(model):
+@pytest.mark.parametrize("hears_meter", [False, True])
+def test_the_sampler_gives_a_piece_the_likelihood_that_training_gives_it(hears_meter, model):
+    if hears_meter:  # and the key, which comes before it
+        config = dataclasses.replace(model[0].config, key_condition=True, metrical_inputs=True)
+        network = MusicModel(config=config, field_sizes=model[0].field_sizes)
+        model = network, init_params(network, jax.random.key(1))
     often = gated(model, varied=-1.0, l1=3.0, l4=3.0)
     primer = SCORE.encode(returning_tune(0))[:-1]
     (piece,) = write(often, [Primer(primer)], num_pieces=1, num_notes=40, temperature=1.5, top_p=0.8)

@@ -10,7 +10,8 @@ import pytest
 import symusic
 
 from ostinato.configs.schema import ModelConfig, SampleConfig
-from ostinato.model.network import MusicModel, init_params, initial_carry, nll
+from ostinato.model.field_head import nll
+from ostinato.model.network import MusicModel, init_params, initial_carry
 from ostinato.music import midi
 from ostinato.music.score_rows import END, REST, START
 from ostinato.sample.blocks import WIDTHS

@@ -8,7 +8,8 @@ import pytest
 from ostinato.configs.schema import ModelConfig
 from ostinato.model.backend import planned_for
 from ostinato.model.copy_gate import Sources, mix, mixture_logits, no_alignment, shares
-from ostinato.model.network import MusicModel, init_params, nll
+from ostinato.model.field_head import nll
+from ostinato.model.network import MusicModel, init_params
 from ostinato.music.alignment import LAGS
 from ostinato.train.loss import Steps, choose_steps, count, head_loss
 from ostinato.train.step import means
