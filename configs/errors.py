@@ -31,6 +31,8 @@ class ExitCode(enum.IntEnum):
     """The loss or its gradient is no longer a number; the same command would meet it again."""
     INTERRUPTED = 130
     """Ctrl-C."""
+    OUTPUT_CLOSED = 141
+    """What read the output has closed it, as `head` does when it has its lines. What a shell says of SIGPIPE."""
 
 
 RESTART = frozenset({ExitCode.PREEMPTED, ExitCode.PEER_LOST})

@@ -62,12 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(words: Sequence[str]) -> int:
-    if list(words) == ["--version"]:
-        print(_versions())
-        return ExitCode.FINISHED
+    from ostinato.report.terminal import OutputClosedError, discard_output
+
     code: int
     try:
-        code = parse(words, COMMANDS).run() or ExitCode.FINISHED
+        code = _run(words)
     except UserError as error:
         code = _report(error, ExitCode.USAGE)
     except StoppedError as error:
@@ -76,6 +75,9 @@ def _main(words: Sequence[str]) -> int:
         code = _report(error, ExitCode.NON_FINITE)
     except KeyboardInterrupt:
         code = _report("interrupted; give the same command again", ExitCode.INTERRUPTED)
+    except OutputClosedError:
+        discard_output()
+        code = ExitCode.OUTPUT_CLOSED
     except Exception:
         if not _has_peers():
             raise
@@ -86,6 +88,21 @@ def _main(words: Sequence[str]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
+    """Runs the command, and has all written that it printed."""
+    code: int = ExitCode.FINISHED
+    try:
+        if list(words) == ["--version"]:
+            print(_versions())
+        else:
+            code = parse(words, COMMANDS).run() or code
+    except SystemExit:  # after --help
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
     return code
 
 

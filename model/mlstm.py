@@ -78,11 +78,6 @@ def zero_state(config: ModelConfig, batch_size: int) -> State:
     return tuple(jnp.zeros((batch_size, *shape)) for shape in shapes)
 
 
-def chunk_length(length: int) -> int:
-    """Returns how many steps of a sequence of so many are computed side by side."""
-    return min(length, _CHUNKS[platform()])
-
-
 def mlstm_layer(
     x_tbd: Float[Array, "t b d"],
     params: MLSTMParams,
@@ -103,12 +98,12 @@ def mlstm_layer(
         starts_tb: where pieces begin.
         state: before the first step.
         precision: of the products.
-        chunk: steps that are computed side by side; 0 chooses.
+        chunk: steps that are computed side by side, at most all of them; 0 chooses.
         keep_projection: for the backward pass; otherwise it is computed again, too.
     """
     params = joined(params)
     length, project = len(x_tbd), partial(multiply, precision, kernel=params.up_projection)
-    chunk = chunk or chunk_length(length)
+    chunk = min(length, chunk or _CHUNKS[platform()])
 
     def run(x: Array, starts_tb: Array, state: State) -> tuple[Array, State]:
         return mlstm_chunk(x if keep_projection else project(x), params, starts_tb, state, precision)

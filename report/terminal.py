@@ -6,6 +6,7 @@ process for all else, libraries and warnings too.
 
 import contextlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,10 @@ class PlainFormatter(logging.Formatter):
         return printable_lines(super().formatException(ei))
 
 
+class OutputClosedError(BaseException):
+    """What read the standard output has closed it. No `Exception`: like an interruption it is nobody's mistake."""
+
+
 class _PlainStream:
     """A stream to which only text is written that does not steer a terminal, but for colours and progress."""
 
@@ -45,6 +50,9 @@ class _PlainStream:
     def write(self, text: str) -> int:
         self._stream.write(_STEERING.sub(self._written, text))
         return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:
@@ -57,11 +65,42 @@ class _PlainStream:
         return getattr(self._stream, name)
 
 
+class _PlainOutput(_PlainStream):
+    """The standard output, which may be read by a program that stops when it has enough."""
+
+    def write(self, text: str) -> int:
+        with _closed_output():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _closed_output():
+            super().flush()
+
+
+@contextlib.contextmanager
+def _closed_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise OutputClosedError from error
+
+
+def discard_output() -> None:
+    """Sends what is still to be written to the standard output nowhere: Python's last flush would complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 @contextlib.contextmanager
 def plain_streams() -> Iterator[None]:
-    """Makes the standard streams plain while a command runs."""
+    """Makes the standard streams plain while a command runs.
+
+    Raises:
+        OutputClosedError: from `print` and what else writes to the standard output, when nobody reads it any more.
+    """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, _PlainStream(stream)) for stream in before)
+    sys.stdout, sys.stderr = cast(TextIO, _PlainOutput(sys.stdout)), cast(TextIO, _PlainStream(sys.stderr))
     try:
         yield
     finally:

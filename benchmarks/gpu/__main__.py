@@ -65,6 +65,7 @@ class Options:
 
 def main(options: Options) -> None:
     """Runs the stages one after the other; an exit code other than 0 means that one did not end well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # its stage, too, leaves the card
     options.output.mkdir(parents=True, exist_ok=True)
     begin_s = time.time()
     end_s = begin_s + (SMOKE_S if options.smoke else options.budget_s)

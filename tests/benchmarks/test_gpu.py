@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +32,18 @@ def test_a_smoke_run_goes_through_all_stages(tmp_path):
     assert all(set(one["codes"]) == {0} for one in of["sharing"])
     assert {"plan", "sampling", "feeding", "rate"} <= of.keys()
     assert "Nothing was found" not in (tmp_path / "report.md").read_text().partition("## Remarks")[0]
+
+
+@pytest.mark.skipif(not Path("/proc/thread-self/children").exists(), reason="finds processes in /proc")
+def test_what_is_ended_leaves_no_process_on_the_card(tmp_path):
+    command = [sys.executable, "-m", "ostinato.benchmarks.gpu", "--smoke", "--output", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "JAX_PLATFORMS": "cpu"}) as running:
+        while not (tmp_path / FILE).exists() and running.poll() is None:  # the first stage has found something
+            time.sleep(0.01)
+        (stage,) = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+        running.terminate()
+        assert running.wait() == 1
+    assert not Path("/proc", stage).exists()
 
 
 def test_the_report_is_readable_whatever_is_missing(tmp_path):

@@ -1,6 +1,7 @@
 """The commands as a user types them, on small real MIDI files, and what becomes of errors."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -148,6 +149,28 @@ def _raise_in_inspect(monkeypatch, error):
         raise error
 
     monkeypatch.setattr(Inspect, "run", run)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes a pipe")
+@pytest.mark.parametrize(
+    "words", [["--help"], ["sample", "--help"], ["--version"], ["models"], ["models", "show", "chorales"], ["inspect"]]
+)
+def test_a_command_whose_reader_stops_ends_without_a_word(trained, words):
+    words = [*words, str(trained / "data")] if words == ["inspect"] else words
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "ostinato", *words]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (ExitCode.OUTPUT_CLOSED, "")
+
+
+def test_a_broken_pipe_that_is_not_the_output_keeps_its_traceback(monkeypatch):
+    _raise_in_inspect(monkeypatch, BrokenPipeError("of a socket"))
+    with pytest.raises(BrokenPipeError, match="of a socket"):
+        main(["inspect", "a"])
 
 
 def test_folders_that_are_wrong_are_named_in_one_line(refused, tmp_path, trained):

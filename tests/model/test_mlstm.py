@@ -85,8 +85,8 @@ def expected():
         return Case(np.float64).run(plain)
 
 
-# Chunks and a rest; one that is the whole sequence, of which nothing is kept.
-@pytest.mark.parametrize(("chunk", "keep_projection"), [(CHUNK, True), (LENGTH, False)])
+# Chunks and a rest; one that is longer than the sequence, of which nothing is kept.
+@pytest.mark.parametrize(("chunk", "keep_projection"), [(CHUNK, True), (LENGTH + 1, False)])
 def test_chunks_equal_the_plain_recurrence_in_float64(chunk, keep_projection, expected):
     with jax.enable_x64(True):
         ours = Case(np.float64).run(partial(stabilised, chunk=chunk, keep_projection=keep_projection))
