@@ -11,7 +11,7 @@ demo: $(STAMP)  ## From nothing to music: prepare, train, sample, evaluate
 	$(BIN)/ostinato demo --output demo
 
 test: $(DEV_STAMP)  ## The default test suite
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 setup: $(STAMP)  ## The environment alone, with all that running needs
 

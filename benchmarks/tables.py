@@ -55,11 +55,15 @@ def cells() -> Table:
     titles = {"nottingham": "Nottingham"}
     rows = []
     for corpus, found in json.loads((RESULTS / "cells.json").read_text()).items():
-        nats = [", ".join(run["nats per note"] for name, run in found["runs"].items() if name.startswith(f"{cell}-"))
-                for cell in ("lstm", "mlstm")]  # fmt: skip
+        nats = [_of_all_seeds(found["runs"], cell, "nats per note") for cell in ("lstm", "mlstm")]
         mean = found["mean nats a note"]
         rows.append([titles.get(corpus, corpus), *nats, f"{mean['mlstm'] - mean['lstm']:.3f}"])
     return Table(["nats a note, test split", "LSTM", "mLSTM", "mLSTM is worse by"], rows)
+
+
+def _of_all_seeds(runs: dict[str, dict[str, str]], network: str, figure: str) -> str:
+    """Returns a figure of the runs of one network, which are called `network-seed`."""
+    return ", ".join(run[figure] for name, run in runs.items() if name.startswith(f"{network}-"))
 
 
 _FORM = (
@@ -73,14 +77,7 @@ def networks(corpus: str, titles: dict[str, str]) -> Table:
     """Likelihood and form of networks at equal steps on one corpus, one figure for each seed."""
     found = json.loads((RESULTS / "networks.json").read_text())[corpus]
     runs, real = found["runs"], found["real music"]
-    rows = [
-        [
-            figure,
-            *(", ".join(run[figure] for name, run in runs.items() if name.startswith(f"{key}-")) for key in titles),
-            real[figure],
-        ]
-        for figure in _FORM
-    ]
+    rows = [[figure, *(_of_all_seeds(runs, key, figure) for key in titles), real[figure]] for figure in _FORM]
     return Table([f"{found['steps']:,} steps", *titles.values(), "real music with itself"], rows)
 
 

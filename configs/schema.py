@@ -282,8 +282,9 @@ class SampleConfig:
     again, up to this many times in all."""
     instruments: tuple[str, ...] = ()
     """The only ones: General MIDI names (Flute), programs from 0 to 127, or drums; none leaves them to the model."""
-    pitch_range: tuple[str, str] = ("0", "127")
-    """Lowest and highest pitch, but for drums: MIDI note numbers or names such as C4, which is 60."""
+    pitch_range: tuple[str, str] | None = None
+    """Lowest and highest pitch, but for drums: MIDI note numbers or names such as C4, which is 60. Nothing is 1 to 127
+    for models with a copy gate (--model.copy), 0 to 127 for others."""
     density: float = 0.0
     """Notes in a bar, of all instruments together; 0 leaves it to the model."""
     repeat_strength: float | None = None

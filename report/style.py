@@ -63,6 +63,15 @@ summary { cursor: pointer }
 summary b { font-variant-numeric: tabular-nums; font-weight: 600 }
 details table { margin: .6rem 0 .4rem 1.1rem; font-size: .86rem }
 details td, details th { white-space: normal; text-align: left; overflow-wrap: anywhere; min-width: 6rem }
-@media (max-width: 40rem) { main { padding: 2rem 1rem 3rem } h1 { font-size: 1.9rem } }
+@media (max-width: 40rem) {
+  main { padding: 2rem 1rem 3rem }
+  h1 { font-size: 1.9rem }
+  summary { padding: .5rem 0 }
+  table { font-size: .86rem }
+  main th, main td { padding-right: .6rem; min-width: 0; white-space: normal; overflow-wrap: break-word }
+  main td.bar { min-width: 2rem; padding-left: 0 }
+  .scroll td:not(.words) { white-space: nowrap }
+  details table { margin-left: 0 }
+}
 @media print { html { background: none; font-size: 11pt } main { max-width: none; padding: 0 } }
 """

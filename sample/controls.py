@@ -85,7 +85,7 @@ def make_controls(config: SampleConfig, codec: Codec, *, copy: bool = False, tel
     if absent:
         raise UserError(f"{absent[0]} cannot be asked of the {codec.name} codec, whose rows do not hold it")
     key = parse_key(config.key).key if config.key and tell_key else None
-    pitches, pitch_bias = _pitches(config, told=key)
+    pitches, pitch_bias = _pitches(config, default_pitch_range(copy), told=key)
     programs = np.full(DRUMS + 1, not config.instruments)
     programs[parse_instruments(config.instruments)] = True
     request = Request(
@@ -141,6 +141,15 @@ def tells_key(config: SampleConfig, model: ModelConfig) -> bool:
 def default_top_p(copy: bool) -> float:
     """Returns the top-p of a model with a copy gate or without, where none is asked for."""
     return _TOP_P_BESIDE_COPIES if copy else 1.0
+
+
+def default_pitch_range(copy: bool) -> tuple[str, str]:
+    """Returns the lowest and highest pitch of a model with a copy gate or without, where none is asked for.
+
+    Rests and changes of tempo have 0 in the field of the pitch, of which a network gives a little to notes. Models
+    without a gate keep what they always wrote.
+    """
+    return ("1" if copy else "0"), "127"
 
 
 def comes_to_end(config: SampleConfig, copy: bool) -> bool:
@@ -210,9 +219,12 @@ def with_key(row: Int[Array, "b f"], controls: Controls) -> Int[Array, "b _"]:
     return jnp.concatenate([row, jnp.broadcast_to(controls.key, (len(row), 1)).astype(row.dtype)], axis=1)
 
 
-def _pitches(config: SampleConfig, *, told: Key | None) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
+def _pitches(
+    config: SampleConfig, default_range: tuple[str, str], *, told: Key | None
+) -> tuple[Bool[np.ndarray, " 128"], Float[np.ndarray, " 128"]]:
     """Returns which pitches may be played, and the bias of each; a key that the network is told forbids none."""
-    low, high = (parse_pitch(text) for text in config.pitch_range)
+    lowest, highest = config.pitch_range or default_range
+    low, high = parse_pitch(lowest), parse_pitch(highest)
     if low > high:
         raise UserError(f"pitch_range {config.pitch_range} is empty: its first pitch is above its second")
     pitch = np.arange(128)
@@ -222,7 +234,7 @@ def _pitches(config: SampleConfig, *, told: Key | None) -> tuple[Bool[np.ndarray
         lean = _LEAN_TO_KEY * log_profile(told)[pitch % 12] if told else 0
         return in_range, (lean + np.where(in_key, 0, -config.key_bias)).astype(np.float32)
     if not (in_range & in_key).any():
-        raise UserError(f"no pitch from {config.pitch_range[0]} to {config.pitch_range[1]} is in the key {config.key}")
+        raise UserError(f"no pitch from {lowest} to {highest} is in the key {config.key}")
     return in_range & in_key, np.zeros(128, np.float32)
 
 

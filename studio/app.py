@@ -9,7 +9,8 @@
     /api/edits              POST {"piece": ID or "upload": {"name", "sha256"}, "notes": […]}: a piece with other notes
     /api/played             POST {"tempo", "meter", "notes": […]}: what was played on the page, as an upload
     /api/uploads?name=NAME  POST: the bytes of a MIDI file or score to continue, to fill or to add parts to
-    /files/ID.mid           the piece; .wav, .flac, .ogg, .musicxml and .svg (a page) are made when they are asked for
+    /files/ID.mid           the piece; .wav, .flac, .ogg, .musicxml, .svg (a page) and .phone.svg are made when
+                            they are asked for
 
 What is wrong with a request is said in {"message": "…"}, one line for the musician.
 """
@@ -59,6 +60,7 @@ _GONE = "this piece is not there any more"
 _MEDIA_TYPES = {
     "mid": "audio/midi", "wav": "audio/wav", "flac": "audio/flac", "ogg": "audio/ogg",
     "musicxml": "application/vnd.recordare.musicxml+xml", "svg": "image/svg+xml",
+    "phone.svg": "image/svg+xml",
 }  # fmt: skip
 _logger = logging.getLogger(__name__)
 
@@ -164,7 +166,7 @@ class Studio:
 
     async def file(self, request: Request) -> Response:
         """A piece as MIDI, sound or score."""
-        name, _, suffix = request.path_params["name"].rpartition(".")
+        name, _, suffix = request.path_params["name"].partition(".")
         path = await run_in_threadpool(self._pieces.midi_path, name)
         if path is None or suffix not in _MEDIA_TYPES:
             raise HTTPException(404, _GONE)
@@ -172,7 +174,7 @@ class Studio:
         if suffix in SUFFIXES:
             path = await self._sounds.find(path, suffix)
         elif suffix in pages.SUFFIXES:
-            path = await run_in_threadpool(self._pages.find, path, suffix)
+            path = await run_in_threadpool(self._pages.find, path, suffix, title)
         headers = {"cache-control": "private, max-age=3600"}  # what has this name never changes
         return FileResponse(path, media_type=_MEDIA_TYPES[suffix], filename=f"{title}.{suffix}", headers=headers)
 

@@ -1,4 +1,4 @@
-"""Notes that a musician moved, deleted or played on the page: from JSON to a piece, or one line that says why not."""
+"""Notes that a musician edited or played on the page: from JSON to a piece, or one line that says why not."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,12 +17,12 @@ from ostinato.sample.primers import read_piece
 MAX_NOTES, MAX_QUARTERS = 50_000, 20_000
 """Of a piece; a few hours. Far-off events would make rows of rests without number."""
 
-_Ticks = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-_Length = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-_Pitch = Annotated[int, Meta(ge=0, le=127)]
-_Velocity = Annotated[int, Meta(ge=1, le=127)]
-_Program = Annotated[int, Meta(ge=0, le=DRUMS)]
-_Notes = Annotated[list[tuple[_Ticks, _Length, _Pitch, _Velocity, _Program]], Meta(min_length=1, max_length=MAX_NOTES)]
+_LIMITS = {
+    "begins at tick": (0, 2**31 - 1), "is as many ticks long as": (1, 2**31 - 1), "has the pitch": (0, 127),
+    "has the velocity": (1, 127), "has the program": (0, DRUMS),
+}  # fmt: skip
+"""Of the numbers of a note."""
+_Notes = Annotated[list[tuple[int, int, int, int, int]], Meta(min_length=1, max_length=MAX_NOTES)]
 _PLAYED_GRID = 24
 """Ticks of a quarter note of what was played."""
 
@@ -94,11 +94,15 @@ def check_size(piece: Piece, name: str) -> None:
     if piece.num_notes > MAX_NOTES or quarters > MAX_QUARTERS:
         raise UserError(
             f"{name}: {piece.num_notes:,} notes in {quarters:,.0f} quarter notes; "
-            f"at most {MAX_NOTES:,} in {MAX_QUARTERS:,} can be continued"
+            f"at most {MAX_NOTES:,} in {MAX_QUARTERS:,} are taken"
         )
 
 
 def _with_notes(piece: Piece, notes: Sequence[tuple[int, int, int, int, int]]) -> Piece:
+    for i, note in enumerate(notes, start=1):
+        for value, (words, (low, high)) in zip(note, _LIMITS.items(), strict=True):
+            if not low <= value <= high:
+                raise UserError(f"note {i} {words} {value}; allowed is {low} to {high}")
     onset, duration, pitch, velocity, program = zip(*notes, strict=True)
     made = make_piece(
         onset=onset, duration=duration, pitch=pitch, velocity=velocity, program=program,

@@ -8,9 +8,9 @@ from ostinato.configs.errors import UserError
 from ostinato.data.atomic import write_atomically
 from ostinato.music.sheet.libraries import check_libraries
 from ostinato.sample.output.provenance import read_origin
-from ostinato.sample.output.sheet import score_and_page
+from ostinato.sample.output.sheet import score_and_pages
 
-SUFFIXES = ("musicxml", "svg")
+SUFFIXES = ("musicxml", "svg", "phone.svg")
 
 
 class Pages:
@@ -19,8 +19,8 @@ class Pages:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def find(self, midi_file: Path, suffix: str) -> Path:
-        """Returns the score of a piece, or its page; both are kept.
+    def find(self, midi_file: Path, suffix: str, title: str) -> Path:
+        """Returns the score of a piece, or one of its pages; all are kept.
 
         Raises:
             UserError: the extra `notation` is not installed, or they cannot be made; in one line.
@@ -29,7 +29,7 @@ class Pages:
         if path.is_file():
             return path
         check_libraries()
-        make = functools.partial(score_and_page, origin=read_origin(midi_file))
+        make = functools.partial(score_and_pages, origin=read_origin(midi_file), title=title)
         (made,) = shared_pool(1, Limits()).imap(make, [midi_file.read_bytes()])
         if not isinstance(made, tuple) or isinstance(made, Killed):
             raise UserError(f"the score cannot be written: {made.detail if isinstance(made, Killed) else made}")

@@ -32,34 +32,20 @@ class Ended:
 
 
 @contextlib.contextmanager
-def hears_ctrl_c():
-    """Lets programs that are started in this context hear Ctrl-C even where this one ignores it.
-
-    A shell starts what runs in the background so, and a program inherits what is ignored.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
 def started(*arguments, command=COMMAND, **environment):
     """Starts prepare in a session of its own, by which its children are found even when they are orphans.
 
     None of them outlives the context.
     """
-    with hears_ctrl_c():
-        process = subprocess.Popen(
-            [*command, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env=os.environ | environment,
-        )
+    process = subprocess.Popen(
+        [*command, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | environment,
+    )
     with process:
         try:
             yield process

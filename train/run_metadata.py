@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ostinato.configs.adversary import AdversaryConfig
-from ostinato.configs.errors import Lines
-from ostinato.configs.schema import DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from ostinato.configs.errors import Lines, UserError
+from ostinato.configs.schema import TrainConfig
+from ostinato.configs.values import with_values
 from ostinato.configs.versions import package_version
 from ostinato.data.mixture import Mixture, mixture_of, named
 from ostinato.data.records import Dataset
@@ -130,21 +130,13 @@ def config_from_json(values: dict[str, Any], *, where: str = "the configuration"
     """Returns the configuration that `dataclasses.asdict` turned into JSON; `where` begins a message.
 
     Raises:
-        CheckpointError: it has a field that this version does not know.
+        CheckpointError: it has a field that this version does not know, or a value that it refuses.
     """
-    parts = {"model": ModelConfig, "data": DataConfig, "optimizer": OptimizerConfig, "adversary": AdversaryConfig}
     try:
-        return TrainConfig(
-            **{name: parts[name](**_with_tuples(value)) if name in parts else value for name, value in values.items()}
-        )
-    except TypeError as error:
+        return with_values(TrainConfig(), values)
+    except UserError as error:
         problem = ascii(str(error))[1:-1][:200]
         raise CheckpointError(f"{where}: was written by another version of ostinato ({problem})") from error
-
-
-def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns values with the tuples of which JSON made lists."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def as_then(config: TrainConfig, saved: dict[str, Any]) -> TrainConfig:

@@ -5,8 +5,8 @@ from typing import Any
 
 from ostinato.music.sheet.libraries import check_libraries
 
-_WIDTH = 2100
-"""Of the page, in tenths of a millimetre before scaling."""
+PAGE_WIDTH, PHONE_WIDTH = 2100, 1000
+"""In tenths of a millimetre before scaling: of paper, and of what is read on a phone."""
 
 _VIEW_BOX = re.compile(r'viewBox="0 0 (\d+) (\d+)"')
 
@@ -16,7 +16,6 @@ _OPTIONS: dict[str, Any] = {
     "footer": "none",
     "header": "auto",
     "pageHeight": 60_000,  # the longest that there is
-    "pageWidth": _WIDTH,
     "scale": 40,
     "svgViewBox": True,
     "svgRemoveXlink": True,
@@ -24,7 +23,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-def engrave(musicxml: bytes) -> bytes:
+def engrave(musicxml: bytes, *, width: int = PAGE_WIDTH) -> bytes:
     """Returns a score as one SVG, as high as it needs; the same bytes for the same score.
 
     Raises:
@@ -35,7 +34,7 @@ def engrave(musicxml: bytes) -> bytes:
 
     verovio.enableLog(verovio.LOG_OFF)
     toolkit = verovio.toolkit()
-    toolkit.setOptions(_OPTIONS)
+    toolkit.setOptions({**_OPTIONS, "pageWidth": width})
     if not toolkit.loadData(musicxml.decode()):
         raise RuntimeError("verovio cannot read a score that was written here")
     return _stacked([toolkit.renderToSVG(page) for page in range(1, toolkit.getPageCount() + 1)]).encode()

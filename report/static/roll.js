@@ -210,7 +210,7 @@ export class Roll {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = ink.paper;
     context.fillRect(0, 0, width, height);
-    if (!this.notes.length) return; // a blank sheet
+    if (!this.end) return; // a blank sheet
     const { scale, top, row, gutter } = this;
     const x = tick => this.placeOf(tick), y = pitch => top + (this.high - pitch) * row;
 

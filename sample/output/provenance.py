@@ -22,7 +22,13 @@ from ostinato.data.records import Dataset
 from ostinato.music.midi import MIDI_SUFFIXES
 from ostinato.music.midi_bytes import read_number
 from ostinato.music.notation import KINDS
-from ostinato.sample.controls import comes_to_end, default_repeat_strength, default_top_p, tells_key
+from ostinato.sample.controls import (
+    comes_to_end,
+    default_pitch_range,
+    default_repeat_strength,
+    default_top_p,
+    tells_key,
+)
 from ostinato.train.checkpoint import LoadedRun
 
 SPEED_OPTIONS = ("batch_size",)
@@ -107,6 +113,7 @@ def describe_origin(
     # Of a model with a copy gate, `repeat_strength` is always written: it tells which defaults hold.
     copy = run.config.model.copy
     options["top_p"] = default_top_p(copy) if config.top_p is None else config.top_p
+    options["pitch_range"] = config.pitch_range or default_pitch_range(copy)
     options["ending"] = comes_to_end(config, copy)
     if config.repeat_strength is None:
         options["repeat_strength"] = default_repeat_strength(copy)
@@ -134,7 +141,7 @@ def default_options(origin: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
     copy = "repeat_strength" in origin["options"]
     of_gate = {"top_p": default_top_p(copy), "repeat_strength": default_repeat_strength(copy), "ending": copy}
-    return defaults | of_gate
+    return defaults | of_gate | {"pitch_range": default_pitch_range(copy)}
 
 
 def describe_input(path: str | Path) -> dict[str, str]:

@@ -117,7 +117,9 @@ export class Composer {
     if (this.writing) return;
     const { chosen, ticks } = this.bars, isLast = !this.stage.notes.some(([onset]) => onset >= ticks[1]);
     if (isLast && chosen[0] === 1) throw new Error("These are all the bars there are: choose fewer, or press Generate.");
-    const options = this.form.readAround(), { name, sha256 } = await this.asFile();
+    const options = this.form.readAround(), file = await this.stage.await(this.asFile());
+    if (!file) return;
+    const { name, sha256 } = file;
     if (isLast) Object.assign(options, { primer_bars: chosen[0] - 1, num_bars: chosen[1] });
     else options.fill_bars = chosen;
     await this.compose({ options, [isLast ? "primer" : "fill"]: { name, sha256 } }, this.form.seed);
@@ -131,7 +133,9 @@ export class Composer {
     const options = form.readAround(), others = (options.instruments ?? known).filter(name => !names.includes(name));
     if (!others.length && (options.instruments || known.length))
       throw new Error(`No instrument is left to play with ${names.join(", ")}: choose others, or keep fewer by Solo.`);
-    const { name, sha256 } = await this.asFile();
+    const file = await stage.await(this.asFile());
+    if (!file) return;
+    const { name, sha256 } = file;
     if (others.length) options.instruments = others;
     if (solo.length) options.melody = names;
     await this.compose({ options, harmonise: { name, sha256 } }, form.seed);

@@ -1,10 +1,11 @@
-// Notes edited by hand: dragged on the grid or moved by keys, deleted, undone; what is saved is a piece of its own.
+// Notes edited by hand: added, dragged on the grid or moved by keys, deleted, undone; what is saved is a piece of its own.
 
 import { noteName } from "./names.js";
 
 const byId = id => document.getElementById(id);
 const EDGE_PX = 7; // so near to its end a note is made longer or shorter
-const [ONSET, LENGTH, PITCH] = [0, 1, 2];
+const [ONSET, LENGTH, PITCH, VELOCITY, PROGRAM] = [0, 1, 2, 3, 4];
+const USUAL_VELOCITY = 80; // of a note that is added where no other is
 
 export class Editor {
   constructor(stage, bars, { onSave, onQuit, say }) {
@@ -14,12 +15,14 @@ export class Editor {
     byId("edit").addEventListener("click", () => (this.isOn ? this.discard() : this.begin()));
     byId("undo").addEventListener("click", () => this.step(this.past, this.future));
     byId("redo").addEventListener("click", () => this.step(this.future, this.past));
+    byId("add-note").addEventListener("click", () => this.addNext());
     byId("delete-note").addEventListener("click", () => this.remove());
     byId("save").addEventListener("click", () => this.onSave(this.notes));
     const canvas = byId("roll");
     canvas.addEventListener("pointerdown", event => this.isOn && !event.button && this.take(event));
     canvas.addEventListener("pointermove", event => this.drag && this.move(event));
     for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, () => this.drag && this.drop());
+    canvas.addEventListener("dblclick", event => this.isOn && this.held < 0 && this.addAt(event));
     canvas.addEventListener("keydown", event => this.isOn && this.press(event));
   }
 
@@ -35,8 +38,10 @@ export class Editor {
     this.show(this.notes.map(note => [...note]), null);
     byId("roll").tabIndex = 0;
     byId("roll").setAttribute("role", "application");
+    byId("roll").setAttribute("aria-describedby", "edit-help");
     byId("roll").focus();
-    this.say("Drag notes, or choose one by the arrow keys: up and down change its pitch, Shift with left and right its time.");
+    this.offerInstruments();
+    this.say("Drag a note, or double-click an empty place to add one.");
   }
 
   /** Ends without a word: another piece takes the stage, or this one as it was. */
@@ -49,6 +54,7 @@ export class Editor {
     this.stage.roll.held = null;
     byId("roll").removeAttribute("tabindex");
     byId("roll").setAttribute("role", "img");
+    byId("roll").setAttribute("aria-describedby", "piece-summary");
     this.showButtons();
   }
 
@@ -66,7 +72,15 @@ export class Editor {
     this.showButtons();
   }
 
+  /** New notes are of one of the instruments that are there: that of the note that was held last, unless another is chosen. */
+  offerInstruments() {
+    const { stage } = this, programs = stage.roll.order;
+    byId("note-instrument").replaceChildren(...programs.map(program => new Option(stage.nameOf(program), program)));
+    byId("new-note").hidden = programs.length < 2;
+  }
+
   showButtons() {
+    if (this.held >= 0) byId("note-instrument").value = this.notes[this.held][PROGRAM];
     byId("edit").setAttribute("aria-pressed", String(this.isOn));
     byId("edit-row").hidden = !this.isOn;
     byId("undo").disabled = !this.past.length;
@@ -98,6 +112,42 @@ export class Editor {
     this.say("Deleted.");
   }
 
+  /** Adds a note where an empty place was tapped: with the others that begin there, else on the grid. */
+  addAt(event) {
+    const { roll, timing } = this.stage, tick = roll.tickAt(event.clientX);
+    const bar = timing.bars.findLast(line => line <= tick);
+    if (bar === undefined || tick >= timing.bars.at(-1)) return;
+    const line = bar + Math.floor((tick - bar) / this.grid) * this.grid;
+    this.add(Math.max(line, ...this.notes.map(note => note[ONSET]).filter(onset => onset <= tick)), roll.pitchAt(event.clientY));
+  }
+
+  /** Adds a note after the one that is held, of the same pitch; where none is held, at the position in the piece. */
+  addNext() {
+    const { player, roll } = this.stage, held = this.notes[this.held];
+    const onset = held ? held[ONSET] + held[LENGTH] : Math.round(player.tickOf(player.now) / this.grid) * this.grid;
+    this.add(onset, (held ?? this.likeAt(onset))?.[PITCH] ?? Math.round((roll.low + roll.high) / 2));
+    byId("roll").focus();
+  }
+
+  /** Returns the note of the chosen instrument that is the nearest in time. */
+  likeAt(onset) {
+    const program = Number(byId("note-instrument").value), away = note => Math.abs(note[ONSET] - onset);
+    const others = this.notes.filter(note => note[PROGRAM] === program);
+    return others.length ? others.reduce((best, note) => (away(note) < away(best) ? note : best)) : null;
+  }
+
+  /** Adds a note as long and as loud as its neighbour; where the same note sounds already, the next higher one that is free. */
+  add(onset, pitch) {
+    const like = this.likeAt(onset), program = Number(byId("note-instrument").value);
+    const [begin, length] = this.moved([onset, like?.[LENGTH] ?? this.stage.timing.ticks_per_quarter, pitch], 0, 0);
+    const isTaken = height => this.notes.some(note => note[PROGRAM] === program && note[PITCH] === height
+      && note[ONSET] < begin + length && begin < note[ONSET] + note[LENGTH]);
+    while (isTaken(pitch) && pitch < 127) pitch++;
+    const note = [begin, length, pitch, like?.[VELOCITY] ?? USUAL_VELOCITY, program];
+    this.change(this.notes, [...this.notes, note], note);
+    this.stage.roll.reveal(begin);
+  }
+
   hold(index) {
     this.held = index;
     this.stage.roll.held = this.notes[index] ?? null;
@@ -108,7 +158,8 @@ export class Editor {
   tell(note) {
     const { bars } = this.stage.timing, bar = bars.findLastIndex(line => line <= note[ONSET]) + 1;
     const beat = (note[ONSET] - bars[bar - 1]) / this.stage.timing.ticks_per_quarter + 1;
-    this.say(`${noteName(note[PITCH])}, ${this.stage.nameOf(note[4])}, bar ${bar}, beat ${Math.round(100 * beat) / 100}`);
+    const rounded = number => Math.round(100 * number) / 100, quarters = note[LENGTH] / this.stage.timing.ticks_per_quarter;
+    this.say(`${noteName(note[PITCH])}, ${this.stage.nameOf(note[PROGRAM])}, bar ${bar}, beat ${rounded(beat)}, length ${rounded(quarters)}`);
   }
 
   /** Returns a note that is elsewhere by ticks and semitones, or longer; it stays within the piece. */
@@ -152,6 +203,7 @@ export class Editor {
     if (isControl && key.toLowerCase() === "z") this.step(...(event.shiftKey ? [this.future, this.past] : [this.past, this.future]));
     else if (isControl && key.toLowerCase() === "y") this.step(this.future, this.past);
     else if (key === "Delete" || key === "Backspace") this.remove();
+    else if (key === "Enter" || key === "Insert") this.addNext();
     else if (key.startsWith("Arrow")) this.arrow(key.slice(5), event.shiftKey, isControl);
     else return;
     event.preventDefault();

@@ -109,7 +109,7 @@ export class Form {
       if (isOffered && (byId(id).value || byId(id).validity.badInput)) options[name] = number(byId(id), labelOf(byId(id)));
     }
     const low = byId("low").value.trim(), high = byId("high").value.trim();
-    if (low || high) options.pitch_range = [low || "0", high || "127"];
+    if (low || high) options.pitch_range = [low || "1", high || "127"];
     if (!byId("loop-guard").checked) options.loop_guard = 0;
     if (this.picked("takes") !== "1") options.num_pieces = Number(this.picked("takes"));
     let primer = null;
@@ -179,8 +179,8 @@ export class Form {
     for (const [id, name] of Object.entries(RELATED)) byId(id).value = heats[name] ?? "";
     for (const box of byId("instrument-list").querySelectorAll("input")) box.checked = false;
     for (const name of options.instruments || []) this.tick(name);
-    const [low, high] = options.pitch_range || ["0", "127"];
-    byId("low").value = low === "0" ? "" : low;
+    const [low, high] = options.pitch_range || ["1", "127"];
+    byId("low").value = ["0", "1"].includes(low) ? "" : low;
     byId("high").value = high === "127" ? "" : high;
     byId("loop-guard").checked = (options.loop_guard ?? 4) > 0;
   }

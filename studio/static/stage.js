@@ -15,6 +15,7 @@ export class Stage {
     this.piece = null;
     this.notes = [];
     this.isGrowing = this.isHeld = false; // what a finger holds does not move away under it
+    this.turn = null; // of whoever asked for the stage last
     this.roll = new Roll(byId("roll"));
     this.player = new Player(byId("sound"), { onChange: () => this.showPosition() });
     this.parts = new Parts(byId("legend"), this);
@@ -29,6 +30,7 @@ export class Stage {
     byId("zoom-all").addEventListener("click", () => this.roll.zoomBy(0));
     byId("roll").addEventListener("wheel", event => this.wheel(event), { passive: false });
     for (const input of document.querySelectorAll("[name=view]")) input.addEventListener("change", () => this.showScore());
+    for (const name of ["load", "error"]) byId("page-image").addEventListener(name, () => byId("page").setAttribute("aria-busy", "false"));
     byId("page-image").addEventListener("error", () => onComplaint("The score cannot be shown; the studio's terminal says why."));
     byId("sound").addEventListener("error", () => {
       if (!byId("sound").getAttribute("src")) return;
@@ -41,8 +43,21 @@ export class Stage {
 
   nameOf(program) { return this.model.instruments[program]; }
 
+  /** Returns what the server answers; null where something else was asked for the stage meanwhile, which has it. */
+  async await(asked) {
+    const mine = (this.turn = {});
+    try {
+      const answer = await asked;
+      return mine === this.turn ? answer : null;
+    } catch (error) {
+      if (mine === this.turn) throw error;
+      return null;
+    }
+  }
+
   /** Takes the stage for something else. */
   clear() {
+    this.turn = null;
     this.player.clear();
     this.piece = null;
     this.notes = [];
@@ -163,8 +178,10 @@ export class Stage {
     byId("page").hidden = !isShown;
     byId("sheet").classList.toggle("both", isShown && view === "both");
     byId("sheet").classList.toggle("staff", isShown && view === "staff");
-    if (!isShown) image.removeAttribute("src");
+    if (!isShown) for (const [id, name] of [["page-phone", "srcset"], ["page-image", "src"]]) byId(id).removeAttribute(name);
     else if (image.getAttribute("src") !== `files/${this.piece.id}.svg`) {
+      byId("page").setAttribute("aria-busy", "true");
+      byId("page-phone").srcset = `files/${this.piece.id}.phone.svg`;
       image.src = `files/${this.piece.id}.svg`;
       image.alt = `Score of ${titleOf(this.piece)}`;
     }

@@ -14,6 +14,7 @@ import { Takes } from "./takes.js";
 
 const byId = id => document.getElementById(id);
 const EXAMPLE = "Ode to Joy.abc";
+const isNarrow = matchMedia("(max-width: 56rem)");
 const stage = new Stage({ onShow: showMusic, onComplaint: text => complain(new Error(text)) });
 const bars = new Bars(stage, { onChange: showChoice });
 const editor = new Editor(stage, bars, { onSave: save, onQuit: () => (stage.piece ? present(stage.piece) : takePrimer(form.primer)), say });
@@ -24,13 +25,13 @@ const composer = new Composer(stage, form, bars, takes, history, { onBusy: () =>
 new Keys(stage.player, { onPlayed: played, settings: () => form.toPlay(stage.model), complain });
 
 byId("continue").addEventListener("click", () => trying(goOn));
-byId("example").addEventListener("click", () => trying(async () => bring(new File([await fileOf("static/example.abc")], EXAMPLE))));
+byId("example").addEventListener("click", () => bring(EXAMPLE, () => fileOf("static/example.abc")));
 byId("drop-primer").addEventListener("click", () => {
   form.setPrimer(null);
   if (!composer.isBusy) stage.blank();
   byId("file").focus();
 });
-byId("file").addEventListener("change", event => event.target.files[0] && bring(event.target.files[0]));
+byId("file").addEventListener("change", event => bringFile(event.target.files[0]));
 addEventListener("keydown", event => {
   const isFree = !event.target.closest("input, select, button, a, summary, textarea, pre");
   if (event.key === " " && isFree && !byId("play").disabled) {
@@ -46,10 +47,17 @@ addEventListener("dragleave", event => event.relatedTarget || document.body.clas
 addEventListener("drop", event => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  if (event.dataTransfer.files[0]) bring(event.dataTransfer.files[0]);
+  bringFile(event.dataTransfer.files[0]);
 });
 
+isNarrow.addEventListener("change", fold);
+fold();
 trying(begin);
+
+/** On a phone what is rarely needed is folded. */
+function fold() {
+  for (const part of document.querySelectorAll(".fold")) part.open = !isNarrow.matches;
+}
 
 async function begin() {
   say("Loading the model.");
@@ -98,7 +106,8 @@ function keepOnly(piece, others) {
 
 function open(id) {
   return composer.isBusy ? undefined : trying(async () => {
-    const found = await ask(`api/pieces/${id}`);
+    const found = await stage.await(ask(`api/pieces/${id}`));
+    if (!found) return;
     takes.clear();
     present(found);
     if (!found.edited) form.write(found.options);
@@ -130,16 +139,23 @@ function forget(id) {
   });
 }
 
-/** Takes a file of the musician's as the beginning. */
-function bring(file) {
-  return composer.isBusy ? undefined : trying(async () => {
-    say(`Reading ${file.name} …`);
+function bringFile(file) {
+  return file && bring(file.name, () => file);
+}
+
+/** Takes a file of the musician's as the beginning: of several, the one that was chosen last. */
+function bring(name, read) {
+  return trying(async () => {
+    if (composer.isBusy) throw new Error("A piece is being generated: wait for it, or stop it.");
+    say(`Reading ${name} …`);
     try {
-      takePrimer(await upload(file.name, file));
-      say(`${form.primer.name} is read: choose the bars that it begins with.`);
+      const primer = await stage.await((async () => upload(name, await read()))());
+      if (!primer) return;
+      takePrimer(primer);
+      say(`${primer.name} is read: choose the bars that it begins with.`);
       byId("first-bar").focus();
     } catch (error) {
-      form.setPrimer(null);
+      byId("file").value = ""; // so that the same file can be chosen again
       say("");
       throw error;
     }
@@ -157,14 +173,18 @@ function takePrimer(primer) {
 
 /** The piece on the stage becomes the beginning of the next. */
 async function goOn() {
-  takePrimer(await composer.asFile());
+  const primer = await stage.await(composer.asFile());
+  if (!primer) return;
+  takePrimer(primer);
   beginWithAll();
 }
 
 /** What was played on a keyboard becomes the beginning. */
 function played(music) {
   return trying(async () => {
-    takePrimer(await send("api/played", music));
+    const primer = await stage.await(send("api/played", music));
+    if (!primer) return;
+    takePrimer(primer);
     beginWithAll();
   });
 }
@@ -196,6 +216,7 @@ function showMusic() {
 
 /** What can be done with the bars that are chosen. */
 function showChoice(chosen) {
+  if (chosen && stage.piece) byId("work").open = true;
   byId("fill").disabled = !chosen || composer.isBusy;
   byId("fill").textContent = chosen ? `Generate ${barsOf(...chosen)} again` : "Generate these bars again";
   if (chosen && form.primer?.roll && !stage.piece) form.setPrimerBars({ primer_start: chosen[0], primer_bars: chosen[1] });

@@ -16,7 +16,7 @@ from ostinato.launch.commands.inspect import Inspect
 from tests.midi_files import write_tunes
 
 BASELINES = ("look-up", "markov:4", "markov:3", "markov:2", "markov:1", "unigram", "uniform")
-TINY = ["--model.hidden-size", "16", "--model.embedding-size", "8", "--model.head-size", "8"]
+TINY = ["--model.hidden-size", "16", "--model.embedding-size", "8", "--model.head-size", "8", "--model.no-copy"]
 
 
 @pytest.fixture(scope="module")

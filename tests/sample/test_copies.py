@@ -20,7 +20,7 @@ from ostinato.sample.primers import Primer
 from ostinato.train.batch import Batch
 from ostinato.train.loss import Steps, head_loss
 from tests.midi_files import returning_tune
-from tests.sample.tiny_models import CONFIG, SCORE, assert_legal, write
+from tests.sample.tiny_models import CONFIG, SCORE, assert_legal, leaning, write
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,14 @@ def test_row_by_row_is_what_the_whole_piece_says(monkeypatch, memory):
         for name, values in wanted._asdict().items():
             np.testing.assert_allclose(getattr(found, name)[:, b], values, atol=1e-5, err_msg=name)
     assert len(RUN_EDGES) + 1 > int(found.run.max()) > 0
+
+
+def test_pitch_0_which_rests_have_is_played_only_where_it_is_asked_for(model):
+    leaking = leaning(gated(model, network=60.0), output_bias_1={0: 4.0}, output_bias_2={0: 8.0})
+    by_default = write(leaking, num_pieces=8, num_notes=20)
+    asked_for = write(leaking, num_pieces=8, num_notes=20, pitch_range=("0", "127"))
+    assert min(SCORE.decode(piece.steps).notes.pitch.min() for piece in by_default) > 0
+    assert min(SCORE.decode(piece.steps).notes.pitch.min() for piece in asked_for) == 0
 
 
 def teacher_forced(model, steps):

@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import re
 import shutil
 import wave
 
@@ -46,7 +47,10 @@ def test_the_score_of_a_piece_is_made_when_it_is_asked_for_and_goes_with_the_pie
     page = client.get(f"/files/{piece['id']}.svg").raise_for_status()
     assert (page.headers["content-type"], page.content[:4]) == ("image/svg+xml", b"<svg")
     score = client.get(f"/files/{piece['id']}.musicxml").raise_for_status()
-    assert b"<work-title>Piece 0 of seed 9, D minor</work-title>" in score.content
+    assert f"<work-title>Take {piece['number']}, D minor</work-title>".encode() in score.content
+    phone = client.get(f"/files/{piece['id']}.phone.svg").raise_for_status()
+    paper, narrow = (int(re.findall(rb'viewBox="0 0 (\d+)', one.content)[0]) for one in (page, phone))
+    assert narrow < paper / 2 + 1
     assert (workdir / "studio/scores" / f"{piece['id']}.svg").is_file()
     client.delete(f"/api/pieces/{piece['id']}").raise_for_status()
     assert not list((workdir / "studio/scores").iterdir())
@@ -368,6 +372,28 @@ def test_other_sites_can_neither_ask_nor_read_nor_frame(client):
     assert "unsafe" not in policy
     assert "<script>" not in answer.text
     assert " style=" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ([[0, 24, 60, 80, 0], [0, 24, 128, 80, 0]], "note 2 has the pitch 128; allowed is 0 to 127"),
+        ([[-6, 24, 60, 80, 0]], "note 1 begins at tick -6; allowed is 0 to 2147483647"),
+        ([[0, 0, 60, 80, 0]], "note 1 is as many ticks long as 0; allowed is 1 to 2147483647"),
+        ([[0, 24, 60, 0, 0]], "note 1 has the velocity 0; allowed is 1 to 127"),
+        ([[0, 24, 60, 80, 129]], "note 1 has the program 129; allowed is 0 to 128"),
+        ([[10**30, 24, 60, 80, 0]], "the request: damaged"),
+        ([[10**7, 24, 60, 80, 0]], "at most 50,000 in 20,000 are taken"),
+        ([[0, 24, 60]], "the request: damaged (notes[0]: expected array of length 5, got 3)"),
+        ([[0, 24, 60.5, 80, 0]], "the request: damaged (notes[0][2]: expected int, got float)"),
+        ([], "the request: damaged (notes: expected array of length >= 1)"),
+    ],
+)
+def test_notes_that_cannot_be_are_refused_in_one_line(client, notes, message):
+    piece = written(client, {"num_notes": 4, "seed": 2})
+    answer = client.post("/api/edits", json={"piece": piece["id"], "notes": notes})
+    assert answer.status_code == 422
+    assert message in answer.json()["message"]
 
 
 def test_too_much_is_refused(client):

@@ -1,5 +1,6 @@
 """The studio in a real browser: desktop and phone, mouse, touch and keyboard, with a tiny model that really writes."""
 
+import base64
 import contextlib
 import re
 import signal
@@ -96,6 +97,11 @@ def _pick(page, name, value):
     page.locator(f'[name={name}][value="{value}"]').check()
 
 
+def _unfold(page):
+    """Opens what a phone folds."""
+    page.evaluate("for (const one of document.querySelectorAll('.fold')) one.open = true")
+
+
 def _position(page):
     return float(page.locator("#position").input_value())
 
@@ -121,6 +127,7 @@ def test_a_piece_is_written_drawn_played_and_taken_home(workdir, studio, picture
     with studio(**options) as page:
         held = []
         page.route("**/*.flac", lambda route: held.append(route))  # the full sound is late: the simple one plays first
+        _unfold(page)
         _pick(page, "tonic", "D")
         _fill(page.locator("#tempo"), "240")
         _write(page, notes=100)
@@ -209,6 +216,40 @@ def test_a_piece_goes_on_from_a_file(studio, pictures):
         page.get_by_role("button", name="Continue this piece").click()
         page.locator("#primer-name", has_text=re.compile(r"Take \d+.*\.mid")).wait_for()
         assert page.locator("#last-bar").input_value() == str(piece["bars"])
+
+
+_DROP = """([name, base64]) => {
+  const bytes = Uint8Array.from(atob(base64), one => one.charCodeAt(0)), given = new DataTransfer();
+  given.items.add(new File([bytes], name));
+  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true }));
+}"""
+
+
+def _drop_file(page, name, data):
+    page.evaluate(_DROP, [name, base64.b64encode(data).decode()])
+
+
+def test_of_several_files_that_are_dropped_on_the_page_the_last_one_stays(studio):
+    late = []
+    with studio(refused=1, **DESKTOP) as page:
+        page.route(re.compile("name=(first|nothing).mid"), lambda route: late.append(route))
+        _drop_file(page, "first.mid", tune_bytes(2))
+        _drop_file(page, "nothing.mid", b"hello")
+        _drop_file(page, "last.mid", tune_bytes())
+        page.locator("#primer-name", has_text="last.mid").wait_for()
+        _until(page, f"({INK})() > 100")
+        summary, ink = page.locator("#primer-summary").inner_text(), page.evaluate(INK)
+        for route in late:
+            with page.expect_response(route.request.url):
+                route.continue_()
+        page.evaluate("fetch('api/model').then(answer => answer.json())")  # the page has had its time
+        assert len(late) == 2
+        assert (page.locator("#primer-name").inner_text(), page.locator("#primer-summary").inner_text()) == (
+            "last.mid",
+            summary,
+        )
+        assert page.evaluate(INK) == ink
+        assert page.get_by_role("alert").is_hidden()
 
 
 def test_an_earlier_piece_comes_back_with_its_wishes_and_its_seed(studio, pictures):
@@ -479,6 +520,65 @@ def test_notes_are_dragged_with_the_mouse_deleted_and_had_back(studio, pictures)
         assert sorted(piece["roll"]["notes"]) == expected
 
 
+def _roll_of(page, piece):
+    read = "id => fetch(`api/pieces/${id}`).then(answer => answer.json())"
+    return page.evaluate(read, piece["id"])["roll"]
+
+
+def test_notes_are_added_by_mouse_and_by_keys_and_are_in_the_midi_file(studio, pictures, tmp_path):
+    # Firefox's driver makes two clicks of a double click, on any page.
+    with studio(viewport={"width": 1600, "height": 860}) as page:
+        with page.expect_response("**/api/uploads*") as answered:
+            _begin_with(page)
+        roll = answered.value.json()["roll"]
+        page.get_by_role("button", name="Edit notes").click()
+        page.locator("#roll").scroll_into_view_if_needed()
+        names = page.locator("#note-instrument option").all_inner_texts()
+        assert sorted(names) == ["Acoustic Bass", "Acoustic Grand Piano"]
+        page.locator("#note-instrument").select_option("Acoustic Bass")
+        bass = [note for note in roll["notes"] if note[4] == 32]
+        grid, high = roll["ticks_per_quarter"] // 4, max(note[2] for note in roll["notes"]) + 2
+        onsets = {note[0] for note in roll["notes"]}
+        onset = next(
+            tick for tick in range(grid, roll["bars"][-1], grid) if tick not in onsets and tick - grid not in onsets
+        )
+        # In the middle of a sixteenth, where no note begins: the note begins with the sixteenth.
+        onset = max([onset, *[one for one in onsets if onset < one <= onset + grid // 2]])
+        x, y, _, _, scale = _place(page, [onset, grid, high], roll)
+        page.mouse.dblclick(x + grid // 2 * scale, y)
+        page.locator("#status", has_text="Acoustic Bass, bar").wait_for()
+        page.screenshot(path=pictures / "studio-added.png")
+        like = min(bass, key=lambda note: abs(note[0] - onset))
+        added = [onset, like[1], high, like[3], 32]
+        for key in ("Enter", "ArrowDown", "Shift+ArrowRight", "Insert", "Control+z"):
+            page.keyboard.press(key)  # one after it, a semitone lower, a sixteenth later; another, which is taken away
+        page.get_by_role("button", name="Save as a new piece").click()
+        page.locator("#status", has_text="stays as it is").wait_for()
+        saved = _roll_of(page, _pieces(page)[0])["notes"]
+        new = [note for note in saved if note not in roll["notes"]]
+        assert len(saved) == len(roll["notes"]) + 2
+        assert added in new
+        (other,) = (note for note in new if note != added)
+        assert other[:3] == [onset + like[1] + grid, other[1], high - 1]
+        notes = midi.read(_downloaded(page, "Download MIDI", tmp_path).read_bytes()).notes
+        assert {(high, 32), (high - 1, 32)} <= set(zip(notes.pitch.tolist(), notes.program.tolist(), strict=True))
+
+
+@IN_BOTH_BROWSERS
+def test_a_piece_of_which_all_notes_were_deleted_takes_new_ones(studio):
+    with studio(**DESKTOP) as page:
+        _write(page, notes=3)
+        page.get_by_role("button", name="Edit notes").click()
+        page.keyboard.press("ArrowRight")
+        for _ in range(3):
+            page.keyboard.press("Delete")
+        assert page.get_by_role("button", name="Save as a new piece").is_disabled()
+        page.get_by_role("button", name="Add note").click()
+        page.get_by_role("button", name="Save as a new piece").click()
+        page.locator("#status", has_text="stays as it is").wait_for()
+        assert len(_roll_of(page, _pieces(page)[0])["notes"]) == 1
+
+
 def test_what_is_played_on_the_keyboard_begins_a_piece(studio, pictures):
     with studio(**DESKTOP) as page:
         _fill(page.locator("#tempo"), "240")
@@ -510,6 +610,7 @@ def test_the_example_is_there_to_begin_with(studio):
 def test_nothing_on_the_page_keeps_anybody_out(studio, pictures, name, options):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     with studio(**options) as page:
+        _unfold(page)
         _pick(page, "takes", 2)
         _pick(page, "tonic", "D")
         _write(page, notes=12)
@@ -520,6 +621,40 @@ def test_nothing_on_the_page_keeps_anybody_out(studio, pictures, name, options):
         found = axe.Axe().run(page, options={"resultTypes": ["violations"], "preload": False}).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == []
         assert not page.evaluate(WIDER)
+
+
+_LOW = """() => [...document.querySelectorAll("button, input, select, summary, a")]
+  .map(one => (one.matches("[type=radio], [type=checkbox], [type=file]") ? one.closest("label") : one))
+  .filter(one => one.checkVisibility() && !one.closest("#piano") && one.getBoundingClientRect().height < 40)
+  .map(one => `${one.outerHTML.slice(0, 90)}: ${one.getBoundingClientRect().height}`)"""
+_CUT = """() => [...document.querySelectorAll("body *")].filter(one => one.checkVisibility()
+  && one.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
+  .map(one => one.outerHTML.slice(0, 90))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_all_fits_and_all_can_be_touched(studio, pictures, scheme):
+    wide = {**PHONE, "viewport": {"width": 390, "height": 844}, "color_scheme": scheme}
+    with studio(**wide) as page:
+
+        def look(name):
+            page.screenshot(path=pictures / f"studio-phone-{name}-{scheme}.png", full_page=True)
+            assert (name, page.evaluate(_LOW), page.evaluate(_CUT), page.evaluate(WIDER)) == (name, [], [], False)
+
+        look("blank")
+        assert page.get_by_role("button", name="Edit notes").is_hidden()
+        _pick(page, "takes", 3)
+        _write(page, notes=40)
+        page.locator("#status", has_text="3 takes").wait_for()
+        look("takes")
+        page.locator("[name=view][value=both]").tap()
+        page.locator("#page[aria-busy=false]").wait_for()
+        look("score")
+        page.locator("[name=view][value=roll]").tap()
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        page.get_by_role("button", name="Edit notes").tap()
+        page.get_by_role("button", name="Add note").tap()
+        look("open")
 
 
 FOCUSED = """() => {
