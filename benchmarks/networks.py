@@ -31,7 +31,8 @@ NETWORKS = {
 }
 """Options of each. Of the preset's 1,510,379 parameters are in 2 layers of 256 units, embeddings and head 1,450,367;
 matrix memory has 1,508,827 and the transformer, which has no gate either, 1,453,711; the learning rate of 4e-3 is too
-much for both. Two lags are those of magenta's lookback encoder. `plain` has neither the pre-norm residual stream nor what only the gate asks of the data.
+much for both. Two lags are those of magenta's lookback encoder. `plain` has neither the pre-norm residual stream nor
+what only the gate asks of the data.
 """
 
 
