@@ -16,7 +16,7 @@ from ostinato.train.runs import show
 from tests.midi_files import returning_tune
 from tests.train.conftest import after, read_metrics
 
-PLAIN = ModelConfig(embedding_size=8, hidden_size=16, num_layers=1, head_size=8, dropout=0.1, norm="pre")
+PLAIN = ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8, dropout=0.1, norm="pre")
 COPYING = dataclasses.replace(PLAIN, copy=True)
 MLSTM = dataclasses.replace(COPYING, cell="mlstm")
 
