@@ -18,8 +18,9 @@ setup: $(STAMP)  ## The environment alone, with all that running needs
 # pip reads requirements.lock first, so that everybody runs the versions that CI runs.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@echo "Installing what Ostinato needs into $(VENV); this takes some minutes"
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing what Ostinato needs into $(VENV); this takes some minutes, the last of them without a line"
+	$(BIN)/pip install --quiet --disable-pip-version-check pip==25.3  # shows a bar while it installs
 	$(BIN)/pip install --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(STAMP)

@@ -28,7 +28,7 @@ no logarithm of zero: steps see each other, and the state, by a mask only where 
 
 Training keeps the input and the states between chunks, with recompute "never" the up-projection too; all else is
 computed again in the backward pass, a chunk at a time. With long sequences that is less than what an LSTM of as many
-parameters keeps, with those of one or two chunks it is more: docs/performance.md has figures.
+parameters keeps, with those of one or two chunks it is more: docs/mlstm.md has figures.
 A sequence of any length is cut into whole chunks and a rest.
 """
 

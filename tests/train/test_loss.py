@@ -108,11 +108,11 @@ def test_the_probabilities_of_all_rows_add_up_to_one():
     np.testing.assert_allclose(of_all[np.arange(len(rows)), rows[:, 1]], probability[:, 1], rtol=1e-4)
 
 
-@pytest.mark.parametrize("head_steps", [1, 2, 3])
-def test_chunks_of_steps_give_loss_totals_and_gradients_of_all_at_once(problem, head_steps):
+def test_chunks_of_steps_give_loss_totals_and_gradients_of_all_at_once(problem):
     whole = loss_and_gradients(problem, 6)
-    chunks = loss_and_gradients(problem, head_steps)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), chunks, whole)
+    for head_steps in (1, 3):
+        chunks = loss_and_gradients(problem, head_steps)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), chunks, whole)
     assert whole[0][1].correct_f.sum() > 0
 
 
