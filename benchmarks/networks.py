@@ -21,6 +21,7 @@ from ostinato.launch.commands.show import print_table
 NETWORKS = {
     "lstm": (),
     "mlstm": ("--model.cell", "mlstm", "--model.hidden-size", "272", "--optimizer.learning-rate", "1e-3"),
+    "metrical": ("--model.metrical-inputs",),
     "two-lags": ("--model.copy-lags", "1", "2"),
     "no-gate": ("--model.no-copy",),
     "transformer": (

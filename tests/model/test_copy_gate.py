@@ -39,6 +39,11 @@ def test_lags_that_are_not_named_are_neither_heard_nor_copied_from():
     )
 
 
+def test_metrical_inputs_without_a_gate_are_refused():
+    with pytest.raises(UserError, match="metrical_inputs needs copy"):
+        ModelConfig(metrical_inputs=True)
+
+
 @pytest.mark.parametrize("lags", [(), (3,), (1, 64)])
 def test_lags_that_no_gate_knows_are_refused(lags):
     with pytest.raises(UserError, match="copy_lags"):

@@ -49,6 +49,8 @@ def test_a_run_with_an_adversary_resumes_to_the_bit_and_samples_its_latest(pretr
 def test_what_does_not_fit_is_refused_in_a_line(dataset, config, playing, pretrained, tmp_path):
     with pytest.raises(UserError, match=r"adversary.window 8 must be less than sequence_length 8"):
         replace(config, adversary={**CHANGES, "window": 8})
+    with pytest.raises(UserError, match=r"adversary.weight needs model.metrical_inputs off"):
+        replace(playing, model={"norm": "pre", "copy": True, "metrical_inputs": True})
     with pytest.raises(UserError, match=r"adversary.weight 0.5 is for a network .* add --init-from RUN"):
         train(playing, dataset, tmp_path)
     with pytest.raises(UserError, match=r"adversary.weight: 0.0 in the checkpoint, 0.5 now"):

@@ -18,6 +18,7 @@ from tests.train.conftest import after, read_metrics
 
 PLAIN = ModelConfig(embedding_size=8, hidden_size=16, num_layers=2, head_size=8, dropout=0.1, norm="pre")
 COPYING = dataclasses.replace(PLAIN, copy=True)
+HEARS_METER = dataclasses.replace(COPYING, metrical_inputs=True)
 MLSTM = dataclasses.replace(COPYING, cell="mlstm")
 
 
@@ -40,7 +41,7 @@ def config(model, num_steps=6):
     )
 
 
-@pytest.mark.parametrize("network", [COPYING, pytest.param(MLSTM, marks=pytest.mark.slow)], ids=["lstm", "mlstm"])
+@pytest.mark.parametrize("network", [HEARS_METER, pytest.param(MLSTM, marks=pytest.mark.slow)], ids=["lstm", "mlstm"])
 def test_a_run_with_a_gate_resumes_to_the_same_bits(tunes, tmp_path, network):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     train(config(network), tunes, straight)

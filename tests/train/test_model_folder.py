@@ -39,7 +39,7 @@ def _change(folder, **values):
     "network",
     [
         NETWORK,
-        dataclasses.replace(NETWORK, cell="gru", norm="pre", copy=True),
+        dataclasses.replace(NETWORK, cell="gru", norm="pre", copy=True, metrical_inputs=True),
         dataclasses.replace(NETWORK, cell="mlstm", norm="pre", copy=True),
         dataclasses.replace(NETWORK, cell="transformer", norm="pre", embedding_size=NETWORK.hidden_size),
     ],
