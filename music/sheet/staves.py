@@ -151,15 +151,29 @@ def _simple_voices(tones: list[Tone]) -> list[list[Chord]]:
     for tone in tones:
         beyond = tone.end - following[tone.onset]
         (held if beyond >= 24 and beyond > following[tone.onset] - tone.onset else moving).append(tone)
-    return voices_of([*_without_overlaps(moving), *_without_overlaps(held)])
+    again = _next_of_pitch(tones)
+    return voices_of([*_without_overlaps(moving, again), *_without_overlaps(held, again)])
 
 
-def _without_overlaps(tones: list[Tone]) -> list[Tone]:
-    """Returns notes that last until the next of them begins at most, and as long as those that begin with them."""
+def _next_of_pitch(tones: list[Tone]) -> dict[Tone, int]:
+    """Returns when the pitch of a note is played once more, of those that are."""
+    by_pitch: dict[int, list[Tone]] = defaultdict(list)
+    for tone in sorted(tones):
+        by_pitch[tone.pitch].append(tone)
+    return {tone: later.onset for same in by_pitch.values() for tone, later in pairwise(same)}
+
+
+def _without_overlaps(tones: list[Tone], again: dict[Tone, int]) -> list[Tone]:
+    """Returns notes that are as long as those that begin with them: until the next begins, or one of the pitches again.
+
+    A pitch that two voices held at once could not be told from one that is tied.
+    """
     ends: dict[int, int] = {}
     for tone in tones:
         ends[tone.onset] = max(ends.get(tone.onset, 0), tone.end)
     onsets = sorted(ends)
     for onset, following in pairwise(onsets):
         ends[onset] = min(ends[onset], following)
+    for tone in tones:
+        ends[tone.onset] = min(ends[tone.onset], again.get(tone, ends[tone.onset]))
     return [tone._replace(end=ends[tone.onset]) for tone in tones]

@@ -1,7 +1,7 @@
 """Scores are read back note for note, by verovio and by music21, without a warning."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ostinato.music.piece import DRUMS
@@ -78,3 +78,19 @@ def test_any_piece_on_the_grid_is_read_back(notes, meters):
     musicxml = _score(piece)
     assert notes_of(read_by_verovio(musicxml)) == notes_of(piece)
     assert read_by_music21(musicxml) == seen_by_music21(piece)
+
+
+# Two voices held the 63 at once: one note longer than it is, as its chord, and the other as the last one.
+@example(notes=[(96, 36, 63, 0), (96, 96, 43, 0), (96, 96, 58, 0), (108, 12, 70, 0), (132, 24, 63, 0)], meter=(0, 1, 4))
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    notes=st.lists(
+        st.tuples(st.integers(0, 200), st.integers(1, 160), st.integers(50, 66), st.just(0)), min_size=1, max_size=16
+    ),
+    meter=st.sampled_from([(0, 1, 4), (0, 4, 4), (0, 6, 8)]),
+)
+def test_of_music_played_freely_every_note_is_read_back_in_its_place(notes, meter):
+    piece = on_grid(piece_of(notes, [meter]))
+    found = read_by_verovio(to_musicxml(Rounded(piece, True, frozenset({0})), title="A title"))
+    of_found, of_piece = (sorted(note[::2] for note in notes_of(each)) for each in (found, piece))
+    assert of_found == of_piece
