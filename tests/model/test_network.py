@@ -12,6 +12,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from ostinato.configs.schema import ModelConfig
 from ostinato.model import network
 from ostinato.model.backend import memory_bytes, planned_for
+from ostinato.model.field_head import nll
 from ostinato.model.network import (
     MusicModel,
     choose_parts,
@@ -19,7 +20,6 @@ from ostinato.model.network import (
     dropout,
     init_params,
     initial_carry,
-    nll,
 )
 
 SIZES = (5, 7, 3)
