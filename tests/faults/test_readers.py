@@ -12,7 +12,7 @@ from ostinato.train.fingerprint import tree_sha256
 from ostinato.train.folders import CheckpointError, DamagedError
 from ostinato.train.recovery import list_steps
 from ostinato.train.runs import show, summarise_run
-from tests.faults.command import ROOT
+from tests.faults.command import DEADLINE_S, ROOT
 from tests.faults.conftest import flip, train
 
 pytestmark = pytest.mark.slow
@@ -47,13 +47,16 @@ def writing(forker, data, tmp_path):
     workdir, stop = tmp_path / "run", tmp_path / "stop"
     ended = forker.run(*train(data, workdir, "--num-steps", 3))
     assert ended.code() == 0, ended.said
-    process = subprocess.Popen([sys.executable, "-c", SAVE, workdir, stop], cwd=ROOT)
-    while list_steps(workdir)[-1] < 6:
-        assert process.poll() is None
-        time.sleep(0.05)
-    yield workdir
-    stop.touch()
-    assert process.wait() == 0
+    with subprocess.Popen([sys.executable, "-c", SAVE, workdir, stop], cwd=ROOT) as process:
+        try:
+            while list_steps(workdir)[-1] < 6:
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield workdir
+            stop.touch()
+            assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()  # where the test has failed; else it has ended
 
 
 def test_readers_beside_a_run_that_replaces_its_checkpoints_find_whole_ones(writing):

@@ -50,15 +50,14 @@ def workdir(tmp_path_factory):
 def server(workdir):
     """The process and the address of a studio below a prefix."""
     command = [sys.executable, "-m", "ostinato.launch.cli", "studio", str(workdir), "--port", "0", "--prefix", "/music"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process.stdout as said:
-        address = said.readline().split()[0]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield process, address
-        finally:
+            assert process.stdout is not None
+            yield process, process.stdout.readline().split()[0]
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()  # where something has failed; else it has ended
 
 
 @pytest.fixture

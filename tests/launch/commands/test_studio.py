@@ -37,9 +37,9 @@ def test_the_page_is_opened_in_the_browser(workdir, tmp_path):
     command = [sys.executable, "-m", "ostinato.launch.cli", "studio", str(workdir), "--port", "0", "--show"]
     environment = {**os.environ, "BROWSER": f"{browser} %s"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().split()[0]
         try:
+            assert process.stdout is not None
+            address = process.stdout.readline().split()[0]
             deadline_s = time.monotonic() + 60
             while not (tmp_path / "opened").is_file() or not (tmp_path / "opened").read_text():
                 assert time.monotonic() < deadline_s

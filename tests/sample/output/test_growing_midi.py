@@ -1,6 +1,5 @@
 import io
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,10 +118,12 @@ def test_a_stream_that_is_killed_leaves_a_whole_file(tmp_path, pieces_before_the
         [sys.executable, "-c", _ENDLESS, str(path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
         assert process.stdout
-        for _ in range(pieces_before_the_kill):
-            process.stdout.readline()
-            copy = path.read_bytes()
-        process.send_signal(signal.SIGKILL)
+        try:
+            for _ in range(pieces_before_the_kill):
+                process.stdout.readline()
+                copy = path.read_bytes()
+        finally:
+            process.kill()
     at_the_end = len(_notes(path.read_bytes()))
     assert len(_notes(copy)) <= at_the_end
     assert at_the_end >= 55 * (pieces_before_the_kill - 1)
