@@ -77,7 +77,8 @@ def networks(corpus: str, titles: dict[str, str]) -> Table:
     """Likelihood and form of networks at equal steps on one corpus, one figure for each seed."""
     found = json.loads((RESULTS / "networks.json").read_text())[corpus]
     runs, real = found["runs"], found["real music"]
-    rows = [[figure, *(_of_all_seeds(runs, key, figure) for key in titles), real[figure]] for figure in _FORM]
+    figures = [figure for figure in _FORM if figure in real]
+    rows = [[figure, *(_of_all_seeds(runs, key, figure) for key in titles), real[figure]] for figure in figures]
     return Table([f"{found['steps']:,} steps", *titles.values(), "real music with itself"], rows)
 
 
@@ -131,6 +132,9 @@ TABLES: dict[str, Callable[[], Table]] = {
         {"lstm": "LSTM with the gate", "two-lags": "gate of two lags", "no-gate": "LSTM", "transformer": "transformer"},
     ),
     "networks_nottingham_seeds": lambda: networks("nottingham_seeds", {"lstm": "LSTM with the gate"}),
+    "networks_nottingham_metrical": lambda: networks(
+        "nottingham_metrical", {"metrical": "with metrical inputs", "lstm": "without"}
+    ),
     "networks_jsfakes": lambda: networks("jsfakes", {"lstm": "with the gate", "no-gate": "without"}),
     "networks_pop909": lambda: networks("pop909", {"lstm": "with the gate", "no-gate": "without"}),
     "growing": growing,
