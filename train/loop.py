@@ -110,11 +110,8 @@ def train(
     mixture = mixture_of(dataset, old=old_dataset, old_share=config.data.old_share)
     codec, shares = mixture.codec, mixture.rows(config.data.batch_size)
     if not codec.can_align:  # its rows are not notes with a time, so there is nothing to copy from
-        plain = (
-            dataclasses.replace(config.model, copy=False, metrical_inputs=False),
-            dataclasses.replace(config.data, misheard=0.0),
-        )
-        config = dataclasses.replace(config, model=plain[0], data=plain[1])
+        no_gate = dataclasses.replace(config.model, copy=False, metrical_inputs=False)
+        config = dataclasses.replace(config, model=no_gate, data=dataclasses.replace(config.data, misheard=0.0))
     keep_freed_memory()
     with ExitStack() as stack:
         # --- 1. The folder, in which one run works at a time. ---

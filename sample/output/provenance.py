@@ -140,8 +140,13 @@ def default_options(origin: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the options that `describe_origin` would write where none is given."""
     defaults = {field.name: field.default for field in dataclasses.fields(SampleConfig)}
     copy = "repeat_strength" in origin["options"]
-    of_gate = {"top_p": default_top_p(copy), "repeat_strength": default_repeat_strength(copy), "ending": copy}
-    return defaults | of_gate | {"pitch_range": default_pitch_range(copy)}
+    of_gate = {
+        "top_p": default_top_p(copy),
+        "repeat_strength": default_repeat_strength(copy),
+        "ending": copy,
+        "pitch_range": default_pitch_range(copy),
+    }
+    return defaults | of_gate
 
 
 def describe_input(path: str | Path) -> dict[str, str]:
