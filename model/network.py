@@ -129,7 +129,7 @@ class MusicModel(nn.Module):
         dropout_keys: Key[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "t b h"], Carry]:
         """Returns what `features` does, with time first: as it is computed."""
-        x: Array = jnp.swapaxes(self._with_key(inputs_btf), 0, 1)
+        x: Array = jnp.swapaxes(self._columns(inputs_btf), 0, 1)
         is_normed = self.config.norm == "pre"
         if is_normed:
             layer_input = self._input(x)
@@ -155,7 +155,7 @@ class MusicModel(nn.Module):
             return rows
         assert alignment is not None, "there is a copy gate"
         place = jnp.stack([jnp.asarray(x, rows.dtype) for x in (alignment.position, alignment.bar)], axis=-1)
-        return jnp.concatenate([_widened(rows, len(self.input_sizes) - place.shape[-1]), place], axis=-1)
+        return jnp.concatenate([self._with_key(rows), place], axis=-1)
 
     def sources(self, features: Float[Array, "*n h"], alignment: Alignment) -> Sources:
         """Returns how likely the next row is the network's, or a copy from each lag, and how copies are varied."""
@@ -167,15 +167,16 @@ class MusicModel(nn.Module):
 
     def initialize(self, row_btf: Int[Array, "b t f"], starts_bt: Bool[Array, "b t"], carry: Carry) -> None:
         """Goes through all parameters once, so that flax makes them."""
-        features_bth, _ = self.features(row_btf, starts_bt, carry)
+        alignment = no_alignment(*starts_bt.shape, row_btf.shape[-1])
+        features_bth, _ = self.features(self.heard(row_btf, alignment), starts_bt, carry)
         self.head(features_bth, row_btf)
         if self.config.copy:
-            self.gate(features_bth, no_alignment(*starts_bt.shape, row_btf.shape[-1]))
+            self.gate(features_bth, alignment)
 
     def step(self, tables: Tables | None, row_bf: Int[Array, "b f"], carry: Carry) -> tuple[Float[Array, "b h"], Carry]:
         """Returns what the head sees after one more row, and the carry: `features` for sampling."""
         is_normed = self.config.norm == "pre"
-        row_bf = self._with_key(row_bf)
+        row_bf = self._columns(row_bf)
         x = None
         if is_normed:
             x, gates_bg = self._normed_first(tables, row_bf)
@@ -268,9 +269,16 @@ class MusicModel(nn.Module):
             products = self.layers[0].gates(embeddings)
         return tuple(jnp.split(products, np.cumsum(self.input_sizes)[:-1]))
 
-    def _with_key(self, values: Int[Array, "*n _"]) -> Int[Array, "*n _"]:
-        """Returns rows with a column for the key; where it is not said, it is unknown."""
-        return _widened(values, len(self.input_sizes))
+    def _with_key(self, rows: Int[Array, "*n _"]) -> Int[Array, "*n _"]:
+        """Returns rows with a column for the key, where the network is told it; where it is not said, it is unknown."""
+        missing = len(self.field_sizes) + self.config.key_condition - rows.shape[-1]
+        return jnp.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, missing)]) if missing > 0 else rows
+
+    def _columns(self, rows: Int[Array, "*n _"]) -> Int[Array, "*n _"]:
+        """Returns all columns that the network hears. Unlike the key, the place is not made up here: see `heard`."""
+        rows = self._with_key(rows)
+        assert rows.shape[-1] == len(self.input_sizes), "rows without their place in the bar"
+        return rows
 
     def _input(self, values: Int[Array, "*n f"]) -> Float[Array, "*n d"]:
         """Returns the sum of the fields' embeddings, or each field as a number from 0 to 1 (the paper)."""
@@ -278,11 +286,6 @@ class MusicModel(nn.Module):
             largest_f = jnp.maximum(jnp.array(self.field_sizes, jnp.float32) - 1, 1)
             return values.astype(jnp.float32) / jnp.expand_dims(largest_f, tuple(range(values.ndim - 1)))
         return sum_rows(self.embeddings, values)
-
-
-def _widened(values: Int[Array, "*n _"], width: int) -> Int[Array, "*n _"]:
-    missing = width - values.shape[-1]
-    return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)]) if missing else values
 
 
 def make_head(model: MusicModel) -> FieldHead:

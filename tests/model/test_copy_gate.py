@@ -1,5 +1,7 @@
 """A gate that is told some lags: the others are never copied from, and nothing that they hold is heard."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from ostinato.configs.errors import UserError
 from ostinato.configs.schema import ModelConfig
 from ostinato.model.copy_gate import CopyGate, no_alignment
+from ostinato.model.network import MusicModel, init_params, initial_carry
 from ostinato.music.alignment import LAGS, NUM_KINDS, RATES, RUN_EDGES
 
 
@@ -48,3 +51,19 @@ def test_metrical_inputs_without_a_gate_are_refused():
 def test_lags_that_no_gate_knows_are_refused(lags):
     with pytest.raises(UserError, match="copy_lags"):
         ModelConfig(copy_lags=lags)
+
+
+def test_a_network_that_hears_its_place_is_never_given_rows_without_it():
+    config = ModelConfig(embedding_size=4, hidden_size=4, num_layers=1, head_size=4, copy=True, metrical_inputs=True)
+    model, rows = MusicModel(config, (5, 5)), jnp.zeros((1, 3, 2), jnp.int32)
+
+    def shape(columns):
+        carry = initial_carry(config, 1)
+        params = jax.eval_shape(functools.partial(init_params, model), jax.random.key(0))
+        starts = jnp.zeros((1, 3), bool)
+        apply = functools.partial(model.apply, method=MusicModel.features)
+        return jax.eval_shape(apply, {"params": params}, columns, starts, carry)[0].shape
+
+    assert shape(model.heard(rows, no_alignment(1, 3, 2))) == (1, 3, 4)
+    with pytest.raises(AssertionError, match="without their place"):
+        shape(rows)
