@@ -62,8 +62,8 @@ def cells() -> Table:
 
 
 def _of_all_seeds(runs: dict[str, dict[str, str]], network: str, figure: str) -> str:
-    """Returns a figure of the runs of one network, which are called `network-seed`."""
-    return ", ".join(run[figure] for name, run in runs.items() if name.startswith(f"{network}-"))
+    """Returns a figure of the runs of one network, which are called `network-seed`, as far as it was measured."""
+    return ", ".join(run[figure] for name, run in runs.items() if name.startswith(f"{network}-") and figure in run)
 
 
 _FORM = (
@@ -135,7 +135,9 @@ TABLES: dict[str, Callable[[], Table]] = {
     "networks_nottingham_metrical": lambda: networks(
         "nottingham_metrical", {"metrical": "with metrical inputs", "lstm": "without"}
     ),
-    "networks_jsfakes": lambda: networks("jsfakes", {"lstm": "with the gate", "no-gate": "without"}),
+    "networks_jsfakes": lambda: networks(
+        "jsfakes", {"metrical": "with gate and metrical inputs", "lstm": "with the gate", "no-gate": "without"}
+    ),
     "networks_pop909": lambda: networks("pop909", {"lstm": "with the gate", "no-gate": "without"}),
     "growing": growing,
     "growing_flink": growing_flink,
