@@ -62,8 +62,8 @@ def cells() -> Table:
 
 
 def _of_all_seeds(runs: dict[str, dict[str, str]], network: str, figure: str) -> str:
-    """Returns a figure of the runs of one network, which are called `network-seed`, as far as it was measured."""
-    return ", ".join(run[figure] for name, run in runs.items() if name.startswith(f"{network}-") and figure in run)
+    """Returns a figure of the runs of one network, which are called `network-seed`."""
+    return ", ".join(run[figure] for name, run in runs.items() if name.startswith(f"{network}-"))
 
 
 _FORM = (
